@@ -1,0 +1,139 @@
+/**
+ * The native addon, typed. Everything that needs C is here and nowhere else; see lib/native/addon.c for what each call
+ * does. The addon is optional for the parts of the package that run on in-memory links: `native()` loads it on first use.
+ */
+import { createRequire } from 'node:module';
+import { FtError } from '../errors.js';
+
+export interface TapRequest {
+  /** Interface name, 1 to 15 bytes; `%d` lets the kernel choose a number. */
+  name: string;
+  mode: 'tap' | 'tun';
+  multiQueue: boolean;
+  /** Ask for IFF_VNET_HDR and CSUM/TSO4/TSO6; the result says what was granted. */
+  offload: boolean;
+  /** Multi-queue only: the queue is detached at once, before any frame can arrive. */
+  detached: boolean;
+}
+
+export interface TapOpened {
+  fd: number;
+  name: string;
+  vnetHdr: boolean;
+  csum: boolean;
+  tso4: boolean;
+  tso6: boolean;
+}
+
+/** An opaque native object. */
+export type NativeHandle = object & { readonly __native: never };
+
+export interface NativeAddon {
+  /** Opens /dev/net/tun non-blocking and sets it up. Throws an Error with `code` (EPERM, EBUSY, ENOENT, …) and `syscall`. */
+  tapOpen(request: TapRequest): TapOpened;
+  /** TUNSETQUEUE IFF_ATTACH_QUEUE / IFF_DETACH_QUEUE. Throws with `code`. */
+  tapAttach(fd: number): void;
+  tapDetach(fd: number): void;
+  /** MTU of a network interface by name (SIOCGIFMTU). Throws with `code`. */
+  ifMtu(name: string): number;
+  closeFd(fd: number): void;
+
+  /**
+   * Watches a TAP/TUN fd with uv_poll. At each wakeup reads frames until EAGAIN, `slots` or the budget, into `slab`
+   * (slots of `slotSize` bytes; slotSize >= 65563), fills `meta` (4 words a frame: offset of the frame behind its
+   * vnet header, length, flags (1: checksum need not be verified), gsoSize), and calls `onBatch(count)` once. Repeats while
+   * the fd is readable, at most 4 batches a wakeup. `onBatch(-errno)` on a dead descriptor, after which reading has stopped.
+   */
+  readerOpen(fd: number, vnetHdr: boolean, slab: ArrayBuffer, slotSize: number, meta: Int32Array, onBatch: (count: number) => void): NativeHandle;
+  /** Starts or stops polling for frames. Initially stopped. */
+  readerRun(reader: NativeHandle, on: boolean): void;
+  /** Stops polling; with closeFd also closes the descriptor. */
+  readerClose(reader: NativeHandle, closeFd: boolean): void;
+  /** Calls `onWritable` once when the fd can be written again. */
+  readerArmWritable(reader: NativeHandle, onWritable: () => void): void;
+  /**
+   * writev of header bytes [offset, offset+length) and `pieces[i]` [spans[2i], +spans[2i+1]) for i < count, as one frame.
+   * Returns the bytes written, or -errno (-EAGAIN: nothing was written).
+   */
+  send(fd: number, header: Uint8Array, offset: number, length: number, pieces: Uint8Array[], spans: Int32Array, count: number): number;
+
+  /**
+   * A hook on the event loop. Before each time the loop would block (uv_prepare), `turn()` is called through
+   * napi_make_callback (so ticks and microtasks drain after every call) until it returns false or was called `max` times in a row; in
+   * the latter case the loop does not block and the hook goes on in the next iteration.
+   */
+  loopHook(turn: () => boolean, max: number): NativeHandle;
+  /** The loop comes round without blocking once. */
+  loopKick(hook: NativeHandle): void;
+  /** The loop wakes up after `ms` (>= 0, fractions are rounded up; < 0 disarms) at the latest. */
+  loopTimer(hook: NativeHandle, ms: number): void;
+  /** Whether the hook and its timer keep the process alive (initially not). */
+  loopRef(hook: NativeHandle, on: boolean): void;
+  loopClose(hook: NativeHandle): void;
+
+  /**
+   * Watches any fd: calls back when readable. With `drain`, pending bytes are read and thrown away first (for FIFO
+   * doorbells). Used for pidfds (readable = process gone) and doorbells. Keeps the process alive unless `unref`.
+   */
+  watchOpen(fd: number, drain: boolean, onReadable: () => void): NativeHandle;
+  watchRef(watch: NativeHandle, on: boolean): void;
+  /** Stops; with closeFd also closes the descriptor. */
+  watchClose(watch: NativeHandle, closeFd: boolean): void;
+
+  /** Maps a file shared (created 0600 and sized if `create`); the ArrayBuffer is the mapping itself. Throws with `code`. */
+  shmMap(path: string, size: number, create: boolean): ArrayBuffer;
+  /** Makes all stores before it visible to other processes before the store itself: 32-bit store-release. */
+  storeRelease(words: Int32Array, index: number, value: number): void;
+  loadAcquire(words: Int32Array, index: number): number;
+  /** Creates (if missing, 0600) and opens a FIFO read-write and non-blocking, so that it never ends and never blocks. */
+  fifoOpen(path: string): number;
+  /** Writes one byte; a full FIFO is fine. */
+  fifoRing(fd: number): void;
+  /** Opens (creating 0600) and flock(LOCK_EX | LOCK_NB)s a file. Returns the fd, or -1 if somebody else holds it. Throws with `code`. */
+  lockFile(path: string): number;
+
+  /** pidfd_open. Throws with `code` (ESRCH: no such process). */
+  pidfdOpen(pid: number): number;
+  /** pidfd_send_signal. Returns 0 or -errno. */
+  pidfdSignal(pidfd: number, signal: number): number;
+  /** Waits up to timeoutMs for the process behind the pidfd to end (poll, blocking the caller). True if it has ended. */
+  pidfdWait(pidfd: number, timeoutMs: number): boolean;
+  /** prctl(PR_SET_PDEATHSIG, SIGKILL): this process dies with its parent. */
+  dieWithParent(): void;
+
+  /** CRC-32C (Castagnoli), hardware where there is one; `seed` is 0 or an earlier result. */
+  crc32c(bytes: Uint8Array, offset: number, length: number, seed: number): number;
+  /** Sum of 16-bit big-endian words, folded to 16 bits, not complemented (RFC 1071); `seed` is a partial sum < 2^32. */
+  checksum(bytes: Uint8Array, offset: number, length: number, seed: number): number;
+
+  /** CLOCK_MONOTONIC in microseconds. */
+  monotonicUs(): number;
+  /** CLOCK_REALTIME in milliseconds. */
+  realtimeMs(): number;
+
+  /**
+   * Puts our generator under OpenSSL (RAND_set_rand_method) for the main thread: while state[0] is not 0, every draw comes from
+   * ChaCha20(key, nonce = state[1..2], block counter counted in state[3]); otherwise, and on other threads, from OpenSSL's own.
+   * state: Uint32Array(4) = [enabled, nonceLo, nonceHi, bytes drawn since the caller last set it to 0]. Throws with `code`.
+   */
+  randInstall(key: Uint8Array, state: Uint32Array): void;
+}
+
+let loaded: NativeAddon | undefined;
+
+/** The addon. Throws FtError `ERR_FT_NATIVE` when it has not been built. */
+export function native(): NativeAddon {
+  if (loaded === undefined) {
+    try {
+      // dist/lib/native/native.js -> build/Release/fttcp.node
+      loaded = createRequire(import.meta.url)('../../../build/Release/fttcp.node') as NativeAddon;
+    } catch (error) {
+      throw new FtError(
+        'ERR_FT_NATIVE',
+        `The native addon cannot be loaded (${error instanceof Error ? error.message : String(error)})`,
+        'Install a C compiler, make and python3 (Debian: apt-get install build-essential python3), then run: npm rebuild',
+      );
+    }
+  }
+  return loaded;
+}

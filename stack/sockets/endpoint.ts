@@ -1,0 +1,83 @@
+/**
+ * The seam between a socket (a Node stream) and what carries its bytes. The stack's TCP implements it directly; the
+ * replay runtime puts its recorder (on the primary) or its log reader (on a backup) in between. All calls are
+ * synchronous; events come one at a time and never from inside a call of the endpoint's own methods.
+ */
+
+/** What a socket is told. */
+export interface StreamEvents {
+  /** An outgoing connection is established. */
+  onConnect(): void;
+  /** Bytes in order. The socket owns the chunk. Only called while reading is on. */
+  onData(chunk: Buffer): void;
+  /** The peer has sent FIN, and all data was delivered. */
+  onEnd(): void;
+  /** `acked` bytes in total have been acknowledged by the peer. Only called after `wantSpace`, once per request. */
+  onSpace(acked: number): void;
+  /** The connection is over: code is null after an orderly close, else ECONNRESET, ETIMEDOUT, ECONNREFUSED, … Called at most once, last. */
+  onClose(code: string | null): void;
+}
+
+/** What a socket can ask for. */
+export interface StreamEndpoint {
+  /** Number of the connection, unique in its stack. */
+  readonly id: number;
+  readonly family: 'IPv4' | 'IPv6';
+  readonly localAddress: string;
+  readonly localPort: number;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  /** Who gets the events; set right after the endpoint is handed over. */
+  events: StreamEvents | null;
+  /** Appends bytes to the stream. The endpoint keeps the reference, not a copy, until the peer has acknowledged them. */
+  write(chunk: Uint8Array): void;
+  /** Asks for one `onSpace` as soon as at least `acked` bytes in total are acknowledged by the peer. */
+  wantSpace(acked: number): void;
+  /** No more bytes from us: FIN behind the last one. */
+  shutdown(): void;
+  /** Turns delivery of data and end on or off (initially off). */
+  setReading(on: boolean): void;
+  /** The socket is gone: what was written is still delivered, then FIN; unread bytes make it a RST (RFC 2525 2.17). No more events. */
+  close(): void;
+  /** RST at once. No more events. */
+  abort(): void;
+  setNoDelay(on: boolean): void;
+  /** Keepalive probes after `delayMs` of silence (0: the stack's default). */
+  setKeepAlive(on: boolean, delayMs: number): void;
+}
+
+/** Timers for sockets, on whatever time the program lives in (real, or replayed). */
+export interface SocketTimers {
+  /** Calls `fn` after `ms`; returns a handle. */
+  set(ms: number, fn: () => void): SocketTimer;
+}
+
+export interface SocketTimer {
+  /** Starts the interval anew from now. */
+  refresh(): void;
+  clear(): void;
+}
+
+/** What a listening socket is told. */
+export interface ListenerEvents {
+  onConnection(endpoint: StreamEndpoint): void;
+}
+
+export interface ListenerHandle {
+  readonly address: string;
+  readonly port: number;
+  readonly family: 'IPv4' | 'IPv6';
+  /** Stops listening; connections that exist go on. */
+  close(): void;
+}
+
+/** Where sockets come from: the stack itself, or a replica that records or replays. */
+export interface SocketHost {
+  readonly timers: SocketTimers;
+  /** A socket stops taking bytes from its writer above this many unacknowledged bytes. */
+  readonly sendBuffer: number;
+  /** Throws FtError with code EADDRINUSE, EADDRNOTAVAIL, EINVAL. Port 0 chooses a free one. */
+  listen(options: { address?: string; port: number; backlog?: number }, events: ListenerEvents): ListenerHandle;
+  /** Begins to connect; `onConnect` or `onClose` follows. Throws FtError with code EHOSTUNREACH, EADDRNOTAVAIL, EINVAL. */
+  connect(options: { address: string; port: number; localAddress?: string; localPort?: number }): StreamEndpoint;
+}
