@@ -1,0 +1,19 @@
+{
+  "targets": [
+    {
+      "target_name": "fttcp",
+      "sources": [
+        "lib/native/addon.c",
+        "lib/native/common.c",
+        "lib/native/tap.c",
+        "lib/native/loop.c",
+        "lib/native/shm.c",
+        "lib/native/proc.c",
+        "lib/native/sum.c",
+        "lib/native/rand.c"
+      ],
+      "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],
+      "cflags": ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"]
+    }
+  ]
+}

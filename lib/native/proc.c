@@ -1,0 +1,69 @@
+/* Other processes by descriptor, and our own end with the parent's. */
+#include "common.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Older headers lack these numbers; they are the same on every architecture. */
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424
+#endif
+
+static napi_value pidfd_open_(napi_env env, napi_callback_info info) {
+  napi_value value;
+  int32_t pid;
+  if (!ft_args(env, info, 1, &value) || !ft_arg_i32(env, value, &pid)) return NULL;
+  /* The kernel opens pidfds close-on-exec. */
+  long fd = syscall(SYS_pidfd_open, pid, 0);
+  return fd < 0 ? ft_throw_errno(env, errno, "pidfd_open") : ft_i32(env, (int32_t)fd);
+}
+
+static napi_value pidfd_signal(napi_env env, napi_callback_info info) {
+  napi_value args[2];
+  int32_t fd, number;
+  if (!ft_args(env, info, 2, args) || !ft_arg_i32(env, args[0], &fd) || !ft_arg_i32(env, args[1], &number)) return NULL;
+  long result = syscall(SYS_pidfd_send_signal, fd, number, NULL, 0);
+  return ft_i32(env, result < 0 ? -errno : 0);
+}
+
+static napi_value pidfd_wait(napi_env env, napi_callback_info info) {
+  napi_value args[2];
+  int32_t fd;
+  double ms;
+  if (!ft_args(env, info, 2, args) || !ft_arg_i32(env, args[0], &fd) || !ft_arg_double(env, args[1], &ms)) return NULL;
+  if (!(ms >= 0)) ms = 0;
+  if (ms > 86400000) ms = 86400000;
+  uint64_t end = uv_hrtime() + (uint64_t)(ms * 1e6);
+  struct pollfd entry = {.fd = fd, .events = POLLIN};
+  for (;;) {
+    uint64_t now = uv_hrtime();
+    int left = now >= end ? 0 : (int)((end - now + 999999) / 1000000);
+    int ready = poll(&entry, 1, left);
+    if (ready < 0 && errno != EINTR) return ft_throw_errno(env, errno, "poll");
+    if (ready > 0 && (entry.revents & POLLNVAL)) return ft_throw_errno(env, EBADF, "poll");
+    if (ready > 0) return ft_bool(env, true);
+    if (ready == 0 && left == 0) return ft_bool(env, false);
+  }
+}
+
+static napi_value die_with_parent(napi_env env, napi_callback_info info) {
+  (void)info;
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) ft_throw_errno(env, errno, "prctl");
+  return NULL;
+}
+
+void ft_proc_init(napi_env env, napi_value exports) {
+  static const ft_function functions[] = {
+      {"pidfdOpen", pidfd_open_},
+      {"pidfdSignal", pidfd_signal},
+      {"pidfdWait", pidfd_wait},
+      {"dieWithParent", die_with_parent},
+  };
+  ft_export(env, exports, functions, sizeof functions / sizeof *functions);
+}

@@ -1,0 +1,126 @@
+/* What processes on one host share: mapped files, doorbells and locks. */
+#include "common.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void unmap(napi_env env, void *data, void *hint) {
+  (void)env;
+  munmap(data, (size_t)(uintptr_t)hint);
+}
+
+static napi_value fail_closing(napi_env env, int fd, int error, const char *syscall) {
+  close(fd);
+  return ft_throw_errno(env, error, syscall);
+}
+
+static napi_value shm_map(napi_env env, napi_callback_info info) {
+  napi_value args[3], buffer;
+  char path[PATH_MAX];
+  size_t size;
+  bool create;
+  struct stat found;
+  if (!ft_args(env, info, 3, args) || !ft_arg_text(env, args[0], path, sizeof path)) return NULL;
+  if (!ft_arg_size(env, args[1], &size) || !ft_arg_bool(env, args[2], &create)) return NULL;
+  if (size == 0) return ft_throw_range(env, "a mapping has at least one byte");
+  int fd = open(path, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600);
+  if (fd < 0) return ft_throw_errno(env, errno, "open");
+  if (create) {
+    if (ftruncate(fd, (off_t)size) < 0) return fail_closing(env, fd, errno, "ftruncate");
+    /* Takes the memory now: a full file system is an error here and would be a SIGBUS later. */
+    if (fallocate(fd, 0, 0, (off_t)size) < 0 && errno != EOPNOTSUPP) return fail_closing(env, fd, errno, "fallocate");
+  }
+  if (fstat(fd, &found) < 0) return fail_closing(env, fd, errno, "fstat");
+  if ((size_t)found.st_size < size) return fail_closing(env, fd, EINVAL, "mmap (the file is smaller)");
+  void *data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  int error = errno;
+  close(fd);
+  if (data == MAP_FAILED) return ft_throw_errno(env, error, "mmap");
+  if (napi_create_external_arraybuffer(env, data, size, unmap, (void *)(uintptr_t)size, &buffer) != napi_ok) {
+    munmap(data, size);
+    return ft_throw_errno(env, ENOMEM, "napi_create_external_arraybuffer");
+  }
+  return buffer;
+}
+
+static int32_t *word(napi_env env, napi_value words, napi_value index) {
+  void *data;
+  size_t length;
+  uint32_t at;
+  if (!ft_arg_typed(env, words, napi_int32_array, &data, &length) || !ft_arg_u32(env, index, &at)) return NULL;
+  if (at < length) return (int32_t *)data + at;
+  ft_throw_range(env, "index out of bounds");
+  return NULL;
+}
+
+static napi_value store_release(napi_env env, napi_callback_info info) {
+  napi_value args[3];
+  int32_t value;
+  if (!ft_args(env, info, 3, args) || !ft_arg_i32(env, args[2], &value)) return NULL;
+  int32_t *at = word(env, args[0], args[1]);
+  if (at != NULL) __atomic_store_n(at, value, __ATOMIC_RELEASE);
+  return NULL;
+}
+
+static napi_value load_acquire(napi_env env, napi_callback_info info) {
+  napi_value args[2];
+  if (!ft_args(env, info, 2, args)) return NULL;
+  int32_t *at = word(env, args[0], args[1]);
+  return at == NULL ? NULL : ft_i32(env, __atomic_load_n(at, __ATOMIC_ACQUIRE));
+}
+
+static napi_value fifo_open(napi_env env, napi_callback_info info) {
+  napi_value value;
+  char path[PATH_MAX];
+  struct stat found;
+  if (!ft_args(env, info, 1, &value) || !ft_arg_text(env, value, path, sizeof path)) return NULL;
+  if (mkfifo(path, 0600) < 0 && errno != EEXIST) return ft_throw_errno(env, errno, "mkfifo");
+  /* Read-write: Linux then neither waits for the other end nor reports that it has gone. */
+  int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return ft_throw_errno(env, errno, "open");
+  if (fstat(fd, &found) < 0) return fail_closing(env, fd, errno, "fstat");
+  if (!S_ISFIFO(found.st_mode)) return fail_closing(env, fd, EEXIST, "mkfifo");
+  return ft_i32(env, fd);
+}
+
+static napi_value fifo_ring(napi_env env, napi_callback_info info) {
+  napi_value value;
+  int32_t fd;
+  if (!ft_args(env, info, 1, &value) || !ft_arg_i32(env, value, &fd)) return NULL;
+  ssize_t written;
+  do {
+    written = write(fd, "", 1);
+  } while (written < 0 && errno == EINTR);
+  if (written < 0 && errno != EAGAIN) ft_throw_errno(env, errno, "write");
+  return NULL;
+}
+
+static napi_value lock_file(napi_env env, napi_callback_info info) {
+  napi_value value;
+  char path[PATH_MAX];
+  if (!ft_args(env, info, 1, &value) || !ft_arg_text(env, value, path, sizeof path)) return NULL;
+  /* Close-on-exec: a child with the same open file would keep the lock beyond our death. */
+  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return ft_throw_errno(env, errno, "open");
+  int result;
+  do {
+    result = flock(fd, LOCK_EX | LOCK_NB);
+  } while (result < 0 && errno == EINTR);
+  if (result == 0) return ft_i32(env, fd);
+  int error = errno;
+  if (error != EWOULDBLOCK) return fail_closing(env, fd, error, "flock");
+  close(fd);
+  return ft_i32(env, -1);
+}
+
+void ft_shm_init(napi_env env, napi_value exports) {
+  static const ft_function functions[] = {
+      {"shmMap", shm_map},     {"storeRelease", store_release}, {"loadAcquire", load_acquire},
+      {"fifoOpen", fifo_open}, {"fifoRing", fifo_ring},         {"lockFile", lock_file},
+  };
+  ft_export(env, exports, functions, sizeof functions / sizeof *functions);
+}
