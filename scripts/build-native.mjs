@@ -67,7 +67,9 @@ function build() {
   const missing = missingTools();
   if (missing.length > 0) {
     console.error(`ft-tcp: the native addon needs ${missing.join(', ')}, which cannot be run here.`);
-    console.error('Install a C compiler, make and python3 (Debian: apt-get install build-essential python3), then: npm rebuild');
+    console.error(
+      'Install a C compiler, make and python3 (Debian: apt-get install build-essential python3), then: npm rebuild',
+    );
     return 1;
   }
   const [command, ...first] = nodeGyp();

@@ -1,0 +1,313 @@
+/** TAP and TUN devices of the kernel, through the native addon. */
+import { getSystemErrorName } from 'node:util';
+import { errorCode, FtError } from '../errors.js';
+import { type NativeAddon, type NativeHandle, native, type TapOpened, type TapRequest } from '../native/native.js';
+import {
+  type DeviceCapabilities,
+  type DeviceHandler,
+  type FrameDevice,
+  RX_META_WORDS,
+  type RxBatch,
+  TX_HEADROOM,
+  type TxFrame,
+} from './device.js';
+
+export interface TapOptions {
+  /** Interface name, at most 15 bytes; `%d` in it lets the kernel choose a number. */
+  name: string;
+  /** 'tap' (Ethernet frames, the default) or 'tun' (IP packets). */
+  mode?: 'tap' | 'tun';
+  /** Several processes may open the device, one queue each. All must ask for the same `offload`. */
+  multiQueue?: boolean;
+  /** Checksum and segmentation offload, as far as the kernel grants it. Default true. */
+  offload?: boolean;
+  /** With multiQueue: open a queue that receives nothing until `attach()`. */
+  detached?: boolean;
+  /** Frames that one batch can hold (default 64, which is also the most). */
+  slots?: number;
+  /** The device has ceased to exist or to work; no frames will follow. */
+  onError?: (error: FtError) => void;
+}
+
+export interface TapCounters {
+  rxFrames: number;
+  rxBytes: number;
+  rxBatches: number;
+  txFrames: number;
+  txBytes: number;
+  /** Times the device could not take a frame at once. */
+  txBusy: number;
+  /** Frames that the kernel refused, and which are therefore lost like on any link. */
+  txErrors: number;
+}
+
+const DEFAULT_SLOTS = 64;
+/** At least 65563 (the largest frame); the odd multiple of 128 keeps the slots' headers in different cache sets. */
+const SLOT_BYTES = 65664;
+/** Where virtio_net_hdr (10 bytes) begins in the headroom. */
+const VNET_OFFSET = TX_HEADROOM - 10;
+const VNET_NEEDS_CSUM = 1;
+const VNET_GSO_TCP4 = 1;
+const VNET_GSO_TCP6 = 4;
+/** virtio_net_hdr is in the byte order of the machine. */
+const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+const EAGAIN = 11;
+const ENOBUFS = 105;
+
+export class TapDevice implements FrameDevice {
+  readonly name: string;
+  readonly link: 'ethernet' | 'ip';
+  readonly mtu: number;
+  readonly capabilities: DeviceCapabilities;
+  readonly counters: TapCounters = {
+    rxFrames: 0,
+    rxBytes: 0,
+    rxBatches: 0,
+    txFrames: 0,
+    txBytes: 0,
+    txBusy: 0,
+    txErrors: 0,
+  };
+  /** txErrors by error name ('EIO': the interface is down, …). */
+  readonly txErrorCodes = new Map<string, number>();
+
+  readonly #native: NativeAddon;
+  readonly #fd: number;
+  readonly #vnet: boolean;
+  /** Where in the header buffer the native send begins, and by how much that lengthens the header. */
+  readonly #txOffset: number;
+  readonly #txExtra: number;
+  readonly #reader: NativeHandle;
+  readonly #batch: RxBatch;
+  readonly #onWritable = (): void => this.#handler?.onWritable();
+  readonly #onError: ((error: FtError) => void) | undefined;
+  #handler: DeviceHandler | undefined;
+  #attached: boolean;
+  #paused = false;
+  #closed = false;
+
+  /** Opens the device, creating the interface if there is none of that name. Throws FtError. */
+  static open(options: TapOptions): TapDevice {
+    const request: TapRequest = {
+      name: options.name,
+      mode: options.mode ?? 'tap',
+      multiQueue: options.multiQueue ?? false,
+      offload: options.offload ?? true,
+      detached: options.detached ?? false,
+    };
+    const slots = options.slots ?? DEFAULT_SLOTS;
+    checkOptions(request, slots);
+    const addon = native();
+    let opened: TapOpened;
+    try {
+      opened = addon.tapOpen(request);
+    } catch (error) {
+      throw explainOpen(error, request);
+    }
+    try {
+      return new TapDevice(addon, request, opened, slots, options.onError);
+    } catch (error) {
+      addon.closeFd(opened.fd);
+      throw explain(error, `Cannot use ${opened.name}`);
+    }
+  }
+
+  private constructor(
+    addon: NativeAddon,
+    request: TapRequest,
+    opened: TapOpened,
+    slots: number,
+    onError: ((error: FtError) => void) | undefined,
+  ) {
+    this.#native = addon;
+    this.#fd = opened.fd;
+    this.#vnet = opened.vnetHdr;
+    this.#txOffset = opened.vnetHdr ? VNET_OFFSET : TX_HEADROOM;
+    this.#txExtra = TX_HEADROOM - this.#txOffset;
+    this.#attached = !request.detached;
+    this.#onError = onError;
+    this.name = opened.name;
+    this.link = request.mode === 'tap' ? 'ethernet' : 'ip';
+    this.mtu = addon.ifMtu(opened.name);
+    this.capabilities = { checksum: opened.csum, tso4: opened.tso4, tso6: opened.tso6 };
+    const slab = new ArrayBuffer(slots * SLOT_BYTES);
+    const meta = new Int32Array(slots * RX_META_WORDS);
+    this.#batch = { bytes: new Uint8Array(slab), view: new DataView(slab), meta, count: 0 };
+    this.#reader = addon.readerOpen(opened.fd, opened.vnetHdr, slab, SLOT_BYTES, meta, (count) =>
+      this.#received(count),
+    );
+  }
+
+  /** Whether this queue takes part in receiving. */
+  get attached(): boolean {
+    return this.#attached;
+  }
+
+  start(handler: DeviceHandler): void {
+    this.#assertOpen();
+    if (this.#handler !== undefined) throw new FtError('ERR_FT_STATE', `${this.name} has been started already`);
+    this.#handler = handler;
+    this.#run();
+  }
+
+  /** Lets the kernel steer frames to this queue; only for queues of a multi-queue device. */
+  attach(): void {
+    this.#assertOpen();
+    if (this.#attached) return;
+    this.#queueCall('attach', () => this.#native.tapAttach(this.#fd));
+    this.#attached = true;
+    this.#run();
+  }
+
+  /** Keeps the queue but receives nothing; frames that wait in it are lost. The carrier stays up. */
+  detach(): void {
+    this.#assertOpen();
+    if (!this.#attached) return;
+    this.#queueCall('detach', () => this.#native.tapDetach(this.#fd));
+    this.#attached = false;
+    this.#run();
+  }
+
+  send(frame: TxFrame): boolean {
+    if (this.#closed) return true;
+    if (this.#vnet) fillVnetHeader(frame);
+    const sent = this.#native.send(
+      this.#fd,
+      frame.header,
+      this.#txOffset,
+      this.#txExtra + frame.headerLength,
+      frame.pieces,
+      frame.spans,
+      frame.pieceCount,
+    );
+    const counters = this.counters;
+    if (sent >= 0) {
+      counters.txFrames++;
+      counters.txBytes += sent - this.#txExtra;
+      return true;
+    }
+    if (sent === -EAGAIN || sent === -ENOBUFS) {
+      counters.txBusy++;
+      this.#native.readerArmWritable(this.#reader, this.#onWritable);
+      return false;
+    }
+    counters.txErrors++;
+    const code = getSystemErrorName(sent);
+    this.txErrorCodes.set(code, (this.txErrorCodes.get(code) ?? 0) + 1);
+    return true;
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#run();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#run();
+  }
+
+  /** Gives the device up; an interface that is not persistent disappears with its last user. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#native.readerClose(this.#reader, true);
+  }
+
+  #run(): void {
+    if (this.#closed) return;
+    this.#native.readerRun(this.#reader, this.#handler !== undefined && this.#attached && !this.#paused);
+  }
+
+  #received(count: number): void {
+    if (count < 0) {
+      const code = getSystemErrorName(count);
+      this.#onError?.(new FtError(code, `${this.name} can no longer be read (${code})`, 'Was the interface deleted?'));
+      return;
+    }
+    const batch = this.#batch;
+    const counters = this.counters;
+    let bytes = 0;
+    for (let i = 0; i < count; i++) bytes += batch.meta[i * RX_META_WORDS + 1]!;
+    counters.rxFrames += count;
+    counters.rxBytes += bytes;
+    counters.rxBatches++;
+    batch.count = count;
+    this.#handler!.onFrames(batch);
+  }
+
+  #queueCall(what: string, call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      throw explain(
+        error,
+        `Cannot ${what} this queue of ${this.name}`,
+        errorCode(error) === 'EINVAL'
+          ? 'Only devices opened with multiQueue: true have queues to attach and detach.'
+          : '',
+      );
+    }
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new FtError('ERR_FT_CLOSED', `${this.name} is closed`);
+  }
+}
+
+function fillVnetHeader(frame: TxFrame): void {
+  const header = frame.header;
+  const view = frame.view;
+  const checksum = frame.csumStart >= 0;
+  const version = frame.gsoVersion;
+  header[VNET_OFFSET] = checksum ? VNET_NEEDS_CSUM : 0;
+  header[VNET_OFFSET + 1] = version === 0 ? 0 : version === 4 ? VNET_GSO_TCP4 : VNET_GSO_TCP6;
+  view.setUint16(VNET_OFFSET + 2, version === 0 ? 0 : frame.headerLength, LITTLE_ENDIAN);
+  view.setUint16(VNET_OFFSET + 4, version === 0 ? 0 : frame.gsoSize, LITTLE_ENDIAN);
+  view.setUint16(VNET_OFFSET + 6, checksum ? frame.csumStart : 0, LITTLE_ENDIAN);
+  view.setUint16(VNET_OFFSET + 8, checksum ? frame.csumOffset : 0, LITTLE_ENDIAN);
+}
+
+function checkOptions(request: TapRequest, slots: number): void {
+  const bytes = Buffer.byteLength(request.name);
+  if (bytes < 1 || bytes > 15 || /[\s/:\0]/.test(request.name) || request.name === '.' || request.name === '..') {
+    throw new FtError(
+      'EINVAL',
+      `'${request.name}' is not a name for a network interface`,
+      'Choose 1 to 15 bytes without spaces, slashes and colons, such as ft0.',
+    );
+  }
+  if (!Number.isInteger(slots) || slots < 1 || slots > DEFAULT_SLOTS) {
+    throw new FtError('ERR_OUT_OF_RANGE', `slots must be a whole number from 1 to ${DEFAULT_SLOTS}`);
+  }
+  if (request.detached && !request.multiQueue) {
+    throw new FtError('EINVAL', 'A device with a single queue cannot be opened detached', 'Add multiQueue: true.');
+  }
+}
+
+function explain(error: unknown, message: string, hint = ''): FtError {
+  if (error instanceof FtError) return error;
+  const text = error instanceof Error ? error.message : String(error);
+  return new FtError(errorCode(error) ?? 'ERR_FT_DEVICE', `${message} (${text})`, hint);
+}
+
+function explainOpen(error: unknown, request: TapRequest): FtError {
+  const hints: Record<string, string> = {
+    EPERM:
+      'Creating a network interface needs CAP_NET_ADMIN: run as root, or inside `unshare -Urn` (a network of your own), or ' +
+      'have root create it for you: ip tuntap add dev ' +
+      `${request.name} mode ${request.mode} user $USER${request.multiQueue ? ' multi_queue' : ''}${request.offload ? ' vnet_hdr' : ''}.`,
+    EACCES: 'The device file may not be opened: run as root, or have root run: chmod 666 /dev/net/tun.',
+    EBUSY: request.multiQueue
+      ? 'Another process holds the interface with a single queue: stop it, or open it with multiQueue: true there too.'
+      : 'Another process holds the interface: stop it, choose another name, or open it with multiQueue: true in both.',
+    ENOENT: 'There is no /dev/net/tun: load the module (modprobe tun), or give the container --device /dev/net/tun.',
+    ENODEV: 'The kernel has no driver for /dev/net/tun: load the module (modprobe tun).',
+    EINVAL:
+      `Is ${request.name} an interface of another kind? Its type (${request.mode}) and number of queues ` +
+      `(multiQueue: ${request.multiQueue}) must be as it was created; ip -d link show ${request.name} tells.`,
+    E2BIG: 'All queues of the interface are in use.',
+  };
+  const code = errorCode(error) ?? '';
+  return explain(error, `Cannot open the ${request.mode} device '${request.name}'`, hints[code] ?? '');
+}
