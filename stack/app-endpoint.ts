@@ -1,0 +1,207 @@
+/**
+ * A TCP connection as a socket's endpoint. Events for sockets are not delivered from inside the stack: connections that
+ * have something to tell stand in one queue, and whoever drives the stack delivers them one at a time. The order in which
+ * they are delivered, with their amounts, is all that a backup must repeat; `deliver` is the same code on both sides.
+ */
+import { formatIPv4 } from '../lib/address.js';
+import { AppEvent } from './observer.js';
+import type { TcpConnection, TcpUser } from './tcp/connection.js';
+import { Timer } from './tcp/connection.js';
+import type { ListenerEvents, StreamEndpoint, StreamEvents } from './sockets/endpoint.js';
+
+/** Connections whose sockets have something to be told, first come first served. */
+export class EventQueue {
+  #ready: AppEndpoint[] = [];
+  #head = 0;
+
+  get length(): number {
+    return this.#ready.length - this.#head;
+  }
+
+  push(endpoint: AppEndpoint): void {
+    if (endpoint.queued) return;
+    endpoint.queued = true;
+    this.#ready.push(endpoint);
+  }
+
+  shift(): AppEndpoint | undefined {
+    const endpoint = this.#ready[this.#head];
+    if (endpoint === undefined) return undefined;
+    this.#head++;
+    if (this.#head === this.#ready.length) {
+      this.#ready.length = 0;
+      this.#head = 0;
+    } else if (this.#head > 1024) {
+      this.#ready.splice(0, this.#head);
+      this.#head = 0;
+    }
+    endpoint.queued = false;
+    return endpoint;
+  }
+
+  clear(): void {
+    for (const endpoint of this.#ready) endpoint.queued = false;
+    this.#ready = [];
+    this.#head = 0;
+  }
+}
+
+export class AppEndpoint implements StreamEndpoint, TcpUser {
+  events: StreamEvents | null = null;
+  queued = false;
+  readonly family = 'IPv4' as const;
+  readonly localAddress: string;
+  readonly remoteAddress: string;
+  #reading = false;
+  #accepted: boolean;
+  #connectTold: boolean;
+  #endTold = false;
+  #closed = false;
+  #spaceAt = Number.POSITIVE_INFINITY;
+
+  /**
+   * @param acceptor whom to tell of an incoming connection; null for an outgoing one.
+   */
+  constructor(
+    readonly conn: TcpConnection,
+    readonly queue: EventQueue,
+    readonly acceptor: ListenerEvents | null,
+  ) {
+    this.localAddress = formatIPv4(conn.localAddress);
+    this.remoteAddress = formatIPv4(conn.remoteAddress);
+    this.#accepted = acceptor === null;
+    this.#connectTold = acceptor !== null;
+    conn.user = this;
+    if (acceptor !== null) this.onProgress();
+  }
+
+  get id(): number {
+    return this.conn.id;
+  }
+  get localPort(): number {
+    return this.conn.localPort;
+  }
+  get remotePort(): number {
+    return this.conn.remotePort;
+  }
+
+  // --- StreamEndpoint ---
+
+  write(chunk: Uint8Array): void {
+    this.conn.write(chunk);
+  }
+
+  wantSpace(acked: number): void {
+    if (acked < this.#spaceAt) this.#spaceAt = acked;
+    this.onProgress();
+  }
+
+  shutdown(): void {
+    this.conn.shutdown();
+  }
+
+  setReading(on: boolean): void {
+    this.#reading = on;
+    if (on) this.onProgress();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.conn.close();
+  }
+
+  abort(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.conn.abort();
+  }
+
+  setNoDelay(on: boolean): void {
+    this.conn.noDelay = on;
+    if (on) this.conn.tcp.markDirty(this.conn);
+  }
+
+  setKeepAlive(on: boolean, delayMs: number): void {
+    const { conn } = this;
+    conn.keepAlive = on;
+    if (delayMs > 0) conn.keepAliveUs = delayMs * 1000;
+    if (on && !conn.removed) conn.setTimer(Timer.Keepalive, conn.tcp.now + conn.keepAliveUs);
+    else conn.clearTimer(Timer.Keepalive);
+  }
+
+  // --- Events ---
+
+  /** Something changed: stand in the queue if the socket would be told of it. */
+  onProgress(): void {
+    if (!this.queued && !this.conn.tcp.frozen && this.#next() !== 0) this.queue.push(this);
+  }
+
+  /** The next event due, or 0. */
+  #next(): AppEvent | 0 {
+    const { conn } = this;
+    if (this.#closed) return 0;
+    if (!this.#accepted) return AppEvent.Accept;
+    if (!this.#connectTold) {
+      if (conn.established) return AppEvent.Connect;
+      return conn.removed ? AppEvent.Close : 0;
+    }
+    // A reset discards what was not read (RFC 9293 section 3.10.7.4).
+    if (conn.removed && conn.error !== null) return AppEvent.Close;
+    if (this.#reading && conn.receiveQueue.length > 0) return AppEvent.Data;
+    if (this.#reading && conn.peerFin && !this.#endTold) return AppEvent.End;
+    if (conn.bytesAcked >= this.#spaceAt) return AppEvent.Space;
+    if (conn.removed && (this.#endTold || !conn.peerFin)) return AppEvent.Close;
+    return 0;
+  }
+
+  /**
+   * Delivers the next event, if there is one, telling the observer first.
+   * @returns false when there was nothing to deliver.
+   */
+  deliverNext(): boolean {
+    const event = this.#next();
+    if (event === 0) return false;
+    const { conn } = this;
+    let n = 0;
+    if (event === AppEvent.Data) n = conn.receiveQueue[0]!.length;
+    else if (event === AppEvent.Space) n = conn.bytesAcked;
+    conn.tcp.observer?.deliver(conn, event, n);
+    this.deliver(event, n, conn.error);
+    this.onProgress();
+    return true;
+  }
+
+  /** Delivers one event; on a backup, as the log says. */
+  deliver(event: AppEvent, n: number, code: string | null): void {
+    const { conn, events } = this;
+    switch (event) {
+      case AppEvent.Accept:
+        this.#accepted = true;
+        this.acceptor?.onConnection(this);
+        return;
+      case AppEvent.Connect:
+        this.#connectTold = true;
+        events?.onConnect();
+        return;
+      case AppEvent.Data: {
+        const chunk = conn.read();
+        if (chunk !== undefined) events?.onData(chunk);
+        return;
+      }
+      case AppEvent.End:
+        this.#endTold = true;
+        events?.onEnd();
+        return;
+      case AppEvent.Space:
+        this.#spaceAt = Number.POSITIVE_INFINITY;
+        events?.onSpace(n);
+        return;
+      case AppEvent.Close:
+        this.#closed = true;
+        this.#connectTold = true;
+        events?.onClose(code);
+        return;
+    }
+  }
+}

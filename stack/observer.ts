@@ -1,0 +1,42 @@
+/**
+ * The two interfaces by which something outside (failover) takes part in the stack. The stack knows nothing else of it.
+ */
+import type { TcpConnection } from './tcp/connection.js';
+import type { TimeWaitEntry } from './tcp/time-wait.js';
+
+/** Kinds of events that a socket is told of; their order on the primary is the order on a backup. */
+export const AppEvent = {
+  Accept: 1,
+  Connect: 2,
+  Data: 3,
+  End: 4,
+  Space: 5,
+  Close: 6,
+} as const;
+export type AppEvent = (typeof AppEvent)[keyof typeof AppEvent];
+
+/**
+ * Told of each change of a connection's logical state, before anything that depends on it can leave. Calls must not
+ * re-enter the stack. Bytes handed over are not modified later.
+ */
+export interface StackObserver {
+  /** A connection exists (SYN_RCVD or SYN_SENT); its first segment has not left yet. */
+  opened(conn: TcpConnection): void;
+  established(conn: TcpConnection): void;
+  /** In-order bytes were put into the receive queue. */
+  received(conn: TcpConnection, bytes: Uint8Array): void;
+  peerFin(conn: TcpConnection): void;
+  /** SND.UNA or the peer's window moved; at most once per connection and batch. A hint: losing it costs a retransmission. */
+  acked(conn: TcpConnection): void;
+  /** The connection is gone; `code` is null after an orderly close. */
+  removed(conn: TcpConnection, code: string | null): void;
+  timeWait(entry: TimeWaitEntry): void;
+  /** `event` is about to be delivered to the connection's socket; `n` is its amount (bytes, total acknowledged). */
+  deliver(conn: TcpConnection, event: AppEvent, n: number): void;
+}
+
+/** What every outgoing frame passes. */
+export interface OutputGate {
+  /** False: nothing may leave now; the stack keeps its work and is flushed again when the gate opens. */
+  isOpen(): boolean;
+}

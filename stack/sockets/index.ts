@@ -1,0 +1,36 @@
+import type net from 'node:net';
+import type { SocketHost } from './endpoint.js';
+import { FtServer } from './server.js';
+import { connectArguments, FtSocket, type FtSocketOptions } from './socket.js';
+
+export type {
+  ListenerEvents,
+  ListenerHandle,
+  SocketHost,
+  SocketTimer,
+  SocketTimers,
+  StreamEndpoint,
+  StreamEvents,
+} from './endpoint.js';
+export { attachListener, FtServer, type ListenAddress, type ListenArguments, listenArguments, listenOn } from './server.js';
+export { COPY_BELOW, type FtConnectOptions, FtSocket, type FtSocketOptions } from './socket.js';
+
+/** `net.createServer` for a host: ([options][, listener]). */
+export function createServer(
+  host: SocketHost,
+  options?: net.ServerOpts | ((socket: net.Socket) => void),
+  listener?: (socket: net.Socket) => void,
+): FtServer {
+  return typeof options === 'function' ? new FtServer(host, {}, options) : new FtServer(host, options, listener);
+}
+
+/** `net.connect` for a host: (options[, listener]) or (port[, host][, listener]). */
+export function connect(host: SocketHost, ...args: unknown[]): FtSocket {
+  const { options } = connectArguments(args);
+  const socket = new FtSocket(host, null, options as FtSocketOptions);
+  if (options.timeout) socket.setTimeout(options.timeout);
+  return socket.connect(...args);
+}
+
+/** The same as `connect`. */
+export const createConnection = connect;

@@ -1,0 +1,44 @@
+/** Slow start and congestion avoidance of RFC 5681 with appropriate byte counting (RFC 3465, L = 2). */
+import { type CongestionController, initialWindow } from './controller.js';
+
+export class NewReno implements CongestionController {
+  readonly name = 'newreno';
+  cwnd: number;
+  ssthresh = Number.POSITIVE_INFINITY;
+  readonly #mss: number;
+  #acked = 0;
+
+  constructor(mss: number) {
+    this.#mss = mss;
+    this.cwnd = initialWindow(mss);
+  }
+
+  onAck(acked: number): void {
+    if (this.cwnd < this.ssthresh) {
+      // A super-segment's acknowledgement covers many segments, so the whole count is taken (RFC 9438 does so too).
+      this.cwnd += acked;
+      return;
+    }
+    this.#acked += acked;
+    if (this.#acked >= this.cwnd) {
+      this.#acked -= this.cwnd;
+      this.cwnd += this.#mss;
+    }
+  }
+
+  onLoss(flight: number): void {
+    this.ssthresh = Math.max(flight / 2, 2 * this.#mss);
+    this.cwnd = this.ssthresh;
+    this.#acked = 0;
+  }
+
+  onTimeout(flight: number): void {
+    this.ssthresh = Math.max(flight / 2, 2 * this.#mss);
+    this.cwnd = this.#mss;
+    this.#acked = 0;
+  }
+
+  onIdle(): void {
+    this.cwnd = Math.min(this.cwnd, initialWindow(this.#mss));
+  }
+}

@@ -1,0 +1,277 @@
+/**
+ * One TCP connection's state (the TCB of RFC 9293 section 3.3.1) and the calls its user can make. What arrives is handled
+ * in input.ts, what leaves in output.ts, both as functions over this object.
+ *
+ * Sequence numbers are kept as *sequence offsets*: distance from our ISS (or the peer's IRS), as doubles that never wrap.
+ * The SYN is offset 0, stream byte k is offset k + 1, the FIN follows the last byte. Only the wire sees 32 bits: the
+ * number sent is (ISS + offset) mod 2^32, and an arriving number becomes an offset by its signed distance from the one
+ * expected. That makes comparisons plain `<`, wrap-around a non-event, and checkpoints plain byte counts.
+ *
+ * A frozen connection (on a backup) takes part in everything but the wire: it arms no timer and sends nothing.
+ */
+import { TimerNode } from '../../lib/timer-wheel.js';
+import type { CongestionController } from './congestion/controller.js';
+import { Reassembly } from './reassembly.js';
+import { RttEstimator } from './rtt.js';
+import { Scoreboard } from './scoreboard.js';
+import { SendBuffer } from './send-buffer.js';
+import { TcpState } from './state.js';
+import type { Tcp } from './tcp.js';
+import type { TcpListener } from './listener.js';
+import { connectionTimer, rearm } from './timers.js';
+
+/** Indices into `TcpConnection.deadlines`. */
+export const Timer = {
+  Retransmit: 0,
+  Persist: 1,
+  DelayedAck: 2,
+  Keepalive: 3,
+  FinWait2: 4,
+  Probe: 5,
+} as const;
+export const TIMER_COUNT = 6;
+
+/** What a path to a peer must be able to do for TCP; IP version and link are its own business. */
+export interface TcpRoute {
+  readonly mtu: number;
+  /** Bytes of IP header. */
+  readonly ipHeader: number;
+  readonly canChecksum: boolean;
+  readonly canSegment: boolean;
+  /** 4 or 6. */
+  readonly version: number;
+  /** Sum of the pseudo-header's constant part (addresses and protocol), not folded. */
+  readonly pseudoSum: number;
+  /** Offset in a TxFrame's header where the TCP header begins. */
+  readonly tcpOffset: number;
+  /** Writes link and IP headers around a TCP segment of `tcpLength` bytes and sends the frame; false: the device is busy. */
+  send(tcpLength: number): boolean;
+}
+
+/** Told when something that a socket may want to know has happened; must only take note. */
+export interface TcpUser {
+  /** Data, end, space, connect or close: whatever `TcpConnection` now shows. */
+  onProgress(conn: TcpConnection): void;
+}
+
+export class TcpConnection {
+  state: TcpState = TcpState.Closed;
+
+  // Send side (offsets from ISS).
+  iss = 0;
+  sndUna = 0;
+  sndNxt = 0;
+  /** Peer's window in bytes, scaled. */
+  sndWnd = 0;
+  sndWl1 = 0;
+  sndWl2 = 0;
+  maxSndWnd = 0;
+  readonly sendBuffer = new SendBuffer();
+  /** The user wants no more bytes sent: a FIN follows the last one. */
+  finQueued = false;
+  /** Largest payload per segment, options deducted. */
+  sndMss = 536;
+  sndScale = 0;
+
+  // Receive side (offsets from IRS).
+  irs = 0;
+  rcvNxt = 0;
+  /** Right edge ever advertised; never moves left. */
+  rcvAdv = 0;
+  rcvScale = 0;
+  rcvMss = 536;
+  readonly receiveQueue: Buffer[] = [];
+  /** Bytes in receiveQueue. */
+  receiveQueued = 0;
+  receiveLimit: number;
+  readonly reassembly = new Reassembly();
+  /** The peer's FIN has been received in order. */
+  peerFin = false;
+  /** Offset of the peer's FIN when it is known but not yet in order, else -1. */
+  peerFinAt = -1;
+
+  // Options agreed on.
+  sackOk = false;
+  tsOk = false;
+  tsOffset = 0;
+  tsRecent = 0;
+  tsRecentAtUs = 0;
+  lastAckSent = 0;
+
+  // Acknowledging.
+  ackNow = false;
+  ackPending = false;
+  /** Segments that arrived out of order since the last ACK: each is answered (RFC 5681 section 4.2). */
+  dupAcksOwed = 0;
+
+  // Loss recovery.
+  readonly rtt = new RttEstimator();
+  readonly scoreboard = new Scoreboard();
+  dupAcks = 0;
+  inRecovery = false;
+  /** SND.NXT when recovery began; recovery ends when it is acknowledged. */
+  recoveryPoint = 0;
+  /** Unacknowledged, un-SACKed bytes below this are lost. */
+  lostEnd = 0;
+  /** Everything lost below this has been retransmitted in this episode. */
+  highRxt = 0;
+  timedSeq = -1;
+  timedAtUs = 0;
+  limitedTransmit = 0;
+  /** A tail loss probe is outstanding. */
+  probeSent = false;
+  cc!: CongestionController;
+  lastSendUs = 0;
+
+  // Timers: one deadline each, one wheel node for all.
+  readonly deadlines = new Float64Array(TIMER_COUNT).fill(Number.POSITIVE_INFINITY);
+  readonly timerNode: TimerNode;
+
+  // Settings.
+  noDelay = false;
+  keepAlive = false;
+  keepAliveUs = 7_200_000_000;
+  keepAliveProbes = 0;
+  lastReceiveUs = 0;
+
+  /** The user has closed its end of the socket; what remains is between the peers. */
+  orphan = false;
+  /** Why the connection ended: null while it lives or after an orderly close. */
+  error: string | null = null;
+  removed = false;
+  established = false;
+  retransmissions = 0;
+  user: TcpUser | null = null;
+  listener: TcpListener | null = null;
+  /** In the stack's list of connections with something to send. */
+  dirty = false;
+  nextInBucket: TcpConnection | null = null;
+  ackHint = false;
+
+  constructor(
+    readonly tcp: Tcp,
+    readonly id: number,
+    readonly key: string,
+    readonly localAddress: number,
+    readonly localPort: number,
+    readonly remoteAddress: number,
+    readonly remotePort: number,
+    readonly route: TcpRoute,
+  ) {
+    this.receiveLimit = tcp.options.receiveBuffer;
+    this.timerNode = new TimerNode((nowUs) => connectionTimer(this, nowUs));
+  }
+
+  /** Offset behind the last byte given to us (where the FIN goes). */
+  get sndEnd(): number {
+    return this.sendBuffer.end + 1;
+  }
+
+  /** Offset behind everything we may ever send: data and FIN. */
+  get sndLimit(): number {
+    return this.sendBuffer.end + (this.finQueued ? 2 : 1);
+  }
+
+  get flight(): number {
+    return this.sndNxt - this.sndUna;
+  }
+
+  /** Stream bytes acknowledged by the peer. */
+  get bytesAcked(): number {
+    return Math.min(Math.max(0, this.sndUna - 1), this.sendBuffer.end);
+  }
+
+  get canSendData(): boolean {
+    return this.state === TcpState.Established || this.state === TcpState.CloseWait;
+  }
+
+  // --- Calls of the user (RFC 9293 section 3.10) ---
+
+  /** SEND. Bytes written after the connection has ended, or after `shutdown`, are dropped. */
+  write(chunk: Uint8Array): void {
+    if (this.finQueued || this.removed || this.orphan) return;
+    this.sendBuffer.append(chunk);
+    this.tcp.markDirty(this);
+  }
+
+  /** CLOSE of the sending half. */
+  shutdown(): void {
+    if (this.finQueued || this.removed) return;
+    this.finQueued = true;
+    if (this.state === TcpState.SynSent) {
+      this.tcp.remove(this, null);
+      return;
+    }
+    this.enterFinState();
+    this.tcp.markDirty(this);
+  }
+
+  /** State change that queueing a FIN means once the handshake is done. */
+  enterFinState(): void {
+    if (this.state === TcpState.Established) this.state = TcpState.FinWait1;
+    else if (this.state === TcpState.CloseWait) this.state = TcpState.LastAck;
+  }
+
+  /** CLOSE: the user is gone. Unread data makes it an abort (RFC 2525 section 2.17). */
+  close(): void {
+    if (this.removed || this.orphan) return;
+    if (this.receiveQueued > 0 || this.state === TcpState.SynSent) {
+      this.abort();
+      return;
+    }
+    this.orphan = true;
+    this.user = null;
+    this.shutdown();
+    if (this.state === TcpState.FinWait2) this.setTimer(Timer.FinWait2, this.tcp.now + this.tcp.options.finWait2Us);
+  }
+
+  /** ABORT: RST, and everything is forgotten. */
+  abort(): void {
+    if (this.removed) return;
+    this.user = null;
+    this.orphan = true;
+    this.tcp.abort(this);
+  }
+
+  /** RECEIVE: takes the next chunk of in-order data. */
+  read(): Buffer | undefined {
+    const chunk = this.receiveQueue.shift();
+    if (chunk === undefined) return undefined;
+    this.receiveQueued -= chunk.length;
+    this.considerWindowUpdate();
+    return chunk;
+  }
+
+  /** Window we could offer now: right edge as an offset, never left of what was offered (RFC 9293 SHLD-14). */
+  rightEdge(): number {
+    const room = Math.max(0, this.receiveLimit - this.receiveQueued);
+    const edge = this.rcvNxt + room;
+    // Silly window avoidance (RFC 1122 section 4.2.3.3): the edge moves in steps worth telling.
+    if (edge - this.rcvAdv < Math.min(this.receiveLimit / 2, 2 * this.rcvMss)) return this.rcvAdv;
+    return edge;
+  }
+
+  /** After a read: tell the peer when the window has opened by enough. */
+  considerWindowUpdate(): void {
+    if (this.state < TcpState.Established || this.peerFin) return;
+    const edge = this.rightEdge();
+    if (edge <= this.rcvAdv) return;
+    const offered = this.rcvAdv - this.rcvNxt;
+    if (edge - this.rcvAdv >= this.receiveLimit / 4 || offered < 2 * this.rcvMss) {
+      this.ackNow = true;
+      this.tcp.markDirty(this);
+    }
+  }
+
+  // --- Timers ---
+
+  setTimer(index: number, deadlineUs: number): void {
+    this.deadlines[index] = deadlineUs;
+    rearm(this);
+  }
+
+  clearTimer(index: number): void {
+    // The wheel node stays where it is: firing early finds nothing due and sleeps again, which is cheaper than moving it.
+    this.deadlines[index] = Number.POSITIVE_INFINITY;
+  }
+}

@@ -1,0 +1,433 @@
+/**
+ * SEGMENT ARRIVES (RFC 9293 section 3.10.7) for a connection that exists. The order of the checks is the RFC's: sequence
+ * number, RST, SYN, ACK, text, FIN. Replies are not sent from here: they are marked, and leave when the batch is flushed,
+ * so that one ACK answers a whole batch.
+ */
+import { RX_CSUM_OK } from '../../lib/device/device.js';
+import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, type TcpView } from '../../lib/packet/tcp.js';
+import { Timer, type TcpConnection } from './connection.js';
+import { bare, markAllLost, sendSyn } from './output.js';
+import { TcpState } from './state.js';
+
+export { RX_CSUM_OK };
+
+const DUP_THRESH = 3;
+/** A timestamp older than this is no protection any more (RFC 7323 section 5.5). */
+const PAWS_IDLE_US = 24 * 24 * 3600 * 1e6;
+const DELAYED_ACK_US = 40_000;
+
+/** Handles one segment. `bytes` is only valid during the call. */
+export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Array): void {
+  if (conn.removed) return;
+  if (conn.state === TcpState.SynSent) {
+    synSent(conn, seg, bytes);
+    return;
+  }
+  const { tcp } = conn;
+  const flags = seg.flags;
+  // Signed distance from what is expected: the offset is exact as long as the peer is within 2 GiB of it.
+  let start = conn.rcvNxt + ((seg.seq - ((conn.irs + conn.rcvNxt) >>> 0)) | 0);
+  let length = seg.payloadLength;
+  let fin = (flags & TCP_FIN) !== 0;
+
+  if (conn.tsOk && seg.tsPresent && (flags & TCP_RST) === 0) {
+    if (((seg.tsVal - conn.tsRecent) | 0) < 0 && tcp.now - conn.tsRecentAtUs < PAWS_IDLE_US) {
+      tcp.counters.pawsDropped++;
+      ackSoon(conn);
+      return;
+    }
+  }
+
+  // First: the sequence number. An unacceptable segment is answered, and its ACK field still counts (see below).
+  const window = Math.max(0, conn.rcvAdv - conn.rcvNxt);
+  const segmentLength = length + (fin ? 1 : 0) + ((flags & TCP_SYN) !== 0 ? 1 : 0);
+  const acceptable =
+    segmentLength === 0
+      ? window === 0
+        ? start === conn.rcvNxt
+        : start >= conn.rcvNxt && start < conn.rcvNxt + window
+      : window > 0 && start < conn.rcvNxt + window && start + segmentLength > conn.rcvNxt;
+  if (!acceptable) {
+    if ((flags & TCP_RST) !== 0) return;
+    if (conn.state === TcpState.SynRcvd && (flags & TCP_SYN) !== 0 && start === 0) {
+      // Our SYN-ACK was lost: the peer repeats its SYN.
+      sendSyn(conn);
+      return;
+    }
+    tcp.counters.outOfWindow++;
+    ackSoon(conn);
+    // Two peers with closed windows would starve each other if the ACK of an unacceptable segment were not processed.
+    if ((flags & (TCP_ACK | TCP_SYN)) === TCP_ACK && conn.state >= TcpState.Established) acknowledge(conn, seg, start);
+    return;
+  }
+
+  // Second: RST (RFC 5961 section 3.2).
+  if ((flags & TCP_RST) !== 0) {
+    if (start === conn.rcvNxt) reset(conn);
+    else tcp.challengeAck(conn);
+    return;
+  }
+
+  // Fourth: SYN in the window is an attack or a stale duplicate (RFC 5961 section 4.2).
+  if ((flags & TCP_SYN) !== 0) {
+    if (conn.state === TcpState.SynRcvd && start === 0) sendSyn(conn);
+    else tcp.challengeAck(conn);
+    return;
+  }
+
+  // Fifth: ACK.
+  if ((flags & TCP_ACK) === 0) return;
+  if (conn.tsOk && seg.tsPresent && start <= conn.lastAckSent && ((seg.tsVal - conn.tsRecent) | 0) >= 0) {
+    conn.tsRecent = seg.tsVal;
+    conn.tsRecentAtUs = tcp.now;
+  }
+  if (conn.state === TcpState.SynRcvd) {
+    const ack = conn.sndUna + ((seg.ack - ((conn.iss + conn.sndUna) >>> 0)) | 0);
+    if (ack !== 1) {
+      tcp.resetReply(conn, seg);
+      return;
+    }
+    establish(conn, seg);
+  }
+  conn.lastReceiveUs = tcp.now;
+  conn.keepAliveProbes = 0;
+  if (!acknowledge(conn, seg, start)) return;
+  if (conn.removed) return;
+
+  // Seventh: text. Eighth: FIN.
+  if (length > 0 || fin) {
+    if (conn.peerFin) return;
+    if (conn.orphan && length > 0) {
+      // Nobody will ever read it (RFC 1122 section 4.2.2.13).
+      tcp.abort(conn);
+      return;
+    }
+    let from = seg.payloadOffset;
+    if (start < conn.rcvNxt) {
+      const old = conn.rcvNxt - start;
+      from += old;
+      length -= old;
+      start = conn.rcvNxt;
+      conn.ackNow = true;
+      if (length < 0) {
+        length = 0;
+        if (old > seg.payloadLength) fin = false;
+      }
+    }
+    if (start + length > conn.rcvAdv) {
+      length = Math.max(0, conn.rcvAdv - start);
+      fin = false;
+    }
+    if (fin && conn.peerFinAt < 0) conn.peerFinAt = start + length;
+    text(conn, start, bytes, from, length);
+  }
+  tcp.markDirty(conn);
+}
+
+/** SYN_SENT (RFC 9293 section 3.10.7.3). */
+function synSent(conn: TcpConnection, seg: TcpView, bytes: Uint8Array): void {
+  const { tcp } = conn;
+  const ack = conn.sndUna + ((seg.ack - ((conn.iss + conn.sndUna) >>> 0)) | 0);
+  if ((seg.flags & TCP_ACK) !== 0 && ack !== 1) {
+    if ((seg.flags & TCP_RST) === 0) tcp.resetReply(conn, seg);
+    return;
+  }
+  if ((seg.flags & TCP_RST) !== 0) {
+    if ((seg.flags & TCP_ACK) !== 0) tcp.remove(conn, 'ECONNREFUSED');
+    return;
+  }
+  if ((seg.flags & TCP_SYN) === 0) return;
+  conn.irs = seg.seq;
+  conn.rcvNxt = 1;
+  conn.rcvAdv = 1;
+  tcp.takeSynOptions(conn, seg);
+  if ((seg.flags & TCP_ACK) !== 0) {
+    conn.sndWl1 = 0;
+    conn.lastReceiveUs = tcp.now;
+    conn.sndUna = 1;
+    measure(conn, 1);
+    conn.rtt.backoff = 0;
+    conn.clearTimer(Timer.Retransmit);
+    conn.state = TcpState.SynRcvd;
+    establish(conn, seg);
+    conn.ackNow = true;
+    if (seg.payloadLength > 0) text(conn, 1, bytes, seg.payloadOffset, seg.payloadLength);
+    tcp.markDirty(conn);
+  } else {
+    // Simultaneous open.
+    conn.state = TcpState.SynRcvd;
+    tcp.observer?.opened(conn);
+    sendSyn(conn);
+  }
+}
+
+function establish(conn: TcpConnection, seg: TcpView): void {
+  const { tcp } = conn;
+  conn.state = TcpState.Established;
+  conn.established = true;
+  conn.sndWnd = seg.window * ((seg.flags & TCP_SYN) !== 0 ? 1 : 2 ** conn.sndScale);
+  conn.maxSndWnd = Math.max(conn.maxSndWnd, conn.sndWnd);
+  tcp.connectionEstablished(conn);
+  if (conn.finQueued) conn.enterFinState();
+}
+
+/**
+ * The ACK field: SND.UNA, the peer's window, round-trip time, congestion window, loss detection.
+ * @returns false when the segment must not be processed further.
+ */
+function acknowledge(conn: TcpConnection, seg: TcpView, start: number): boolean {
+  const { tcp } = conn;
+  const ack = conn.sndUna + ((seg.ack - ((conn.iss + conn.sndUna) >>> 0)) | 0);
+  if (ack > conn.sndNxt) {
+    // RFC 9293 section 3.10.7.4: acknowledges what was never sent.
+    tcp.counters.ackedUnsent++;
+    ackSoon(conn);
+    return false;
+  }
+  if (ack < conn.sndUna - conn.maxSndWnd - 1) {
+    tcp.challengeAck(conn);
+    return false;
+  }
+  const newlySacked = conn.sackOk && seg.sackCount > 0 ? takeSack(conn, seg) : false;
+  let windowChanged = false;
+  if (ack >= conn.sndUna && (start > conn.sndWl1 || (start === conn.sndWl1 && ack >= conn.sndWl2))) {
+    const window = seg.window * 2 ** conn.sndScale;
+    windowChanged = window !== conn.sndWnd;
+    conn.sndWnd = window;
+    if (window > conn.maxSndWnd) conn.maxSndWnd = window;
+    conn.sndWl1 = start;
+    conn.sndWl2 = ack;
+    if (windowChanged && window > 0 && conn.deadlines[Timer.Persist] !== Number.POSITIVE_INFINITY) {
+      conn.clearTimer(Timer.Persist);
+      conn.rtt.backoff = 0;
+    }
+  }
+  if (ack > conn.sndUna) newAck(conn, ack);
+  else if (ack === conn.sndUna && conn.flight > 0) duplicate(conn, seg, windowChanged, newlySacked);
+  if (!conn.removed) {
+    conn.ackHint = true;
+    tcp.markDirty(conn);
+  }
+  return true;
+}
+
+function newAck(conn: TcpConnection, ack: number): void {
+  const { tcp } = conn;
+  const acked = ack - conn.sndUna;
+  const limited = pipeLimited(conn);
+  conn.sndUna = ack;
+  conn.sendBuffer.releaseTo(Math.min(ack - 1, conn.sendBuffer.end));
+  conn.scoreboard.advance(ack);
+  measure(conn, ack);
+  conn.rtt.backoff = 0;
+  conn.probeSent = false;
+  if (conn.highRxt < ack) conn.highRxt = ack;
+  conn.limitedTransmit = 0;
+  if (conn.inRecovery) {
+    if (ack >= conn.recoveryPoint) {
+      conn.inRecovery = false;
+      conn.dupAcks = 0;
+      conn.lostEnd = 0;
+      conn.cc.cwnd = Math.max(conn.cc.ssthresh, 2 * conn.sndMss);
+    } else if (!conn.sackOk) {
+      // NewReno's partial acknowledgement (RFC 6582): the next hole begins here.
+      conn.dupAcks = Math.max(0, conn.dupAcks - Math.floor(acked / conn.sndMss));
+      conn.lostEnd = Math.min(conn.sndNxt, ack + conn.sndMss);
+      conn.highRxt = ack;
+    } else {
+      detectLoss(conn);
+    }
+  } else {
+    conn.dupAcks = 0;
+    if (limited) conn.cc.onAck(acked, tcp.now, conn.rtt.srttUs || 1);
+    if (conn.sackOk && !conn.scoreboard.empty) detectLoss(conn);
+  }
+  if (conn.flight > 0) conn.setTimer(Timer.Retransmit, tcp.now + conn.rtt.rtoUs());
+  else {
+    conn.clearTimer(Timer.Retransmit);
+    conn.clearTimer(Timer.Probe);
+  }
+  if (conn.finQueued && ack === conn.sndEnd + 1) finAcked(conn);
+  if (!conn.removed) conn.user?.onProgress(conn);
+}
+
+/** The congestion window was what held us back, so that it may grow (RFC 9438 section 5.8, RFC 7661). */
+function pipeLimited(conn: TcpConnection): boolean {
+  return conn.flight * 2 >= conn.cc.cwnd || conn.cc.cwnd < conn.cc.ssthresh;
+}
+
+function measure(conn: TcpConnection, ack: number): void {
+  if (conn.timedSeq >= 0 && ack >= conn.timedSeq) {
+    conn.rtt.sample(Math.max(1, conn.tcp.now - conn.timedAtUs));
+    conn.timedSeq = -1;
+  }
+}
+
+function duplicate(conn: TcpConnection, seg: TcpView, windowChanged: boolean, newlySacked: boolean): void {
+  if (conn.sackOk) {
+    if (newlySacked) detectLoss(conn);
+    return;
+  }
+  // RFC 5681 section 2: no data, no window change, outstanding data.
+  if (seg.payloadLength > 0 || windowChanged || (seg.flags & TCP_FIN) !== 0) return;
+  conn.dupAcks++;
+  if (conn.inRecovery || conn.sndUna < conn.recoveryPoint) return;
+  if (conn.dupAcks < DUP_THRESH) {
+    conn.limitedTransmit = conn.dupAcks * conn.sndMss;
+    return;
+  }
+  enterRecovery(conn, conn.sndUna + conn.sndMss);
+}
+
+function takeSack(conn: TcpConnection, seg: TcpView): boolean {
+  let fresh = false;
+  const base = (conn.iss + conn.sndUna) >>> 0;
+  for (let i = 0; i < seg.sackCount; i++) {
+    const from = conn.sndUna + ((seg.sackEdges[2 * i]! - base) | 0);
+    const to = conn.sndUna + ((seg.sackEdges[2 * i + 1]! - base) | 0);
+    // Below SND.UNA it is a DSACK; beyond SND.NXT it is a lie.
+    if (from < conn.sndUna || to > conn.sndNxt || to <= from) continue;
+    if (conn.scoreboard.add(from, to)) fresh = true;
+  }
+  return fresh;
+}
+
+function detectLoss(conn: TcpConnection): void {
+  const lost = conn.scoreboard.lostBelow(conn.sndMss);
+  if (lost > conn.sndUna) {
+    if (!conn.inRecovery && conn.sndUna >= conn.recoveryPoint) enterRecovery(conn, lost);
+    else if (lost > conn.lostEnd) conn.lostEnd = lost;
+  } else if (!conn.inRecovery && conn.limitedTransmit < 2 * conn.sndMss) {
+    conn.limitedTransmit += conn.sndMss;
+  }
+}
+
+function enterRecovery(conn: TcpConnection, lostEnd: number): void {
+  conn.tcp.counters.fastRetransmits++;
+  conn.inRecovery = true;
+  conn.recoveryPoint = conn.sndNxt;
+  conn.cc.onLoss(conn.flight, conn.tcp.now);
+  conn.lostEnd = Math.min(lostEnd, conn.sndNxt);
+  conn.highRxt = conn.sndUna;
+  conn.limitedTransmit = 0;
+  conn.clearTimer(Timer.Probe);
+}
+
+function finAcked(conn: TcpConnection): void {
+  const { tcp } = conn;
+  switch (conn.state) {
+    case TcpState.FinWait1:
+      conn.state = TcpState.FinWait2;
+      if (conn.orphan) conn.setTimer(Timer.FinWait2, tcp.now + tcp.options.finWait2Us);
+      return;
+    case TcpState.Closing:
+      tcp.enterTimeWait(conn);
+      return;
+    case TcpState.LastAck:
+      tcp.remove(conn, null);
+      return;
+    default:
+      return;
+  }
+}
+
+/** In-order or out-of-order data of a segment, trimmed to the window. */
+function text(conn: TcpConnection, start: number, bytes: Uint8Array, from: number, length: number): void {
+  const { tcp } = conn;
+  if (start === conn.rcvNxt) {
+    if (length > 0) {
+      // The one copy of a received byte: the slot it arrived in is reused at once.
+      const chunk = Buffer.allocUnsafe(length);
+      chunk.set(bytes.subarray(from, from + length), 0);
+      accept(conn, chunk);
+      if (!conn.reassembly.empty) {
+        for (let more = conn.reassembly.take(conn.rcvNxt); more !== undefined; more = conn.reassembly.take(conn.rcvNxt)) {
+          accept(conn, Buffer.from(more.buffer, more.byteOffset, more.byteLength));
+        }
+        conn.ackNow = true;
+      }
+    }
+    if (conn.peerFinAt === conn.rcvNxt) finArrives(conn);
+    if (!conn.removed) {
+      scheduleAck(conn);
+      conn.user?.onProgress(conn);
+    }
+  } else {
+    if (length > 0 && conn.reassembly.bytes + length <= conn.receiveLimit) {
+      if (!conn.reassembly.insert(start, bytes, from, length)) tcp.counters.reassemblyFull++;
+    }
+    tcp.counters.outOfOrder++;
+    // An immediate duplicate ACK for each, so that the peer finds the loss soon (RFC 5681 section 4.2).
+    conn.ackNow = true;
+    if (conn.dupAcksOwed < 64) conn.dupAcksOwed++;
+  }
+}
+
+function accept(conn: TcpConnection, chunk: Buffer): void {
+  conn.rcvNxt += chunk.length;
+  conn.receiveQueue.push(chunk);
+  conn.receiveQueued += chunk.length;
+  conn.tcp.observer?.received(conn, chunk);
+}
+
+/** At least every second full segment is acknowledged at once, others within 40 ms (RFC 9293 section 3.8.6.3). */
+function scheduleAck(conn: TcpConnection): void {
+  if (conn.ackNow) return;
+  if (conn.peerFin || conn.rcvNxt - conn.lastAckSent >= 2 * conn.rcvMss) {
+    conn.ackNow = true;
+    return;
+  }
+  if (!conn.ackPending) {
+    conn.ackPending = true;
+    conn.setTimer(Timer.DelayedAck, conn.tcp.now + DELAYED_ACK_US);
+  }
+}
+
+function finArrives(conn: TcpConnection): void {
+  const { tcp } = conn;
+  conn.rcvNxt += 1;
+  conn.peerFin = true;
+  conn.ackNow = true;
+  if (conn.rcvAdv < conn.rcvNxt) conn.rcvAdv = conn.rcvNxt;
+  tcp.observer?.peerFin(conn);
+  switch (conn.state) {
+    case TcpState.Established:
+      conn.state = TcpState.CloseWait;
+      return;
+    case TcpState.FinWait1:
+      conn.state = TcpState.Closing;
+      return;
+    case TcpState.FinWait2:
+      tcp.enterTimeWait(conn);
+      return;
+    default:
+      return;
+  }
+}
+
+function reset(conn: TcpConnection): void {
+  const { tcp } = conn;
+  tcp.counters.resetsReceived++;
+  if (conn.state === TcpState.SynRcvd && conn.listener !== null) {
+    tcp.remove(conn, null);
+    return;
+  }
+  tcp.remove(conn, conn.state >= TcpState.Closing ? null : conn.state === TcpState.SynRcvd ? 'ECONNREFUSED' : 'ECONNRESET');
+}
+
+/** The peer must hear from us, without amplifying: one ACK per batch. */
+function ackSoon(conn: TcpConnection): void {
+  conn.ackNow = true;
+  conn.tcp.markDirty(conn);
+}
+
+/** After a takeover: say where we are, and send again what was not acknowledged. */
+export function resumeConnection(conn: TcpConnection): void {
+  if (conn.state >= TcpState.Established) {
+    markAllLost(conn);
+    bare(conn, conn.sndNxt, TCP_ACK);
+  } else if (conn.state === TcpState.SynRcvd || conn.state === TcpState.SynSent) {
+    sendSyn(conn);
+  }
+  conn.tcp.markDirty(conn);
+}

@@ -1,0 +1,387 @@
+/**
+ * What leaves a connection: one place decides what to send next (lost data first, then new data, then a bare ACK), one
+ * place builds segments. Nothing here keeps state of its own, and nothing is built before it can leave, so that a held
+ * gate or a busy device costs no memory: the connection simply stays in the stack's list of dirty ones.
+ */
+import { finish, sum16 } from '../../lib/checksum.js';
+import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, writeTcpHeader } from '../../lib/packet/tcp.js';
+import { Timer, type TcpConnection } from './connection.js';
+import { TcpState } from './state.js';
+
+/** Largest TCP payload of a super-segment: the IP total length is 16 bits; headers with options stay below 120 bytes. */
+const MAX_SUPER = 65_535 - 120;
+const sackScratch = new Float64Array(8);
+
+/** Bytes believed to be in the network (RFC 6675 SetPipe). */
+export function pipe(conn: TcpConnection): number {
+  let bytes = conn.sndNxt - conn.sndUna - conn.scoreboard.sacked;
+  const from = Math.max(conn.highRxt, conn.sndUna);
+  if (conn.lostEnd > from) bytes -= conn.lostEnd - from - conn.scoreboard.sackedIn(from, conn.lostEnd);
+  if (!conn.sackOk) bytes -= conn.dupAcks * conn.sndMss;
+  return Math.max(0, bytes);
+}
+
+/**
+ * Sends whatever may be sent now.
+ * @returns false when the device was busy; the caller tries again when it is writable.
+ */
+export function output(conn: TcpConnection): boolean {
+  if (conn.removed || conn.tcp.frozen) return true;
+  if (conn.state < TcpState.Established) return true;
+  let sent = false;
+  if (conn.sndLimit > conn.sndUna) {
+    const retransmitted = retransmitLost(conn);
+    if (retransmitted < 0) return false;
+    const fresh = sendNew(conn);
+    if (fresh < 0) return false;
+    sent = retransmitted + fresh > 0;
+    armAfterSend(conn);
+  }
+  if (sent) return true;
+  return sendAckIfDue(conn);
+}
+
+/** @returns segments sent, or -1 when the device is busy. */
+function retransmitLost(conn: TcpConnection): number {
+  let count = 0;
+  const end = Math.min(conn.lostEnd, conn.sndNxt);
+  if (end <= conn.sndUna) return 0;
+  let inPipe = pipe(conn);
+  for (;;) {
+    const from = conn.scoreboard.nextHole(Math.max(conn.highRxt, conn.sndUna));
+    if (from >= end) return count;
+    // One segment may always go (the first of a recovery), the rest as the congestion window allows.
+    if (inPipe + conn.sndMss > conn.cc.cwnd && !(inPipe === 0 && count === 0)) return count;
+    const length = Math.min(conn.sndMss, conn.scoreboard.nextSacked(from) - from, end - from);
+    const sent = segment(conn, from, length, false);
+    if (sent < 0) return -1;
+    if (sent === 0) return count;
+    conn.highRxt = from + sent;
+    inPipe += sent;
+    conn.retransmissions++;
+    conn.tcp.counters.retransSegs++;
+    conn.timedSeq = -1;
+    count++;
+  }
+}
+
+/** @returns segments sent, or -1 when the device is busy. */
+function sendNew(conn: TcpConnection): number {
+  let count = 0;
+  const limit = conn.sndLimit;
+  const mss = conn.sndMss;
+  const most = conn.route.canSegment ? Math.max(mss, Math.floor(MAX_SUPER / mss) * mss) : mss;
+  let inPipe = -1;
+  while (conn.sndNxt < limit) {
+    if (inPipe < 0) inPipe = pipe(conn);
+    const left = limit - conn.sndNxt;
+    const window = conn.sndUna + conn.sndWnd - conn.sndNxt;
+    const cwnd = conn.cc.cwnd + conn.limitedTransmit - inPipe;
+    let length = Math.min(left, window, cwnd, most);
+    const data = conn.sndEnd - conn.sndNxt;
+    if (length < left || length < mss) {
+      // A FIN alone needs no window.
+      if (data === 0) length = 1;
+      else if (length <= 0) break;
+      else if (length >= mss) {
+        if (length < left) length -= length % mss;
+      } else if (!smallSegmentAllowed(conn, length, data)) break;
+    }
+    if (length > mss && length === left && data % mss !== 0 && !conn.noDelay && !conn.finQueued && conn.flight > 0) {
+      // Nagle holds the short tail back; what is before it may go.
+      length -= data % mss;
+    }
+    if (conn.flight === 0 && conn.lastSendUs > 0 && conn.tcp.now - conn.lastSendUs > conn.rtt.rtoUs()) conn.cc.onIdle();
+    const sent = segment(conn, conn.sndNxt, length, conn.sndNxt + length >= conn.sndEnd);
+    if (sent < 0) return -1;
+    if (sent === 0) break;
+    if (conn.timedSeq < 0) {
+      conn.timedSeq = conn.sndNxt + sent;
+      conn.timedAtUs = conn.tcp.now;
+    }
+    conn.sndNxt += sent;
+    inPipe += sent;
+    count++;
+  }
+  return count;
+}
+
+/** Nagle (RFC 9293 section 3.7.4) and sender-side silly window avoidance (RFC 1122 section 4.2.3.4). */
+function smallSegmentAllowed(conn: TcpConnection, length: number, data: number): boolean {
+  const all = length >= data;
+  if (all && (conn.noDelay || conn.finQueued || conn.flight === 0)) return true;
+  return length >= conn.maxSndWnd / 2;
+}
+
+function armAfterSend(conn: TcpConnection): void {
+  const now = conn.tcp.now;
+  if (conn.flight > 0) {
+    if (conn.deadlines[Timer.Retransmit] === Number.POSITIVE_INFINITY) {
+      conn.setTimer(Timer.Retransmit, now + conn.rtt.rtoUs());
+    }
+    conn.clearTimer(Timer.Persist);
+    armProbe(conn, now);
+  } else if (conn.sndNxt < conn.sndLimit && conn.deadlines[Timer.Persist] === Number.POSITIVE_INFINITY) {
+    conn.setTimer(Timer.Persist, now + conn.rtt.rtoUs());
+  }
+}
+
+/** Tail loss probe (RFC 8985 section 7.2): two round trips without an answer, sooner than the retransmission timer. */
+function armProbe(conn: TcpConnection, now: number): void {
+  if (!conn.sackOk || conn.rtt.srttUs === 0 || conn.probeSent || conn.lostEnd > conn.sndUna || conn.rtt.backoff > 0) {
+    conn.clearTimer(Timer.Probe);
+    return;
+  }
+  let timeout = 2 * conn.rtt.srttUs + 2000;
+  // One segment alone may meet a delayed acknowledgement.
+  if (conn.flight <= conn.sndMss) timeout += 200_000;
+  const rtoAt = conn.deadlines[Timer.Retransmit]!;
+  const at = now + timeout;
+  if (at < rtoAt) conn.setTimer(Timer.Probe, at);
+}
+
+/** Sends a tail loss probe: new data if the window allows it, else the last segment again. */
+export function sendTailProbe(conn: TcpConnection, nowUs: number): void {
+  if (conn.flight === 0 || conn.lostEnd > conn.sndUna) return;
+  conn.probeSent = true;
+  conn.tcp.counters.tailProbes++;
+  const before = conn.sndNxt;
+  conn.limitedTransmit += conn.sndMss;
+  sendNew(conn);
+  conn.limitedTransmit -= conn.sndMss;
+  if (conn.sndNxt === before) {
+    const from = Math.max(conn.sndUna, conn.sndNxt - conn.sndMss);
+    segment(conn, from, conn.sndNxt - from, true);
+    conn.timedSeq = -1;
+    conn.tcp.counters.retransSegs++;
+  }
+  conn.setTimer(Timer.Retransmit, nowUs + conn.rtt.rtoUs());
+}
+
+/** The retransmission timer has run out (RFC 6298 section 5, RFC 5681 section 3.1). */
+export function retransmitTimeout(conn: TcpConnection, nowUs: number): void {
+  conn.tcp.counters.rtoTimeouts++;
+  if (conn.state === TcpState.SynSent || conn.state === TcpState.SynRcvd) {
+    conn.rtt.backoff++;
+    conn.timedSeq = -1;
+    conn.tcp.counters.retransSegs++;
+    sendSyn(conn);
+    return;
+  }
+  if (conn.flight === 0) return;
+  if (conn.rtt.backoff === 0) conn.cc.onTimeout(conn.flight, nowUs);
+  conn.rtt.backoff++;
+  conn.inRecovery = false;
+  conn.scoreboard.clear();
+  markAllLost(conn);
+  conn.dupAcks = 0;
+  conn.limitedTransmit = 0;
+  conn.probeSent = false;
+  conn.setTimer(Timer.Retransmit, nowUs + conn.rtt.rtoUs());
+  conn.tcp.markDirty(conn);
+}
+
+/** Everything outstanding is to be sent again from SND.UNA. */
+export function markAllLost(conn: TcpConnection): void {
+  conn.lostEnd = conn.sndNxt;
+  conn.highRxt = conn.sndUna;
+  conn.recoveryPoint = conn.sndNxt;
+  conn.timedSeq = -1;
+}
+
+/** Window probe: an old sequence number, which any peer answers with its window. */
+export function sendProbe(conn: TcpConnection, nowUs: number): void {
+  if (conn.flight > 0 || conn.sndNxt >= conn.sndLimit) return;
+  conn.rtt.backoff++;
+  conn.tcp.counters.windowProbes++;
+  bare(conn, conn.sndUna - 1, TCP_ACK);
+  conn.setTimer(Timer.Persist, nowUs + conn.rtt.rtoUs());
+  conn.tcp.markDirty(conn);
+}
+
+export function sendKeepalive(conn: TcpConnection): void {
+  conn.tcp.counters.keepalives++;
+  bare(conn, conn.sndUna - 1, TCP_ACK);
+}
+
+/** Bare ACKs that are owed, one per out-of-order segment so that the peer can count them. */
+function sendAckIfDue(conn: TcpConnection): boolean {
+  if (!conn.ackNow) return true;
+  let owed = Math.max(1, conn.dupAcksOwed);
+  while (owed-- > 0) {
+    if (!bare(conn, conn.sndNxt, TCP_ACK)) return false;
+    if (conn.dupAcksOwed > 0) conn.dupAcksOwed--;
+  }
+  conn.ackNow = false;
+  return true;
+}
+
+/** Sends a segment without data. */
+export function bare(conn: TcpConnection, seqOffset: number, flags: number): boolean {
+  return emit(conn, seqOffset, 0, flags) >= 0;
+}
+
+/** SYN or SYN-ACK, with the options that are offered or agreed on. */
+export function sendSyn(conn: TcpConnection): boolean {
+  const ok = emit(conn, 0, 0, conn.state === TcpState.SynSent ? TCP_SYN : TCP_SYN | TCP_ACK) >= 0;
+  if (conn.sndNxt === 0) conn.sndNxt = 1;
+  if (conn.rtt.backoff === 0 && conn.timedSeq < 0) {
+    conn.timedSeq = 1;
+    conn.timedAtUs = conn.tcp.now;
+  }
+  conn.setTimer(Timer.Retransmit, conn.tcp.now + conn.rtt.rtoUs());
+  return ok;
+}
+
+export function sendReset(conn: TcpConnection): boolean {
+  const synced = conn.state !== TcpState.SynSent;
+  return synced ? bare(conn, conn.sndNxt, TCP_RST | TCP_ACK) : true;
+}
+
+/**
+ * One data segment (or super-segment) from `from`, `length` sequence numbers long; a FIN is counted as one.
+ * @returns sequence numbers sent, 0 if nothing could be gathered, -1 if the device is busy.
+ */
+function segment(conn: TcpConnection, from: number, length: number, push: boolean): number {
+  const data = Math.min(length, conn.sndEnd - from);
+  let flags = TCP_ACK;
+  if (push) flags |= TCP_PSH;
+  if (conn.finQueued && from + length > conn.sndEnd) flags |= TCP_FIN;
+  return emit(conn, from, data, flags);
+}
+
+/** Builds and sends one segment. @returns sequence numbers it covers, or -1 if the device is busy. */
+function emit(conn: TcpConnection, seqOffset: number, length: number, flags: number): number {
+  const { tcp, route } = conn;
+  const frame = tcp.frame;
+  const bytes = frame.header;
+  const view = frame.view;
+  const at = route.tcpOffset;
+  frame.reset();
+  let gathered = 0;
+  if (length > 0) {
+    gathered = conn.sendBuffer.gather(frame, seqOffset - 1, length);
+    if (gathered < length) {
+      flags &= ~(TCP_FIN | TCP_PSH);
+      // Too many small pieces: cut at a segment boundary so that the rest stays aligned.
+      if (gathered > conn.sndMss) gathered = trim(frame, gathered - (gathered % conn.sndMss), conn, seqOffset);
+    }
+  }
+  const header = 20 + writeOptions(conn, bytes, view, at + 20, flags, gathered);
+  if ((flags & TCP_ACK) !== 0) advertise(conn, flags);
+  const window = (flags & TCP_ACK) === 0 && (flags & TCP_SYN) === 0 ? 0 : windowField(conn, flags);
+  const seq = (conn.iss + seqOffset) >>> 0;
+  const ack = (flags & TCP_ACK) !== 0 ? (conn.irs + conn.rcvNxt) >>> 0 : 0;
+  writeTcpHeader(bytes, view, at, conn.localPort, conn.remotePort, seq, ack, flags, window, 0, header);
+  const total = header + gathered;
+  if (route.canChecksum) {
+    view.setUint16(at + 16, fold(route.pseudoSum + total));
+    frame.csumStart = at;
+    frame.csumOffset = 16;
+    if (gathered > conn.sndMss) {
+      frame.gsoVersion = route.version;
+      frame.gsoSize = conn.sndMss;
+    }
+  } else {
+    view.setUint16(at + 16, finish(payloadSum(frame, sum16(bytes, at, header, route.pseudoSum + total))));
+  }
+  frame.headerLength = at + header;
+  if (!route.send(total)) return -1;
+  tcp.counters.outSegs++;
+  conn.lastSendUs = tcp.now;
+  if ((flags & TCP_ACK) !== 0) {
+    conn.lastAckSent = conn.rcvNxt;
+    conn.ackPending = false;
+    if (conn.dupAcksOwed === 0) conn.ackNow = false;
+    conn.clearTimer(Timer.DelayedAck);
+  }
+  return gathered + ((flags & (TCP_SYN | TCP_FIN)) !== 0 ? 1 : 0);
+}
+
+function trim(frame: TcpConnection['tcp']['frame'], length: number, conn: TcpConnection, seqOffset: number): number {
+  frame.reset();
+  return conn.sendBuffer.gather(frame, seqOffset - 1, length);
+}
+
+/** Moves the advertised right edge on. */
+function advertise(conn: TcpConnection, flags: number): void {
+  if ((flags & TCP_RST) !== 0) return;
+  const edge = conn.rightEdge();
+  if (edge > conn.rcvAdv) conn.rcvAdv = edge;
+}
+
+/** The window field; its rounding to the scale never moves the right edge left. */
+function windowField(conn: TcpConnection, flags: number): number {
+  const offered = conn.rcvAdv - conn.rcvNxt;
+  if ((flags & TCP_SYN) !== 0) {
+    const window = Math.min(65_535, conn.receiveLimit);
+    conn.rcvAdv = Math.max(conn.rcvAdv, conn.rcvNxt + window);
+    return window;
+  }
+  const unit = 2 ** conn.rcvScale;
+  const room = conn.receiveLimit - conn.receiveQueued + 65_536;
+  let units = Math.ceil(offered / unit);
+  // Rounding up at every segment must not let the window creep beyond the buffer.
+  if (units * unit > room) units = Math.floor(offered / unit);
+  units = Math.max(0, Math.min(65_535, units));
+  conn.rcvAdv = Math.max(conn.rcvAdv, conn.rcvNxt + units * unit);
+  return units;
+}
+
+function writeOptions(
+  conn: TcpConnection,
+  bytes: Uint8Array,
+  view: DataView,
+  at: number,
+  flags: number,
+  payload: number,
+): number {
+  let n = 0;
+  const syn = (flags & TCP_SYN) !== 0;
+  const passive = syn && (flags & TCP_ACK) !== 0;
+  if (syn) {
+    view.setUint32(at, 0x02040000 | (conn.rcvMss & 0xffff));
+    n = 4;
+    if (!passive || conn.rcvScale > 0 || conn.sndScale > 0) {
+      view.setUint32(at + n, 0x01030300 | conn.rcvScale);
+      n += 4;
+    }
+    if (!passive || conn.sackOk) {
+      view.setUint32(at + n, 0x01010402);
+      n += 4;
+    }
+  }
+  if (conn.tsOk || (syn && !passive)) {
+    view.setUint32(at + n, 0x0101080a);
+    view.setUint32(at + n + 4, conn.tcp.timestamp(conn));
+    view.setUint32(at + n + 8, (flags & TCP_ACK) !== 0 ? conn.tsRecent : 0);
+    n += 12;
+  }
+  if (!syn && conn.sackOk && !conn.reassembly.empty && (flags & TCP_RST) === 0 && payload + 36 <= conn.sndMss) {
+    const blocks = conn.reassembly.sackBlocks(sackScratch, conn.tsOk ? 3 : 4);
+    if (blocks > 0) {
+      view.setUint32(at + n, 0x01010500 | (2 + 8 * blocks));
+      n += 4;
+      for (let i = 0; i < 2 * blocks; i++, n += 4) view.setUint32(at + n, (conn.irs + sackScratch[i]!) >>> 0);
+    }
+  }
+  void bytes;
+  return n;
+}
+
+function fold(sum: number): number {
+  while (sum > 0xffff) sum = (sum & 0xffff) + Math.floor(sum / 65_536);
+  return sum;
+}
+
+/** Adds the payload pieces to a folded sum; a piece that begins at an odd place counts with its bytes swapped. */
+export function payloadSum(frame: TcpConnection['tcp']['frame'], sum: number): number {
+  let odd = false;
+  for (let i = 0; i < frame.pieceCount; i++) {
+    const length = frame.spans[2 * i + 1]!;
+    const part = sum16(frame.pieces[i]!, frame.spans[2 * i]!, length, 0);
+    sum += odd ? ((part & 0xff) << 8) | (part >>> 8) : part;
+    if ((length & 1) !== 0) odd = !odd;
+  }
+  return fold(sum);
+}

@@ -1,0 +1,143 @@
+/**
+ * Out-of-order data of one connection, by sequence offset (see connection.ts), until the gap before it is filled.
+ * First come, first kept: bytes that are already held win over later copies, so that a stream has one value per byte.
+ * Bounded by bytes (the receive window does that) and by the number of pieces; what exceeds the latter is dropped and the
+ * peer sends it again.
+ */
+export interface Piece {
+  start: number;
+  end: number;
+  bytes: Uint8Array;
+}
+
+interface Block {
+  start: number;
+  end: number;
+  stamp: number;
+}
+
+/** Most pieces held per connection. */
+export const MAX_PIECES = 512;
+
+export class Reassembly {
+  /** Sorted by start, disjoint. */
+  #pieces: Piece[] = [];
+  /** Maximal contiguous ranges of the pieces, sorted; for SACK. */
+  #blocks: Block[] = [];
+  #stamp = 0;
+  /** Bytes held. */
+  bytes = 0;
+
+  get empty(): boolean {
+    return this.#pieces.length === 0;
+  }
+
+  /**
+   * Keeps a copy of what is new in [start, start + length).
+   * @returns false when nothing could be kept because the number of pieces is at its limit.
+   */
+  insert(start: number, source: Uint8Array, offset: number, length: number): boolean {
+    let at = start;
+    const stop = start + length;
+    let index = this.#firstEndingAfter(start);
+    let kept = true;
+    while (at < stop) {
+      const next = this.#pieces[index];
+      const until = next === undefined ? stop : Math.min(stop, next.start);
+      if (until > at) {
+        if (this.#pieces.length >= MAX_PIECES) {
+          kept = false;
+          break;
+        }
+        const from = offset + (at - start);
+        const bytes = source.slice(from, from + (until - at));
+        this.#pieces.splice(index, 0, { start: at, end: until, bytes });
+        this.bytes += until - at;
+        index++;
+      }
+      if (next === undefined || next.start >= stop) {
+        at = until;
+        break;
+      }
+      at = Math.max(until, next.end);
+      index++;
+    }
+    this.#touchBlock(start, Math.min(at, stop));
+    return kept;
+  }
+
+  /** Takes the piece that begins at or before `rcvNxt`, trimmed to begin there; undefined when there is a gap. */
+  take(rcvNxt: number): Uint8Array | undefined {
+    for (;;) {
+      const first = this.#pieces[0];
+      if (first === undefined || first.start > rcvNxt) {
+        this.#trimBlocks(rcvNxt);
+        return undefined;
+      }
+      this.#pieces.shift();
+      this.bytes -= first.end - first.start;
+      if (first.end > rcvNxt) return first.start === rcvNxt ? first.bytes : first.bytes.subarray(rcvNxt - first.start);
+    }
+  }
+
+  /**
+   * Writes up to `max` SACK blocks as pairs of sequence offsets, the most recently changed first (RFC 2018 section 4).
+   * @returns the number of blocks.
+   */
+  sackBlocks(out: Float64Array, max: number): number {
+    const blocks = this.#blocks;
+    let n = 0;
+    let before = Number.POSITIVE_INFINITY;
+    while (n < max && n < blocks.length) {
+      let best = -1;
+      for (let i = 0; i < blocks.length; i++) {
+        const stamp = blocks[i]!.stamp;
+        if (stamp < before && (best < 0 || stamp > blocks[best]!.stamp)) best = i;
+      }
+      if (best < 0) break;
+      out[2 * n] = blocks[best]!.start;
+      out[2 * n + 1] = blocks[best]!.end;
+      before = blocks[best]!.stamp;
+      n++;
+    }
+    return n;
+  }
+
+  clear(): void {
+    this.#pieces = [];
+    this.#blocks = [];
+    this.bytes = 0;
+  }
+
+  #firstEndingAfter(offset: number): number {
+    let low = 0;
+    let high = this.#pieces.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#pieces[middle]!.end > offset) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  #touchBlock(start: number, end: number): void {
+    if (end <= start) return;
+    const blocks = this.#blocks;
+    let i = 0;
+    while (i < blocks.length && blocks[i]!.end < start) i++;
+    let to = i;
+    while (to < blocks.length && blocks[to]!.start <= end) {
+      start = Math.min(start, blocks[to]!.start);
+      end = Math.max(end, blocks[to]!.end);
+      to++;
+    }
+    blocks.splice(i, to - i, { start, end, stamp: ++this.#stamp });
+  }
+
+  #trimBlocks(rcvNxt: number): void {
+    const blocks = this.#blocks;
+    while (blocks.length > 0 && blocks[0]!.end <= rcvNxt) blocks.shift();
+    const first = blocks[0];
+    if (first !== undefined && first.start < rcvNxt) first.start = rcvNxt;
+  }
+}

@@ -1,0 +1,74 @@
+/** Connections by four-tuple: a chained hash table whose links live in the connections, so a look-up allocates nothing. */
+import type { TcpConnection } from './connection.js';
+
+export class ConnectionTable {
+  #buckets: (TcpConnection | null)[] = new Array<TcpConnection | null>(1024).fill(null);
+  size = 0;
+
+  find(localAddress: number, localPort: number, remoteAddress: number, remotePort: number): TcpConnection | null {
+    let conn = this.#buckets[hash(remoteAddress, remotePort, localPort) & (this.#buckets.length - 1)]!;
+    while (conn !== null) {
+      if (
+        conn.remotePort === remotePort &&
+        conn.remoteAddress === remoteAddress &&
+        conn.localPort === localPort &&
+        conn.localAddress === localAddress
+      ) {
+        return conn;
+      }
+      conn = conn.nextInBucket;
+    }
+    return null;
+  }
+
+  add(conn: TcpConnection): void {
+    if (this.size >= this.#buckets.length) this.#grow();
+    const index = this.#index(conn);
+    conn.nextInBucket = this.#buckets[index]!;
+    this.#buckets[index] = conn;
+    this.size++;
+  }
+
+  delete(conn: TcpConnection): void {
+    const index = this.#index(conn);
+    let at = this.#buckets[index]!;
+    if (at === conn) this.#buckets[index] = conn.nextInBucket;
+    else {
+      while (at !== null && at.nextInBucket !== conn) at = at.nextInBucket!;
+      if (at === null) return;
+      at.nextInBucket = conn.nextInBucket;
+    }
+    conn.nextInBucket = null;
+    this.size--;
+  }
+
+  /** Calls `visit` for each connection; it may remove the one it is given. */
+  forEach(visit: (conn: TcpConnection) => void): void {
+    for (const head of this.#buckets) {
+      let conn = head;
+      while (conn !== null) {
+        const next: TcpConnection | null = conn.nextInBucket;
+        visit(conn);
+        conn = next;
+      }
+    }
+  }
+
+  #index(conn: TcpConnection): number {
+    return hash(conn.remoteAddress, conn.remotePort, conn.localPort) & (this.#buckets.length - 1);
+  }
+
+  #grow(): void {
+    const all: TcpConnection[] = [];
+    this.forEach((conn) => all.push(conn));
+    this.#buckets = new Array<TcpConnection | null>(this.#buckets.length * 2).fill(null);
+    this.size = 0;
+    for (const conn of all) this.add(conn);
+  }
+}
+
+function hash(remoteAddress: number, remotePort: number, localPort: number): number {
+  let h = Math.imul(remoteAddress ^ 0x9e3779b9, 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13) ^ ((remotePort << 16) | localPort), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}

@@ -1,0 +1,534 @@
+/**
+ * TCP as a protocol of the stack: finding the connection for a segment, opening and removing connections, listeners, and
+ * replies to segments that belong to none. One connection's own machine is in connection.ts, input.ts, output.ts.
+ */
+import { TxFrame } from '../../lib/device/device.js';
+import { FtError } from '../../lib/errors.js';
+import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, type TcpView, writeTcpHeader } from '../../lib/packet/tcp.js';
+import type { SipHash } from '../../lib/random.js';
+import type { TimerWheel } from '../../lib/timer-wheel.js';
+import { finish, sum16 } from '../../lib/checksum.js';
+import type { OutputGate, StackObserver } from '../observer.js';
+import { Cubic } from './congestion/cubic.js';
+import type { CongestionFactory } from './congestion/controller.js';
+import { TcpConnection, Timer, type TcpRoute } from './connection.js';
+import { segmentArrives } from './input.js';
+import { TcpListener } from './listener.js';
+import { output, sendReset, sendSyn } from './output.js';
+import { TcpState } from './state.js';
+import { ConnectionTable } from './table.js';
+import { type TimeWaitEntry, TimeWaitTable } from './time-wait.js';
+
+export interface TcpOptions {
+  /** Bytes of receive buffer per connection (RFC 9293 RCV.WND at most). */
+  receiveBuffer: number;
+  /** Most connections; further SYNs are dropped and counted. */
+  maxConnections: number;
+  /** Maximum segment lifetime in microseconds; TIME_WAIT lasts twice as long. */
+  mslUs: number;
+  maxTimeWait: number;
+  /** How long a connection that nobody owns may wait in FIN_WAIT_2. */
+  finWait2Us: number;
+  congestion: CongestionFactory;
+  /** Challenge ACKs per second at most (RFC 5961 section 7). */
+  challengeAcksPerSecond: number;
+}
+
+export const TCP_DEFAULTS: TcpOptions = {
+  receiveBuffer: 4 * 1024 * 1024,
+  maxConnections: 200_000,
+  mslUs: 30_000_000,
+  maxTimeWait: 65_536,
+  finWait2Us: 60_000_000,
+  congestion: (mss) => new Cubic(mss),
+  challengeAcksPerSecond: 1000,
+};
+
+export class TcpCounters {
+  activeOpens = 0;
+  passiveOpens = 0;
+  attemptFails = 0;
+  estabResets = 0;
+  inSegs = 0;
+  outSegs = 0;
+  retransSegs = 0;
+  outRsts = 0;
+  resetsReceived = 0;
+  rtoTimeouts = 0;
+  fastRetransmits = 0;
+  tailProbes = 0;
+  windowProbes = 0;
+  keepalives = 0;
+  delayedAcks = 0;
+  outOfOrder = 0;
+  outOfWindow = 0;
+  pawsDropped = 0;
+  ackedUnsent = 0;
+  challengeAcks = 0;
+  reassemblyFull = 0;
+  timeouts = 0;
+  listenOverflows = 0;
+  tableFull = 0;
+  noConnection = 0;
+  silenced = 0;
+}
+
+/** What TCP needs of the stack around it. */
+export interface TcpHost {
+  now(): number;
+  readonly wheel: TimerWheel;
+  /** Keyed hash for initial sequence numbers and timestamp offsets; replicas share the key. */
+  readonly hash: SipHash;
+  readonly frame: TxFrame;
+  gate: OutputGate | null;
+  /** A path to the peer, or null. `hint` is the device-specific sender of the segment being answered, if any. */
+  tcpRoute(localAddress: number, remoteAddress: number): TcpRoute | null;
+  /** Chooses a local address to reach a peer from, or 0. */
+  sourceFor(remoteAddress: number): number;
+  isLocal(address: number): boolean;
+}
+
+const EPHEMERAL_FIRST = 32_768;
+const EPHEMERAL_COUNT = 28_232;
+
+export class Tcp {
+  readonly options: TcpOptions;
+  readonly counters = new TcpCounters();
+  readonly table = new ConnectionTable();
+  readonly byId = new Map<number, TcpConnection>();
+  readonly timeWaits: TimeWaitTable;
+  readonly frame: TxFrame;
+  readonly wheel: TimerWheel;
+  observer: StackObserver | null = null;
+  /** True on a backup: state is kept, nothing is sent, no timer runs. */
+  frozen = false;
+  /** Until then, segments for unknown connections are met with silence instead of a RST. */
+  silentUntilUs = 0;
+  #listeners = new Map<number, TcpListener[]>();
+  #dirty: TcpConnection[] = [];
+  #spare: TcpConnection[] = [];
+  #nextId = 1;
+  #nextPort = 0;
+  #challengeWindowUs = 0;
+  #challenges = 0;
+  readonly #hashInput = new Uint8Array(16);
+  readonly #hashView = new DataView(this.#hashInput.buffer);
+
+  constructor(
+    readonly host: TcpHost,
+    options: Partial<TcpOptions> = {},
+  ) {
+    this.options = { ...TCP_DEFAULTS, ...options };
+    this.timeWaits = new TimeWaitTable(this.options.maxTimeWait);
+    this.frame = host.frame;
+    this.wheel = host.wheel;
+  }
+
+  get now(): number {
+    return this.host.now();
+  }
+
+  get nextId(): number {
+    return this.#nextId;
+  }
+
+  // --- Arrivals ---
+
+  /** Handles a segment whose checksum has been verified. */
+  input(seg: TcpView, bytes: Uint8Array, localAddress: number, remoteAddress: number): void {
+    this.counters.inSegs++;
+    const conn = this.table.find(localAddress, seg.dstPort, remoteAddress, seg.srcPort);
+    if (conn !== null) {
+      segmentArrives(conn, seg, bytes);
+      return;
+    }
+    this.#stranger(seg, localAddress, remoteAddress);
+  }
+
+  #stranger(seg: TcpView, localAddress: number, remoteAddress: number): void {
+    if (this.timeWaits.size > 0) {
+      const entry = this.timeWaits.get(tupleKey(localAddress, seg.dstPort, remoteAddress, seg.srcPort));
+      if (entry !== undefined && !this.#timeWaitSegment(entry, seg)) return;
+    }
+    const listener = this.#findListener(localAddress, seg.dstPort);
+    if (listener !== null && (seg.flags & (TCP_SYN | TCP_ACK | TCP_RST)) === TCP_SYN) {
+      this.#passiveOpen(listener, seg, localAddress, remoteAddress);
+      return;
+    }
+    if ((seg.flags & TCP_RST) !== 0) return;
+    this.counters.noConnection++;
+    if (this.now < this.silentUntilUs) {
+      this.counters.silenced++;
+      return;
+    }
+    this.#replyReset(seg, localAddress, remoteAddress);
+  }
+
+  /** A segment for a connection in TIME_WAIT. @returns true when it may open a new connection instead. */
+  #timeWaitSegment(entry: TimeWaitEntry, seg: TcpView): boolean {
+    const ahead = (seg.seq - entry.rcvNxt) | 0;
+    if ((seg.flags & (TCP_SYN | TCP_ACK | TCP_RST)) === TCP_SYN) {
+      const newer =
+        entry.tsOk && seg.tsPresent ? ((seg.tsVal - entry.tsRecent) | 0) > 0 || (seg.tsVal === entry.tsRecent && ahead > 0) : ahead > 0;
+      if (newer) {
+        this.timeWaits.delete(entry.key);
+        return true;
+      }
+    }
+    // A RST does not end TIME_WAIT (RFC 1337).
+    if ((seg.flags & TCP_RST) !== 0) return false;
+    if ((seg.flags & TCP_FIN) !== 0) this.timeWaits.renew(entry, this.now + 2 * this.options.mslUs);
+    const route = this.host.tcpRoute(entry.localAddress, entry.remoteAddress);
+    if (route !== null) {
+      const ts = entry.tsOk ? this.#timestampAt(entry.tsOffset) : -1;
+      this.#bareSegment(route, entry.localPort, entry.remotePort, entry.sndNxt, entry.rcvNxt, TCP_ACK, entry.rcvWindow, ts, entry.tsRecent);
+    }
+    return false;
+  }
+
+  #passiveOpen(listener: TcpListener, seg: TcpView, localAddress: number, remoteAddress: number): void {
+    if (listener.halfOpen >= listener.backlog) {
+      this.counters.listenOverflows++;
+      return;
+    }
+    if (this.table.size >= this.options.maxConnections) {
+      this.counters.tableFull++;
+      return;
+    }
+    const route = this.host.tcpRoute(localAddress, remoteAddress);
+    if (route === null) return;
+    const conn = this.create(this.#nextId++, localAddress, seg.dstPort, remoteAddress, seg.srcPort, route);
+    conn.listener = listener;
+    listener.halfOpen++;
+    conn.state = TcpState.SynRcvd;
+    conn.irs = seg.seq;
+    conn.rcvNxt = 1;
+    conn.rcvAdv = 1;
+    this.takeSynOptions(conn, seg);
+    this.counters.passiveOpens++;
+    this.observer?.opened(conn);
+    sendSyn(conn);
+  }
+
+  /** What the peer's SYN says (MSS, window scale, SACK, timestamps), and what follows for us. */
+  takeSynOptions(conn: TcpConnection, seg: TcpView): void {
+    const active = conn.state === TcpState.SynSent;
+    conn.tsOk = seg.tsPresent;
+    conn.sackOk = seg.sackPermitted;
+    if (seg.windowScale >= 0) conn.sndScale = Math.min(14, seg.windowScale);
+    else {
+      conn.sndScale = 0;
+      conn.rcvScale = 0;
+      conn.receiveLimit = Math.min(conn.receiveLimit, 65_535);
+    }
+    if (seg.tsPresent) {
+      conn.tsRecent = seg.tsVal;
+      conn.tsRecentAtUs = this.now;
+    }
+    conn.sndWnd = seg.window;
+    conn.maxSndWnd = seg.window;
+    const offered = seg.mss > 0 ? Math.max(64, seg.mss) : 536;
+    this.setMss(conn, offered);
+    void active;
+  }
+
+  /** Sets the sending MSS from the peer's offer and the path; resets the congestion controller to it. */
+  setMss(conn: TcpConnection, offered: number): void {
+    const path = conn.route.mtu - conn.route.ipHeader - 20;
+    conn.sndMss = Math.max(48, Math.min(offered, path) - (conn.tsOk ? 12 : 0));
+    conn.cc = this.options.congestion(conn.sndMss);
+  }
+
+  // --- Opening and ending ---
+
+  /** Makes a connection and enters it into the tables; its state is the caller's to set. */
+  create(
+    id: number,
+    localAddress: number,
+    localPort: number,
+    remoteAddress: number,
+    remotePort: number,
+    route: TcpRoute,
+  ): TcpConnection {
+    const key = tupleKey(localAddress, localPort, remoteAddress, remotePort);
+    const conn = new TcpConnection(this, id, key, localAddress, localPort, remoteAddress, remotePort, route);
+    this.#hashTuple(localAddress, localPort, remoteAddress, remotePort);
+    // RFC 6528: a 4 us clock plus a keyed hash of the four-tuple; RFC 7323 section 5.4 for the timestamp's offset.
+    conn.iss = (Math.floor(this.now / 4) + this.host.hash.hash(this.#hashInput, 12)) >>> 0;
+    conn.tsOffset = this.host.hash.hi >>> 0;
+    conn.rcvScale = scaleFor(conn.receiveLimit);
+    conn.rcvMss = conn.route.mtu - conn.route.ipHeader - 20;
+    conn.cc = this.options.congestion(conn.sndMss);
+    conn.lastReceiveUs = this.now;
+    this.table.add(conn);
+    this.byId.set(id, conn);
+    if (id >= this.#nextId) this.#nextId = id + 1;
+    return conn;
+  }
+
+  /** Active open. Throws FtError EADDRNOTAVAIL (no free port), EHOSTUNREACH, EADDRINUSE. */
+  connect(remoteAddress: number, remotePort: number, localAddress = 0, localPort = 0): TcpConnection {
+    const from = localAddress !== 0 ? localAddress : this.host.sourceFor(remoteAddress);
+    const route = from === 0 ? null : this.host.tcpRoute(from, remoteAddress);
+    if (route === null) {
+      throw new FtError('EHOSTUNREACH', 'No route to the host', 'Give the stack an address in its network or a gateway');
+    }
+    if (this.table.size >= this.options.maxConnections) {
+      throw new FtError('ENOBUFS', 'Too many connections', 'Raise maxConnections');
+    }
+    const port = localPort !== 0 ? localPort : this.#ephemeralPort(from, remoteAddress, remotePort);
+    if (this.table.find(from, port, remoteAddress, remotePort) !== null) {
+      throw new FtError('EADDRINUSE', `Port ${port} is in use for that peer`, 'Choose another local port');
+    }
+    const conn = this.create(this.#nextId++, from, port, remoteAddress, remotePort, route);
+    conn.state = TcpState.SynSent;
+    this.counters.activeOpens++;
+    this.observer?.opened(conn);
+    if (!this.frozen) sendSyn(conn);
+    return conn;
+  }
+
+  /** Starts listening. Throws FtError EADDRINUSE. */
+  listen(address: number, port: number, backlog: number, onConnection: (conn: TcpConnection) => void): TcpListener {
+    if (port === 0) port = this.#freeListenPort(address);
+    const here = this.#listeners.get(port) ?? [];
+    if (here.some((other) => other.address === address || other.address === 0 || address === 0)) {
+      throw new FtError('EADDRINUSE', `Port ${port} is already being listened on`, 'Close the other listener or choose another port');
+    }
+    const listener = new TcpListener(address, port, backlog, onConnection);
+    this.#listeners.set(port, [...here, listener]);
+    return listener;
+  }
+
+  unlisten(listener: TcpListener): void {
+    if (listener.closed) return;
+    listener.closed = true;
+    const rest = (this.#listeners.get(listener.port) ?? []).filter((other) => other !== listener);
+    if (rest.length > 0) this.#listeners.set(listener.port, rest);
+    else this.#listeners.delete(listener.port);
+    this.table.forEach((conn) => {
+      if (conn.listener === listener && conn.state === TcpState.SynRcvd) this.abort(conn);
+    });
+  }
+
+  /** The listener that a connection to this address and port belongs to. */
+  findListener(address: number, port: number): TcpListener | null {
+    return this.#findListener(address, port);
+  }
+
+  connectionEstablished(conn: TcpConnection): void {
+    if (conn.listener !== null) conn.listener.halfOpen--;
+    this.observer?.established(conn);
+    if (conn.keepAlive) conn.setTimer(Timer.Keepalive, this.now + conn.keepAliveUs);
+    if (conn.listener !== null) conn.listener.onConnection(conn);
+    else conn.user?.onProgress(conn);
+  }
+
+  /** The connection ends here and now; `code` tells its user why. */
+  remove(conn: TcpConnection, code: string | null): void {
+    if (conn.removed) return;
+    conn.removed = true;
+    conn.error = code;
+    if (code !== null) {
+      if (conn.established) this.counters.estabResets++;
+      else this.counters.attemptFails++;
+    }
+    if (!conn.established && conn.listener !== null) conn.listener.halfOpen--;
+    conn.state = TcpState.Closed;
+    this.wheel.cancel(conn.timerNode);
+    this.table.delete(conn);
+    this.byId.delete(conn.id);
+    conn.sendBuffer.clear();
+    conn.reassembly.clear();
+    this.observer?.removed(conn, code);
+    conn.user?.onProgress(conn);
+  }
+
+  /** RST to the peer, then gone. */
+  abort(conn: TcpConnection): void {
+    if (!this.frozen && conn.state !== TcpState.SynSent && conn.state !== TcpState.Closed) {
+      sendReset(conn);
+      this.counters.outRsts++;
+    }
+    this.remove(conn, null);
+  }
+
+  /** The connection becomes a small record for 2 MSL. Its user has seen, or will see, an orderly end. */
+  enterTimeWait(conn: TcpConnection): void {
+    const entry: TimeWaitEntry = {
+      key: conn.key,
+      localAddress: conn.localAddress,
+      remoteAddress: conn.remoteAddress,
+      localPort: conn.localPort,
+      remotePort: conn.remotePort,
+      sndNxt: (conn.iss + conn.sndNxt) >>> 0,
+      rcvNxt: (conn.irs + conn.rcvNxt) >>> 0,
+      tsOk: conn.tsOk,
+      tsRecent: conn.tsRecent,
+      tsOffset: conn.tsOffset,
+      rcvWindow: Math.min(65_535, Math.floor(Math.max(0, conn.rcvAdv - conn.rcvNxt) / 2 ** conn.rcvScale)),
+      expiresUs: this.now + 2 * this.options.mslUs,
+    };
+    conn.state = TcpState.TimeWait;
+    this.timeWaits.add(entry);
+    this.observer?.timeWait(entry);
+    // The last ACK leaves at once: the connection that would send it is about to go.
+    output(conn);
+    this.remove(conn, null);
+  }
+
+  // --- Output ---
+
+  markDirty(conn: TcpConnection): void {
+    if (conn.dirty || this.frozen || conn.removed) return;
+    conn.dirty = true;
+    this.#dirty.push(conn);
+  }
+
+  /** Sends what dirty connections have to send. @returns false when the device got busy; the rest stays dirty. */
+  flush(): boolean {
+    if (this.#dirty.length === 0) return true;
+    const list = this.#dirty;
+    this.#dirty = this.#spare;
+    this.#spare = list;
+    let busy = false;
+    for (let i = 0; i < list.length; i++) {
+      const conn = list[i]!;
+      conn.dirty = false;
+      if (conn.removed) continue;
+      if (conn.ackHint) {
+        conn.ackHint = false;
+        this.observer?.acked(conn);
+      }
+      if (busy || !output(conn)) {
+        busy = true;
+        this.markDirty(conn);
+      }
+    }
+    list.length = 0;
+    return !busy;
+  }
+
+  get hasWork(): boolean {
+    return this.#dirty.length > 0;
+  }
+
+  /** TSval of a segment sent now: milliseconds, offset per connection (RFC 7323 section 5.4). */
+  timestamp(conn: TcpConnection): number {
+    return this.#timestampAt(conn.tsOffset);
+  }
+
+  #timestampAt(offset: number): number {
+    return (Math.floor(this.now / 1000) + offset) >>> 0;
+  }
+
+  /** A rate-limited ACK in answer to what may be an attack (RFC 5961 section 7). */
+  challengeAck(conn: TcpConnection): void {
+    const now = this.now;
+    if (now - this.#challengeWindowUs >= 1_000_000) {
+      this.#challengeWindowUs = now;
+      this.#challenges = 0;
+    }
+    if (this.#challenges >= this.options.challengeAcksPerSecond) return;
+    this.#challenges++;
+    this.counters.challengeAcks++;
+    conn.ackNow = true;
+    this.markDirty(conn);
+  }
+
+  /** RST in answer to a segment that a known connection cannot accept (SYN_SENT, SYN_RCVD). */
+  resetReply(conn: TcpConnection, seg: TcpView): void {
+    this.#replyReset(seg, conn.localAddress, conn.remoteAddress);
+  }
+
+  #replyReset(seg: TcpView, localAddress: number, remoteAddress: number): void {
+    if (this.frozen) return;
+    const route = this.host.tcpRoute(localAddress, remoteAddress);
+    if (route === null) return;
+    this.counters.outRsts++;
+    if ((seg.flags & TCP_ACK) !== 0) {
+      this.#bareSegment(route, seg.dstPort, seg.srcPort, seg.ack, 0, TCP_RST, 0, -1, 0);
+    } else {
+      const length = seg.payloadLength + ((seg.flags & TCP_SYN) !== 0 ? 1 : 0) + ((seg.flags & TCP_FIN) !== 0 ? 1 : 0);
+      this.#bareSegment(route, seg.dstPort, seg.srcPort, 0, (seg.seq + length) >>> 0, TCP_RST | TCP_ACK, 0, -1, 0);
+    }
+  }
+
+  #bareSegment(
+    route: TcpRoute,
+    localPort: number,
+    remotePort: number,
+    seq: number,
+    ack: number,
+    flags: number,
+    window: number,
+    tsVal: number,
+    tsEcr: number,
+  ): void {
+    const frame = this.frame;
+    frame.reset();
+    const at = route.tcpOffset;
+    const header = tsVal >= 0 ? 32 : 20;
+    writeTcpHeader(frame.header, frame.view, at, localPort, remotePort, seq, ack, flags, window, 0, header);
+    if (tsVal >= 0) {
+      frame.view.setUint32(at + 20, 0x0101080a);
+      frame.view.setUint32(at + 24, tsVal);
+      frame.view.setUint32(at + 28, tsEcr);
+    }
+    frame.view.setUint16(at + 16, finish(sum16(frame.header, at, header, route.pseudoSum + header)));
+    frame.headerLength = at + header;
+    this.counters.outSegs++;
+    route.send(header);
+  }
+
+  #findListener(address: number, port: number): TcpListener | null {
+    const here = this.#listeners.get(port);
+    if (here === undefined) return null;
+    for (const listener of here) if (listener.address === address || listener.address === 0) return listener;
+    return null;
+  }
+
+  #freeListenPort(address: number): number {
+    for (let i = 0; i < EPHEMERAL_COUNT; i++) {
+      const port = EPHEMERAL_FIRST + (this.#nextPort++ % EPHEMERAL_COUNT);
+      if (this.#findListener(address, port) === null) return port;
+    }
+    throw new FtError('EADDRINUSE', 'No free port to listen on', 'Close a listener');
+  }
+
+  /** RFC 6056 algorithm 3: a keyed hash of the peer chooses where the search for a free port begins. */
+  #ephemeralPort(localAddress: number, remoteAddress: number, remotePort: number): number {
+    this.#hashTuple(localAddress, 0, remoteAddress, remotePort);
+    const start = this.host.hash.hash(this.#hashInput, 12) + this.#nextPort;
+    for (let i = 0; i < EPHEMERAL_COUNT; i++) {
+      const port = EPHEMERAL_FIRST + ((start + i) % EPHEMERAL_COUNT);
+      this.#nextPort++;
+      if (
+        this.table.find(localAddress, port, remoteAddress, remotePort) === null &&
+        this.timeWaits.get(tupleKey(localAddress, port, remoteAddress, remotePort)) === undefined
+      ) {
+        return port;
+      }
+    }
+    throw new FtError('EADDRNOTAVAIL', 'No free local port for that peer', 'Close connections or use another local address');
+  }
+
+  #hashTuple(localAddress: number, localPort: number, remoteAddress: number, remotePort: number): void {
+    this.#hashView.setUint32(0, localAddress);
+    this.#hashView.setUint32(4, remoteAddress);
+    this.#hashView.setUint16(8, localPort);
+    this.#hashView.setUint16(10, remotePort);
+  }
+}
+
+/** Text form of a four-tuple, for tables off the hot path. */
+export function tupleKey(localAddress: number, localPort: number, remoteAddress: number, remotePort: number): string {
+  return `${localAddress}:${localPort}:${remoteAddress}:${remotePort}`;
+}
+
+/** Smallest window scale that can express the buffer (RFC 7323 section 2.3). */
+function scaleFor(receiveLimit: number): number {
+  let scale = 0;
+  while (scale < 14 && 65_535 * 2 ** scale < receiveLimit) scale++;
+  return scale;
+}
