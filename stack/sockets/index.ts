@@ -12,7 +12,14 @@ export type {
   StreamEndpoint,
   StreamEvents,
 } from './endpoint.js';
-export { attachListener, FtServer, type ListenAddress, type ListenArguments, listenArguments, listenOn } from './server.js';
+export {
+  attachListener,
+  FtServer,
+  type ListenAddress,
+  type ListenArguments,
+  listenArguments,
+  listenOn,
+} from './server.js';
 export { COPY_BELOW, type FtConnectOptions, FtSocket, type FtSocketOptions } from './socket.js';
 
 /** `net.createServer` for a host: ([options][, listener]). */

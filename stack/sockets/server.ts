@@ -152,7 +152,11 @@ export function listenArguments(args: unknown[]): ListenArguments | null {
     if (options['fd'] !== undefined || options['_handle'] || options['handle']) return null;
     if (!('port' in options) && options['path'] !== undefined) return null;
     if (!('port' in options)) {
-      throw nodeError('ERR_INVALID_ARG_VALUE', "The argument 'options' must have the property \"port\" or \"path\".", TypeError);
+      throw nodeError(
+        'ERR_INVALID_ARG_VALUE',
+        'The argument \'options\' must have the property "port" or "path".',
+        TypeError,
+      );
     }
     const out: ListenArguments = { port: checkedPort(options['port']), listener };
     if (typeof options['host'] === 'string' && options['host']) out.host = options['host'];
@@ -172,7 +176,11 @@ function checkedPort(port: unknown): number {
   if (port === undefined || port === null) return 0;
   const number = typeof port === 'string' && port.trim() !== '' ? Number(port) : port;
   if (typeof number !== 'number' || number !== number >>> 0 || number > 65535) {
-    throw nodeError('ERR_SOCKET_BAD_PORT', `options.port should be >= 0 and < 65536. Received ${String(port)}.`, RangeError);
+    throw nodeError(
+      'ERR_SOCKET_BAD_PORT',
+      `options.port should be >= 0 and < 65536. Received ${String(port)}.`,
+      RangeError,
+    );
   }
   return number;
 }

@@ -79,6 +79,8 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
   #over = false;
   #reading = false;
   #readEnded = false;
+  /** No more bytes from us: the endpoint was told to shut down. */
+  #finished = false;
   #bytesRead = 0;
   #peer: AddressInfo = {};
   #local: AddressInfo = {};
@@ -146,7 +148,11 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
     const { options, listener } = connectArguments(args);
     if (listener) this.once('connect', listener);
     if ('path' in options && options['path'] !== undefined) {
-      throw nodeError('ERR_INVALID_ARG_VALUE', 'A socket of the ft-tcp stack connects to a port, not to a path', TypeError);
+      throw nodeError(
+        'ERR_INVALID_ARG_VALUE',
+        'A socket of the ft-tcp stack connects to a port, not to a path',
+        TypeError,
+      );
     }
     if (this.#endpoint !== null || this.connecting) {
       throw nodeError('EISCONN', 'The socket is connected or connecting already');
@@ -168,7 +174,8 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
   #resolve(options: FtConnectOptions, port: number): void {
     const host = options.host || 'localhost';
     const { localAddress, localPort } = options;
-    const start = (address: string) => this.#open({ address, port, ...pick({ localAddress, localPort }, 'localAddress', 'localPort') });
+    const start = (address: string) =>
+      this.#open({ address, port, ...pick({ localAddress, localPort }, 'localAddress', 'localPort') });
     if (net.isIP(host)) {
       process.nextTick(() => {
         if (this.connecting) start(host);
@@ -222,7 +229,7 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
   /** Makes a destroyed socket as good as new, for another `connect`. */
   #reopen(): void {
     (this as unknown as { _undestroy(): void })._undestroy();
-    this.#over = this.#reading = this.#readEnded = this.#resetting = this.#lingering = false;
+    this.#over = this.#reading = this.#readEnded = this.#finished = this.#resetting = this.#lingering = false;
     this.#bytesRead = this.#written = this.#acked = this.#uncopiedEnd = this.#asked = 0;
     this.#awaiting = [];
     this.#wrapped = 0;
@@ -277,7 +284,7 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
   onClose(code: string | null): void {
     this.#over = true;
     if (this.#lingering) {
-      this.#endLinger();
+      this.#endLinger(code === null ? null : systemError(code, 'write'));
       return;
     }
     if (this.destroyed) return;
@@ -384,7 +391,10 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
     if (this.connecting) {
       this._pendingData = data;
       this._pendingEncoding = encoding;
-      const closed = () => callback(nodeError('ERR_SOCKET_CLOSED_BEFORE_CONNECTION', 'Socket closed before the connection was established'));
+      const closed = () =>
+        callback(
+          nodeError('ERR_SOCKET_CLOSED_BEFORE_CONNECTION', 'Socket closed before the connection was established'),
+        );
       this.once('connect', () => {
         this.off('close', closed);
         again();
@@ -501,7 +511,7 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
   /** Lets go whatever the acknowledged bytes allow, and asks for what is next. */
   #release(): void {
     const acked = this.#acked;
-    while (this.#awaiting.length > 0 && (this.#awaiting[0]!.end <= acked || this.#over)) {
+    while (this.#awaiting.length > 0 && this.#awaiting[0]!.end <= acked) {
       const { callback, error } = this.#awaiting.shift()!;
       this.#wrapped--;
       process.nextTick(callback, error);
@@ -511,7 +521,7 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
     const final = this.#finalCallback !== null && acked >= this.#finalAt ? this.#finalCallback : null;
     if (final !== null) this.#finalCallback = null;
     this.#ask();
-    if (this.#lingering && this.#wrapped === 0) this.#endLinger();
+    if (this.#lingering && this.#wrapped === 0) this.#endLinger(null);
     held?.();
     final?.();
   }
@@ -526,6 +536,7 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
       callback();
       return;
     }
+    this.#finished = true;
     endpoint.shutdown();
     // 'finish' and the callback of end() tell the user that his buffers are his again.
     if (this.#uncopiedEnd > this.#acked && !this.#private) {
@@ -540,7 +551,8 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
   // ---- closing
 
   override resetAndDestroy(): this {
-    if (this.#endpoint === null && !this.connecting) return this.destroy(nodeError('ERR_SOCKET_CLOSED', 'Socket is closed'));
+    if (this.#endpoint === null && !this.connecting)
+      return this.destroy(nodeError('ERR_SOCKET_CLOSED', 'Socket is closed'));
     if (this.connecting) this.once('connect', () => this.#reset());
     else this.#reset();
     return this;
@@ -554,7 +566,7 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.connecting = false;
     this.#idle.clear();
-    this.#closeEndpoint();
+    this.#closeEndpoint(error);
     const held = this.#held;
     this.#held = null;
     this.#finalCallback = null;
@@ -571,26 +583,23 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
     }
   }
 
-  #closeEndpoint(): void {
+  #closeEndpoint(error: Error | null): void {
     const endpoint = this.#endpoint;
     this.#reading = false;
-    if (endpoint === null || this.#over) {
-      this.#endpoint = null;
-      return;
-    }
-    if (this.#resetting) {
-      this.#endpoint = null;
-      endpoint.abort();
+    if (endpoint !== null && !this.#over) {
+      if (this.#resetting) {
+        endpoint.abort();
+      } else if (this.#wrapped > 0 && this.#uncopiedEnd > this.#acked) {
+        this.#linger(endpoint);
+        return;
+      } else {
+        endpoint.close();
+      }
       endpoint.events = null;
-      return;
-    }
-    if (this.#wrapped > 0 && this.#uncopiedEnd > this.#acked) {
-      this.#linger(endpoint);
-      return;
     }
     this.#endpoint = null;
-    endpoint.close();
-    endpoint.events = null;
+    this.#over = true;
+    this.#abandon(error);
   }
 
   /**
@@ -600,20 +609,16 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
   #linger(endpoint: StreamEndpoint): void {
     this.#lingering = true;
     endpoint.setReading(false);
-    if (!this.writableFinished && !this.#finalStarted()) endpoint.shutdown();
+    if (!this.#finished) endpoint.shutdown();
     this.#lingerTimer = this.#host.timers.set(LINGER_MS, () => {
-      this.#over = true;
       this.#endpoint?.abort();
-      this.#endLinger();
+      this.#over = true;
+      this.#endLinger(systemError('ETIMEDOUT', 'write'));
     });
     this.#ask();
   }
 
-  #finalStarted(): boolean {
-    return this.#finalCallback !== null;
-  }
-
-  #endLinger(): void {
+  #endLinger(error: Error | null): void {
     this.#lingering = false;
     this.#lingerTimer?.clear();
     this.#lingerTimer = null;
@@ -624,7 +629,15 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
       endpoint.events = null;
     }
     this.#over = true;
-    this.#release();
+    this.#abandon(error);
+  }
+
+  /** The endpoint will send no more: whoever waits for an acknowledgement is told how it ended. */
+  #abandon(error: Error | null): void {
+    for (const entry of this.#awaiting.splice(0)) {
+      this.#wrapped--;
+      process.nextTick(entry.callback, entry.error ?? error);
+    }
   }
 
   // ---- settings
@@ -703,23 +716,23 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
     return this.#written;
   }
 
-  /** @internal */
-  static getters = {
-    bytesRead: (socket: FtSocket): number => socket.#bytesRead,
-    pending: (socket: FtSocket): boolean => socket.#endpoint === null || socket.connecting,
-    bufferSize: (socket: FtSocket): number | undefined => (socket.#endpoint === null ? undefined : socket.writableLength),
-  };
-}
-
-// TypeScript lets no accessor override what the types call a property.
-for (const [name, get] of Object.entries(FtSocket.getters)) {
-  Object.defineProperty(FtSocket.prototype, name, {
-    configurable: true,
-    enumerable: true,
-    get(this: FtSocket) {
-      return get(this);
-    },
-  });
+  static {
+    // TypeScript lets no accessor override what the types call a property.
+    const getters: Record<string, (this: FtSocket) => unknown> = {
+      bytesRead() {
+        return this.#bytesRead;
+      },
+      pending() {
+        return this.#endpoint === null || this.connecting;
+      },
+      bufferSize() {
+        return this.#endpoint === null ? undefined : this.writableLength;
+      },
+    };
+    for (const [name, get] of Object.entries(getters)) {
+      Object.defineProperty(FtSocket.prototype, name, { configurable: true, enumerable: true, get });
+    }
+  }
 }
 
 function isLarge(chunk: unknown): boolean {
