@@ -52,6 +52,7 @@ const VNET_GSO_TCP6 = 4;
 /** virtio_net_hdr is in the byte order of the machine. */
 const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 const EAGAIN = 11;
+const EBADFD = 77;
 const ENOBUFS = 105;
 
 export class TapDevice implements FrameDevice {
@@ -192,7 +193,7 @@ export class TapDevice implements FrameDevice {
       return false;
     }
     counters.txErrors++;
-    const code = getSystemErrorName(sent);
+    const code = errnoName(sent);
     this.txErrorCodes.set(code, (this.txErrorCodes.get(code) ?? 0) + 1);
     return true;
   }
@@ -221,7 +222,7 @@ export class TapDevice implements FrameDevice {
 
   #received(count: number): void {
     if (count < 0) {
-      const code = getSystemErrorName(count);
+      const code = errnoName(count);
       this.#onError?.(new FtError(code, `${this.name} can no longer be read (${code})`, 'Was the interface deleted?'));
       return;
     }
@@ -253,6 +254,11 @@ export class TapDevice implements FrameDevice {
   #assertOpen(): void {
     if (this.#closed) throw new FtError('ERR_FT_CLOSED', `${this.name} is closed`);
   }
+}
+
+/** The name of a negative errno; Node does not know the one that a device without an interface gives. */
+function errnoName(errno: number): string {
+  return errno === -EBADFD ? 'EBADFD' : getSystemErrorName(errno);
 }
 
 function fillVnetHeader(frame: TxFrame): void {

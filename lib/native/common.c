@@ -11,9 +11,11 @@ static napi_value text(napi_env env, const char *value) {
 }
 
 napi_value ft_throw_errno(napi_env env, int error, const char *syscall) {
-  char message[256];
-  const char *name = uv_err_name(-error);
-  snprintf(message, sizeof message, "%s: %s, %s", name, uv_strerror(-error), syscall);
+  char name[32], message[256];
+  uv_err_name_r(-error, name, sizeof name);
+  /* The one that TUN gives for a descriptor without an interface, and that libuv has no name for. */
+  if (error == EBADFD) strcpy(name, "EBADFD");
+  snprintf(message, sizeof message, "%s: %s, %s", name, strerror(error), syscall);
   napi_value object;
   if (napi_create_error(env, text(env, name), text(env, message), &object) == napi_ok) {
     napi_set_named_property(env, object, "errno", ft_i32(env, -error));
