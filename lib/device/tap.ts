@@ -58,6 +58,7 @@ const ENOBUFS = 105;
 export class TapDevice implements FrameDevice {
   readonly name: string;
   readonly link: 'ethernet' | 'ip';
+  /** As it was when the device was opened. */
   readonly mtu: number;
   readonly capabilities: DeviceCapabilities;
   readonly counters: TapCounters = {
@@ -160,7 +161,10 @@ export class TapDevice implements FrameDevice {
     this.#run();
   }
 
-  /** Keeps the queue but receives nothing; frames that wait in it are lost. The carrier stays up. */
+  /**
+   * Keeps the queue but receives nothing; frames that wait in it are lost. The carrier stays up. The kernel still lets a
+   * detached queue send, so this is no fence: only the end of the process is.
+   */
   detach(): void {
     this.#assertOpen();
     if (!this.#attached) return;

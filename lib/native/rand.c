@@ -79,7 +79,7 @@ static void chacha_block(uint32_t counter, uint8_t out[BLOCK_BYTES]) {
 }
 
 static bool ours(void) {
-  return installed && pthread_equal(pthread_self(), owner) && state[0] != 0;
+  return __atomic_load_n(&installed, __ATOMIC_ACQUIRE) && pthread_equal(pthread_self(), owner) && state[0] != 0;
 }
 
 static int draw(unsigned char *out, int length) {
@@ -109,7 +109,7 @@ static const rand_method method = {.bytes = draw, .pseudorand = draw, .status = 
 
 static void uninstall(void *data) {
   napi_env env = data;
-  installed = false;
+  __atomic_store_n(&installed, false, __ATOMIC_RELEASE);
   set_rand_method(previous);
   ft_ref_drop(env, &state_ref);
 }
@@ -145,7 +145,7 @@ static napi_value rand_install(napi_env env, napi_callback_info info) {
   owner = pthread_self();
   if (set_rand_method(&method) != 1) return ft_throw_errno(env, ENOTSUP, "RAND_set_rand_method");
   napi_add_env_cleanup_hook(env, uninstall, env);
-  installed = true;
+  __atomic_store_n(&installed, true, __ATOMIC_RELEASE);
   return NULL;
 }
 

@@ -17,6 +17,7 @@ import { Worker } from 'node:worker_threads';
 import type { Test } from 'tap';
 import { errorCode } from '../../lib/errors.js';
 import { type NativeHandle, native } from '../../lib/native/native.js';
+import { systemClock, systemRandom } from '../../lib/native/system.js';
 
 const self = fileURLToPath(import.meta.url);
 const addon = native();
@@ -241,6 +242,20 @@ function tests(t: Test): void {
     t.ok(before <= hr && hr <= after, 'the clock of process.hrtime');
     t.ok(Number.isInteger(before));
     t.ok(Math.abs(addon.realtimeMs() - Date.now()) <= 2);
+  });
+
+  t.test('the system clock and randomness', async (t) => {
+    t.ok(Math.abs(systemClock.now() - addon.monotonicUs()) < 1e6);
+    t.ok(Math.abs(systemClock.wall() - Date.now()) < 1000);
+    const floats = Array.from({ length: 1000 }, () => systemRandom.float());
+    t.ok(floats.every((value) => value >= 0 && value < 1));
+    t.ok(Math.abs(floats.reduce((sum, value) => sum + value, 0) / 1000 - 0.5) < 0.1);
+    const words = Array.from({ length: 100 }, () => systemRandom.u32());
+    t.ok(words.every((word) => Number.isInteger(word) && word >= 0 && word <= 0xffffffff));
+    t.ok(new Set(words).size > 95 && Math.max(...words) > 2 ** 31);
+    const bytes = new Uint8Array(64);
+    systemRandom.fill(bytes);
+    t.ok(new Set(bytes).size > 20);
   });
 
   t.test('errors carry code, errno and syscall', async (t) => {
