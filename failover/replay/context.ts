@@ -1,0 +1,51 @@
+/** What the parts of a {@link World} share. */
+import type { NativeAddon } from '../../lib/native/native.js';
+import type { AsyncOps } from './ops.js';
+import type { LogicalTime } from './time.js';
+import type { VirtualTimers } from './timers.js';
+
+/** An event of the world itself (socket events are the runtime's). */
+export type WorldEvent =
+  | { kind: 'timer'; id: number }
+  | { kind: 'immediate'; id: number }
+  | { kind: 'async'; id: number; result: Uint8Array };
+
+/** What a backup found to be different from the log. */
+export interface Divergence {
+  what: string;
+  id: number;
+  detail: string;
+}
+
+/** Counters that an operator may want to see. */
+export interface WorldCounters {
+  /** Effects (writes, renames, …) that a backup did not carry out. */
+  suppressedEffects: number;
+  /** Bytes of standard output and error that a backup swallowed. */
+  suppressedOutput: number;
+  /** Effects carried out (again) when a backup became primary. */
+  redoneEffects: number;
+  /** Local results that did not match the log. */
+  divergences: number;
+}
+
+export interface WorldContext {
+  /** An event is being run: patched functions are virtual. Otherwise they are Node's own. */
+  readonly active: boolean;
+  /** This replica is the primary. */
+  readonly live: boolean;
+  readonly native: NativeAddon | null;
+  readonly time: LogicalTime;
+  readonly clockwork: VirtualTimers;
+  readonly ops: AsyncOps;
+  readonly counters: WorldCounters;
+  /** Number of the current event. */
+  readonly eventNo: number;
+  /** Draws the next deterministic id. */
+  drawId(): number;
+  /** Runs `fn` as an immediate of its own, in the caller's async context. */
+  later(fn: () => void): void;
+  /** Something was used that replay cannot repeat. */
+  undeclared(what: string): void;
+  diverged(divergence: Divergence): void;
+}

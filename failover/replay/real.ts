@@ -1,0 +1,28 @@
+/**
+ * The originals of everything that {@link World} patches, taken when this module is loaded. The runtime uses these where
+ * it must see the real world while an event runs.
+ */
+import childProcess from 'node:child_process';
+import crypto from 'node:crypto';
+import fs from 'node:fs';
+
+/** Any function, as patched code hands it on. */
+export type AnyFunction = (...args: unknown[]) => unknown;
+
+export const real = {
+  Date: globalThis.Date,
+  setTimeout: globalThis.setTimeout,
+  clearTimeout: globalThis.clearTimeout,
+  setInterval: globalThis.setInterval,
+  clearInterval: globalThis.clearInterval,
+  setImmediate: globalThis.setImmediate,
+  clearImmediate: globalThis.clearImmediate,
+  random: Math.random,
+  performanceNow: globalThis.performance.now.bind(globalThis.performance),
+  hrtime: process.hrtime,
+  uptime: process.uptime,
+  crypto: { ...crypto },
+  fs: { ...fs },
+  fsPromises: { ...fs.promises },
+  childProcess: { ...childProcess },
+} as const;

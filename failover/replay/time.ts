@@ -1,0 +1,151 @@
+/** Logical time: the event's own, plus a microsecond per read, so that loops on the clock end. */
+import type { Clock } from '../../lib/clock.js';
+import type { WorldContext } from './context.js';
+import type { Patcher } from './patch.js';
+import { real } from './real.js';
+
+/** A pair of times that belongs to one event. */
+export interface Stamp {
+  monoUs: number;
+  wallMs: number;
+}
+
+/** The wall clock may be set back by more than this; smaller steps are hidden. */
+const WALL_STEP_MS = 1000;
+
+export class LogicalTime {
+  #mono = 0;
+  #wall = 0;
+  #ticks = 0;
+  /** Times of the first event. */
+  origin: Stamp | null = null;
+
+  /** Takes over an event's time. It never runs backwards, whatever is handed in. */
+  begin(monoUs: number, wallMs: number): void {
+    const lastMono = this.#mono + this.#ticks;
+    const lastWall = Math.floor(this.#wall + this.#ticks / 1000);
+    this.#mono = Math.max(monoUs, lastMono);
+    this.#wall = wallMs < lastWall && wallMs > lastWall - WALL_STEP_MS ? lastWall : wallMs;
+    this.#ticks = 0;
+    if (this.origin === null) this.origin = { monoUs: this.#mono, wallMs: this.#wall };
+  }
+
+  /** The time that the primary gives to its next event: the clock's, but not before what the program has seen already. */
+  stamp(clock: Clock): Stamp {
+    const lastMono = this.#mono + this.#ticks;
+    const lastWall = Math.floor(this.#wall + this.#ticks / 1000);
+    const monoUs = Math.max(Math.floor(clock.now()), lastMono);
+    const wall = Math.floor(clock.wall());
+    return { monoUs, wallMs: wall < lastWall && wall > lastWall - WALL_STEP_MS ? lastWall : wall };
+  }
+
+  /** Monotonic microseconds, without counting as a read. */
+  peek(): number {
+    return this.#mono + this.#ticks;
+  }
+
+  /** Wall-clock milliseconds, without counting as a read. */
+  peekWall(): number {
+    return this.#wall + this.#ticks / 1000;
+  }
+
+  /** A read of the monotonic clock, in microseconds. */
+  mono(): number {
+    return this.#mono + this.#ticks++;
+  }
+
+  /** A read of the wall clock, in whole milliseconds. */
+  wall(): number {
+    return Math.floor(this.#wall + this.#ticks++ / 1000);
+  }
+
+  /** A read of the monotonic clock, in microseconds since the first event. */
+  sinceOrigin(): number {
+    return this.mono() - (this.origin?.monoUs ?? 0);
+  }
+}
+
+/** Makes the Date constructor that the program sees. Everything but "now" is the real one's. */
+function virtualDate(world: WorldContext): DateConstructor {
+  const RealDate = real.Date;
+  const now = (): number => (world.active ? world.time.wall() : RealDate.now());
+  // A function, not a class: Date() without new is legal.
+  function VirtualDate(this: unknown, ...args: unknown[]): unknown {
+    if (new.target === undefined) return new RealDate(now()).toString();
+    if (args.length === 0) args = [now()];
+    return Reflect.construct(RealDate, args, new.target);
+  }
+  for (const key of Reflect.ownKeys(RealDate)) {
+    Object.defineProperty(VirtualDate, key, Object.getOwnPropertyDescriptor(RealDate, key)!);
+  }
+  Object.defineProperty(VirtualDate, 'now', { value: now, writable: true, configurable: true, enumerable: false });
+  Object.defineProperty(now, 'name', { value: 'now', configurable: true });
+  return VirtualDate as unknown as DateConstructor;
+}
+
+/** Formatters take "now" when they are not given a date. */
+function patchIntl(world: WorldContext, patcher: Patcher): void {
+  const prototype = Intl.DateTimeFormat.prototype;
+  const getter = Object.getOwnPropertyDescriptor(prototype, 'format')?.get;
+  const bound = new WeakMap<object, (date?: Date | number) => string>();
+  if (getter !== undefined) {
+    patcher.getter(prototype, 'format', function format(this: Intl.DateTimeFormat) {
+      const original = getter.call(this) as (date?: Date | number) => string;
+      let mine = bound.get(this);
+      if (mine === undefined) {
+        mine = (date) => original(date === undefined && world.active ? world.time.wall() : date);
+        bound.set(this, mine);
+      }
+      return mine;
+    });
+  }
+  patcher.method(
+    prototype,
+    'formatToParts',
+    (original) =>
+      function formatToParts(this: unknown, date?: unknown) {
+        return original.call(this, date === undefined && world.active ? world.time.wall() : date);
+      },
+  );
+}
+
+/** Puts logical time under Date, performance, process and Intl. */
+export function installTime(world: WorldContext, patcher: Patcher): void {
+  const { time } = world;
+  const VirtualDate = virtualDate(world);
+  patcher.value(globalThis, 'Date', VirtualDate);
+  patcher.value(real.Date.prototype, 'constructor', VirtualDate);
+
+  const { performance } = globalThis;
+  patcher.method(performance, 'now', () => () => (world.active ? time.sinceOrigin() / 1000 : real.performanceNow()));
+  const timeOrigin = performance.timeOrigin;
+  patcher.getter(performance, 'timeOrigin', () => (world.active ? (time.origin?.wallMs ?? timeOrigin) : timeOrigin));
+
+  const bigint = (): bigint => (world.active ? BigInt(time.mono()) * 1000n : real.hrtime.bigint());
+  patcher.method(
+    process,
+    'hrtime',
+    () =>
+      function hrtime(before?: unknown) {
+        if (!world.active) return real.hrtime(before as [number, number] | undefined);
+        // An argument that is no pair is Node's to complain about.
+        if (before !== undefined && !(Array.isArray(before) && before.length === 2))
+          return real.hrtime(before as never);
+        const us = time.mono();
+        let seconds = Math.floor(us / 1e6);
+        let nanos = (us - seconds * 1e6) * 1000;
+        if (before !== undefined) {
+          seconds -= (before as number[])[0]!;
+          nanos -= (before as number[])[1]!;
+          if (nanos < 0) {
+            seconds--;
+            nanos += 1e9;
+          }
+        }
+        return [seconds, nanos];
+      },
+  );
+  patcher.value(process.hrtime, 'bigint', bigint);
+  patcher.method(process, 'uptime', () => () => (world.active ? time.sinceOrigin() / 1e6 : real.uptime()));
+  patchIntl(world, patcher);
+}

@@ -1,0 +1,215 @@
+/**
+ * The world that the program sees, made deterministic: time, timers, randomness and asynchronous operations are a pure
+ * function of the events that the runtime delivers.
+ */
+import { createHash } from 'node:crypto';
+import type { Clock } from '../../lib/clock.js';
+import type { NativeAddon } from '../../lib/native/native.js';
+import type { SocketTimers } from '../../stack/sockets/endpoint.js';
+import type { Divergence, WorldContext, WorldCounters, WorldEvent } from './context.js';
+import { AsyncOps } from './ops.js';
+import { Patcher } from './patch.js';
+import { installRandom } from './random.js';
+import { installTime, LogicalTime, type Stamp } from './time.js';
+import { installTimers } from './timer-globals.js';
+import { VirtualTimers } from './timers.js';
+
+export type { Divergence, WorldCounters, WorldEvent } from './context.js';
+export { real } from './real.js';
+
+const EVENT_MODULUS = 2 ** 33;
+const IDS_PER_EVENT = 2 ** 20;
+const ID_WRAP = 2 ** 52;
+
+export interface WorldOptions {
+  /** The machine's clock. */
+  clock: Clock;
+  /** 32 bytes that all replicas share; the randomness of the program comes from it. */
+  secret: Uint8Array;
+  /** This replica is the primary. */
+  live: boolean;
+  native: NativeAddon | null;
+  /**
+   * Primary: an asynchronous operation has finished; log the event and deliver it in its turn. May be called while an event
+   * runs. (Timers and immediates are asked for: {@link World.takeDue}, {@link World.takeImmediate}.)
+   */
+  request: (event: WorldEvent) => void;
+  /** Something that replay cannot repeat is used; called once for each name. */
+  onUndeclared?: (what: string) => void;
+  /** Backup: a local result does not match the log. */
+  onDivergence?: (divergence: Divergence) => void;
+  /** The time of the group's first event, for a replica that joins later. */
+  origin?: Stamp;
+}
+
+export class World implements WorldContext {
+  readonly native: NativeAddon | null;
+  readonly time = new LogicalTime();
+  readonly clockwork: VirtualTimers;
+  readonly ops: AsyncOps;
+  readonly counters: WorldCounters = { suppressedEffects: 0, suppressedOutput: 0, redoneEffects: 0, divergences: 0 };
+  readonly #options: WorldOptions;
+  readonly #patcher = new Patcher();
+  readonly #undeclared = new Set<string>();
+  readonly #randState = new Uint32Array(4);
+  #installed = false;
+  #active = false;
+  #live: boolean;
+  #event = 0;
+  #nextId = 0;
+
+  constructor(options: WorldOptions) {
+    if (options.secret.length !== 32) throw new TypeError('The secret of a world has 32 bytes');
+    this.#options = options;
+    this.native = options.native;
+    this.#live = options.live;
+    if (options.origin !== undefined) this.time.origin = { ...options.origin };
+    this.clockwork = new VirtualTimers({ drawId: () => this.drawId(), peek: () => this.time.peek() }, options.live);
+    this.ops = new AsyncOps(
+      {
+        drawId: () => this.drawId(),
+        request: (event) => options.request(event),
+        suppressed: () => this.counters.suppressedEffects++,
+        redone: () => this.counters.redoneEffects++,
+      },
+      options.live,
+    );
+  }
+
+  /** An event is being run. */
+  get active(): boolean {
+    return this.#active;
+  }
+
+  get live(): boolean {
+    return this.#live;
+  }
+
+  get eventNo(): number {
+    return this.#event;
+  }
+
+  /** Timers for sockets. */
+  get timers(): SocketTimers {
+    return this.clockwork;
+  }
+
+  /** The time of the first event; a replica that joins later needs it. */
+  get origin(): Stamp | null {
+    return this.time.origin;
+  }
+
+  /** Something would keep a Node process alive: a timer, an immediate, an operation. */
+  get alive(): boolean {
+    return this.clockwork.refs > 0 || this.ops.size > 0;
+  }
+
+  /** Puts the world under the program. Outside of events everything behaves as Node's own. */
+  install(): void {
+    if (this.#installed) return;
+    this.#installed = true;
+    const patcher = this.#patcher;
+    installTime(this, patcher);
+    installTimers(this, patcher);
+    installRandom(this, patcher, this.#options.secret);
+    const { native } = this;
+    if (native !== null) {
+      const key = createHash('sha256').update('ft-tcp openssl').update(this.#options.secret).digest();
+      native.randInstall(key, this.#randState);
+    }
+    patcher.publish();
+  }
+
+  /** Puts Node's own back. */
+  uninstall(): void {
+    if (!this.#installed) return;
+    this.#installed = false;
+    this.endEvent();
+    this.#patcher.restore();
+  }
+
+  /** Primary: the time for the next event, never before what the program has seen. */
+  stamp(): Stamp {
+    return this.time.stamp(this.#options.clock);
+  }
+
+  /** An event begins: the program sees its time and its randomness from here on. */
+  beginEvent(eventNo: number, monoUs: number, wallMs: number): void {
+    this.#event = eventNo;
+    const base = (eventNo < EVENT_MODULUS ? eventNo : eventNo % EVENT_MODULUS) * IDS_PER_EVENT;
+    // More than 2^20 ids in one event flow over into the next ones' range; a long way back is the modulus at work.
+    if (base > this.#nextId || this.#nextId - base > ID_WRAP) this.#nextId = base;
+    this.time.begin(monoUs, wallMs);
+    const rand = this.#randState;
+    rand[1] = eventNo;
+    rand[2] = eventNo / 0x100000000;
+    rand[3] = 0;
+    rand[0] = 1;
+    this.#active = true;
+  }
+
+  /** The event is over, its microtasks included. */
+  endEvent(): void {
+    this.#active = false;
+    this.#randState[0] = 0;
+  }
+
+  /** Runs a timer, an immediate or a completion, between beginEvent and endEvent. False: the id is unknown, nothing ran. */
+  deliver(event: WorldEvent): boolean {
+    switch (event.kind) {
+      case 'timer':
+        return this.clockwork.fire(event.id);
+      case 'immediate':
+        return this.clockwork.fireImmediate(event.id);
+      case 'async':
+        return this.ops.deliver(event.id, event.result);
+    }
+  }
+
+  /** When the next timer is due (µs on the clock), or Infinity. Always Infinity on a backup. */
+  nextDeadline(): number {
+    return this.clockwork.nextDeadline();
+  }
+
+  /** Primary: the next due timer as an event, each one once. */
+  takeDue(nowUs: number): WorldEvent | undefined {
+    return this.clockwork.takeDue(nowUs);
+  }
+
+  /** Immediates that wait. */
+  get pendingImmediates(): number {
+    return this.clockwork.pendingImmediates;
+  }
+
+  /** Primary: the next immediate as an event; undefined once at the end of each pass, when timers and input are to have their turn. */
+  takeImmediate(): WorldEvent | undefined {
+    return this.clockwork.takeImmediate();
+  }
+
+  /** The backup becomes primary. Call it after the last logged event has ended. */
+  goLive(): void {
+    if (this.#live) return;
+    this.#live = true;
+    this.clockwork.goLive();
+    this.ops.goLive();
+  }
+
+  drawId(): number {
+    return this.#nextId++;
+  }
+
+  later(fn: () => void): void {
+    this.clockwork.setImmediate(fn, []);
+  }
+
+  undeclared(what: string): void {
+    if (!this.#active || this.#undeclared.has(what)) return;
+    this.#undeclared.add(what);
+    this.#options.onUndeclared?.(what);
+  }
+
+  diverged(divergence: Divergence): void {
+    this.counters.divergences++;
+    this.#options.onDivergence?.(divergence);
+  }
+}
