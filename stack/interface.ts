@@ -176,6 +176,11 @@ export class NetInterface implements DeviceHandler {
 
   hold(neighbour: Neighbour): void {
     const frame = this.stack.frame;
+    if (frame.gsoSize > 0) {
+      // A super-segment cannot wait as one frame; its connection sends it again.
+      this.neighbours.counters.heldDropped++;
+      return;
+    }
     this.stack.completeChecksum(frame, this.linkHeader);
     this.neighbours.hold(neighbour, frame);
   }

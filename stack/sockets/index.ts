@@ -1,7 +1,7 @@
 import type net from 'node:net';
 import type { SocketHost } from './endpoint.js';
 import { FtServer } from './server.js';
-import { connectArguments, FtSocket, type FtSocketOptions } from './socket.js';
+import { connectArguments, type FtConnectOptions, FtSocket, type FtSocketOptions } from './socket.js';
 
 export type {
   ListenerEvents,
@@ -31,12 +31,15 @@ export function createServer(
   return typeof options === 'function' ? new FtServer(host, {}, options) : new FtServer(host, options, listener);
 }
 
-/** `net.connect` for a host: (options[, listener]) or (port[, host][, listener]). */
+/** `net.connect` for a host: (options[, listener]) or (port[, address][, listener]). */
+export function connect(host: SocketHost, options: FtConnectOptions & FtSocketOptions, listener?: () => void): FtSocket;
+export function connect(host: SocketHost, port: number, address: string, listener?: () => void): FtSocket;
+export function connect(host: SocketHost, port: number, listener?: () => void): FtSocket;
 export function connect(host: SocketHost, ...args: unknown[]): FtSocket {
   const { options } = connectArguments(args);
   const socket = new FtSocket(host, null, options as FtSocketOptions);
   if (options.timeout) socket.setTimeout(options.timeout);
-  return socket.connect(...args);
+  return socket.connect(...(args as [FtConnectOptions]));
 }
 
 /** The same as `connect`. */

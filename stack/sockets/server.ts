@@ -194,9 +194,18 @@ export class FtServer extends net.Server {
     this.#host = host;
   }
 
+  override listen(port?: number, host?: string, backlog?: number, listener?: () => void): this;
+  override listen(port?: number, host?: string, listener?: () => void): this;
+  override listen(port?: number, backlog?: number, listener?: () => void): this;
+  override listen(port?: number, listener?: () => void): this;
+  override listen(path: string, backlog?: number, listener?: () => void): this;
+  override listen(path: string, listener?: () => void): this;
+  override listen(options: net.ListenOptions, listener?: () => void): this;
+  override listen(handle: unknown, backlog?: number, listener?: () => void): this;
+  override listen(handle: unknown, listener?: () => void): this;
+  /** A path, a handle or a file descriptor goes to the kernel, as in any net.Server. */
   override listen(...args: unknown[]): this {
-    listenOn(this, this.#host, args);
-    return this;
+    return listenOn(this, this.#host, args) ? this : super.listen(...(args as [number]));
   }
 }
 

@@ -100,6 +100,8 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
   #awaiting: Awaiting[] = [];
   /** Write callbacks of the user that were wrapped and have not run. */
   #wrapped = 0;
+  /** Why bytes that were never acknowledged are lost. */
+  #lost: Error | null = null;
   #lingering = false;
   #lingerTimer: SocketTimer | null = null;
   /** Node copies what TLS writes, so nothing has to wait for an acknowledgement. */
@@ -140,10 +142,16 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
   /** @internal A TLSSocket writes through from now on. */
   tlsAttached(): void {
     this.#private = true;
+    // The TLSSocket decides when to end; the one below must not do so by itself at the peer's FIN.
+    this.allowHalfOpen = true;
   }
 
   // ---- opening
 
+  override connect(options: FtConnectOptions | net.SocketConnectOpts, listener?: () => void): this;
+  override connect(port: number, host: string, listener?: () => void): this;
+  override connect(port: number, listener?: () => void): this;
+  override connect(path: string, listener?: () => void): this;
   override connect(...args: unknown[]): this {
     const { options, listener } = connectArguments(args);
     if (listener) this.once('connect', listener);
@@ -347,7 +355,13 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
 
   // ---- writing
 
-  override write(chunk: unknown, encoding?: unknown, callback?: unknown): boolean {
+  override write(chunk: Uint8Array | string, callback?: (error?: Error | null) => void): boolean;
+  override write(
+    chunk: Uint8Array | string,
+    encoding?: BufferEncoding,
+    callback?: (error?: Error | null) => void,
+  ): boolean;
+  override write(chunk: Uint8Array | string, encoding?: unknown, callback?: unknown): boolean {
     const done = (typeof encoding === 'function' ? encoding : callback) as WriteCallback | undefined;
     // Nothing was handed over without a copy, nor will this chunk be: its callback needs no acknowledgement.
     if (
@@ -483,7 +497,7 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
       return;
     }
     this.#wrapped--;
-    entry.callback(error);
+    entry.callback(error ?? (entry.end > this.#acked ? this.#lost : null));
     if (this.#lingering) this.#release();
   }
 
@@ -574,8 +588,8 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
     if (held !== null) process.nextTick(held);
     const hadError = error !== null && error !== undefined;
     callback(error);
-    // Later than a real handle's in no order that matters, but late enough for a listener added in a next tick.
-    process.nextTick(() => process.nextTick(() => this.emit('close', hadError)));
+    // A real handle closes a loop phase later; whoever awaits 'error' first and then 'close' relies on that.
+    process.nextTick(() => queueMicrotask(() => process.nextTick(() => this.emit('close', hadError))));
     const server = this._server;
     if (server) {
       server._connections--;
@@ -634,6 +648,7 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
 
   /** The endpoint will send no more: whoever waits for an acknowledgement is told how it ended. */
   #abandon(error: Error | null): void {
+    this.#lost = error;
     for (const entry of this.#awaiting.splice(0)) {
       this.#wrapped--;
       process.nextTick(entry.callback, entry.error ?? error);

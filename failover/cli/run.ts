@@ -1,0 +1,258 @@
+/** `ft-tcp run`: an ordinary Node program as one replica of a group. */
+import { constants } from 'node:os';
+import { parseArgs } from 'node:util';
+import { FtError, errorCode } from '../../lib/errors.js';
+import { native } from '../../lib/native/native.js';
+import { systemClock } from '../../lib/native/system.js';
+import { parseCidr4, parseIPv4, parseMac } from '../../lib/address.js';
+import { defaultDirectory, Group, programDigest, type StartSnapshot } from '../group.js';
+import { LOG_VERSION } from '../log/record.js';
+import { Ring, RING_HEADER, SECRET_LENGTH } from '../log/ring.js';
+import { loadProgram, patchNet } from '../program.js';
+import { installPrograms } from '../replay/install.js';
+import { applySnapshot, snapshotProcess } from '../replay/process.js';
+import { real } from '../replay/real.js';
+import { Replica, type ReplicaOptions } from '../replica.js';
+import { serveStatus } from '../status.js';
+import { randomBytes } from 'node:crypto';
+
+export interface RunArguments {
+  options: Omit<ReplicaOptions, 'group' | 'ringBytes'>;
+  group: string;
+  directory: string;
+  logBytes: number;
+  program: string;
+  programArgs: string[];
+}
+
+/** Reads the command line. Throws FtError ERR_FT_USAGE. */
+export function runArguments(argv: string[]): RunArguments {
+  // Everything behind the program's name is the program's own.
+  const split = programIndex(argv);
+  let values: ReturnType<typeof parse>['values'];
+  try {
+    values = parse(argv.slice(0, split)).values;
+  } catch (error) {
+    throw new FtError('ERR_FT_USAGE', error instanceof Error ? error.message : String(error), 'See ft-tcp run --help');
+  }
+  const program = argv[split];
+  if (program === undefined) throw new FtError('ERR_FT_USAGE', 'No program given', 'Usage: ft-tcp run [options] app.js [args]');
+  const usage = (option: string, value: string, like: string): FtError =>
+    new FtError('ERR_FT_USAGE', `--${option} ${value} is not right`, `Write it like --${option} ${like}`);
+  const addresses = values.ip ?? ['10.77.0.2/24'];
+  for (const ip of addresses) if (parseCidr4(ip) === undefined) throw usage('ip', ip, '10.0.0.2/24');
+  if (values.gateway !== undefined && parseIPv4(values.gateway) === undefined) throw usage('gateway', values.gateway, '10.0.0.1');
+  if (values.mac !== undefined && parseMac(values.mac) === undefined) throw usage('mac', values.mac, '02:00:00:00:00:02');
+  const hang = Number(values['hang-timeout']);
+  if (!(hang >= 100)) throw usage('hang-timeout', values['hang-timeout'], '500 (milliseconds, at least 100)');
+  if (values.commit !== 'written' && values.commit !== 'acked') throw usage('commit', values.commit, 'written (or acked)');
+  const megabytes = Number(values['log-size']);
+  if (!(Number.isInteger(megabytes) && megabytes >= 16 && megabytes <= 4096)) throw usage('log-size', values['log-size'], '64 (MiB, 16 to 4096)');
+  return {
+    group: values.group,
+    directory: values.dir ?? defaultDirectory(process.env, process.getuid?.() ?? 0),
+    logBytes: megabytes * 1024 * 1024,
+    program,
+    programArgs: argv.slice(split + 1),
+    options: {
+      tap: values.tap,
+      addresses,
+      ...(values.gateway === undefined ? {} : { gateway: values.gateway }),
+      ...(values.mac === undefined ? {} : { mac: values.mac }),
+      ...(values.pcap === undefined ? {} : { pcap: values.pcap }),
+      offload: values['no-offload'] !== true,
+      commit: values.commit,
+      hangTimeoutMs: hang,
+      solo: values.solo === true,
+    },
+  };
+}
+
+const FLAGS = new Set(['--no-offload', '--solo']);
+
+function programIndex(argv: string[]): number {
+  let i = 0;
+  while (i < argv.length) {
+    const word = argv[i]!;
+    if (word === '--') return i + 1;
+    if (!word.startsWith('-')) return i;
+    i += FLAGS.has(word) || word.includes('=') ? 1 : 2;
+  }
+  return i;
+}
+
+function parse(args: string[]) {
+  return parseArgs({
+    args: args.filter((word) => word !== '--'),
+    options: {
+      group: { type: 'string', default: 'default' },
+      dir: { type: 'string' },
+      tap: { type: 'string', default: 'ft0' },
+      ip: { type: 'string', multiple: true },
+      gateway: { type: 'string' },
+      mac: { type: 'string' },
+      pcap: { type: 'string' },
+      'no-offload': { type: 'boolean' },
+      'hang-timeout': { type: 'string', default: '500' },
+      'log-size': { type: 'string', default: '64' },
+      commit: { type: 'string', default: 'written' },
+      solo: { type: 'boolean' },
+    },
+  });
+}
+
+/** One JSON line on stderr per thing that an operator's tools may wait for. */
+function tell(event: string, more: object = {}): void {
+  process.stderr.write(`${JSON.stringify({ event, pid: process.pid, ...more })}\n`);
+}
+
+/** Runs until the program ends or a signal arrives. @returns the exit code; never returns while the program lives. */
+export async function runCommand(argv: string[]): Promise<number> {
+  const args = runArguments(argv);
+  const addon = native();
+  const group = new Group(addon, args.directory, args.group);
+  const digest = digestOf(args.program);
+  const base = { ...args.options, group, ringBytes: args.logBytes };
+  const primary = args.options.solo || group.lockPrimary();
+  const replica = primary ? startPrimary(base, digest, args) : await startBackup(base, digest, args);
+  tellAll(replica);
+  const status = await serveStatus(replica);
+  const end = (code: number): void => {
+    replica.stop();
+    status.close();
+    process.exit(code);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    if (process.listenerCount(signal) === 0) process.on(signal, () => end(128 + constants.signals[signal]));
+  }
+  replica.on('failed', (error) => {
+    process.stderr.write(`ft-tcp: ${errorCode(error) ?? 'ERR_FT'}: ${error.stack ?? error.message}\n`);
+    end(1);
+  });
+  replica.on('diverged', () => end(1));
+  try {
+    replica.beginStart();
+    await loadProgram(args.program, args.programArgs);
+  } catch (error) {
+    tell('program-failed', { message: error instanceof Error ? error.message : String(error) });
+    status.close();
+    throw error;
+  }
+  replica.programStarted();
+  return new Promise<number>(() => undefined);
+}
+
+function digestOf(program: string): string {
+  try {
+    return programDigest(program);
+  } catch (error) {
+    throw new FtError(errorCode(error) ?? 'ENOENT', `The program ${program} cannot be read`, 'Give the path of its main file');
+  }
+}
+
+function startPrimary(base: ReplicaOptions, program: string, args: RunArguments): Replica {
+  const { group } = base;
+  let ring: Ring | null = null;
+  const origin = { monoUs: systemClock.now(), wallMs: systemClock.wall() };
+  if (!base.solo) {
+    group.clearOld();
+    ring = new Ring(native(), group.createRing(RING_HEADER + base.ringBytes));
+    ring.format(randomBytes(SECRET_LENGTH));
+    group.publishRing();
+  }
+  const replica = new Replica({ ...base, origin }, ring, 'primary');
+  replica.open();
+  if (ring !== null) {
+    const snapshot: StartSnapshot = {
+      format: LOG_VERSION,
+      node: process.version,
+      program,
+      argv: [args.program, ...args.programArgs],
+      monoUs: origin.monoUs,
+      wallMs: origin.wallMs,
+      ringBytes: base.ringBytes,
+      process: snapshotProcess(),
+      writerPid: process.pid,
+    };
+    group.writeSnapshot(snapshot);
+  }
+  tell('role', { role: 'primary' });
+  installPrograms(replica);
+  patchNet(replica, (server) => replica.prepareServer(server));
+  return replica;
+}
+
+async function startBackup(base: ReplicaOptions, program: string, args: RunArguments): Promise<Replica> {
+  const { group } = base;
+  tell('role', { role: 'backup' });
+  // One replica follows the log; further ones wait for its place.
+  while (!group.lockBackup()) {
+    await pause(200);
+    if (group.lockPrimary()) return startPrimary(base, program, args);
+  }
+  for (;;) {
+    const snapshot = group.readSnapshot();
+    if (snapshot !== null) {
+      refuseOther(snapshot, program);
+      const ring = new Ring(native(), group.mapRing(RING_HEADER + snapshot.ringBytes));
+      ring.check();
+      const pid = ring.writerPid;
+      if (pid > 0) {
+        const origin = { monoUs: snapshot.monoUs, wallMs: snapshot.wallMs };
+        const replica = new Replica({ ...base, ringBytes: snapshot.ringBytes, origin }, ring, 'backup');
+        replica.open();
+        replica.watchPrimary(pid);
+        applySnapshot(snapshot.process);
+        installPrograms(replica);
+        patchNet(replica, (server) => replica.prepareServer(server));
+        return replica;
+      }
+    }
+    await pause(20);
+    if (group.lockPrimary()) {
+      group.unlockBackup();
+      return startPrimary(base, program, args);
+    }
+  }
+}
+
+/** A backup that is not the same program under the same Node could not be where the primary is. */
+function refuseOther(snapshot: StartSnapshot, program: string): void {
+  if (snapshot.format !== LOG_VERSION) {
+    throw new FtError('ERR_FT_LOG_VERSION', `The primary writes log version ${snapshot.format}, this program reads ${LOG_VERSION}`, 'Run the same version of ft-tcp on all replicas');
+  }
+  if (snapshot.node !== process.version) {
+    throw new FtError('ERR_FT_MISMATCH', `The primary runs Node ${snapshot.node}, this is ${process.version}`, 'Run the same Node on all replicas');
+  }
+  if (snapshot.program !== program) {
+    throw new FtError('ERR_FT_MISMATCH', "The program's main file is not the one that the primary runs", 'Start the same program, or stop the group first');
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((done) => real.setTimeout(done, ms));
+}
+
+function tellAll(replica: Replica): void {
+  replica.on('ready', () => tell('ready', { role: replica.role }));
+  replica.on('protected', () => tell('protected', { from: replica.firstProtected }));
+  replica.on('unprotected', (reason) => tell('unprotected', { reason }));
+  replica.on('undeclared', (what) => tell('undeclared', { what }));
+  replica.on('diverged', (reason) => tell('diverged', { reason }));
+  replica.on('takeover', (report) =>
+    tell('takeover', {
+      breakdown: {
+        reason: report.reason,
+        atMonotonicUs: report.atMonotonicUs,
+        detectUs: 0,
+        fenceUs: report.fencedUs - report.atMonotonicUs,
+        drainUs: report.drainedUs - report.fencedUs,
+        attachUs: report.attachedUs - report.drainedUs,
+        firstByteUs: report.firstByteUs - report.attachedUs,
+        firstByteAtUs: report.firstByteUs,
+        connections: report.connections,
+        events: report.events,
+      },
+    }),
+  );
+}

@@ -1,0 +1,71 @@
+/**
+ * Knows when the primary is gone, and makes sure of it. Death is told by the kernel (a pidfd becomes readable); a hang is
+ * the primary's main loop making no progress, seen from outside as a counter that stands still over many looks. A primary
+ * that is believed dead is killed and waited for before anything else happens: it is never trusted to be dead.
+ */
+import { FtError } from '../lib/errors.js';
+import type { NativeAddon, NativeHandle } from '../lib/native/native.js';
+import { type Ring, Word } from './log/ring.js';
+
+const SIGKILL = 9;
+/** A hang needs this many looks without progress, so that our own stall is not taken for one of the primary's. */
+const LOOKS = 8;
+/** How long the kernel may take to end a killed process. */
+const KILL_WAIT_MS = 10_000;
+
+export class Detector {
+  readonly #native: NativeAddon;
+  readonly #pidfd: number;
+  readonly #watch: NativeHandle;
+  #dead = false;
+  #lastBeat = -1;
+  #stillSinceUs = 0;
+  #looks = 0;
+
+  /** Throws FtError ESRCH when there is no such process. */
+  constructor(
+    native: NativeAddon,
+    readonly pid: number,
+    readonly ring: Ring,
+    readonly hangTimeoutUs: number,
+    readonly onGone: (reason: 'death' | 'hang') => void,
+  ) {
+    this.#native = native;
+    this.#pidfd = native.pidfdOpen(pid);
+    this.#watch = native.watchOpen(this.#pidfd, false, () => this.#gone('death'));
+  }
+
+  /** Looks at the primary's progress; called regularly. */
+  look(nowUs: number): void {
+    if (this.#dead || this.hangTimeoutUs === Number.POSITIVE_INFINITY) return;
+    // While the program is still starting its main loop may well stand still.
+    if (this.ring.load(Word.ready) === 0) return;
+    const beat = this.ring.load(Word.heartbeat);
+    if (beat !== this.#lastBeat) {
+      this.#lastBeat = beat;
+      this.#stillSinceUs = nowUs;
+      this.#looks = 0;
+      return;
+    }
+    this.#looks++;
+    if (nowUs - this.#stillSinceUs >= this.hangTimeoutUs && this.#looks >= LOOKS) this.#gone('hang');
+  }
+
+  /** Kills the primary and waits until it has ended. Throws FtError ERR_FT_FENCE when it does not. */
+  fence(): void {
+    this.#native.pidfdSignal(this.#pidfd, SIGKILL);
+    if (!this.#native.pidfdWait(this.#pidfd, KILL_WAIT_MS)) {
+      throw new FtError('ERR_FT_FENCE', `The primary (process ${this.pid}) does not end`, 'Nothing was taken over; end it by hand');
+    }
+  }
+
+  close(): void {
+    this.#native.watchClose(this.#watch, true);
+  }
+
+  #gone(reason: 'death' | 'hang'): void {
+    if (this.#dead) return;
+    this.#dead = true;
+    this.onGone(reason);
+  }
+}

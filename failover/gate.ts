@@ -1,0 +1,82 @@
+/**
+ * The output gate: nothing leaves the primary before the log records that it depends on are stable.
+ *
+ * It is a device in front of the device, so no frame can go around it. Frames are not stored here: the stack builds a
+ * frame only when it may leave (`isOpen` is asked before each flush), so what waits is a connection's state, not a queue of
+ * frames, and an acknowledgement that waited acknowledges all that has become stable meanwhile.
+ *
+ * `written`: a record is stable once it is published in the shared memory, which is done here, just before the first
+ * frame that follows it. `acked`: a record is stable when the backup has processed it.
+ */
+import type { DeviceCapabilities, DeviceHandler, FrameDevice, TxFrame } from '../lib/device/device.js';
+import type { OutputGate } from '../stack/observer.js';
+import type { RingWriter } from './log/ring.js';
+
+export type CommitMode = 'written' | 'acked';
+
+export class LogGate implements OutputGate {
+  /** The log; null while there is none (open). */
+  writer: RingWriter | null = null;
+  readonly counters = { held: 0, passed: 0 };
+  /** Silences the primary for good, e.g. when it has lost the right to be one. */
+  shut = false;
+
+  constructor(readonly mode: CommitMode) {}
+
+  isOpen(): boolean {
+    if (this.shut) return false;
+    const { writer } = this;
+    if (writer === null || !writer.logging) return true;
+    writer.publish();
+    if (this.mode === 'written' || !writer.readerAttached || writer.lag === 0) return true;
+    this.counters.held++;
+    return false;
+  }
+}
+
+/** Every frame of the stack passes here. */
+export class GatedDevice implements FrameDevice {
+  readonly link: 'ethernet' | 'ip';
+  readonly capabilities: DeviceCapabilities;
+  /** Monotonic time of the first frame sent since this was set to 0. */
+  firstSentUs = 0;
+
+  constructor(
+    readonly device: FrameDevice,
+    readonly gate: LogGate,
+    readonly nowUs: () => number,
+  ) {
+    this.link = device.link;
+    this.capabilities = device.capabilities;
+  }
+
+  get mtu(): number {
+    return this.device.mtu;
+  }
+
+  start(handler: DeviceHandler): void {
+    this.device.start(handler);
+  }
+
+  send(frame: TxFrame): boolean {
+    if (!this.gate.isOpen()) return false;
+    const sent = this.device.send(frame);
+    if (sent) {
+      this.gate.counters.passed++;
+      if (this.firstSentUs === 0) this.firstSentUs = this.nowUs();
+    }
+    return sent;
+  }
+
+  pause(): void {
+    this.device.pause();
+  }
+
+  resume(): void {
+    this.device.resume();
+  }
+
+  close(): void {
+    this.device.close();
+  }
+}

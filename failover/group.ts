@@ -1,0 +1,139 @@
+/**
+ * A group: the replicas of one program on one machine. Its directory holds the lock that makes the first process the
+ * primary (the kernel releases it when that process dies), a second lock for the one active backup, the shared log, two
+ * FIFOs as doorbells, and the start-up snapshot.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { FtError, errorCode } from '../lib/errors.js';
+import type { NativeAddon } from '../lib/native/native.js';
+import type { ProcessSnapshot } from './replay/process.js';
+
+/** Everything a backup must have in common with its primary, fixed when the group's first primary starts. */
+export interface StartSnapshot {
+  /** Log format and package version. */
+  format: number;
+  node: string;
+  /** SHA-256 of the program's main file. */
+  program: string;
+  argv: string[];
+  monoUs: number;
+  wallMs: number;
+  ringBytes: number;
+  /** What the program sees of its process (see replay/process.ts). */
+  process: ProcessSnapshot;
+  writerPid: number;
+}
+
+/** Where groups live unless told otherwise: memory-backed, private to the user. */
+export function defaultDirectory(env: NodeJS.ProcessEnv, uid: number): string {
+  if (uid === 0) return '/run/ft-tcp';
+  const runtime = env['XDG_RUNTIME_DIR'];
+  return runtime !== undefined && runtime !== '' && existsSync(runtime) ? join(runtime, 'ft-tcp') : `/dev/shm/ft-tcp-${uid}`;
+}
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+export class Group {
+  readonly path: string;
+  #primaryLock = -1;
+  #backupLock = -1;
+
+  /** Throws FtError ERR_FT_GROUP for a bad name, EACCES when the directory cannot be used. */
+  constructor(
+    readonly native: NativeAddon,
+    directory: string,
+    readonly name: string,
+  ) {
+    if (!NAME.test(name)) {
+      throw new FtError('ERR_FT_GROUP', `"${name}" is not a group name`, 'Use letters, digits, ".", "_" and "-", at most 64');
+    }
+    this.path = join(directory, name);
+    try {
+      mkdirSync(this.path, { recursive: true, mode: 0o700 });
+      const owner = statSync(this.path).uid;
+      if (process.getuid !== undefined && owner !== process.getuid()) {
+        throw new FtError('EACCES', `The group's directory ${this.path} belongs to user ${owner}`, 'Choose another directory with --dir');
+      }
+    } catch (error) {
+      if (error instanceof FtError) throw error;
+      throw new FtError(
+        errorCode(error) ?? 'EACCES',
+        `The group's directory ${this.path} cannot be made (${errorCode(error) ?? String(error)})`,
+        'Choose another directory with --dir',
+      );
+    }
+  }
+
+  file(name: string): string {
+    return join(this.path, name);
+  }
+
+  /** Tries to become the primary. */
+  lockPrimary(): boolean {
+    if (this.#primaryLock < 0) this.#primaryLock = this.native.lockFile(this.file('primary.lock'));
+    return this.#primaryLock >= 0;
+  }
+
+  /** Tries to become the one backup that follows the log. */
+  lockBackup(): boolean {
+    if (this.#backupLock < 0) this.#backupLock = this.native.lockFile(this.file('backup.lock'));
+    return this.#backupLock >= 0;
+  }
+
+  /** The place of the backup is free again. */
+  unlockBackup(): void {
+    if (this.#backupLock >= 0) this.native.closeFd(this.#backupLock);
+    this.#backupLock = -1;
+  }
+
+  /** Creates a fresh log file, invisible to others until `publishRing`. */
+  createRing(bytes: number): ArrayBuffer {
+    rmSync(this.file('log.new'), { force: true });
+    return this.native.shmMap(this.file('log.new'), bytes, true);
+  }
+
+  publishRing(): void {
+    renameSync(this.file('log.new'), this.file('log'));
+  }
+
+  mapRing(bytes: number): ArrayBuffer {
+    return this.native.shmMap(this.file('log'), bytes, false);
+  }
+
+  writeSnapshot(snapshot: StartSnapshot): void {
+    writeFileSync(this.file('start.new'), JSON.stringify(snapshot), { mode: 0o600 });
+    renameSync(this.file('start.new'), this.file('start.json'));
+  }
+
+  /** The primary's snapshot, or null while there is none. */
+  readSnapshot(): StartSnapshot | null {
+    try {
+      return JSON.parse(readFileSync(this.file('start.json'), 'utf8')) as StartSnapshot;
+    } catch {
+      return null;
+    }
+  }
+
+  /** What an earlier, dead group left behind. */
+  clearOld(): void {
+    for (const name of ['start.json', 'log', 'log.new']) rmSync(this.file(name), { force: true });
+  }
+
+  /** Status sockets of the replicas that are (or were) here. */
+  sockets(): string[] {
+    try {
+      return readdirSync(this.path)
+        .filter((name) => name.endsWith('.sock'))
+        .map((name) => this.file(name));
+    } catch {
+      return [];
+    }
+  }
+}
+
+/** SHA-256 of a program's main file, to refuse a backup that runs another program. */
+export function programDigest(path: string): string {
+  return createHash('sha256').update(readFileSync(path)).digest('hex');
+}

@@ -1,0 +1,136 @@
+/**
+ * The log's records. Little-endian, 8-byte aligned, written in place into the ring and read from it without copies.
+ *
+ *   0  u32 length    whole record, a multiple of 8
+ *   4  u8  type      below
+ *   5  u8  version   of the format
+ *   6  u16 epoch     which primary wrote it (counts takeovers)
+ *   8  u32 crc       CRC-32C of the body, seeded with the header's other words
+ *  12  u32 conn      connection number, 0 for none
+ *  16  body
+ *
+ * A record that is damaged, of another version or of an older epoch is refused with a typed error and never applied.
+ */
+import { FtError } from '../../lib/errors.js';
+
+export const RECORD_HEADER = 16;
+export const LOG_VERSION = 1;
+/** Largest body: a received chunk is at most one 64 KiB super-segment. */
+export const MAX_BODY = 128 * 1024;
+
+export const RecordType = {
+  Pad: 1,
+  Opened: 2,
+  Established: 3,
+  Received: 4,
+  PeerFin: 5,
+  Acked: 6,
+  Removed: 7,
+  TimeWait: 8,
+  /** A socket is told something. */
+  Event: 9,
+  /** A timer, immediate or finished operation of the program. */
+  World: 10,
+  /** What the program wrote to a connection, as length and checksum. */
+  Check: 11,
+  /** A new primary continues the log. */
+  Epoch: 12,
+  /** A backup that did not see the beginning joins here. */
+  Join: 13,
+  /** The program's start-up is complete. */
+  Started: 14,
+} as const;
+export type RecordType = (typeof RecordType)[keyof typeof RecordType];
+
+/** Why a log cannot be read on. */
+export class LogError extends FtError {
+  constructor(code: 'ERR_FT_LOG_CORRUPT' | 'ERR_FT_LOG_VERSION' | 'ERR_FT_LOG_EPOCH', message: string) {
+    super(
+      code,
+      message,
+      code === 'ERR_FT_LOG_VERSION'
+        ? 'Run the same version of ft-tcp on all replicas'
+        : 'This replica cannot follow any more; restart it, and it joins again',
+    );
+  }
+}
+
+/** Body layouts (offsets behind the header); all numbers little-endian. */
+export const OpenedBody = {
+  size: 120,
+  state: 0, // u8
+  flags: 1, // u8: 1 SACK, 2 timestamps, 4 outgoing, 8 peer's MAC known
+  sndScale: 2, // u8
+  rcvScale: 3, // u8
+  localPort: 4, // u16
+  remotePort: 6, // u16
+  localAddress: 8, // u32
+  remoteAddress: 12, // u32
+  iss: 16, // u32
+  irs: 20, // u32
+  sndMss: 24, // u32
+  receiveLimit: 28, // u32
+  tsOffset: 32, // u32
+  tsRecent: 36, // u32
+  sndWnd: 40, // f64
+  rcvNxt: 48, // f64
+  mac: 56, // 6 bytes
+} as const;
+
+export const AckedBody = {
+  size: 40,
+  sndUna: 0, // f64
+  sndWnd: 8, // f64
+  sndWl1: 16, // f64
+  srttUs: 24, // f64
+  tsRecent: 32, // u32
+  sndWl2Lag: 36, // u32: SND.UNA - SND.WL2
+} as const;
+
+export const TimeWaitBody = {
+  size: 48,
+  localAddress: 0,
+  remoteAddress: 4,
+  localPort: 8,
+  remotePort: 10,
+  sndNxt: 12,
+  rcvNxt: 16,
+  tsOk: 20,
+  tsRecent: 24,
+  tsOffset: 28,
+  rcvWindow: 32,
+  lifeUs: 40, // f64: time left when written
+} as const;
+
+export const EventBody = {
+  size: 40,
+  kind: 0, // u32
+  n: 8, // f64
+  monoUs: 16, // f64
+  wallMs: 24, // f64
+  number: 32, // f64
+} as const;
+
+export const WorldBody = {
+  /** Followed by the result's bytes. */
+  size: 48,
+  kind: 0, // u32
+  resultLength: 4, // u32
+  id: 8, // f64
+  monoUs: 16, // f64
+  wallMs: 24, // f64
+  number: 32, // f64
+} as const;
+
+export const CheckBody = {
+  size: 16,
+  written: 0, // f64
+  crc: 8, // u32
+} as const;
+
+export const JoinBody = {
+  size: 24,
+  number: 0, // f64: events so far
+  monoUs: 8,
+  wallMs: 16,
+} as const;

@@ -1,0 +1,345 @@
+/**
+ * The log as a ring in memory shared by the processes of a group: one writer (the primary), one reader (the active
+ * backup). What is published outlives the writer's process, so in `written` mode a record is stable the moment it is
+ * published, and nothing ever waits for the backup.
+ *
+ * Positions count 8-byte units modulo 2^32 and are compared by difference. As long as the ring has not wrapped it holds
+ * the whole history of the program, and a replica that starts late replays it from the beginning. When nobody reads and
+ * the ring is full, the history is given up: the writer stops logging until somebody joins.
+ *
+ * Header words (Int32):
+ */
+import type { NativeAddon } from '../../lib/native/native.js';
+import { LOG_VERSION, LogError, RECORD_HEADER, RecordType } from './record.js';
+
+export const RING_HEADER = 4096;
+const MAGIC = 0x46544c47;
+
+export const Word = {
+  magic: 0,
+  version: 1,
+  units: 2,
+  epoch: 3,
+  /** Published end of the log. */
+  head: 4,
+  /** How far the reader has got. */
+  tail: 5,
+  writerPid: 6,
+  readerPid: 7,
+  readerState: 8,
+  /** Counts turns of the primary's main loop. */
+  heartbeat: 9,
+  readerSleeping: 10,
+  /** 1: the beginning of the log has been overwritten or was never written. */
+  historyLost: 11,
+  /** Where a joining reader begins. */
+  startAt: 12,
+  /** Why the reader stopped: 1 diverged, 2 too slow. */
+  readerFault: 13,
+  ready: 14,
+} as const;
+
+export const ReaderState = { None: 0, Joining: 1, Live: 2, Refused: 3 } as const;
+
+/** Byte offset of the shared secrets in the header page. */
+const SECRET_AT = 256;
+export const SECRET_LENGTH = 48;
+
+/** The mapped file: what both sides see. */
+export class Ring {
+  readonly words: Int32Array;
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  /** Bytes of the data area. */
+  readonly size: number;
+
+  constructor(
+    readonly native: NativeAddon,
+    readonly buffer: ArrayBuffer,
+  ) {
+    this.size = buffer.byteLength - RING_HEADER;
+    this.words = new Int32Array(buffer, 0, 64);
+    this.bytes = new Uint8Array(buffer, RING_HEADER, this.size);
+    this.view = new DataView(buffer, RING_HEADER, this.size);
+  }
+
+  /** Prepares a new, empty log. */
+  format(secret: Uint8Array): void {
+    const { words } = this;
+    words.fill(0);
+    words[Word.version] = LOG_VERSION;
+    words[Word.units] = this.size / 8;
+    words[Word.epoch] = 1;
+    new Uint8Array(this.buffer, SECRET_AT, SECRET_LENGTH).set(secret);
+    this.store(Word.magic, MAGIC);
+  }
+
+  /** Throws LogError when this is not a log that we can follow. */
+  check(): void {
+    if (this.load(Word.magic) !== MAGIC) throw new LogError('ERR_FT_LOG_CORRUPT', 'The shared log has no valid header');
+    const version = this.words[Word.version]!;
+    if (version !== LOG_VERSION) {
+      throw new LogError('ERR_FT_LOG_VERSION', `The primary writes log version ${version}, this program reads version ${LOG_VERSION}`);
+    }
+    if (this.words[Word.units] !== this.size / 8) throw new LogError('ERR_FT_LOG_CORRUPT', 'The shared log has an unexpected size');
+  }
+
+  get secret(): Uint8Array {
+    return new Uint8Array(this.buffer, SECRET_AT, SECRET_LENGTH);
+  }
+
+  get writerPid(): number {
+    return this.load(Word.writerPid);
+  }
+
+  load(word: number): number {
+    return this.native.loadAcquire(this.words, word);
+  }
+
+  store(word: number, value: number): void {
+    this.native.storeRelease(this.words, word, value);
+  }
+}
+
+/** Bytes between two positions, for positions less than 32 GiB apart. */
+function distance(from: number, to: number): number {
+  return ((to - from) >>> 0) * 8;
+}
+
+/** The primary's end. */
+export class RingWriter {
+  /** False while nobody reads and the history is lost: appends do nothing. */
+  logging = true;
+  readerAttached = false;
+  /** Bytes written in all. */
+  lsn = 0;
+  /** Bytes of `lsn` that readers can see. */
+  published = 0;
+  readonly counters = { records: 0, bytes: 0, dropped: 0 };
+  epoch: number;
+  #units: number;
+  #at: number;
+  #publishedUnits: number;
+  #total: number;
+
+  constructor(
+    readonly ring: Ring,
+    /** Called when a record finds no room although a reader is attached: the reader is to be dropped. */
+    readonly onOverrun: () => void,
+  ) {
+    this.#units = ring.load(Word.head) >>> 0;
+    this.#publishedUnits = this.#units;
+    this.#total = ring.words[Word.historyLost] === 1 ? ring.size + 1 : distance(0, this.#units);
+    this.#at = (this.#units * 8) % ring.size;
+    this.epoch = ring.words[Word.epoch]!;
+  }
+
+  /** Bytes that can be appended before the reader is overrun. */
+  get room(): number {
+    if (!this.readerAttached) return this.ring.size;
+    return this.ring.size - distance(this.ring.load(Word.tail) >>> 0, this.#units);
+  }
+
+  /** Bytes the reader has not processed. */
+  get lag(): number {
+    return this.readerAttached ? distance(this.ring.load(Word.tail) >>> 0, this.#units) : 0;
+  }
+
+  /**
+   * Makes room for a record and writes its header.
+   * @returns offset of its body in the ring's data area, or -1 when nothing is logged.
+   */
+  begin(type: RecordType, conn: number, bodyLength: number): number {
+    if (!this.logging) return -1;
+    const { ring } = this;
+    const length = (RECORD_HEADER + bodyLength + 7) & ~7;
+    let need = length;
+    const toEnd = ring.size - this.#at;
+    if (toEnd < length) need += toEnd;
+    if (!this.#ensure(need)) return -1;
+    if (toEnd < length) {
+      ring.view.setUint32(this.#at, toEnd, true);
+      ring.view.setUint32(this.#at + 4, RecordType.Pad, true);
+      this.#advance(toEnd);
+    }
+    const at = this.#at;
+    const { view } = ring;
+    view.setUint32(at, length, true);
+    view.setUint32(at + 4, type | (LOG_VERSION << 8) | (this.epoch << 16), true);
+    view.setUint32(at + 12, conn, true);
+    return at + RECORD_HEADER;
+  }
+
+  /** Completes the record begun last. */
+  end(): void {
+    const { ring } = this;
+    const at = this.#at;
+    const bodyLength = ring.view.getUint32(at, true) - RECORD_HEADER;
+    const seed = (ring.view.getUint32(at + 4, true) ^ ring.view.getUint32(at + 12, true)) >>> 0;
+    ring.view.setUint32(at + 8, ring.native.crc32c(ring.bytes, at + RECORD_HEADER, bodyLength, seed), true);
+    this.counters.records++;
+    this.#advance(ring.view.getUint32(at, true));
+  }
+
+  /** Makes everything appended visible to the reader. */
+  publish(): boolean {
+    if (this.#publishedUnits === this.#units) return false;
+    this.#publishedUnits = this.#units;
+    this.published = this.lsn;
+    this.ring.store(Word.head, this.#units | 0);
+    return true;
+  }
+
+  /** A reader begins: at the beginning if the log has it all, else at the end. @returns true for the whole history. */
+  attach(): boolean {
+    const { ring } = this;
+    this.publish();
+    const whole = this.#total <= ring.size && this.logging;
+    if (!whole) {
+      this.logging = true;
+      ring.words[Word.historyLost] = 1;
+    }
+    const start = whole ? 0 : this.#units;
+    ring.words[Word.startAt] = start | 0;
+    ring.words[Word.tail] = start | 0;
+    ring.words[Word.readerFault] = 0;
+    this.readerAttached = true;
+    return whole;
+  }
+
+  detach(): void {
+    this.readerAttached = false;
+    if (this.#total > this.ring.size) this.#giveUpHistory();
+  }
+
+  #ensure(need: number): boolean {
+    if (this.readerAttached) {
+      if (this.room >= need + 8) return true;
+      this.counters.dropped++;
+      this.onOverrun();
+      return this.logging && this.#ensure(need);
+    }
+    if (this.#total + need <= this.ring.size) return true;
+    this.#giveUpHistory();
+    return false;
+  }
+
+  #giveUpHistory(): void {
+    this.logging = false;
+    this.#total = this.ring.size + 1;
+    this.ring.store(Word.historyLost, 1);
+  }
+
+  #advance(bytes: number): void {
+    this.#units = (this.#units + bytes / 8) >>> 0;
+    this.#at += bytes;
+    if (this.#at >= this.ring.size) this.#at -= this.ring.size;
+    this.lsn += bytes;
+    this.counters.bytes += bytes;
+    if (this.#total <= this.ring.size) this.#total += bytes;
+  }
+}
+
+/** The backup's end. */
+export class RingReader {
+  // The current record, after `next` has returned true.
+  type: RecordType = RecordType.Pad;
+  conn = 0;
+  /** Offset of the body in the ring's data area, and its length (padding included). */
+  body = 0;
+  bodyLength = 0;
+  epoch = 0;
+  #units: number;
+  #consumed: number;
+  #before = 0;
+
+  constructor(readonly ring: Ring) {
+    this.#units = ring.words[Word.startAt]! >>> 0;
+    this.#consumed = this.#units;
+  }
+
+  get lag(): number {
+    return distance(this.#units, this.ring.load(Word.head) >>> 0);
+  }
+
+  get position(): number {
+    return this.#units;
+  }
+
+  /** Moves to the next record. @returns false at the end of the log. Throws LogError for a record that cannot be used. */
+  next(): boolean {
+    return this.#read();
+  }
+
+  /**
+   * Looks at the record behind the current one without moving. @returns its body offset if it has this type, else -1.
+   */
+  peek(type: RecordType, skip: number): number {
+    const { ring } = this;
+    let units = this.#units;
+    const head = ring.load(Word.head) >>> 0;
+    for (;;) {
+      if (units === head) return -1;
+      const at = (units * 8) % ring.size;
+      const kind = ring.view.getUint8(at + 4);
+      const length = ring.view.getUint32(at, true);
+      if (kind === type && skip-- === 0) return at + RECORD_HEADER;
+      if (kind === RecordType.Event || kind === RecordType.World || length < 8) return -1;
+      units = (units + length / 8) >>> 0;
+    }
+  }
+
+  /** Steps back before the current record, so that the next call of `next` gives it again. */
+  unread(): void {
+    this.#units = this.#before;
+  }
+
+  /** Tells the writer that everything up to here has been processed. */
+  release(): void {
+    if (this.#consumed === this.#units) return;
+    this.#consumed = this.#units;
+    this.ring.store(Word.tail, this.#units | 0);
+  }
+
+  #read(): boolean {
+    const { ring } = this;
+    const { view } = ring;
+    for (;;) {
+      const head = ring.load(Word.head) >>> 0;
+      if (this.#units === head) return false;
+      const at = (this.#units * 8) % ring.size;
+      const length = view.getUint32(at, true);
+      const type = view.getUint8(at + 4);
+      if (length < 8 || (length & 7) !== 0 || length > distance(this.#units, head) || at + length > ring.size) {
+        throw new LogError('ERR_FT_LOG_CORRUPT', 'The shared log has a record of impossible length');
+      }
+      if (type === RecordType.Pad) {
+        this.#units = (this.#units + length / 8) >>> 0;
+        continue;
+      }
+      const version = view.getUint8(at + 5);
+      if (version !== LOG_VERSION) {
+        throw new LogError('ERR_FT_LOG_VERSION', `The shared log has a record of version ${version}`);
+      }
+      const epoch = view.getUint16(at + 6, true);
+      if (epoch < this.epoch) throw new LogError('ERR_FT_LOG_EPOCH', `The shared log has a record of the older epoch ${epoch}`);
+      this.type = type as RecordType;
+      this.conn = view.getUint32(at + 12, true);
+      this.body = at + RECORD_HEADER;
+      this.bodyLength = length - RECORD_HEADER;
+      this.#verify(at);
+      this.epoch = epoch;
+      this.#before = this.#units;
+      this.#units = (this.#units + length / 8) >>> 0;
+      return true;
+    }
+  }
+
+  #verify(at: number): void {
+    const { ring } = this;
+    const seed = (ring.view.getUint32(at + 4, true) ^ ring.view.getUint32(at + 12, true)) >>> 0;
+    if (ring.native.crc32c(ring.bytes, this.body, this.bodyLength, seed) !== ring.view.getUint32(at + 8, true)) {
+      throw new LogError('ERR_FT_LOG_CORRUPT', 'The shared log has a record with a wrong checksum');
+    }
+  }
+}

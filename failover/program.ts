@@ -1,0 +1,55 @@
+/**
+ * Runs an ordinary Node program on a replica: its TCP servers listen on the stack, its outgoing TCP connections to
+ * addresses that the stack can reach go through it, and its world is the replica's.
+ */
+import { syncBuiltinESMExports } from 'node:module';
+import net from 'node:net';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { FtError } from '../lib/errors.js';
+import { parseIPv4 } from '../lib/address.js';
+import { connect } from '../stack/sockets/index.js';
+import { connectArguments } from '../stack/sockets/socket.js';
+import { listenOn } from '../stack/sockets/server.js';
+import type { Replica } from './replica.js';
+
+type Listen = (this: net.Server, ...args: unknown[]) => net.Server;
+
+/** Puts the stack under node:net. Servers on paths, handles and descriptors stay with the kernel. */
+export function patchNet(replica: Replica, prepare: (server: net.Server) => void): void {
+  const prototype = net.Server.prototype as unknown as { listen: Listen };
+  const listen = prototype.listen;
+  prototype.listen = function (this: net.Server, ...args: unknown[]): net.Server {
+    if (!replica.world.active || !listenOn(this, replica, args)) return listen.apply(this, args);
+    prepare(this);
+    return this;
+  };
+  const connectTo = (args: unknown[]): net.Socket | null => {
+    if (!replica.world.active) return null;
+    const { options } = connectArguments(args);
+    const address = typeof options.host === 'string' ? parseIPv4(options.host) : undefined;
+    if (address === undefined || replica.stack.sourceFor(address) === 0) {
+      if ('port' in options) replica.world.undeclared('an outgoing connection that the stack has no route for');
+      return null;
+    }
+    return connect(replica, ...(args as [number]));
+  };
+  const original = net.connect as (...args: unknown[]) => net.Socket;
+  const patched = (...args: unknown[]): net.Socket => connectTo(args) ?? original(...args);
+  Object.assign(net, { connect: patched, createConnection: patched });
+  syncBuiltinESMExports();
+}
+
+/** Loads the program's main file with its own arguments. Throws FtError ERR_FT_PROGRAM when it cannot be found. */
+export async function loadProgram(file: string, args: string[]): Promise<void> {
+  const path = resolve(file);
+  process.argv = [process.argv[0]!, path, ...args];
+  try {
+    await import(pathToFileURL(path).href);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND' && error.message.includes(path)) {
+      throw new FtError('ERR_FT_PROGRAM', `The program ${file} cannot be found`, 'Give the path of its main file');
+    }
+    throw error;
+  }
+}

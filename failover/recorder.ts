@@ -1,0 +1,175 @@
+/**
+ * The primary's side of replication: turns the stack's changes of state into log records, in the order in which they
+ * happen. Nothing here waits; what may leave when is the gate's business.
+ */
+import { AppEvent, type StackObserver } from '../stack/observer.js';
+import { Ipv4Route } from '../stack/ipv4-route.js';
+import type { TcpConnection } from '../stack/tcp/connection.js';
+import { TcpState } from '../stack/tcp/state.js';
+import type { TimeWaitEntry } from '../stack/tcp/time-wait.js';
+import { AckedBody, CheckBody, EventBody, JoinBody, OpenedBody, RecordType, TimeWaitBody, WorldBody } from './log/record.js';
+import type { RingWriter } from './log/ring.js';
+import type { EventTime } from './event-time.js';
+import type { StreamCheck } from './stream-check.js';
+
+/** Removal codes as numbers in the log. */
+export const CODES = ['', 'ECONNRESET', 'ETIMEDOUT', 'ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ECONNABORTED'];
+
+export class Recorder implements StackObserver {
+  constructor(
+    readonly writer: RingWriter,
+    readonly time: EventTime,
+  ) {}
+
+  opened(conn: TcpConnection): void {
+    const { writer } = this;
+    const at = writer.begin(RecordType.Opened, conn.id, OpenedBody.size);
+    if (at < 0) return;
+    const { view, bytes } = writer.ring;
+    const B = OpenedBody;
+    const outgoing = conn.listener === null;
+    const route = conn.route;
+    const mac = route instanceof Ipv4Route ? route.net.neighbours.peek(route.nextHop) : undefined;
+    const known = mac?.resolved === true;
+    view.setUint8(at + B.state, conn.state);
+    view.setUint8(at + B.flags, (conn.sackOk ? 1 : 0) | (conn.tsOk ? 2 : 0) | (outgoing ? 4 : 0) | (known ? 8 : 0));
+    view.setUint8(at + B.sndScale, conn.sndScale);
+    view.setUint8(at + B.rcvScale, conn.rcvScale);
+    view.setUint16(at + B.localPort, conn.localPort, true);
+    view.setUint16(at + B.remotePort, conn.remotePort, true);
+    view.setUint32(at + B.localAddress, conn.localAddress, true);
+    view.setUint32(at + B.remoteAddress, conn.remoteAddress, true);
+    view.setUint32(at + B.iss, conn.iss, true);
+    view.setUint32(at + B.irs, conn.irs, true);
+    view.setUint32(at + B.sndMss, conn.sndMss, true);
+    view.setUint32(at + B.receiveLimit, conn.receiveLimit, true);
+    view.setUint32(at + B.tsOffset, conn.tsOffset, true);
+    view.setUint32(at + B.tsRecent, conn.tsRecent, true);
+    view.setFloat64(at + B.sndWnd, conn.sndWnd, true);
+    view.setFloat64(at + B.rcvNxt, conn.rcvNxt, true);
+    if (known) bytes.set(mac.mac, at + B.mac);
+    writer.end();
+  }
+
+  established(conn: TcpConnection): void {
+    // An active open learned the peer's side with the SYN-ACK, so all of it is told again.
+    if (conn.listener === null) this.opened(conn);
+    if (this.writer.begin(RecordType.Established, conn.id, 0) >= 0) this.writer.end();
+  }
+
+  received(conn: TcpConnection, bytes: Uint8Array): void {
+    const { writer } = this;
+    const at = writer.begin(RecordType.Received, conn.id, 8 + bytes.length);
+    if (at < 0) return;
+    writer.ring.view.setUint32(at, bytes.length, true);
+    writer.ring.bytes.set(bytes, at + 8);
+    writer.end();
+  }
+
+  peerFin(conn: TcpConnection): void {
+    if (this.writer.begin(RecordType.PeerFin, conn.id, 0) >= 0) this.writer.end();
+  }
+
+  acked(conn: TcpConnection): void {
+    const { writer } = this;
+    if (conn.state < TcpState.Established) return;
+    const at = writer.begin(RecordType.Acked, conn.id, AckedBody.size);
+    if (at < 0) return;
+    const { view } = writer.ring;
+    view.setFloat64(at + AckedBody.sndUna, conn.sndUna, true);
+    view.setFloat64(at + AckedBody.sndWnd, conn.sndWnd, true);
+    view.setFloat64(at + AckedBody.sndWl1, conn.sndWl1, true);
+    view.setFloat64(at + AckedBody.srttUs, conn.rtt.srttUs, true);
+    view.setUint32(at + AckedBody.tsRecent, conn.tsRecent, true);
+    view.setUint32(at + AckedBody.sndWl2Lag, Math.max(0, conn.sndUna - conn.sndWl2), true);
+    writer.end();
+  }
+
+  removed(conn: TcpConnection, code: string | null): void {
+    const { writer } = this;
+    const at = writer.begin(RecordType.Removed, conn.id, 8);
+    if (at < 0) return;
+    writer.ring.view.setUint32(at, code === null ? 0 : Math.max(1, CODES.indexOf(code)), true);
+    writer.end();
+  }
+
+  timeWait(entry: TimeWaitEntry): void {
+    const { writer } = this;
+    const at = writer.begin(RecordType.TimeWait, 0, TimeWaitBody.size);
+    if (at < 0) return;
+    const { view } = writer.ring;
+    const B = TimeWaitBody;
+    view.setUint32(at + B.localAddress, entry.localAddress, true);
+    view.setUint32(at + B.remoteAddress, entry.remoteAddress, true);
+    view.setUint16(at + B.localPort, entry.localPort, true);
+    view.setUint16(at + B.remotePort, entry.remotePort, true);
+    view.setUint32(at + B.sndNxt, entry.sndNxt, true);
+    view.setUint32(at + B.rcvNxt, entry.rcvNxt, true);
+    view.setUint32(at + B.tsOk, entry.tsOk ? 1 : 0, true);
+    view.setUint32(at + B.tsRecent, entry.tsRecent, true);
+    view.setUint32(at + B.tsOffset, entry.tsOffset, true);
+    view.setUint32(at + B.rcvWindow, entry.rcvWindow, true);
+    view.setFloat64(at + B.lifeUs, entry.expiresUs - this.time.nowUs(), true);
+    writer.end();
+  }
+
+  deliver(conn: TcpConnection, event: AppEvent, n: number): void {
+    const { writer, time } = this;
+    time.next();
+    if (event === AppEvent.Close && n === 0) n = conn.error === null ? 0 : Math.max(1, CODES.indexOf(conn.error));
+    const at = writer.begin(RecordType.Event, conn.id, EventBody.size);
+    if (at >= 0) {
+      const { view } = writer.ring;
+      view.setUint32(at + EventBody.kind, event, true);
+      view.setFloat64(at + EventBody.n, n, true);
+      view.setFloat64(at + EventBody.monoUs, time.monoUs, true);
+      view.setFloat64(at + EventBody.wallMs, time.wallMs, true);
+      view.setFloat64(at + EventBody.number, time.number, true);
+      writer.end();
+    }
+    time.begin();
+  }
+
+  /** An event of the program's world is about to be delivered. */
+  world(kind: number, id: number, result: Uint8Array | null): void {
+    const { writer, time } = this;
+    time.next();
+    const length = result === null ? 0 : result.length;
+    const at = writer.begin(RecordType.World, 0, WorldBody.size + length);
+    if (at >= 0) {
+      const { view } = writer.ring;
+      view.setUint32(at + WorldBody.kind, kind, true);
+      view.setUint32(at + WorldBody.resultLength, length, true);
+      view.setFloat64(at + WorldBody.id, id, true);
+      view.setFloat64(at + WorldBody.monoUs, time.monoUs, true);
+      view.setFloat64(at + WorldBody.wallMs, time.wallMs, true);
+      view.setFloat64(at + WorldBody.number, time.number, true);
+      if (result !== null) writer.ring.bytes.set(result, at + WorldBody.size);
+      writer.end();
+    }
+    time.begin();
+  }
+
+  check(conn: number, check: StreamCheck): void {
+    const { writer } = this;
+    const at = writer.begin(RecordType.Check, conn, CheckBody.size);
+    if (at < 0) return;
+    writer.ring.view.setFloat64(at + CheckBody.written, check.written, true);
+    writer.ring.view.setUint32(at + CheckBody.crc, check.crc, true);
+    writer.end();
+  }
+
+  join(): void {
+    const { writer, time } = this;
+    const at = writer.begin(RecordType.Join, 0, JoinBody.size);
+    if (at < 0) return;
+    writer.ring.view.setFloat64(at + JoinBody.number, time.number, true);
+    writer.ring.view.setFloat64(at + JoinBody.monoUs, time.monoUs, true);
+    writer.ring.view.setFloat64(at + JoinBody.wallMs, time.wallMs, true);
+    writer.end();
+  }
+
+  mark(type: typeof RecordType.Epoch | typeof RecordType.Started): void {
+    if (this.writer.begin(type, 0, 0) >= 0) this.writer.end();
+  }
+}

@@ -1,0 +1,346 @@
+/**
+ * The backup's side of replication: reads the log and repeats what happened. Changes of connections are applied to the
+ * backup's own (frozen) stack; events are delivered to the program one at a time. What the program writes goes to the
+ * frozen connections' send queues, and its checksum is compared with the primary's.
+ */
+import { AppEvent } from '../stack/observer.js';
+import { Ipv4Route } from '../stack/ipv4-route.js';
+import type { Stack } from '../stack/stack.js';
+import { TcpState } from '../stack/tcp/state.js';
+import { tupleKey } from '../stack/tcp/tcp.js';
+import type { EventTime } from './event-time.js';
+import { AckedBody, CheckBody, EventBody, JoinBody, OpenedBody, RECORD_HEADER, RecordType, TimeWaitBody, WorldBody } from './log/record.js';
+import type { RingReader } from './log/ring.js';
+import { CODES } from './recorder.js';
+import type { CheckList, ReplicaEndpoint } from './stream-check.js';
+
+export interface ReplayHost {
+  readonly stack: Stack;
+  readonly time: EventTime;
+  readonly checks: CheckList;
+  /** Endpoints by connection number, as the program got them. */
+  readonly endpoints: Map<number, ReplicaEndpoint>;
+  /** False until the program's start-up is complete. */
+  readonly programLoaded: boolean;
+  /** Delivers an event of the program's world. False: it does not know the id. */
+  deliverWorld(kind: number, id: number, result: Uint8Array | null): boolean;
+  /** The backup is not where the primary is. */
+  diverged(reason: string): void;
+}
+
+/** What one step did. */
+export type Step = 'event' | 'idle';
+
+export class Replayer {
+  readonly counters = { events: 0, skipped: 0, checks: 0 };
+  /** The primary's start-up is complete as far as the log has been read. */
+  started = false;
+  /** This replica did not see the beginning: what it does not know is skipped. */
+  joiner = false;
+  #unchecked = new Set<number>();
+  #delivered = 0;
+
+  constructor(
+    readonly reader: RingReader,
+    readonly host: ReplayHost,
+  ) {}
+
+  /**
+   * The program makes an outgoing connection: which one did the primary make at this point? Its record follows the event
+   * that is being delivered. Undefined when the log ends here, and the connection is ours to make.
+   */
+  outgoing(): { id: number; localAddress: number; localPort: number } | undefined {
+    const { reader, host } = this;
+    const { view } = reader.ring;
+    for (let skip = 0; ; skip++) {
+      const at = reader.peek(RecordType.Opened, skip);
+      if (at < 0) return undefined;
+      const id = view.getUint32(at - RECORD_HEADER + 12, true);
+      if ((view.getUint8(at + OpenedBody.flags) & 4) !== 0 && !host.stack.tcp.byId.has(id)) {
+        return {
+          id,
+          localAddress: view.getUint32(at + OpenedBody.localAddress, true),
+          localPort: view.getUint16(at + OpenedBody.localPort, true),
+        };
+      }
+    }
+  }
+
+  /** Applies records until one event has been delivered or the log has no more. Throws LogError. */
+  step(): Step {
+    const { reader, host } = this;
+    for (const endpoint of host.checks.take()) this.#unchecked.add(endpoint.id);
+    while (reader.next()) {
+      if (this.#apply()) {
+        this.counters.events++;
+        return 'event';
+      }
+      if (this.#delivered < 0) break;
+    }
+    this.#delivered = 0;
+    reader.release();
+    return 'idle';
+  }
+
+  /** @returns true when an event was delivered to the program. */
+  #apply(): boolean {
+    const { reader, host } = this;
+    const tcp = host.stack.tcp;
+    const view = reader.ring.view;
+    const at = reader.body;
+    switch (reader.type) {
+      case RecordType.Opened:
+        this.#opened(at);
+        return false;
+      case RecordType.Established: {
+        const conn = tcp.byId.get(reader.conn);
+        if (conn === undefined || conn.established) return false;
+        conn.state = TcpState.Established;
+        conn.established = true;
+        conn.sndUna = 1;
+        conn.sndNxt = 1;
+        tcp.connectionEstablished(conn);
+        if (conn.finQueued) conn.enterFinState();
+        return false;
+      }
+      case RecordType.Received: {
+        const conn = tcp.byId.get(reader.conn);
+        if (conn === undefined) return false;
+        const length = view.getUint32(at, true);
+        const chunk = Buffer.allocUnsafe(length);
+        chunk.set(reader.ring.bytes.subarray(at + 8, at + 8 + length), 0);
+        conn.rcvNxt += length;
+        conn.receiveQueue.push(chunk);
+        conn.receiveQueued += length;
+        return false;
+      }
+      case RecordType.PeerFin: {
+        const conn = tcp.byId.get(reader.conn);
+        if (conn === undefined || conn.peerFin) return false;
+        conn.rcvNxt += 1;
+        conn.peerFin = true;
+        if (conn.state === TcpState.Established) conn.state = TcpState.CloseWait;
+        else if (conn.state === TcpState.FinWait1) conn.state = TcpState.Closing;
+        return false;
+      }
+      case RecordType.Acked:
+        this.#acked(at);
+        return false;
+      case RecordType.Removed: {
+        const conn = tcp.byId.get(reader.conn);
+        host.endpoints.delete(reader.conn);
+        const code = view.getUint32(at, true);
+        if (conn !== undefined) tcp.remove(conn, code === 0 ? null : (CODES[code] ?? 'ECONNRESET'));
+        return false;
+      }
+      case RecordType.TimeWait:
+        this.#timeWait(at);
+        return false;
+      case RecordType.Event:
+        return this.#event(at);
+      case RecordType.World:
+        return this.#world(at);
+      case RecordType.Check:
+        this.#check(at);
+        return false;
+      case RecordType.Join:
+        if (this.joiner && this.counters.events === 0) {
+          const B = JoinBody;
+          host.time.set(view.getFloat64(at + B.number, true), view.getFloat64(at + B.monoUs, true), view.getFloat64(at + B.wallMs, true));
+        }
+        return false;
+      case RecordType.Started:
+        if (!host.programLoaded) this.#wait();
+        else this.started = true;
+        return false;
+      default:
+        return false;
+    }
+  }
+
+  /** The record must be read again later: the program is not there yet. */
+  #wait(): void {
+    this.reader.unread();
+    this.#delivered = -1;
+  }
+
+  #opened(at: number): void {
+    const { reader, host } = this;
+    const { stack } = host;
+    const tcp = stack.tcp;
+    const { view, bytes } = reader.ring;
+    const B = OpenedBody;
+    const flags = view.getUint8(at + B.flags);
+    const localAddress = view.getUint32(at + B.localAddress, true);
+    const remoteAddress = view.getUint32(at + B.remoteAddress, true);
+    const localPort = view.getUint16(at + B.localPort, true);
+    const remotePort = view.getUint16(at + B.remotePort, true);
+    let conn = tcp.byId.get(reader.conn);
+    if (conn === undefined) {
+      const listener = (flags & 4) !== 0 ? null : tcp.findListener(localAddress, localPort);
+      if ((flags & 4) === 0 && listener === null) {
+        if (!this.joiner) host.diverged(`the primary accepted a connection on port ${localPort}, where this replica does not listen`);
+        return;
+      }
+      // A joiner's program never made the call that this outgoing connection belongs to.
+      if ((flags & 4) !== 0) return;
+      const route = tcp.host.tcpRoute(localAddress, remoteAddress);
+      if (route === null) {
+        host.diverged('the primary has a connection on an address that this replica does not have');
+        return;
+      }
+      tcp.timeWaits.delete(tupleKey(localAddress, localPort, remoteAddress, remotePort));
+      conn = tcp.create(reader.conn, localAddress, localPort, remoteAddress, remotePort, route);
+      conn.listener = listener;
+      if (listener !== null) listener.halfOpen++;
+    }
+    conn.state = view.getUint8(at + B.state) === TcpState.SynSent ? TcpState.SynSent : TcpState.SynRcvd;
+    conn.iss = view.getUint32(at + B.iss, true);
+    conn.irs = view.getUint32(at + B.irs, true);
+    conn.sackOk = (flags & 1) !== 0;
+    conn.tsOk = (flags & 2) !== 0;
+    conn.sndScale = view.getUint8(at + B.sndScale);
+    conn.rcvScale = view.getUint8(at + B.rcvScale);
+    conn.receiveLimit = view.getUint32(at + B.receiveLimit, true);
+    conn.tsOffset = view.getUint32(at + B.tsOffset, true);
+    conn.tsRecent = view.getUint32(at + B.tsRecent, true);
+    conn.tsRecentAtUs = tcp.now;
+    conn.sndWnd = view.getFloat64(at + B.sndWnd, true);
+    conn.maxSndWnd = Math.max(conn.maxSndWnd, conn.sndWnd);
+    conn.rcvNxt = view.getFloat64(at + B.rcvNxt, true);
+    conn.rcvAdv = conn.rcvNxt;
+    conn.sndMss = view.getUint32(at + B.sndMss, true);
+    conn.cc = tcp.options.congestion(conn.sndMss);
+    conn.sndNxt = 1;
+    const { route } = conn;
+    if ((flags & 8) !== 0 && route instanceof Ipv4Route) {
+      route.net.neighbours.learn(route.nextHop, bytes, at + B.mac, true);
+    }
+  }
+
+  #acked(at: number): void {
+    const { reader, host } = this;
+    const { view } = reader.ring;
+    const conn = host.stack.tcp.byId.get(reader.conn);
+    if (conn === undefined) return;
+    const sndUna = view.getFloat64(at + AckedBody.sndUna, true);
+    if (sndUna > conn.sndLimit) {
+      host.diverged(`connection ${conn.id}: the client acknowledged ${sndUna - conn.sndLimit} bytes that this replica's program has not written`);
+      return;
+    }
+    conn.sndWnd = view.getFloat64(at + AckedBody.sndWnd, true);
+    if (conn.sndWnd > conn.maxSndWnd) conn.maxSndWnd = conn.sndWnd;
+    conn.sndWl1 = view.getFloat64(at + AckedBody.sndWl1, true);
+    conn.rtt.srttUs = view.getFloat64(at + AckedBody.srttUs, true);
+    conn.rtt.rttvarUs = conn.rtt.srttUs / 2;
+    conn.tsRecent = view.getUint32(at + AckedBody.tsRecent, true);
+    conn.tsRecentAtUs = host.stack.now();
+    conn.sndWl2 = sndUna - view.getUint32(at + AckedBody.sndWl2Lag, true);
+    if (sndUna <= conn.sndUna) return;
+    conn.sndUna = sndUna;
+    if (conn.sndNxt < sndUna) conn.sndNxt = sndUna;
+    conn.sendBuffer.releaseTo(Math.min(sndUna - 1, conn.sendBuffer.end));
+    if (conn.state === TcpState.FinWait1 && conn.finQueued && sndUna === conn.sndEnd + 1) conn.state = TcpState.FinWait2;
+  }
+
+  #timeWait(at: number): void {
+    const { host, reader } = this;
+    const { view } = reader.ring;
+    const B = TimeWaitBody;
+    const localAddress = view.getUint32(at + B.localAddress, true);
+    const remoteAddress = view.getUint32(at + B.remoteAddress, true);
+    const localPort = view.getUint16(at + B.localPort, true);
+    const remotePort = view.getUint16(at + B.remotePort, true);
+    host.stack.tcp.timeWaits.add({
+      key: tupleKey(localAddress, localPort, remoteAddress, remotePort),
+      localAddress,
+      remoteAddress,
+      localPort,
+      remotePort,
+      sndNxt: view.getUint32(at + B.sndNxt, true),
+      rcvNxt: view.getUint32(at + B.rcvNxt, true),
+      tsOk: view.getUint32(at + B.tsOk, true) === 1,
+      tsRecent: view.getUint32(at + B.tsRecent, true),
+      tsOffset: view.getUint32(at + B.tsOffset, true),
+      rcvWindow: view.getUint32(at + B.rcvWindow, true),
+      expiresUs: host.time.nowUs() + view.getFloat64(at + B.lifeUs, true),
+    });
+  }
+
+  #event(at: number): boolean {
+    const { reader, host } = this;
+    const { view } = reader.ring;
+    const endpoint = host.endpoints.get(reader.conn);
+    if (endpoint === undefined) {
+      this.counters.skipped++;
+      if (!this.joiner) host.diverged(`the primary's program was told something about connection ${reader.conn}, which this replica does not have`);
+      return false;
+    }
+    const kind = view.getUint32(at + EventBody.kind, true) as AppEvent;
+    const n = view.getFloat64(at + EventBody.n, true);
+    if (kind === AppEvent.Data && endpoint.conn.receiveQueue[0]?.length !== n) {
+      host.diverged(`connection ${reader.conn}: the next chunk is not the one that the primary's program read`);
+      return false;
+    }
+    if (!this.#allChecked()) return false;
+    host.time.set(
+      view.getFloat64(at + EventBody.number, true),
+      view.getFloat64(at + EventBody.monoUs, true),
+      view.getFloat64(at + EventBody.wallMs, true),
+    );
+    host.time.begin();
+    endpoint.deliver(kind, n, n > 0 && kind === AppEvent.Close ? (CODES[n] ?? 'ECONNRESET') : null);
+    return true;
+  }
+
+  #world(at: number): boolean {
+    const { reader, host } = this;
+    const { view, bytes } = reader.ring;
+    if (!this.#allChecked()) return false;
+    const kind = view.getUint32(at + WorldBody.kind, true);
+    const length = view.getUint32(at + WorldBody.resultLength, true);
+    const result = length === 0 ? null : bytes.slice(at + WorldBody.size, at + WorldBody.size + length);
+    const { number, monoUs, wallMs } = host.time;
+    host.time.set(
+      view.getFloat64(at + WorldBody.number, true),
+      view.getFloat64(at + WorldBody.monoUs, true),
+      view.getFloat64(at + WorldBody.wallMs, true),
+    );
+    host.time.begin();
+    if (host.deliverWorld(kind, view.getFloat64(at + WorldBody.id, true), result)) return true;
+    if (!this.started && !this.joiner && !host.programLoaded) {
+      host.time.set(number, monoUs, wallMs);
+      this.#wait();
+      return false;
+    }
+    this.counters.skipped++;
+    if (!this.joiner) host.diverged('the primary’s program had a timer or operation that this replica’s does not have');
+    return false;
+  }
+
+  #check(at: number): void {
+    const { reader, host } = this;
+    const { view } = reader.ring;
+    this.#unchecked.delete(reader.conn);
+    const endpoint = host.endpoints.get(reader.conn);
+    if (endpoint === undefined) return;
+    this.counters.checks++;
+    const written = view.getFloat64(at + CheckBody.written, true);
+    const crc = view.getUint32(at + CheckBody.crc, true);
+    if (endpoint.written !== written || endpoint.crc !== crc) {
+      host.diverged(
+        `connection ${reader.conn}: the program wrote ${endpoint.written} bytes (sum ${endpoint.crc.toString(16)}), on the primary ${written} bytes (sum ${crc.toString(16)})`,
+      );
+    }
+  }
+
+  /** Before the next event: all that this program wrote in the last one must have been written by the primary's too. */
+  #allChecked(): boolean {
+    if (this.#unchecked.size === 0) return true;
+    const [id] = this.#unchecked;
+    this.#unchecked.clear();
+    this.host.diverged(`connection ${id}: this replica's program wrote something that the primary's did not`);
+    return false;
+  }
+}
+

@@ -1,0 +1,632 @@
+/**
+ * One replica of a group: the stack, the log, the program's world, and the turns of the event loop that drive them.
+ *
+ * A turn delivers one event: on the primary the next that is due (a socket's, a timer's, …), after it was logged; on a
+ * backup the next that the log holds. Between two turns ticks and microtasks drain, so that a turn is all that happens
+ * between two events. When nothing is due, the primary publishes the log and sends what the turns made necessary.
+ */
+import { randomBytes } from 'node:crypto';
+import { Server as HttpServer } from 'node:http';
+import type { Server } from 'node:net';
+import { EventEmitter } from 'eventemitter3';
+import { TapDevice } from '../lib/device/tap.js';
+import { FtError } from '../lib/errors.js';
+import type { NativeAddon, NativeHandle } from '../lib/native/native.js';
+import { native as loadNative } from '../lib/native/native.js';
+import { systemClock, systemRandom } from '../lib/native/system.js';
+import { setChecksumKernel } from '../lib/checksum.js';
+import { formatIPv4, formatMac, parseIPv4 } from '../lib/address.js';
+import type { ListenerEvents, ListenerHandle, SocketHost, SocketTimers, StreamEndpoint } from '../stack/sockets/endpoint.js';
+import { Stack } from '../stack/stack.js';
+import type { TcpConnection } from '../stack/tcp/connection.js';
+import { Detector } from './detector.js';
+import { EventTime } from './event-time.js';
+import { type CommitMode, GatedDevice, LogGate } from './gate.js';
+import type { Group } from './group.js';
+import { RecordType } from './log/record.js';
+import { ReaderState, type Ring, RingReader, RingWriter, SECRET_LENGTH, Word } from './log/ring.js';
+import { Recorder } from './recorder.js';
+import { type ReplayHost, Replayer } from './replayer.js';
+import { virtualizeHttpServer } from './replay/http.js';
+import { World, type WorldEvent } from './replay/world.js';
+import { decodeWorldEvent, encodeWorldEvent, worldKind } from './replay/world-events.js';
+import { CheckList, ReplicaEndpoint } from './stream-check.js';
+
+export interface ReplicaOptions {
+  group: Group;
+  tap: string;
+  /** "A.B.C.D/LEN", at least one. */
+  addresses: string[];
+  gateway?: string;
+  mac?: string;
+  offload: boolean;
+  /** File for a capture of all frames. */
+  pcap?: string;
+  commit: CommitMode;
+  /** A primary whose main loop stands still for so long is killed; Infinity: never. */
+  hangTimeoutMs: number;
+  ringBytes: number;
+  /** Time of the group's first event, for a replica that joins. */
+  origin?: { monoUs: number; wallMs: number };
+}
+
+/** Times of a takeover, CLOCK_MONOTONIC in microseconds. */
+export interface TakeoverReport {
+  reason: 'death' | 'hang';
+  atMonotonicUs: number;
+  fencedUs: number;
+  drainedUs: number;
+  attachedUs: number;
+  firstByteUs: number;
+  events: number;
+  connections: number;
+}
+
+export interface ReplicaEvents {
+  protected: [];
+  unprotected: [reason: string];
+  undeclared: [what: string];
+  ready: [];
+  takeover: [report: TakeoverReport];
+  diverged: [reason: string];
+  failed: [error: Error];
+}
+
+const HEARTBEAT_MS = 20;
+/** A backup that is up to date looks at the log this often; a doorbell is only rung when more than this much waits. */
+const POLL_MS = 2;
+const BELL_LAG = 128 * 1024;
+/** After a takeover, segments for unknown connections are met with silence for so long (rule F2). */
+const GRACE_US = 3_000_000;
+/** A backup that does not catch up for so long while the log is full is dropped. */
+const SLOW_READER_US = 5_000_000;
+const MAX_TURNS = 256;
+const KEY_LENGTH = 32;
+
+export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, ReplayHost {
+  readonly native: NativeAddon;
+  readonly stack: Stack;
+  readonly time: EventTime;
+  readonly checks: CheckList;
+  readonly endpoints = new Map<number, ReplicaEndpoint>();
+  readonly world: World;
+  readonly gate: LogGate;
+  readonly sendBuffer = 1024 * 1024;
+  role: 'primary' | 'backup';
+  programLoaded = false;
+  lastTakeover: TakeoverReport | null = null;
+  /** Connections below this number began before the backup that follows now, and it does not know them. */
+  firstProtected = Number.POSITIVE_INFINITY;
+  readonly startedUs: number;
+  #writer: RingWriter | null = null;
+  #recorder: Recorder | null = null;
+  #reader: RingReader | null = null;
+  #replayer: Replayer | null = null;
+  #detector: Detector | null = null;
+  #tap: TapDevice | null = null;
+  #device: GatedDevice | null = null;
+  #hook: NativeHandle | null = null;
+  #inEvent = false;
+  #worldQueue: WorldEvent[] = [];
+  #worldTurn = false;
+  #taking: TakeoverReport | null = null;
+  #readerWatch: NativeHandle | null = null;
+  #bell = -1;
+  #ownBell: NativeHandle | null = null;
+  #paused = false;
+  #pausedSinceUs = 0;
+  #announced = false;
+  #stopped = false;
+
+  constructor(
+    readonly options: ReplicaOptions,
+    readonly ring: Ring | null,
+    role: 'primary' | 'backup',
+  ) {
+    super();
+    this.native = loadNative();
+    setChecksumKernel((bytes, offset, length, seed) => this.native.checksum(bytes, offset, length, seed));
+    this.role = role;
+    const secret = ring === null ? randomBytes(SECRET_LENGTH) : ring.secret;
+    this.startedUs = systemClock.now();
+    this.world = new World({
+      clock: systemClock,
+      secret: Uint8Array.from(secret.subarray(0, KEY_LENGTH)),
+      live: role === 'primary',
+      native: this.native,
+      request: (event) => this.#request(event),
+      onUndeclared: (what) => this.emit('undeclared', what),
+      onDivergence: (divergence) => this.diverged(`${divergence.what}: ${divergence.detail}`),
+      ...(options.origin === undefined ? {} : { origin: options.origin }),
+    });
+    this.time = new EventTime(systemClock, this.world);
+    this.checks = new CheckList(this.native);
+    this.gate = new LogGate(options.commit);
+    this.stack = new Stack({
+      clock: systemClock,
+      random: systemRandom,
+      secret: Uint8Array.from(secret.subarray(KEY_LENGTH)),
+    });
+    this.stack.gate = this.gate;
+    this.stack.tcp.frozen = role === 'backup';
+  }
+
+  get timers(): SocketTimers {
+    return this.world.timers;
+  }
+
+  /** Opens the device and starts the turns. Throws FtError for a device that cannot be opened. */
+  open(): void {
+    const { options, native, ring } = this;
+    this.#tap = TapDevice.open({
+      name: options.tap,
+      multiQueue: true,
+      offload: options.offload,
+      detached: this.role === 'backup',
+    });
+    this.#device = new GatedDevice(this.#tap, this.gate, () => systemClock.now());
+    const secret = ring === null ? randomBytes(SECRET_LENGTH) : ring.secret;
+    // The replicas share the address that frames go to: derived from what they share anyway.
+    const mac = options.mac ?? formatMac(Uint8Array.from([2, ...secret.subarray(KEY_LENGTH + 3, KEY_LENGTH + 8)]));
+    this.stack.addInterface(this.#device, {
+      name: options.tap,
+      addresses: options.addresses,
+      ...(options.gateway === undefined ? {} : { gateway: options.gateway }),
+      mac,
+    });
+    this.#hook = native.loopHook(() => this.#turn(), MAX_TURNS);
+    native.loopRef(this.#hook, true);
+    if (ring !== null) {
+      const own = this.role === 'primary' ? 'bell-primary' : 'bell-backup';
+      this.#listenBell(own);
+      this.#bell = native.fifoOpen(options.group.file(this.role === 'primary' ? 'bell-backup' : 'bell-primary'));
+    }
+    if (this.role === 'primary') {
+      if (ring !== null) this.#becomeWriter(ring);
+      this.#announce();
+    }
+    native.loopTimer(this.#hook, 0);
+  }
+
+  /** The program is about to start: event 0, at the group's own starting time. */
+  beginStart(): void {
+    const { origin } = this.options;
+    this.time.set(0, origin?.monoUs ?? systemClock.now(), origin?.wallMs ?? systemClock.wall());
+    this.time.begin();
+    this.#inEvent = true;
+  }
+
+  /** What a server of the program needs beside a listener. */
+  prepareServer(server: Server): void {
+    if (server instanceof HttpServer) virtualizeHttpServer(server);
+  }
+
+  /** The program's start-up is complete. On a backup, it begins to follow the log now. */
+  programStarted(): void {
+    const { ring } = this;
+    this.programLoaded = true;
+    this.#finishEvent();
+    if (this.role === 'primary') {
+      this.#recorder?.mark(RecordType.Started);
+      this.#writer?.publish();
+      ring?.store(Word.ready, 1);
+      this.emit('ready');
+    } else if (ring !== null) {
+      ring.words[Word.readerPid] = process.pid;
+      ring.store(Word.readerState, ReaderState.Joining);
+      this.native.fifoRing(this.#bell);
+    }
+    this.#kick();
+  }
+
+  /** Follows the primary: watches it, and takes over when it is gone. Throws FtError ESRCH. */
+  watchPrimary(pid: number): void {
+    const { ring } = this;
+    if (ring === null) return;
+    this.#detector = new Detector(this.native, pid, ring, this.options.hangTimeoutMs * 1000, (reason) => {
+      this.#beginTakeover(reason);
+    });
+  }
+
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    if (this.#hook !== null) this.native.loopClose(this.#hook);
+    if (this.#ownBell !== null) this.native.watchClose(this.#ownBell, true);
+    if (this.#readerWatch !== null) this.native.watchClose(this.#readerWatch, true);
+    this.#detector?.close();
+    this.#tap?.close();
+  }
+
+  // --- SocketHost ---
+
+  listen(options: { address?: string; port: number; backlog?: number }, events: ListenerEvents): ListenerHandle {
+    const { tcp } = this.stack;
+    const address = this.#listenAddress(options.address);
+    if (!Number.isInteger(options.port) || options.port < 0 || options.port > 65_535) {
+      throw new FtError('EINVAL', `${options.port} is not a port`, 'Use 0 to 65535');
+    }
+    const listener = tcp.listen(address, options.port, options.backlog ?? 511, (conn) => {
+      this.#adopt(new ReplicaEndpoint(conn, this.stack.events, events, this.checks));
+    });
+    return {
+      address: address === 0 ? '0.0.0.0' : formatIPv4(address),
+      port: listener.port,
+      family: 'IPv4',
+      close: () => tcp.unlisten(listener),
+    };
+  }
+
+  connect(options: { address: string; port: number; localAddress?: string; localPort?: number }): StreamEndpoint {
+    const remote = parseIPv4(options.address);
+    if (remote === undefined) throw new FtError('EINVAL', `"${options.address}" is not an IPv4 address`, 'Resolve the name first');
+    const local = options.localAddress === undefined ? 0 : (parseIPv4(options.localAddress) ?? 0);
+    const planned = this.role === 'backup' ? this.#replayer?.outgoing() : undefined;
+    const conn =
+      planned === undefined
+        ? this.stack.tcp.connect(remote, options.port, local, options.localPort ?? 0)
+        : this.#recreate(planned.id, remote, options.port, planned.localAddress, planned.localPort);
+    return this.#adopt(new ReplicaEndpoint(conn, this.stack.events, null, this.checks));
+  }
+
+  #recreate(id: number, remote: number, remotePort: number, local: number, localPort: number): TcpConnection {
+    const { tcp } = this.stack;
+    const route = tcp.host.tcpRoute(local, remote);
+    if (route === null) throw new FtError('EHOSTUNREACH', 'No route to the host', 'Give the stack a gateway');
+    return tcp.create(id, local, localPort, remote, remotePort, route);
+  }
+
+  #adopt(endpoint: ReplicaEndpoint): ReplicaEndpoint {
+    this.endpoints.set(endpoint.id, endpoint);
+    return endpoint;
+  }
+
+  #listenAddress(text: string | undefined): number {
+    if (text === undefined || text === '' || text === '::' || text === '0.0.0.0') return 0;
+    const address = parseIPv4(text);
+    if (address === undefined || !this.stack.isLocal(address)) {
+      throw new FtError('EADDRNOTAVAIL', `The stack does not have the address ${text}`, 'Listen on 0.0.0.0, or give it with --ip');
+    }
+    return address;
+  }
+
+  // --- Turns ---
+
+  #turn(): boolean {
+    if (this.#stopped) return false;
+    try {
+      return this.role === 'primary' ? this.#primaryTurn() : this.#backupTurn();
+    } catch (error) {
+      this.emit('failed', error instanceof Error ? error : new Error(String(error)));
+      return false;
+    }
+  }
+
+  #primaryTurn(): boolean {
+    const { stack, world } = this;
+    this.#finishEvent();
+    stack.poll();
+    if (!this.#overloaded() && this.#deliverOne()) {
+      this.#inEvent = true;
+      return true;
+    }
+    const { ring } = this;
+    if (ring !== null) {
+      ring.words[Word.heartbeat] = (ring.words[Word.heartbeat]! + 1) | 0;
+      this.#serveReader(ring);
+    }
+    this.gate.isOpen();
+    stack.flush();
+    if (this.lastTakeover !== null && this.lastTakeover.firstByteUs === 0) this.#firstByte(this.lastTakeover);
+    const until = (Math.min(stack.nextDeadline(), world.nextDeadline()) - systemClock.now()) / 1000;
+    const again = world.pendingImmediates > 0 || stack.events.length > 0;
+    this.native.loopTimer(this.#hook!, again && !this.#paused ? 0 : Math.max(0, Math.min(until, this.#paused ? 1 : HEARTBEAT_MS)));
+    return false;
+  }
+
+  /** Delivers one event if one is due; sockets and the world take turns. */
+  #deliverOne(): boolean {
+    const { stack } = this;
+    this.#worldTurn = !this.#worldTurn;
+    if (this.#worldTurn && this.#deliverWorldEvent()) return true;
+    for (let endpoint = stack.events.shift(); endpoint !== undefined; endpoint = stack.events.shift()) {
+      if (endpoint.deliverNext()) return true;
+    }
+    return !this.#worldTurn && this.#deliverWorldEvent();
+  }
+
+  #deliverWorldEvent(): boolean {
+    const { world } = this;
+    const event = this.#worldQueue.shift() ?? world.takeImmediate() ?? world.takeDue(systemClock.now());
+    if (event === undefined) return false;
+    const recorder = this.#recorder;
+    if (recorder !== null) recorder.world(worldKind(event), event.id, encodeWorldEvent(event));
+    else {
+      this.time.next();
+      this.time.begin();
+    }
+    this.world.deliver(event);
+    return true;
+  }
+
+  #backupTurn(): boolean {
+    const { stack } = this;
+    this.#finishEvent();
+    stack.refresh();
+    const replayer = this.#replayer;
+    if (replayer === null) {
+      this.#tryJoin();
+    } else {
+      if (replayer.step() === 'event') {
+        this.#inEvent = true;
+        return true;
+      }
+      if (this.#stopped) return false;
+      if (!this.#announced && this.programLoaded && replayer.reader.lag === 0) {
+        this.#announced = true;
+        this.emit('ready');
+      }
+    }
+    if (this.#taking !== null) {
+      this.#finishTakeover(this.#taking);
+      return true;
+    }
+    this.#detector?.look(systemClock.now());
+    const { ring } = this;
+    if (ring !== null) ring.store(Word.readerSleeping, 1);
+    this.native.loopTimer(this.#hook!, POLL_MS);
+    return false;
+  }
+
+  /** The last event is over: ticks and microtasks have drained. */
+  #finishEvent(): void {
+    if (!this.#inEvent) return;
+    this.#inEvent = false;
+    this.world.endEvent();
+    if (this.role === 'primary' && this.checks.length > 0) {
+      const recorder = this.#recorder;
+      for (const endpoint of this.checks.take()) recorder?.check(endpoint.id, endpoint);
+    }
+  }
+
+  #request(event: WorldEvent): void {
+    this.#worldQueue.push(event);
+    this.#kick();
+  }
+
+  deliverWorld(kind: number, id: number, result: Uint8Array | null): boolean {
+    const event = decodeWorldEvent(kind, id, result);
+    return event !== undefined && this.world.deliver(event);
+  }
+
+  #kick(): void {
+    if (this.#hook !== null && !this.#stopped) this.native.loopKick(this.#hook);
+  }
+
+  // --- Primary ---
+
+  #becomeWriter(ring: Ring): void {
+    const writer = new RingWriter(ring, () => this.#dropReader('the backup did not keep up with the log', 2));
+    this.#writer = writer;
+    this.#recorder = new Recorder(writer, this.time);
+    this.stack.tcp.observer = new Forgetting(this.#recorder, this.endpoints);
+    this.gate.writer = writer;
+    ring.words[Word.writerPid] = process.pid;
+    ring.words[Word.readerPid] = 0;
+    ring.store(Word.readerState, ReaderState.None);
+  }
+
+  /** A log that is nearly full slows the primary down instead of losing the backup. */
+  #overloaded(): boolean {
+    const writer = this.#writer;
+    if (writer === null || !writer.readerAttached) {
+      if (this.#paused) this.#unpause();
+      return false;
+    }
+    const { room } = writer;
+    const { size } = writer.ring;
+    if (this.#paused) {
+      if (room > size / 2) this.#unpause();
+      else if (systemClock.now() - this.#pausedSinceUs > SLOW_READER_US) this.#dropReader('the backup did not keep up with the log', 2);
+    } else if (room < size / 4) {
+      this.#paused = true;
+      this.#pausedSinceUs = systemClock.now();
+      this.#tap?.pause();
+    }
+    if (this.#paused) this.native.fifoRing(this.#bell);
+    return this.#paused;
+  }
+
+  #unpause(): void {
+    this.#paused = false;
+    this.#tap?.resume();
+  }
+
+  #serveReader(ring: Ring): void {
+    const writer = this.#writer!;
+    const state = ring.load(Word.readerState);
+    if (state === ReaderState.Joining && !writer.readerAttached && this.programLoaded) {
+      let pidfd: number;
+      try {
+        pidfd = this.native.pidfdOpen(ring.words[Word.readerPid]!);
+      } catch {
+        ring.store(Word.readerState, ReaderState.None);
+        return;
+      }
+      this.#readerWatch = this.native.watchOpen(pidfd, false, () => this.#readerGone('the backup has ended'));
+      this.native.watchRef(this.#readerWatch, false);
+      const whole = writer.attach();
+      if (!whole) this.#recorder!.join();
+      this.firstProtected = whole ? 0 : this.stack.tcp.nextId;
+      writer.publish();
+      ring.store(Word.readerState, ReaderState.Live);
+      this.native.fifoRing(this.#bell);
+      this.emit('protected');
+      return;
+    }
+    if (!writer.readerAttached) return;
+    if (ring.load(Word.readerFault) === 1) {
+      this.#dropReader('the backup has diverged from the primary', 1);
+      return;
+    }
+    if (ring.load(Word.readerSleeping) !== 0 && (writer.lag > BELL_LAG || this.gate.mode === 'acked') && writer.lag > 0) {
+      ring.words[Word.readerSleeping] = 0;
+      this.native.fifoRing(this.#bell);
+    }
+  }
+
+  #dropReader(reason: string, fault: number): void {
+    const { ring } = this;
+    if (ring === null) return;
+    ring.store(Word.readerFault, fault);
+    ring.store(Word.readerState, ReaderState.Refused);
+    this.native.fifoRing(this.#bell);
+    this.#readerGone(reason);
+  }
+
+  #readerGone(reason: string): void {
+    if (this.#readerWatch !== null) this.native.watchClose(this.#readerWatch, true);
+    this.#readerWatch = null;
+    this.#writer?.detach();
+    this.firstProtected = Number.POSITIVE_INFINITY;
+    const { ring } = this;
+    if (ring !== null && ring.load(Word.readerState) === ReaderState.Live) ring.store(Word.readerState, ReaderState.None);
+    this.emit('unprotected', reason);
+    this.#kick();
+  }
+
+  // --- Backup ---
+
+  #tryJoin(): void {
+    const { ring } = this;
+    if (ring === null || !this.programLoaded) return;
+    const state = ring.load(Word.readerState);
+    if (state === ReaderState.Live && ring.words[Word.readerPid] === process.pid) {
+      this.#reader = new RingReader(ring);
+      this.#replayer = new Replayer(this.#reader, this);
+      this.#replayer.joiner = ring.words[Word.historyLost] === 1;
+      this.#kick();
+    }
+  }
+
+  diverged(reason: string): void {
+    const { ring } = this;
+    if (this.#stopped || this.role !== 'backup') return;
+    ring?.store(Word.readerFault, 1);
+    this.native.fifoRing(this.#bell);
+    this.emit('diverged', reason);
+    this.stop();
+  }
+
+  #beginTakeover(reason: 'death' | 'hang'): void {
+    const now = systemClock.now();
+    const report: TakeoverReport = {
+      reason,
+      atMonotonicUs: now,
+      fencedUs: 0,
+      drainedUs: 0,
+      attachedUs: 0,
+      firstByteUs: 0,
+      events: 0,
+      connections: 0,
+    };
+    const { group } = this.options;
+    try {
+      this.#detector!.fence();
+      if (!group.lockPrimary()) throw new FtError('ERR_FT_FENCE', 'Another process holds the group', 'See ft-tcp status');
+      if (this.#replayer === null && this.ring!.words[Word.readerPid] === process.pid) this.#tryJoin();
+    } catch (error) {
+      this.emit('failed', error instanceof Error ? error : new Error(String(error)));
+      return;
+    }
+    report.fencedUs = systemClock.now();
+    report.events = this.#replayer?.counters.events ?? 0;
+    this.#taking = report;
+    this.#kick();
+  }
+
+  #finishTakeover(report: TakeoverReport): void {
+    const ring = this.ring!;
+    this.#taking = null;
+    report.drainedUs = systemClock.now();
+    report.events = (this.#replayer?.counters.events ?? 0) - report.events;
+    this.#tap!.attach();
+    report.attachedUs = systemClock.now();
+    this.role = 'primary';
+    this.#replayer = null;
+    this.#reader = null;
+    ring.words[Word.epoch] = (ring.words[Word.epoch]! + 1) & 0xffff;
+    ring.words[Word.tail] = ring.words[Word.head]!;
+    this.#becomeWriter(ring);
+    this.checks.take();
+    this.#recorder!.mark(RecordType.Epoch);
+    this.#switchBells();
+    this.#device!.firstSentUs = 0;
+    this.world.goLive();
+    this.stack.thaw(GRACE_US);
+    report.connections = this.stack.tcp.table.size;
+    this.lastTakeover = report;
+    this.stack.flush();
+    this.#announce();
+    this.#detector?.close();
+    this.#detector = null;
+    this.options.group.unlockBackup();
+    this.#firstByte(report);
+  }
+
+  #firstByte(report: TakeoverReport): void {
+    const first = this.#device!.firstSentUs;
+    if (first === 0) return;
+    report.firstByteUs = first;
+    this.emit('takeover', report);
+  }
+
+  #announce(): void {
+    for (const net of this.stack.interfaces) net.announce();
+  }
+
+  #listenBell(name: string): void {
+    this.#ownBell = this.native.watchOpen(this.native.fifoOpen(this.options.group.file(name)), true, () => this.#kick());
+    this.native.watchRef(this.#ownBell, false);
+  }
+
+  #switchBells(): void {
+    if (this.#ownBell !== null) this.native.watchClose(this.#ownBell, true);
+    if (this.#bell >= 0) this.native.closeFd(this.#bell);
+    this.#listenBell('bell-primary');
+    this.#bell = this.native.fifoOpen(this.options.group.file('bell-backup'));
+  }
+
+  // --- For status ---
+
+  get writer(): RingWriter | null {
+    return this.#writer;
+  }
+
+  get reader(): RingReader | null {
+    return this.#reader;
+  }
+
+  get replayer(): Replayer | null {
+    return this.#replayer;
+  }
+
+  get device(): TapDevice | null {
+    return this.#tap;
+  }
+}
+
+/** The recorder, which also lets go of endpoints whose connections are gone. */
+class Forgetting extends Recorder {
+  readonly #endpoints: Map<number, ReplicaEndpoint>;
+
+  constructor(recorder: Recorder, endpoints: Map<number, ReplicaEndpoint>) {
+    super(recorder.writer, recorder.time);
+    this.#endpoints = endpoints;
+  }
+
+  override removed(conn: TcpConnection, code: string | null): void {
+    this.#endpoints.delete(conn.id);
+    super.removed(conn, code);
+  }
+}

@@ -1,0 +1,96 @@
+/** What a replica says of itself: a Unix socket in the group's directory that answers every connection with one JSON object. */
+import { rmSync } from 'node:fs';
+import net from 'node:net';
+import { Word } from './log/ring.js';
+import type { Replica } from './replica.js';
+
+export interface ReplicaStatus {
+  pid: number;
+  role: 'primary' | 'backup';
+  /** The other replica's process, 0 for none. */
+  peer: number;
+  /** Whether a backup follows (on a backup: whether it follows). */
+  protected: boolean;
+  epoch: number;
+  connections: { total: number; protected: number };
+  /** Log bytes that the backup has not processed. */
+  lagBytes: number;
+  logBytes: number;
+  /** Whether the log still has the program's beginning, so that a new backup can protect connections that exist. */
+  wholeHistory: boolean;
+  counters: Record<string, Record<string, number>>;
+  takeover: object | null;
+}
+
+export function statusOf(replica: Replica): ReplicaStatus {
+  const { stack, ring } = replica;
+  const backup = replica.role === 'backup';
+  const total = stack.tcp.table.size;
+  let protectedConnections = 0;
+  stack.tcp.table.forEach((conn) => {
+    if (backup || conn.id >= replica.firstProtected) protectedConnections++;
+  });
+  return {
+    pid: process.pid,
+    role: replica.role,
+    peer: ring === null ? 0 : ring.words[backup ? Word.writerPid : Word.readerPid]!,
+    protected: backup ? replica.reader !== null : replica.writer?.readerAttached === true,
+    epoch: ring === null ? 0 : ring.words[Word.epoch]!,
+    connections: { total, protected: protectedConnections },
+    lagBytes: backup ? (replica.reader?.lag ?? 0) : (replica.writer?.lag ?? 0),
+    logBytes: ring === null ? 0 : ring.size,
+    wholeHistory: ring !== null && ring.words[Word.historyLost] === 0,
+    counters: {
+      tcp: { ...stack.tcp.counters },
+      stack: { ...stack.counters, timeWaits: stack.tcp.timeWaits.size },
+      udp: { ...stack.udp.counters },
+      icmp: { ...stack.icmp.counters },
+      device: { ...(replica.device?.counters ?? {}) },
+      gate: { ...replica.gate.counters },
+      log: { ...(replica.writer?.counters ?? {}) },
+      replay: { ...(replica.replayer?.counters ?? {}) },
+      world: { ...replica.world.counters },
+    },
+    takeover: replica.lastTakeover === null ? null : { ...replica.lastTakeover },
+  };
+}
+
+/** Serves the status until closed. */
+export function serveStatus(replica: Replica): Promise<{ close(): void }> {
+  const path = replica.options.group.file(`${process.pid}.sock`);
+  rmSync(path, { force: true });
+  const server = net.createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.end(JSON.stringify(statusOf(replica)));
+  });
+  server.unref();
+  return new Promise((done, fail) => {
+    server.once('error', fail);
+    server.listen(path, () =>
+      done({
+        close: () => {
+          server.close();
+          rmSync(path, { force: true });
+        },
+      }),
+    );
+  });
+}
+
+/** Asks one replica. Null when nobody answers there any more. */
+export function askStatus(path: string): Promise<ReplicaStatus | null> {
+  return new Promise((done) => {
+    const parts: Buffer[] = [];
+    const socket = net.connect(path);
+    socket.setTimeout(2000, () => socket.destroy());
+    socket.on('data', (part: Buffer) => parts.push(part));
+    socket.on('error', () => done(null));
+    socket.on('close', () => {
+      try {
+        done(JSON.parse(Buffer.concat(parts).toString()) as ReplicaStatus);
+      } catch {
+        done(null);
+      }
+    });
+  });
+}

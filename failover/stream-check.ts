@@ -1,0 +1,66 @@
+/**
+ * Running checksums of what the program writes to its connections: the backup's must equal the primary's at the end of
+ * every event (COLO's comparison of outputs, on streams instead of packets).
+ */
+import type { NativeAddon } from '../lib/native/native.js';
+import { AppEndpoint, type EventQueue } from '../stack/app-endpoint.js';
+import type { ListenerEvents } from '../stack/sockets/endpoint.js';
+import type { TcpConnection } from '../stack/tcp/connection.js';
+
+export interface StreamCheck {
+  /** Bytes written in all. */
+  written: number;
+  /** CRC-32C over them. */
+  crc: number;
+}
+
+/** The connections that the program has written to since the list was last taken. */
+export class CheckList {
+  #list: ReplicaEndpoint[] = [];
+  #spare: ReplicaEndpoint[] = [];
+
+  constructor(readonly native: NativeAddon) {}
+
+  add(endpoint: ReplicaEndpoint): void {
+    if (endpoint.listed) return;
+    endpoint.listed = true;
+    this.#list.push(endpoint);
+  }
+
+  get length(): number {
+    return this.#list.length;
+  }
+
+  /** Hands over the list and starts a new one. Valid until the next call. */
+  take(): readonly ReplicaEndpoint[] {
+    const list = this.#list;
+    this.#list = this.#spare;
+    this.#list.length = 0;
+    this.#spare = list;
+    for (const endpoint of list) endpoint.listed = false;
+    return list;
+  }
+}
+
+/** An endpoint whose writes are summed. */
+export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
+  written = 0;
+  crc = 0;
+  listed = false;
+
+  constructor(
+    conn: TcpConnection,
+    queue: EventQueue,
+    acceptor: ListenerEvents | null,
+    readonly checks: CheckList,
+  ) {
+    super(conn, queue, acceptor);
+  }
+
+  override write(chunk: Uint8Array): void {
+    this.written += chunk.length;
+    this.crc = this.checks.native.crc32c(chunk, 0, chunk.length, this.crc);
+    this.checks.add(this);
+    super.write(chunk);
+  }
+}
