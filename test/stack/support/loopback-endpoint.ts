@@ -46,12 +46,11 @@ export class LoopbackHost implements SocketHost {
   readonly sendBuffer: number;
   readonly window: number;
   readonly endpoints: LoopbackEndpoint[] = [];
-  /** While on, no byte moves between endpoints, so nothing is acknowledged. */
-  stalled = false;
   readonly #manual: boolean;
   readonly #listeners = new Map<number, ListenerEvents>();
   readonly #due: LoopbackEndpoint[] = [];
   #tasks: (() => void)[] = [];
+  #stalled = false;
   #nextPort = 40000;
   #nextId = 1;
   #scheduled = false;
@@ -60,6 +59,16 @@ export class LoopbackHost implements SocketHost {
     this.sendBuffer = options.sendBuffer ?? 1 << 20;
     this.window = options.window ?? 1 << 18;
     this.#manual = options.manual ?? false;
+  }
+
+  /** While on, no byte moves between endpoints, so nothing is acknowledged. */
+  get stalled(): boolean {
+    return this.#stalled;
+  }
+
+  set stalled(on: boolean) {
+    this.#stalled = on;
+    for (const endpoint of this.endpoints) this.wake(endpoint);
   }
 
   listen(options: { address?: string; port: number; backlog?: number }, events: ListenerEvents): ListenerHandle {
