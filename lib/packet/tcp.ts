@@ -1,0 +1,129 @@
+/** TCP segments (RFC 9293 section 3.1) and their options. */
+import { Drop } from './drop.js';
+
+export const TCP_FIN = 0x01;
+export const TCP_SYN = 0x02;
+export const TCP_RST = 0x04;
+export const TCP_PSH = 0x08;
+export const TCP_ACK = 0x10;
+export const TCP_URG = 0x20;
+export const TCP_ECE = 0x40;
+export const TCP_CWR = 0x80;
+
+const OPT_END = 0;
+const OPT_NOP = 1;
+const OPT_MSS = 2;
+const OPT_SCALE = 3;
+const OPT_SACK_OK = 4;
+const OPT_SACK = 5;
+const OPT_TIMESTAMPS = 8;
+
+export class TcpView {
+  srcPort = 0;
+  dstPort = 0;
+  seq = 0;
+  ack = 0;
+  flags = 0;
+  window = 0;
+  urgent = 0;
+  payloadOffset = 0;
+  payloadLength = 0;
+  /** 0 when absent. */
+  mss = 0;
+  /** -1 when absent. */
+  windowScale = -1;
+  sackPermitted = false;
+  tsPresent = false;
+  tsVal = 0;
+  tsEcr = 0;
+  sackCount = 0;
+  /** Pairs of left and right edge, `sackCount` of them. */
+  readonly sackEdges = new Uint32Array(8);
+  /** Segments whose options did not parse to the end; what came before counts. */
+  malformedOptions = 0;
+
+  /** @returns a drop reason, 0 for none. The checksum is the caller's to verify. */
+  parse(bytes: Uint8Array, view: DataView, offset: number, length: number): number {
+    if (length < 20) return Drop.TcpShort;
+    const header = (bytes[offset + 12]! >>> 4) * 4;
+    if (header < 20 || header > length) return Drop.TcpDataOffset;
+    this.srcPort = view.getUint16(offset);
+    this.dstPort = view.getUint16(offset + 2);
+    if (this.srcPort === 0 || this.dstPort === 0) return Drop.TcpPort;
+    this.seq = view.getUint32(offset + 4);
+    this.ack = view.getUint32(offset + 8);
+    this.flags = bytes[offset + 13]!;
+    this.window = view.getUint16(offset + 14);
+    this.urgent = view.getUint16(offset + 18);
+    this.payloadOffset = offset + header;
+    this.payloadLength = length - header;
+    this.mss = 0;
+    this.windowScale = -1;
+    this.sackPermitted = false;
+    this.tsPresent = false;
+    this.sackCount = 0;
+    if (header === 32 && view.getUint32(offset + 20) === 0x0101080a) {
+      // The layout that nearly every segment of a connection has.
+      this.tsPresent = true;
+      this.tsVal = view.getUint32(offset + 24);
+      this.tsEcr = view.getUint32(offset + 28);
+    } else if (header > 20) {
+      this.#options(bytes, view, offset + 20, offset + header);
+    }
+    return 0;
+  }
+
+  /** An option that is cut short ends the list (RFC 9293 MUST-7: no option may crash us). */
+  #options(bytes: Uint8Array, view: DataView, at: number, end: number): void {
+    while (at < end) {
+      const kind = bytes[at]!;
+      if (kind === OPT_END) return;
+      if (kind === OPT_NOP) {
+        at++;
+        continue;
+      }
+      const length = at + 1 < end ? bytes[at + 1]! : 0;
+      if (length < 2 || at + length > end) {
+        this.malformedOptions++;
+        return;
+      }
+      if (kind === OPT_MSS && length === 4) this.mss = view.getUint16(at + 2);
+      else if (kind === OPT_SCALE && length === 3) this.windowScale = bytes[at + 2]!;
+      else if (kind === OPT_SACK_OK && length === 2) this.sackPermitted = true;
+      else if (kind === OPT_TIMESTAMPS && length === 10) {
+        this.tsPresent = true;
+        this.tsVal = view.getUint32(at + 2);
+        this.tsEcr = view.getUint32(at + 6);
+      } else if (kind === OPT_SACK && length >= 10 && (length - 2) % 8 === 0) {
+        this.sackCount = Math.min(4, (length - 2) / 8);
+        for (let i = 0; i < 2 * this.sackCount; i++) this.sackEdges[i] = view.getUint32(at + 2 + 4 * i);
+      }
+      at += length;
+    }
+  }
+}
+
+/** Writes the fixed header with a zero checksum; options lie between offset + 20 and offset + headerLength. */
+export function writeTcpHeader(
+  bytes: Uint8Array,
+  view: DataView,
+  offset: number,
+  srcPort: number,
+  dstPort: number,
+  seq: number,
+  ack: number,
+  flags: number,
+  window: number,
+  urgent: number,
+  headerLength: number,
+): void {
+  view.setUint16(offset, srcPort);
+  view.setUint16(offset + 2, dstPort);
+  view.setUint32(offset + 4, seq);
+  view.setUint32(offset + 8, ack);
+  bytes[offset + 12] = (headerLength / 4) << 4;
+  bytes[offset + 13] = flags;
+  view.setUint16(offset + 14, window);
+  view.setUint16(offset + 16, 0);
+  view.setUint16(offset + 18, urgent);
+}
