@@ -163,7 +163,7 @@ export class NetInterface implements DeviceHandler {
     frame.reset();
     writeEthernet(frame.header, frame.view, TX_HEADROOM, to ?? targetMac ?? BROADCAST, this.mac, ETHERTYPE_ARP);
     writeArp(frame.header, frame.view, TX_HEADROOM + 14, op, this.mac, senderIp, targetMac, targetIp);
-    frame.headerLength = TX_HEADROOM + 42;
+    frame.headerLength = 42;
     this.transmit();
   }
 
@@ -191,7 +191,7 @@ export class NetInterface implements DeviceHandler {
     frame.reset();
     copy.set(mac, 0);
     frame.header.set(copy.subarray(0, 14), TX_HEADROOM);
-    frame.headerLength = TX_HEADROOM + 14;
+    frame.headerLength = 14;
     if (copy.length > 14) frame.addPiece(copy, 14, copy.length - 14);
     this.counters.heldReplies++;
     this.transmit();

@@ -46,7 +46,6 @@ export class Ipv4Route implements TcpRoute {
     const total = 20 + tcpLength;
     writeIpv4(frame.header, frame.view, at, 0, total, this.#id, DONT_FRAGMENT, 64, PROTOCOL_TCP, this.source, this.destination);
     this.#id = (this.#id + 1) & 0xffff;
-    if (frame.csumStart >= 0) frame.csumStart -= TX_HEADROOM;
     if (net.linkHeader === 0) return net.transmit();
     let neighbour = this.#neighbour;
     if (neighbour === null || !neighbour.resolved || neighbour !== net.neighbours.peek(this.nextHop)) {

@@ -91,9 +91,9 @@ export class NeighbourCache {
 
   /** Keeps a copy of a frame until the neighbour is resolved; the oldest gives way. */
   hold(entry: Neighbour, frame: TxFrame): void {
-    const copy = new Uint8Array(frame.headerLength - TX_HEADROOM + frame.payloadLength);
-    copy.set(frame.header.subarray(TX_HEADROOM, frame.headerLength), 0);
-    let at = frame.headerLength - TX_HEADROOM;
+    const copy = new Uint8Array(frame.headerLength + frame.payloadLength);
+    copy.set(frame.header.subarray(TX_HEADROOM, TX_HEADROOM + frame.headerLength), 0);
+    let at = frame.headerLength;
     for (let i = 0; i < frame.pieceCount; i++) {
       const from = frame.spans[2 * i]!;
       const length = frame.spans[2 * i + 1]!;

@@ -288,7 +288,7 @@ export class Stack implements TcpHost {
     const { frame } = this;
     const at = TX_HEADROOM + net.linkHeader;
     writeIpv4(frame.header, frame.view, at, 0, 20 + length, this.random.u32() & 0xffff, 0, 64, protocol, source, destination);
-    frame.headerLength = at + 20;
+    frame.headerLength = at + 20 - TX_HEADROOM;
     if (net.linkHeader === 0) return net.transmit();
     const neighbour = net.neighbours.lookup(hop);
     writeEthernet(frame.header, frame.view, TX_HEADROOM, neighbour.mac, net.mac, ETHERTYPE_IPV4);
@@ -303,7 +303,7 @@ export class Stack implements TcpHost {
   completeChecksum(frame: TxFrame, linkHeader: number): void {
     if (frame.csumStart < 0) return;
     const at = TX_HEADROOM + frame.csumStart;
-    const sum = payloadSum(frame, sum16(frame.header, at, frame.headerLength - at, 0));
+    const sum = payloadSum(frame, sum16(frame.header, at, TX_HEADROOM + frame.headerLength - at, 0));
     frame.view.setUint16(at + frame.csumOffset, finish(sum));
     frame.csumStart = -1;
     void linkHeader;

@@ -3,7 +3,8 @@
  * place builds segments. Nothing here keeps state of its own, and nothing is built before it can leave, so that a held
  * gate or a busy device costs no memory: the connection simply stays in the stack's list of dirty ones.
  */
-import { finish, sum16 } from '../../lib/checksum.js';
+import { finish, fold, sum16 } from '../../lib/checksum.js';
+import { TX_HEADROOM } from '../../lib/device/device.js';
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, writeTcpHeader } from '../../lib/packet/tcp.js';
 import { Timer, type TcpConnection } from './connection.js';
 import { TcpState } from './state.js';
@@ -276,7 +277,7 @@ function emit(conn: TcpConnection, seqOffset: number, length: number, flags: num
   const total = header + gathered;
   if (route.canChecksum) {
     view.setUint16(at + 16, fold(route.pseudoSum + total));
-    frame.csumStart = at;
+    frame.csumStart = at - TX_HEADROOM;
     frame.csumOffset = 16;
     if (gathered > conn.sndMss) {
       frame.gsoVersion = route.version;
@@ -285,7 +286,7 @@ function emit(conn: TcpConnection, seqOffset: number, length: number, flags: num
   } else {
     view.setUint16(at + 16, finish(payloadSum(frame, sum16(bytes, at, header, route.pseudoSum + total))));
   }
-  frame.headerLength = at + header;
+  frame.headerLength = at + header - TX_HEADROOM;
   if (!route.send(total)) return -1;
   tcp.counters.outSegs++;
   conn.lastSendUs = tcp.now;
@@ -367,11 +368,6 @@ function writeOptions(
   }
   void bytes;
   return n;
-}
-
-function fold(sum: number): number {
-  while (sum > 0xffff) sum = (sum & 0xffff) + Math.floor(sum / 65_536);
-  return sum;
 }
 
 /** Adds the payload pieces to a folded sum; a piece that begins at an odd place counts with its bytes swapped. */

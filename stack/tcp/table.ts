@@ -6,7 +6,7 @@ export class ConnectionTable {
   size = 0;
 
   find(localAddress: number, localPort: number, remoteAddress: number, remotePort: number): TcpConnection | null {
-    let conn = this.#buckets[hash(remoteAddress, remotePort, localPort) & (this.#buckets.length - 1)]!;
+    let conn = this.#buckets[hash(remoteAddress, remotePort, localPort) & (this.#buckets.length - 1)] ?? null;
     while (conn !== null) {
       if (
         conn.remotePort === remotePort &&
@@ -31,10 +31,10 @@ export class ConnectionTable {
 
   delete(conn: TcpConnection): void {
     const index = this.#index(conn);
-    let at = this.#buckets[index]!;
+    let at = this.#buckets[index] ?? null;
     if (at === conn) this.#buckets[index] = conn.nextInBucket;
     else {
-      while (at !== null && at.nextInBucket !== conn) at = at.nextInBucket!;
+      while (at !== null && at.nextInBucket !== conn) at = at.nextInBucket;
       if (at === null) return;
       at.nextInBucket = conn.nextInBucket;
     }

@@ -2,7 +2,7 @@
  * TCP as a protocol of the stack: finding the connection for a segment, opening and removing connections, listeners, and
  * replies to segments that belong to none. One connection's own machine is in connection.ts, input.ts, output.ts.
  */
-import { TxFrame } from '../../lib/device/device.js';
+import { TX_HEADROOM, type TxFrame } from '../../lib/device/device.js';
 import { FtError } from '../../lib/errors.js';
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, type TcpView, writeTcpHeader } from '../../lib/packet/tcp.js';
 import type { SipHash } from '../../lib/random.js';
@@ -476,7 +476,7 @@ export class Tcp {
       frame.view.setUint32(at + 28, tsEcr);
     }
     frame.view.setUint16(at + 16, finish(sum16(frame.header, at, header, route.pseudoSum + header)));
-    frame.headerLength = at + header;
+    frame.headerLength = at + header - TX_HEADROOM;
     this.counters.outSegs++;
     route.send(header);
   }

@@ -1,0 +1,94 @@
+/**
+ * Drives a stack in a real process: turns of Node's event loop in which sockets are told things one at a time, and a
+ * flush when nothing is due. For programs that use the stack without failover; a replica has turns of its own.
+ */
+import { formatIPv4, parseIPv4 } from '../lib/address.js';
+import { FtError } from '../lib/errors.js';
+import type { NativeAddon, NativeHandle } from '../lib/native/native.js';
+import { TimerNode } from '../lib/timer-wheel.js';
+import { AppEndpoint } from './app-endpoint.js';
+import type { ListenerEvents, ListenerHandle, SocketHost, SocketTimer, SocketTimers, StreamEndpoint } from './sockets/endpoint.js';
+import type { Stack } from './stack.js';
+
+const MAX_TURNS = 256;
+
+/** Socket timers on the stack's own wheel. */
+class WheelTimers implements SocketTimers {
+  constructor(readonly stack: Stack) {}
+
+  set(ms: number, fn: () => void): SocketTimer {
+    const { stack } = this;
+    const node = new TimerNode(fn);
+    const start = (): void => stack.wheel.schedule(node, stack.now() + ms * 1000);
+    start();
+    return { refresh: start, clear: () => stack.wheel.cancel(node) };
+  }
+}
+
+/** A stack as the host of sockets. Without `native` nothing runs by itself: the owner calls `turn` (tests do). */
+export class StackHost implements SocketHost {
+  readonly timers: SocketTimers;
+  readonly sendBuffer: number;
+  readonly #native: NativeAddon | null;
+  readonly #hook: NativeHandle | null = null;
+
+  constructor(
+    readonly stack: Stack,
+    native: NativeAddon | null,
+    options: { sendBuffer?: number } = {},
+  ) {
+    this.timers = new WheelTimers(stack);
+    this.sendBuffer = options.sendBuffer ?? 1024 * 1024;
+    this.#native = native;
+    if (native !== null) {
+      this.#hook = native.loopHook(() => this.turn(), MAX_TURNS);
+      native.loopRef(this.#hook, true);
+      native.loopTimer(this.#hook, 0);
+    }
+  }
+
+  /** One turn. @returns true when there may be more to do at once. */
+  turn(): boolean {
+    const { stack } = this;
+    stack.poll();
+    for (let endpoint = stack.events.shift(); endpoint !== undefined; endpoint = stack.events.shift()) {
+      if (endpoint.deliverNext()) return true;
+    }
+    stack.flush();
+    if (this.#native !== null && this.#hook !== null) {
+      const until = (stack.nextDeadline() - stack.clock.now()) / 1000;
+      this.#native.loopTimer(this.#hook, until === Number.POSITIVE_INFINITY ? -1 : Math.max(0, until));
+    }
+    return false;
+  }
+
+  listen(options: { address?: string; port: number; backlog?: number }, events: ListenerEvents): ListenerHandle {
+    const { tcp } = this.stack;
+    const any = options.address === undefined || options.address === '::' || options.address === '0.0.0.0';
+    const address = any ? 0 : parseIPv4(options.address!);
+    if (address === undefined || (address !== 0 && !this.stack.isLocal(address))) {
+      throw new FtError('EADDRNOTAVAIL', `The stack does not have the address ${options.address}`, 'Listen on 0.0.0.0');
+    }
+    const listener = tcp.listen(address, options.port, options.backlog ?? 511, (conn) => {
+      new AppEndpoint(conn, this.stack.events, events);
+    });
+    return {
+      address: formatIPv4(address),
+      port: listener.port,
+      family: 'IPv4',
+      close: () => tcp.unlisten(listener),
+    };
+  }
+
+  connect(options: { address: string; port: number; localAddress?: string; localPort?: number }): StreamEndpoint {
+    const remote = parseIPv4(options.address);
+    if (remote === undefined) throw new FtError('EINVAL', `"${options.address}" is not an IPv4 address`, 'Resolve the name first');
+    const local = options.localAddress === undefined ? 0 : (parseIPv4(options.localAddress) ?? 0);
+    return new AppEndpoint(this.stack.tcp.connect(remote, options.port, local, options.localPort ?? 0), this.stack.events, null);
+  }
+
+  close(): void {
+    if (this.#native !== null && this.#hook !== null) this.#native.loopClose(this.#hook);
+    for (const net of this.stack.interfaces) net.device.close();
+  }
+}
