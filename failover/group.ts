@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, s
 import { join } from 'node:path';
 import { FtError, errorCode } from '../lib/errors.js';
 import type { NativeAddon } from '../lib/native/native.js';
-import type { ProcessSnapshot } from './replay/process.js';
+import type { ProcessSnapshot } from './replay/snapshot.js';
 
 /** Everything a backup must have in common with its primary, fixed when the group's first primary starts. */
 export interface StartSnapshot {
@@ -21,7 +21,7 @@ export interface StartSnapshot {
   monoUs: number;
   wallMs: number;
   ringBytes: number;
-  /** What the program sees of its process (see replay/process.ts). */
+  /** What the program sees of its process (see replay/snapshot.ts). */
   process: ProcessSnapshot;
   writerPid: number;
 }

@@ -179,6 +179,10 @@ export class Replayer {
     if (conn === undefined) {
       const listener = (flags & 4) !== 0 ? null : tcp.findListener(localAddress, localPort);
       if ((flags & 4) === 0 && listener === null) {
+        if (!host.programLoaded) {
+          this.#wait();
+          return;
+        }
         if (!this.joiner) host.diverged(`the primary accepted a connection on port ${localPort}, where this replica does not listen`);
         return;
       }

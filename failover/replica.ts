@@ -20,6 +20,7 @@ import type { ListenerEvents, ListenerHandle, SocketHost, SocketTimers, StreamEn
 import { Stack } from '../stack/stack.js';
 import type { TcpConnection } from '../stack/tcp/connection.js';
 import { Detector } from './detector.js';
+import { ownPid } from './own-pid.js';
 import { EventTime } from './event-time.js';
 import { type CommitMode, GatedDevice, LogGate } from './gate.js';
 import type { Group } from './group.js';
@@ -46,6 +47,8 @@ export interface ReplicaOptions {
   /** A primary whose main loop stands still for so long is killed; Infinity: never. */
   hangTimeoutMs: number;
   ringBytes: number;
+  /** No log, no backup. */
+  solo: boolean;
   /** Time of the group's first event, for a replica that joins. */
   origin?: { monoUs: number; wallMs: number };
 }
@@ -194,11 +197,17 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.time.set(0, origin?.monoUs ?? systemClock.now(), origin?.wallMs ?? systemClock.wall());
     this.time.begin();
     this.#inEvent = true;
+    const { ring } = this;
+    if (this.role === 'backup' && ring !== null) {
+      ring.words[Word.readerPid] = ownPid;
+      ring.store(Word.readerState, ReaderState.Joining);
+      this.native.fifoRing(this.#bell);
+    }
   }
 
   /** What a server of the program needs beside a listener. */
   prepareServer(server: Server): void {
-    if (server instanceof HttpServer) virtualizeHttpServer(server);
+    if (server instanceof HttpServer) virtualizeHttpServer(this.world, server);
   }
 
   /** The program's start-up is complete. On a backup, it begins to follow the log now. */
@@ -211,10 +220,6 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       this.#writer?.publish();
       ring?.store(Word.ready, 1);
       this.emit('ready');
-    } else if (ring !== null) {
-      ring.words[Word.readerPid] = process.pid;
-      ring.store(Word.readerState, ReaderState.Joining);
-      this.native.fifoRing(this.#bell);
     }
     this.#kick();
   }
@@ -367,7 +372,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
         this.emit('ready');
       }
     }
-    if (this.#taking !== null) {
+    if (this.#taking !== null && this.programLoaded) {
       this.#finishTakeover(this.#taking);
       return true;
     }
@@ -381,8 +386,11 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   /** The last event is over: ticks and microtasks have drained. */
   #finishEvent(): void {
     if (!this.#inEvent) return;
-    this.#inEvent = false;
-    this.world.endEvent();
+    // Modules load in the real world's time: until they have, the program stays in its last event.
+    if (this.programLoaded) {
+      this.#inEvent = false;
+      this.world.endEvent();
+    }
     if (this.role === 'primary' && this.checks.length > 0) {
       const recorder = this.#recorder;
       for (const endpoint of this.checks.take()) recorder?.check(endpoint.id, endpoint);
@@ -411,7 +419,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#recorder = new Recorder(writer, this.time);
     this.stack.tcp.observer = new Forgetting(this.#recorder, this.endpoints);
     this.gate.writer = writer;
-    ring.words[Word.writerPid] = process.pid;
+    ring.words[Word.writerPid] = ownPid;
     ring.words[Word.readerPid] = 0;
     ring.store(Word.readerState, ReaderState.None);
   }
@@ -499,9 +507,9 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   #tryJoin(): void {
     const { ring } = this;
-    if (ring === null || !this.programLoaded) return;
+    if (ring === null) return;
     const state = ring.load(Word.readerState);
-    if (state === ReaderState.Live && ring.words[Word.readerPid] === process.pid) {
+    if (state === ReaderState.Live && ring.words[Word.readerPid] === ownPid) {
       this.#reader = new RingReader(ring);
       this.#replayer = new Replayer(this.#reader, this);
       this.#replayer.joiner = ring.words[Word.historyLost] === 1;
@@ -534,7 +542,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     try {
       this.#detector!.fence();
       if (!group.lockPrimary()) throw new FtError('ERR_FT_FENCE', 'Another process holds the group', 'See ft-tcp status');
-      if (this.#replayer === null && this.ring!.words[Word.readerPid] === process.pid) this.#tryJoin();
+      if (this.#replayer === null && this.ring!.words[Word.readerPid] === ownPid) this.#tryJoin();
     } catch (error) {
       this.emit('failed', error instanceof Error ? error : new Error(String(error)));
       return;

@@ -9,10 +9,11 @@ import { defaultDirectory, Group, programDigest, type StartSnapshot } from '../g
 import { LOG_VERSION } from '../log/record.js';
 import { Ring, RING_HEADER, SECRET_LENGTH } from '../log/ring.js';
 import { loadProgram, patchNet } from '../program.js';
-import { installPrograms } from '../replay/install.js';
-import { applySnapshot, snapshotProcess } from '../replay/process.js';
+
+import { applySnapshot, snapshotProcess } from '../replay/snapshot.js';
 import { real } from '../replay/real.js';
 import { Replica, type ReplicaOptions } from '../replica.js';
+import { ownPid } from '../own-pid.js';
 import { serveStatus } from '../status.js';
 import { randomBytes } from 'node:crypto';
 
@@ -103,7 +104,7 @@ function parse(args: string[]) {
 
 /** One JSON line on stderr per thing that an operator's tools may wait for. */
 function tell(event: string, more: object = {}): void {
-  process.stderr.write(`${JSON.stringify({ event, pid: process.pid, ...more })}\n`);
+  process.stderr.write(`${JSON.stringify({ event, pid: ownPid, ...more })}\n`);
 }
 
 /** Runs until the program ends or a signal arrives. @returns the exit code; never returns while the program lives. */
@@ -172,12 +173,12 @@ function startPrimary(base: ReplicaOptions, program: string, args: RunArguments)
       wallMs: origin.wallMs,
       ringBytes: base.ringBytes,
       process: snapshotProcess(),
-      writerPid: process.pid,
+      writerPid: ownPid,
     };
     group.writeSnapshot(snapshot);
   }
   tell('role', { role: 'primary' });
-  installPrograms(replica);
+  replica.world.install();
   patchNet(replica, (server) => replica.prepareServer(server));
   return replica;
 }
@@ -203,7 +204,7 @@ async function startBackup(base: ReplicaOptions, program: string, args: RunArgum
         replica.open();
         replica.watchPrimary(pid);
         applySnapshot(snapshot.process);
-        installPrograms(replica);
+        replica.world.install();
         patchNet(replica, (server) => replica.prepareServer(server));
         return replica;
       }
