@@ -45,6 +45,8 @@ export interface WorldContext {
   drawId(): number;
   /** Runs `fn` as an immediate of its own, in the caller's async context. */
   later(fn: () => void): void;
+  /** Runs `fn` with Node's own functions, as if no event were running. */
+  outside<T>(fn: () => T): T;
   /** Something was used that replay cannot repeat. */
   undeclared(what: string): void;
   diverged(divergence: Divergence): void;

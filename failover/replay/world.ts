@@ -7,12 +7,21 @@ import type { Clock } from '../../lib/clock.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import type { SocketTimers } from '../../stack/sockets/endpoint.js';
 import type { Divergence, WorldContext, WorldCounters, WorldEvent } from './context.js';
+import { installCrypto } from './crypto.js';
+import { installFsCallbacks } from './fs-callbacks.js';
+import { installFsPromises } from './fs-promises.js';
+import { installFsSync } from './fs-sync.js';
+import { FsWorld } from './fs-world.js';
+import { installHttp } from './http.js';
 import { AsyncOps } from './ops.js';
 import { Patcher } from './patch.js';
 import { installRandom } from './random.js';
+import { installStdio } from './stdio.js';
 import { installTime, LogicalTime, type Stamp } from './time.js';
 import { installTimers } from './timer-globals.js';
 import { VirtualTimers } from './timers.js';
+import { installUndeclared } from './undeclared.js';
+import { installZlib } from './zlib.js';
 
 export type { Divergence, WorldCounters, WorldEvent } from './context.js';
 export { real } from './real.js';
@@ -51,7 +60,10 @@ export class World implements WorldContext {
   readonly #options: WorldOptions;
   readonly #patcher = new Patcher();
   readonly #undeclared = new Set<string>();
+  readonly #fs = new FsWorld(this);
   readonly #randState = new Uint32Array(4);
+  /** The program's standard output and error are swallowed: a backup, until it is live. */
+  quiet: boolean;
   #installed = false;
   #active = false;
   #live: boolean;
@@ -63,6 +75,7 @@ export class World implements WorldContext {
     this.#options = options;
     this.native = options.native;
     this.#live = options.live;
+    this.quiet = !options.live;
     if (options.origin !== undefined) this.time.origin = { ...options.origin };
     this.clockwork = new VirtualTimers({ drawId: () => this.drawId(), peek: () => this.time.peek() }, options.live);
     this.ops = new AsyncOps(
@@ -112,6 +125,14 @@ export class World implements WorldContext {
     installTime(this, patcher);
     installTimers(this, patcher);
     installRandom(this, patcher, this.#options.secret);
+    installCrypto(this, patcher);
+    installZlib(this, patcher);
+    installHttp(this, patcher);
+    installFsCallbacks(this.#fs, patcher);
+    installFsSync(this.#fs, patcher);
+    installFsPromises(this.#fs, patcher);
+    installStdio(this, patcher, this);
+    installUndeclared(this, patcher);
     const { native } = this;
     if (native !== null) {
       const key = createHash('sha256').update('ft-tcp openssl').update(this.#options.secret).digest();
@@ -126,6 +147,7 @@ export class World implements WorldContext {
     this.#installed = false;
     this.endEvent();
     this.#patcher.restore();
+    this.#fs.fds.closeAll();
   }
 
   /** Primary: the time for the next event, never before what the program has seen. */
@@ -190,7 +212,9 @@ export class World implements WorldContext {
   goLive(): void {
     if (this.#live) return;
     this.#live = true;
+    this.quiet = false;
     this.clockwork.goLive();
+    this.#fs.goLive();
     this.ops.goLive();
   }
 
@@ -200,6 +224,16 @@ export class World implements WorldContext {
 
   later(fn: () => void): void {
     this.clockwork.setImmediate(fn, []);
+  }
+
+  outside<T>(fn: () => T): T {
+    const active = this.#active;
+    this.#active = false;
+    try {
+      return fn();
+    } finally {
+      this.#active = active;
+    }
   }
 
   undeclared(what: string): void {
