@@ -55,7 +55,11 @@ export class Detector {
   fence(): void {
     this.#native.pidfdSignal(this.#pidfd, SIGKILL);
     if (!this.#native.pidfdWait(this.#pidfd, KILL_WAIT_MS)) {
-      throw new FtError('ERR_FT_FENCE', `The primary (process ${this.pid}) does not end`, 'Nothing was taken over; end it by hand');
+      throw new FtError(
+        'ERR_FT_FENCE',
+        `The primary (process ${this.pid}) does not end`,
+        'Nothing was taken over; end it by hand',
+      );
     }
   }
 

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FtError, errorCode } from '../lib/errors.js';
+import { errorCode, FtError } from '../lib/errors.js';
 import type { NativeAddon } from '../lib/native/native.js';
 import type { ProcessSnapshot } from './replay/snapshot.js';
 
@@ -30,7 +30,9 @@ export interface StartSnapshot {
 export function defaultDirectory(env: NodeJS.ProcessEnv, uid: number): string {
   if (uid === 0) return '/run/ft-tcp';
   const runtime = env['XDG_RUNTIME_DIR'];
-  return runtime !== undefined && runtime !== '' && existsSync(runtime) ? join(runtime, 'ft-tcp') : `/dev/shm/ft-tcp-${uid}`;
+  return runtime !== undefined && runtime !== '' && existsSync(runtime)
+    ? join(runtime, 'ft-tcp')
+    : `/dev/shm/ft-tcp-${uid}`;
 }
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
@@ -47,14 +49,22 @@ export class Group {
     readonly name: string,
   ) {
     if (!NAME.test(name)) {
-      throw new FtError('ERR_FT_GROUP', `"${name}" is not a group name`, 'Use letters, digits, ".", "_" and "-", at most 64');
+      throw new FtError(
+        'ERR_FT_GROUP',
+        `"${name}" is not a group name`,
+        'Use letters, digits, ".", "_" and "-", at most 64',
+      );
     }
     this.path = join(directory, name);
     try {
       mkdirSync(this.path, { recursive: true, mode: 0o700 });
       const owner = statSync(this.path).uid;
       if (process.getuid !== undefined && owner !== process.getuid()) {
-        throw new FtError('EACCES', `The group's directory ${this.path} belongs to user ${owner}`, 'Choose another directory with --dir');
+        throw new FtError(
+          'EACCES',
+          `The group's directory ${this.path} belongs to user ${owner}`,
+          'Choose another directory with --dir',
+        );
       }
     } catch (error) {
       if (error instanceof FtError) throw error;

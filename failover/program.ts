@@ -6,11 +6,11 @@ import { syncBuiltinESMExports } from 'node:module';
 import net from 'node:net';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { FtError } from '../lib/errors.js';
 import { parseIPv4 } from '../lib/address.js';
+import { FtError } from '../lib/errors.js';
 import { connect } from '../stack/sockets/index.js';
-import { connectArguments } from '../stack/sockets/socket.js';
 import { listenOn } from '../stack/sockets/server.js';
+import { connectArguments } from '../stack/sockets/socket.js';
 import type { Replica } from './replica.js';
 
 type Listen = (this: net.Server, ...args: unknown[]) => net.Server;
@@ -47,7 +47,12 @@ export async function loadProgram(file: string, args: string[]): Promise<void> {
   try {
     await import(pathToFileURL(path).href);
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND' && error.message.includes(path)) {
+    if (
+      error instanceof Error &&
+      'code' in error &&
+      error.code === 'ERR_MODULE_NOT_FOUND' &&
+      error.message.includes(path)
+    ) {
       throw new FtError('ERR_FT_PROGRAM', `The program ${file} cannot be found`, 'Give the path of its main file');
     }
     throw error;

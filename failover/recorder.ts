@@ -2,14 +2,24 @@
  * The primary's side of replication: turns the stack's changes of state into log records, in the order in which they
  * happen. Nothing here waits; what may leave when is the gate's business.
  */
-import { AppEvent, type StackObserver } from '../stack/observer.js';
+
 import { Ipv4Route } from '../stack/ipv4-route.js';
+import { AppEvent, type StackObserver } from '../stack/observer.js';
 import type { TcpConnection } from '../stack/tcp/connection.js';
 import { TcpState } from '../stack/tcp/state.js';
 import type { TimeWaitEntry } from '../stack/tcp/time-wait.js';
-import { AckedBody, CheckBody, EventBody, JoinBody, OpenedBody, RecordType, TimeWaitBody, WorldBody } from './log/record.js';
-import type { RingWriter } from './log/ring.js';
 import type { EventTime } from './event-time.js';
+import {
+  AckedBody,
+  CheckBody,
+  EventBody,
+  JoinBody,
+  OpenedBody,
+  RecordType,
+  TimeWaitBody,
+  WorldBody,
+} from './log/record.js';
+import type { RingWriter } from './log/ring.js';
 import type { StreamCheck } from './stream-check.js';
 
 /** Removal codes as numbers in the log. */

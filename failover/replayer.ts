@@ -3,13 +3,24 @@
  * backup's own (frozen) stack; events are delivered to the program one at a time. What the program writes goes to the
  * frozen connections' send queues, and its checksum is compared with the primary's.
  */
-import { AppEvent } from '../stack/observer.js';
+
 import { Ipv4Route } from '../stack/ipv4-route.js';
+import { AppEvent } from '../stack/observer.js';
 import type { Stack } from '../stack/stack.js';
 import { TcpState } from '../stack/tcp/state.js';
 import { tupleKey } from '../stack/tcp/tcp.js';
 import type { EventTime } from './event-time.js';
-import { AckedBody, CheckBody, EventBody, JoinBody, OpenedBody, RECORD_HEADER, RecordType, TimeWaitBody, WorldBody } from './log/record.js';
+import {
+  AckedBody,
+  CheckBody,
+  EventBody,
+  JoinBody,
+  OpenedBody,
+  RECORD_HEADER,
+  RecordType,
+  TimeWaitBody,
+  WorldBody,
+} from './log/record.js';
 import type { RingReader } from './log/ring.js';
 import { CODES } from './recorder.js';
 import type { CheckList, ReplicaEndpoint } from './stream-check.js';
@@ -146,7 +157,11 @@ export class Replayer {
       case RecordType.Join:
         if (this.joiner && this.counters.events === 0) {
           const B = JoinBody;
-          host.time.set(view.getFloat64(at + B.number, true), view.getFloat64(at + B.monoUs, true), view.getFloat64(at + B.wallMs, true));
+          host.time.set(
+            view.getFloat64(at + B.number, true),
+            view.getFloat64(at + B.monoUs, true),
+            view.getFloat64(at + B.wallMs, true),
+          );
         }
         return false;
       case RecordType.Started:
@@ -183,7 +198,8 @@ export class Replayer {
           this.#wait();
           return;
         }
-        if (!this.joiner) host.diverged(`the primary accepted a connection on port ${localPort}, where this replica does not listen`);
+        if (!this.joiner)
+          host.diverged(`the primary accepted a connection on port ${localPort}, where this replica does not listen`);
         return;
       }
       // A joiner's program never made the call that this outgoing connection belongs to.
@@ -229,7 +245,9 @@ export class Replayer {
     if (conn === undefined) return;
     const sndUna = view.getFloat64(at + AckedBody.sndUna, true);
     if (sndUna > conn.sndLimit) {
-      host.diverged(`connection ${conn.id}: the client acknowledged ${sndUna - conn.sndLimit} bytes that this replica's program has not written`);
+      host.diverged(
+        `connection ${conn.id}: the client acknowledged ${sndUna - conn.sndLimit} bytes that this replica's program has not written`,
+      );
       return;
     }
     conn.sndWnd = view.getFloat64(at + AckedBody.sndWnd, true);
@@ -244,7 +262,8 @@ export class Replayer {
     conn.sndUna = sndUna;
     if (conn.sndNxt < sndUna) conn.sndNxt = sndUna;
     conn.sendBuffer.releaseTo(Math.min(sndUna - 1, conn.sendBuffer.end));
-    if (conn.state === TcpState.FinWait1 && conn.finQueued && sndUna === conn.sndEnd + 1) conn.state = TcpState.FinWait2;
+    if (conn.state === TcpState.FinWait1 && conn.finQueued && sndUna === conn.sndEnd + 1)
+      conn.state = TcpState.FinWait2;
   }
 
   #timeWait(at: number): void {
@@ -277,7 +296,10 @@ export class Replayer {
     const endpoint = host.endpoints.get(reader.conn);
     if (endpoint === undefined) {
       this.counters.skipped++;
-      if (!this.joiner) host.diverged(`the primary's program was told something about connection ${reader.conn}, which this replica does not have`);
+      if (!this.joiner)
+        host.diverged(
+          `the primary's program was told something about connection ${reader.conn}, which this replica does not have`,
+        );
       return false;
     }
     const kind = view.getUint32(at + EventBody.kind, true) as AppEvent;
@@ -347,4 +369,3 @@ export class Replayer {
     return false;
   }
 }
-

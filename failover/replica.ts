@@ -9,28 +9,34 @@ import { randomBytes } from 'node:crypto';
 import { Server as HttpServer } from 'node:http';
 import type { Server } from 'node:net';
 import { EventEmitter } from 'eventemitter3';
+import { formatIPv4, formatMac, parseIPv4 } from '../lib/address.js';
+import { setChecksumKernel } from '../lib/checksum.js';
 import { TapDevice } from '../lib/device/tap.js';
 import { FtError } from '../lib/errors.js';
 import type { NativeAddon, NativeHandle } from '../lib/native/native.js';
 import { native as loadNative } from '../lib/native/native.js';
 import { systemClock, systemRandom } from '../lib/native/system.js';
-import { setChecksumKernel } from '../lib/checksum.js';
-import { formatIPv4, formatMac, parseIPv4 } from '../lib/address.js';
-import type { ListenerEvents, ListenerHandle, SocketHost, SocketTimers, StreamEndpoint } from '../stack/sockets/endpoint.js';
+import type {
+  ListenerEvents,
+  ListenerHandle,
+  SocketHost,
+  SocketTimers,
+  StreamEndpoint,
+} from '../stack/sockets/endpoint.js';
 import { Stack } from '../stack/stack.js';
 import type { TcpConnection } from '../stack/tcp/connection.js';
 import { Detector } from './detector.js';
-import { ownPid } from './own-pid.js';
 import { EventTime } from './event-time.js';
 import { type CommitMode, GatedDevice, LogGate } from './gate.js';
 import type { Group } from './group.js';
 import { RecordType } from './log/record.js';
 import { ReaderState, type Ring, RingReader, RingWriter, SECRET_LENGTH, Word } from './log/ring.js';
+import { ownPid } from './own-pid.js';
 import { Recorder } from './recorder.js';
-import { type ReplayHost, Replayer } from './replayer.js';
 import { virtualizeHttpServer } from './replay/http.js';
 import { World, type WorldEvent } from './replay/world.js';
 import { decodeWorldEvent, encodeWorldEvent, worldKind } from './replay/world-events.js';
+import { Replayer, type ReplayHost } from './replayer.js';
 import { CheckList, ReplicaEndpoint } from './stream-check.js';
 
 export interface ReplicaOptions {
@@ -264,7 +270,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   connect(options: { address: string; port: number; localAddress?: string; localPort?: number }): StreamEndpoint {
     const remote = parseIPv4(options.address);
-    if (remote === undefined) throw new FtError('EINVAL', `"${options.address}" is not an IPv4 address`, 'Resolve the name first');
+    if (remote === undefined)
+      throw new FtError('EINVAL', `"${options.address}" is not an IPv4 address`, 'Resolve the name first');
     const local = options.localAddress === undefined ? 0 : (parseIPv4(options.localAddress) ?? 0);
     const planned = this.role === 'backup' ? this.#replayer?.outgoing() : undefined;
     const conn =
@@ -290,7 +297,11 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     if (text === undefined || text === '' || text === '::' || text === '0.0.0.0') return 0;
     const address = parseIPv4(text);
     if (address === undefined || !this.stack.isLocal(address)) {
-      throw new FtError('EADDRNOTAVAIL', `The stack does not have the address ${text}`, 'Listen on 0.0.0.0, or give it with --ip');
+      throw new FtError(
+        'EADDRNOTAVAIL',
+        `The stack does not have the address ${text}`,
+        'Listen on 0.0.0.0, or give it with --ip',
+      );
     }
     return address;
   }
@@ -325,7 +336,10 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     if (this.lastTakeover !== null && this.lastTakeover.firstByteUs === 0) this.#firstByte(this.lastTakeover);
     const until = (Math.min(stack.nextDeadline(), world.nextDeadline()) - systemClock.now()) / 1000;
     const again = world.pendingImmediates > 0 || stack.events.length > 0;
-    this.native.loopTimer(this.#hook!, again && !this.#paused ? 0 : Math.max(0, Math.min(until, this.#paused ? 1 : HEARTBEAT_MS)));
+    this.native.loopTimer(
+      this.#hook!,
+      again && !this.#paused ? 0 : Math.max(0, Math.min(until, this.#paused ? 1 : HEARTBEAT_MS)),
+    );
     return false;
   }
 
@@ -435,7 +449,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const { size } = writer.ring;
     if (this.#paused) {
       if (room > size / 2) this.#unpause();
-      else if (systemClock.now() - this.#pausedSinceUs > SLOW_READER_US) this.#dropReader('the backup did not keep up with the log', 2);
+      else if (systemClock.now() - this.#pausedSinceUs > SLOW_READER_US)
+        this.#dropReader('the backup did not keep up with the log', 2);
     } else if (room < size / 4) {
       this.#paused = true;
       this.#pausedSinceUs = systemClock.now();
@@ -477,7 +492,11 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       this.#dropReader('the backup has diverged from the primary', 1);
       return;
     }
-    if (ring.load(Word.readerSleeping) !== 0 && (writer.lag > BELL_LAG || this.gate.mode === 'acked') && writer.lag > 0) {
+    if (
+      ring.load(Word.readerSleeping) !== 0 &&
+      (writer.lag > BELL_LAG || this.gate.mode === 'acked') &&
+      writer.lag > 0
+    ) {
       ring.words[Word.readerSleeping] = 0;
       this.native.fifoRing(this.#bell);
     }
@@ -498,7 +517,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#writer?.detach();
     this.firstProtected = Number.POSITIVE_INFINITY;
     const { ring } = this;
-    if (ring !== null && ring.load(Word.readerState) === ReaderState.Live) ring.store(Word.readerState, ReaderState.None);
+    if (ring !== null && ring.load(Word.readerState) === ReaderState.Live)
+      ring.store(Word.readerState, ReaderState.None);
     this.emit('unprotected', reason);
     this.#kick();
   }
@@ -541,7 +561,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const { group } = this.options;
     try {
       this.#detector!.fence();
-      if (!group.lockPrimary()) throw new FtError('ERR_FT_FENCE', 'Another process holds the group', 'See ft-tcp status');
+      if (!group.lockPrimary())
+        throw new FtError('ERR_FT_FENCE', 'Another process holds the group', 'See ft-tcp status');
       if (this.#replayer === null && this.ring!.words[Word.readerPid] === ownPid) this.#tryJoin();
     } catch (error) {
       this.emit('failed', error instanceof Error ? error : new Error(String(error)));
@@ -594,7 +615,9 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   }
 
   #listenBell(name: string): void {
-    this.#ownBell = this.native.watchOpen(this.native.fifoOpen(this.options.group.file(name)), true, () => this.#kick());
+    this.#ownBell = this.native.watchOpen(this.native.fifoOpen(this.options.group.file(name)), true, () =>
+      this.#kick(),
+    );
     this.native.watchRef(this.#ownBell, false);
   }
 

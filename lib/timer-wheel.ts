@@ -92,7 +92,8 @@ export class TimerWheel {
   /** The next tick at which a level above could bring timers down sooner than the ones found. */
   #boundary(level: number): number {
     for (let above = level + 1; above < LEVELS; above++) {
-      if (this.#counts[above]! > 0) return (Math.floor(this.#tick / 2 ** (BITS * (level + 1))) + 1) * 2 ** (BITS * (level + 1));
+      if (this.#counts[above]! > 0)
+        return (Math.floor(this.#tick / 2 ** (BITS * (level + 1))) + 1) * 2 ** (BITS * (level + 1));
     }
     return Number.POSITIVE_INFINITY;
   }

@@ -5,9 +5,9 @@
  */
 import { formatIPv4 } from '../lib/address.js';
 import { AppEvent } from './observer.js';
+import type { ListenerEvents, StreamEndpoint, StreamEvents } from './sockets/endpoint.js';
 import type { TcpConnection, TcpUser } from './tcp/connection.js';
 import { Timer } from './tcp/connection.js';
-import type { ListenerEvents, StreamEndpoint, StreamEvents } from './sockets/endpoint.js';
 
 /** Connections whose sockets have something to be told, first come first served. */
 export class EventQueue {

@@ -89,4 +89,3 @@ export class Icmp {
     this.#stack.sendIpv4(ip.dst, ip.src, PROTOCOL_ICMP, message.length);
   }
 }
-

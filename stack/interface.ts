@@ -2,13 +2,21 @@
  * One interface: a device with its addresses, its neighbours and the input path from a batch of frames to the protocols.
  * Frames are parsed by views that belong to the interface and are reused for every frame.
  */
-import { type DeviceHandler, type FrameDevice, RX_CSUM_OK, RX_META_WORDS, type RxBatch, TX_HEADROOM } from '../lib/device/device.js';
+
 import type { Cidr4 } from '../lib/address.js';
+import {
+  type DeviceHandler,
+  type FrameDevice,
+  RX_CSUM_OK,
+  RX_META_WORDS,
+  type RxBatch,
+  TX_HEADROOM,
+} from '../lib/device/device.js';
 import { ARP_REPLY, ARP_REQUEST, ArpView, writeArp } from '../lib/packet/arp.js';
 import { Drop } from '../lib/packet/drop.js';
 import { ETHERTYPE_ARP, ETHERTYPE_IPV4, EthernetView, writeEthernet } from '../lib/packet/ethernet.js';
 import { Ipv4View } from '../lib/packet/ipv4.js';
-import { NeighbourCache, type Neighbour } from './neighbours.js';
+import { type Neighbour, NeighbourCache } from './neighbours.js';
 import type { Stack } from './stack.js';
 
 const BROADCAST = new Uint8Array(6).fill(0xff);
@@ -141,7 +149,13 @@ export class NetInterface implements DeviceHandler {
     const forUs = this.hasAddress(arp.targetIp);
     if (arp.senderIp !== 0) this.neighbours.learn(arp.senderIp, bytes, arp.senderMacOffset, forUs);
     if (forUs && arp.op === ARP_REQUEST && !this.stack.frozen) {
-      this.#sendArp(ARP_REPLY, arp.targetIp, arp.senderIp, bytes.slice(arp.senderMacOffset, arp.senderMacOffset + 6), null);
+      this.#sendArp(
+        ARP_REPLY,
+        arp.targetIp,
+        arp.senderIp,
+        bytes.slice(arp.senderMacOffset, arp.senderMacOffset + 6),
+        null,
+      );
     }
     return 0;
   }

@@ -27,8 +27,7 @@ export class Ipv4Route implements TcpRoute {
   ) {
     this.mtu = net.device.mtu;
     this.tcpOffset = TX_HEADROOM + net.linkHeader + 20;
-    this.pseudoSum =
-      (source >>> 16) + (source & 0xffff) + (destination >>> 16) + (destination & 0xffff) + PROTOCOL_TCP;
+    this.pseudoSum = (source >>> 16) + (source & 0xffff) + (destination >>> 16) + (destination & 0xffff) + PROTOCOL_TCP;
   }
 
   get canChecksum(): boolean {
@@ -44,7 +43,19 @@ export class Ipv4Route implements TcpRoute {
     const frame = net.stack.frame;
     const at = TX_HEADROOM + net.linkHeader;
     const total = 20 + tcpLength;
-    writeIpv4(frame.header, frame.view, at, 0, total, this.#id, DONT_FRAGMENT, 64, PROTOCOL_TCP, this.source, this.destination);
+    writeIpv4(
+      frame.header,
+      frame.view,
+      at,
+      0,
+      total,
+      this.#id,
+      DONT_FRAGMENT,
+      64,
+      PROTOCOL_TCP,
+      this.source,
+      this.destination,
+    );
     this.#id = (this.#id + 1) & 0xffff;
     if (net.linkHeader === 0) return net.transmit();
     let neighbour = this.#neighbour;

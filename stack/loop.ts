@@ -7,7 +7,14 @@ import { FtError } from '../lib/errors.js';
 import type { NativeAddon, NativeHandle } from '../lib/native/native.js';
 import { TimerNode } from '../lib/timer-wheel.js';
 import { AppEndpoint } from './app-endpoint.js';
-import type { ListenerEvents, ListenerHandle, SocketHost, SocketTimer, SocketTimers, StreamEndpoint } from './sockets/endpoint.js';
+import type {
+  ListenerEvents,
+  ListenerHandle,
+  SocketHost,
+  SocketTimer,
+  SocketTimers,
+  StreamEndpoint,
+} from './sockets/endpoint.js';
 import type { Stack } from './stack.js';
 
 const MAX_TURNS = 256;
@@ -82,9 +89,14 @@ export class StackHost implements SocketHost {
 
   connect(options: { address: string; port: number; localAddress?: string; localPort?: number }): StreamEndpoint {
     const remote = parseIPv4(options.address);
-    if (remote === undefined) throw new FtError('EINVAL', `"${options.address}" is not an IPv4 address`, 'Resolve the name first');
+    if (remote === undefined)
+      throw new FtError('EINVAL', `"${options.address}" is not an IPv4 address`, 'Resolve the name first');
     const local = options.localAddress === undefined ? 0 : (parseIPv4(options.localAddress) ?? 0);
-    return new AppEndpoint(this.stack.tcp.connect(remote, options.port, local, options.localPort ?? 0), this.stack.events, null);
+    return new AppEndpoint(
+      this.stack.tcp.connect(remote, options.port, local, options.localPort ?? 0),
+      this.stack.events,
+      null,
+    );
   }
 
   close(): void {

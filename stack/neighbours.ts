@@ -151,7 +151,8 @@ export class NeighbourCache {
   #create(address: number): Neighbour {
     if (this.#entries.size >= MAX_NEIGHBOURS) {
       let oldest: Neighbour | undefined;
-      for (const other of this.#entries.values()) if (oldest === undefined || other.usedUs < oldest.usedUs) oldest = other;
+      for (const other of this.#entries.values())
+        if (oldest === undefined || other.usedUs < oldest.usedUs) oldest = other;
       if (oldest !== undefined) {
         this.counters.evicted++;
         this.#drop(oldest);

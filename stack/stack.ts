@@ -28,10 +28,10 @@ import { Ipv4Route } from './ipv4-route.js';
 import type { OutputGate } from './observer.js';
 import type { TcpRoute } from './tcp/connection.js';
 import { resumeConnection } from './tcp/input.js';
+import { payloadSum } from './tcp/output.js';
 import { TcpState } from './tcp/state.js';
 import { Tcp, type TcpHost, type TcpOptions } from './tcp/tcp.js';
 import { timersFor } from './tcp/timers.js';
-import { payloadSum } from './tcp/output.js';
 import { Udp } from './udp.js';
 
 const PROTOCOL_ICMP = 1;
@@ -100,11 +100,17 @@ export class Stack implements TcpHost {
   addInterface(device: FrameDevice, options: AddInterface): NetInterface {
     const addresses: Cidr4[] = options.addresses.map((text) => {
       const cidr = parseCidr4(text);
-      if (cidr === undefined) throw new FtError('EINVAL', `"${text}" is not an IPv4 address with a prefix length`, 'Write it like 10.0.0.2/24');
+      if (cidr === undefined)
+        throw new FtError(
+          'EINVAL',
+          `"${text}" is not an IPv4 address with a prefix length`,
+          'Write it like 10.0.0.2/24',
+        );
       return cidr;
     });
     const gateway = options.gateway === undefined ? 0 : parseIPv4(options.gateway);
-    if (gateway === undefined) throw new FtError('EINVAL', `"${options.gateway}" is not an IPv4 address`, 'Write it like 10.0.0.1');
+    if (gateway === undefined)
+      throw new FtError('EINVAL', `"${options.gateway}" is not an IPv4 address`, 'Write it like 10.0.0.1');
     let mac: Uint8Array | undefined;
     if (options.mac !== undefined) {
       mac = parseMac(options.mac);
@@ -116,7 +122,12 @@ export class Stack implements TcpHost {
       this.random.fill(mac);
       mac[0] = (mac[0]! & 0xfc) | 2;
     }
-    const net = new NetInterface(this, device, { name: options.name ?? `if${this.interfaces.length}`, mac, addresses, gateway });
+    const net = new NetInterface(this, device, {
+      name: options.name ?? `if${this.interfaces.length}`,
+      mac,
+      addresses,
+      gateway,
+    });
     this.interfaces.push(net);
     device.start(net);
     return net;
@@ -287,7 +298,19 @@ export class Stack implements TcpHost {
     if (hop === 0) return false;
     const { frame } = this;
     const at = TX_HEADROOM + net.linkHeader;
-    writeIpv4(frame.header, frame.view, at, 0, 20 + length, this.random.u32() & 0xffff, 0, 64, protocol, source, destination);
+    writeIpv4(
+      frame.header,
+      frame.view,
+      at,
+      0,
+      20 + length,
+      this.random.u32() & 0xffff,
+      0,
+      64,
+      protocol,
+      source,
+      destination,
+    );
     frame.headerLength = at + 20 - TX_HEADROOM;
     if (net.linkHeader === 0) return net.transmit();
     const neighbour = net.neighbours.lookup(hop);

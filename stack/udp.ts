@@ -98,10 +98,15 @@ export class Udp {
 
   send(socket: UdpSocket, payload: Uint8Array, remoteAddress: number, remotePort: number): boolean {
     const source = socket.address !== 0 ? socket.address : this.#stack.sourceFor(remoteAddress);
-    if (source === 0) throw new FtError('EHOSTUNREACH', `No route to ${formatIPv4(remoteAddress)}`, 'Give the stack a gateway');
+    if (source === 0)
+      throw new FtError('EHOSTUNREACH', `No route to ${formatIPv4(remoteAddress)}`, 'Give the stack a gateway');
     const mtu = this.#stack.mtuFor(remoteAddress);
     if (payload.length > Math.min(MAX_PAYLOAD, mtu - 28)) {
-      throw new FtError('EMSGSIZE', `A datagram of ${payload.length} bytes does not fit`, `Send at most ${mtu - 28} bytes`);
+      throw new FtError(
+        'EMSGSIZE',
+        `A datagram of ${payload.length} bytes does not fit`,
+        `Send at most ${mtu - 28} bytes`,
+      );
     }
     const datagram = new Uint8Array(8 + payload.length);
     const view = new DataView(datagram.buffer);

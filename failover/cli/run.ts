@@ -1,21 +1,21 @@
 /** `ft-tcp run`: an ordinary Node program as one replica of a group. */
+
+import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
 import { parseArgs } from 'node:util';
-import { FtError, errorCode } from '../../lib/errors.js';
+import { parseCidr4, parseIPv4, parseMac } from '../../lib/address.js';
+import { errorCode, FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
 import { systemClock } from '../../lib/native/system.js';
-import { parseCidr4, parseIPv4, parseMac } from '../../lib/address.js';
 import { defaultDirectory, Group, programDigest, type StartSnapshot } from '../group.js';
 import { LOG_VERSION } from '../log/record.js';
-import { Ring, RING_HEADER, SECRET_LENGTH } from '../log/ring.js';
-import { loadProgram, patchNet } from '../program.js';
-
-import { applySnapshot, snapshotProcess } from '../replay/snapshot.js';
-import { real } from '../replay/real.js';
-import { Replica, type ReplicaOptions } from '../replica.js';
+import { RING_HEADER, Ring, SECRET_LENGTH } from '../log/ring.js';
 import { ownPid } from '../own-pid.js';
+import { loadProgram, patchNet } from '../program.js';
+import { real } from '../replay/real.js';
+import { applySnapshot, snapshotProcess } from '../replay/snapshot.js';
+import { Replica, type ReplicaOptions } from '../replica.js';
 import { serveStatus } from '../status.js';
-import { randomBytes } from 'node:crypto';
 
 export interface RunArguments {
   options: Omit<ReplicaOptions, 'group' | 'ringBytes'>;
@@ -37,18 +37,23 @@ export function runArguments(argv: string[]): RunArguments {
     throw new FtError('ERR_FT_USAGE', error instanceof Error ? error.message : String(error), 'See ft-tcp run --help');
   }
   const program = argv[split];
-  if (program === undefined) throw new FtError('ERR_FT_USAGE', 'No program given', 'Usage: ft-tcp run [options] app.js [args]');
+  if (program === undefined)
+    throw new FtError('ERR_FT_USAGE', 'No program given', 'Usage: ft-tcp run [options] app.js [args]');
   const usage = (option: string, value: string, like: string): FtError =>
     new FtError('ERR_FT_USAGE', `--${option} ${value} is not right`, `Write it like --${option} ${like}`);
   const addresses = values.ip ?? ['10.77.0.2/24'];
   for (const ip of addresses) if (parseCidr4(ip) === undefined) throw usage('ip', ip, '10.0.0.2/24');
-  if (values.gateway !== undefined && parseIPv4(values.gateway) === undefined) throw usage('gateway', values.gateway, '10.0.0.1');
-  if (values.mac !== undefined && parseMac(values.mac) === undefined) throw usage('mac', values.mac, '02:00:00:00:00:02');
+  if (values.gateway !== undefined && parseIPv4(values.gateway) === undefined)
+    throw usage('gateway', values.gateway, '10.0.0.1');
+  if (values.mac !== undefined && parseMac(values.mac) === undefined)
+    throw usage('mac', values.mac, '02:00:00:00:00:02');
   const hang = Number(values['hang-timeout']);
   if (!(hang >= 100)) throw usage('hang-timeout', values['hang-timeout'], '500 (milliseconds, at least 100)');
-  if (values.commit !== 'written' && values.commit !== 'acked') throw usage('commit', values.commit, 'written (or acked)');
+  if (values.commit !== 'written' && values.commit !== 'acked')
+    throw usage('commit', values.commit, 'written (or acked)');
   const megabytes = Number(values['log-size']);
-  if (!(Number.isInteger(megabytes) && megabytes >= 16 && megabytes <= 4096)) throw usage('log-size', values['log-size'], '64 (MiB, 16 to 4096)');
+  if (!(Number.isInteger(megabytes) && megabytes >= 16 && megabytes <= 4096))
+    throw usage('log-size', values['log-size'], '64 (MiB, 16 to 4096)');
   return {
     group: values.group,
     directory: values.dir ?? defaultDirectory(process.env, process.getuid?.() ?? 0),
@@ -147,7 +152,11 @@ function digestOf(program: string): string {
   try {
     return programDigest(program);
   } catch (error) {
-    throw new FtError(errorCode(error) ?? 'ENOENT', `The program ${program} cannot be read`, 'Give the path of its main file');
+    throw new FtError(
+      errorCode(error) ?? 'ENOENT',
+      `The program ${program} cannot be read`,
+      'Give the path of its main file',
+    );
   }
 }
 
@@ -220,13 +229,25 @@ async function startBackup(base: ReplicaOptions, program: string, args: RunArgum
 /** A backup that is not the same program under the same Node could not be where the primary is. */
 function refuseOther(snapshot: StartSnapshot, program: string): void {
   if (snapshot.format !== LOG_VERSION) {
-    throw new FtError('ERR_FT_LOG_VERSION', `The primary writes log version ${snapshot.format}, this program reads ${LOG_VERSION}`, 'Run the same version of ft-tcp on all replicas');
+    throw new FtError(
+      'ERR_FT_LOG_VERSION',
+      `The primary writes log version ${snapshot.format}, this program reads ${LOG_VERSION}`,
+      'Run the same version of ft-tcp on all replicas',
+    );
   }
   if (snapshot.node !== process.version) {
-    throw new FtError('ERR_FT_MISMATCH', `The primary runs Node ${snapshot.node}, this is ${process.version}`, 'Run the same Node on all replicas');
+    throw new FtError(
+      'ERR_FT_MISMATCH',
+      `The primary runs Node ${snapshot.node}, this is ${process.version}`,
+      'Run the same Node on all replicas',
+    );
   }
   if (snapshot.program !== program) {
-    throw new FtError('ERR_FT_MISMATCH', "The program's main file is not the one that the primary runs", 'Start the same program, or stop the group first');
+    throw new FtError(
+      'ERR_FT_MISMATCH',
+      "The program's main file is not the one that the primary runs",
+      'Start the same program, or stop the group first',
+    );
   }
 }
 

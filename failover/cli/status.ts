@@ -1,8 +1,9 @@
 /** `ft-tcp status`: who is primary, who protects what, how far behind. */
+
+import { rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
-import { rmSync } from 'node:fs';
 import { defaultDirectory, Group } from '../group.js';
 import { askStatus, type ReplicaStatus } from '../status.js';
 
@@ -19,7 +20,11 @@ export async function statusCommand(argv: string[]): Promise<number> {
       },
     }).values;
   } catch (error) {
-    throw new FtError('ERR_FT_USAGE', error instanceof Error ? error.message : String(error), 'See ft-tcp status --help');
+    throw new FtError(
+      'ERR_FT_USAGE',
+      error instanceof Error ? error.message : String(error),
+      'See ft-tcp status --help',
+    );
   }
   const group = new Group(native(), values.dir ?? defaultDirectory(process.env, process.getuid?.() ?? 0), values.group);
   const replicas: ReplicaStatus[] = [];
@@ -48,7 +53,8 @@ function print(group: string, replicas: ReplicaStatus[]): void {
     );
     for (const [name, counters] of Object.entries(r.counters)) {
       const shown = Object.entries(counters).filter(([, value]) => value !== 0);
-      if (shown.length > 0) process.stdout.write(`  ${name}: ${shown.map(([key, value]) => `${key} ${value}`).join(', ')}\n`);
+      if (shown.length > 0)
+        process.stdout.write(`  ${name}: ${shown.map(([key, value]) => `${key} ${value}`).join(', ')}\n`);
     }
   }
 }

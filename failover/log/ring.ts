@@ -79,9 +79,13 @@ export class Ring {
     if (this.load(Word.magic) !== MAGIC) throw new LogError('ERR_FT_LOG_CORRUPT', 'The shared log has no valid header');
     const version = this.words[Word.version]!;
     if (version !== LOG_VERSION) {
-      throw new LogError('ERR_FT_LOG_VERSION', `The primary writes log version ${version}, this program reads version ${LOG_VERSION}`);
+      throw new LogError(
+        'ERR_FT_LOG_VERSION',
+        `The primary writes log version ${version}, this program reads version ${LOG_VERSION}`,
+      );
     }
-    if (this.words[Word.units] !== this.size / 8) throw new LogError('ERR_FT_LOG_CORRUPT', 'The shared log has an unexpected size');
+    if (this.words[Word.units] !== this.size / 8)
+      throw new LogError('ERR_FT_LOG_CORRUPT', 'The shared log has an unexpected size');
   }
 
   get secret(): Uint8Array {
@@ -322,7 +326,8 @@ export class RingReader {
         throw new LogError('ERR_FT_LOG_VERSION', `The shared log has a record of version ${version}`);
       }
       const epoch = view.getUint16(at + 6, true);
-      if (epoch < this.epoch) throw new LogError('ERR_FT_LOG_EPOCH', `The shared log has a record of the older epoch ${epoch}`);
+      if (epoch < this.epoch)
+        throw new LogError('ERR_FT_LOG_EPOCH', `The shared log has a record of the older epoch ${epoch}`);
       this.type = type as RecordType;
       this.conn = view.getUint32(at + 12, true);
       this.body = at + RECORD_HEADER;

@@ -177,7 +177,14 @@ export function installFsCallbacks(state: FsWorld, patcher: Patcher): void {
       return original(...args);
     });
   }
-  patcher.value(fs.exists, promisify.custom, (target: fs.PathLike) => {
-    return new Promise<boolean>((resolve) => fs.access(target, (error) => resolve(error === null)));
-  });
+  // The promisified form of fs.exists is a fixed property of the original: only a wrapper can carry another one.
+  const exists = (original: AnyFunction): AnyFunction => {
+    const wrapper: AnyFunction = (...args) => original(...args);
+    Object.defineProperty(wrapper, promisify.custom, {
+      value: (target: fs.PathLike) =>
+        new Promise<boolean>((resolve) => fs.access(target, (error) => resolve(error === null))),
+    });
+    return wrapper;
+  };
+  patcher.method(fs, 'exists', exists);
 }

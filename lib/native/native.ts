@@ -44,7 +44,14 @@ export interface NativeAddon {
    * vnet header, length, flags (1: checksum need not be verified), gsoSize), and calls `onBatch(count)` once. Repeats while
    * the fd is readable, at most 4 batches a wakeup. `onBatch(-errno)` on a dead descriptor, after which reading has stopped.
    */
-  readerOpen(fd: number, vnetHdr: boolean, slab: ArrayBuffer, slotSize: number, meta: Int32Array, onBatch: (count: number) => void): NativeHandle;
+  readerOpen(
+    fd: number,
+    vnetHdr: boolean,
+    slab: ArrayBuffer,
+    slotSize: number,
+    meta: Int32Array,
+    onBatch: (count: number) => void,
+  ): NativeHandle;
   /** Starts or stops polling for frames. Initially stopped. */
   readerRun(reader: NativeHandle, on: boolean): void;
   /** Stops polling; with closeFd also closes the descriptor. */
@@ -55,7 +62,15 @@ export interface NativeAddon {
    * writev of header bytes [offset, offset+length) and `pieces[i]` [spans[2i], +spans[2i+1]) for i < count, as one frame.
    * Returns the bytes written, or -errno (-EAGAIN: nothing was written).
    */
-  send(fd: number, header: Uint8Array, offset: number, length: number, pieces: Uint8Array[], spans: Int32Array, count: number): number;
+  send(
+    fd: number,
+    header: Uint8Array,
+    offset: number,
+    length: number,
+    pieces: Uint8Array[],
+    spans: Int32Array,
+    count: number,
+  ): number;
 
   /**
    * A hook on the event loop. Before each time the loop would block (uv_prepare), `turn()` is called through

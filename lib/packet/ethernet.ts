@@ -28,7 +28,14 @@ export class EthernetView {
   }
 }
 
-export function writeEthernet(bytes: Uint8Array, view: DataView, offset: number, dst: Uint8Array, src: Uint8Array, type: number): void {
+export function writeEthernet(
+  bytes: Uint8Array,
+  view: DataView,
+  offset: number,
+  dst: Uint8Array,
+  src: Uint8Array,
+  type: number,
+): void {
   for (let i = 0; i < 6; i++) {
     bytes[offset + i] = dst[i]!;
     bytes[offset + 6 + i] = src[i]!;

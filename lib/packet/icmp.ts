@@ -38,7 +38,8 @@ export class IcmpView {
     this.innerSrcPort = 0;
     this.innerDstPort = 0;
     this.innerSeq = 0;
-    const error = this.type === ICMP_UNREACHABLE || this.type === ICMP_TIME_EXCEEDED || this.type === ICMP_PARAMETER_PROBLEM;
+    const error =
+      this.type === ICMP_UNREACHABLE || this.type === ICMP_TIME_EXCEEDED || this.type === ICMP_PARAMETER_PROBLEM;
     return error ? this.#quote(bytes, view) : 0;
   }
 

@@ -72,6 +72,14 @@ export function writeIpv4(
   view.setUint32(offset + 12, src);
   view.setUint32(offset + 16, dst);
   const sum =
-    (0x4500 | tos) + totalLength + id + fragment + ((ttl << 8) | protocol) + (src >>> 16) + (src & 0xffff) + (dst >>> 16) + (dst & 0xffff);
+    (0x4500 | tos) +
+    totalLength +
+    id +
+    fragment +
+    ((ttl << 8) | protocol) +
+    (src >>> 16) +
+    (src & 0xffff) +
+    (dst >>> 16) +
+    (dst & 0xffff);
   view.setUint16(offset + 10, finish(sum));
 }

@@ -6,7 +6,7 @@ import type { SocketHost, SocketTimer, SocketTimers, StreamEndpoint, StreamEvent
 import { IdleTimeout, timeoutCallback, timeoutDuration } from './idle-timeout.js';
 import { connectError, nodeError, systemError } from './socket-errors.js';
 import { type TlsCarrier, tlsCarrier } from './tls.js';
-import { SLAB_SIZE, writeSlab } from './write-slab.js';
+import { writeSlab } from './write-slab.js';
 
 /** Chunks from this size on are handed to the endpoint as they are; smaller ones are copied. */
 export const COPY_BELOW = 16384;
@@ -448,8 +448,8 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
   }
 
   #addText(endpoint: StreamEndpoint, text: string, encoding: BufferEncoding): void {
-    const most = textBound(text, encoding);
-    if (most < COPY_BELOW) {
+    if (text.length < COPY_BELOW) {
+      const most = textBound(text, encoding);
       if (!writeSlab.fits(most)) this.#flush(endpoint);
       writeSlab.addText(text, encoding, most);
       return;
@@ -754,7 +754,7 @@ function isLarge(chunk: unknown): boolean {
   return ArrayBuffer.isView(chunk) && chunk.byteLength >= COPY_BELOW;
 }
 
-/** How many bytes a text takes at most. */
+/** How many bytes a text takes at most; counting exactly costs more than writing it. */
 function textBound(text: string, encoding: BufferEncoding): number {
   switch (encoding) {
     case 'latin1':
@@ -762,8 +762,7 @@ function textBound(text: string, encoding: BufferEncoding): number {
     case 'ascii':
       return text.length;
     default:
-      // Short texts are not worth counting exactly.
-      return text.length * 3 < SLAB_SIZE >>> 4 ? text.length * 3 : Buffer.byteLength(text, encoding);
+      return text.length * 3;
   }
 }
 

@@ -11,13 +11,13 @@
  */
 import { TimerNode } from '../../lib/timer-wheel.js';
 import type { CongestionController } from './congestion/controller.js';
+import type { TcpListener } from './listener.js';
 import { Reassembly } from './reassembly.js';
 import { RttEstimator } from './rtt.js';
 import { Scoreboard } from './scoreboard.js';
 import { SendBuffer } from './send-buffer.js';
 import { TcpState } from './state.js';
 import type { Tcp } from './tcp.js';
-import type { TcpListener } from './listener.js';
 import { connectionTimer, rearm } from './timers.js';
 
 /** Indices into `TcpConnection.deadlines`. */

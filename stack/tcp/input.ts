@@ -5,7 +5,7 @@
  */
 import { RX_CSUM_OK } from '../../lib/device/device.js';
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, type TcpView } from '../../lib/packet/tcp.js';
-import { Timer, type TcpConnection } from './connection.js';
+import { type TcpConnection, Timer } from './connection.js';
 import { bare, markAllLost, sendSyn } from './output.js';
 import { TcpState } from './state.js';
 
@@ -341,7 +341,11 @@ function text(conn: TcpConnection, start: number, bytes: Uint8Array, from: numbe
       chunk.set(bytes.subarray(from, from + length), 0);
       accept(conn, chunk);
       if (!conn.reassembly.empty) {
-        for (let more = conn.reassembly.take(conn.rcvNxt); more !== undefined; more = conn.reassembly.take(conn.rcvNxt)) {
+        for (
+          let more = conn.reassembly.take(conn.rcvNxt);
+          more !== undefined;
+          more = conn.reassembly.take(conn.rcvNxt)
+        ) {
           accept(conn, Buffer.from(more.buffer, more.byteOffset, more.byteLength));
         }
         conn.ackNow = true;
@@ -412,7 +416,10 @@ function reset(conn: TcpConnection): void {
     tcp.remove(conn, null);
     return;
   }
-  tcp.remove(conn, conn.state >= TcpState.Closing ? null : conn.state === TcpState.SynRcvd ? 'ECONNREFUSED' : 'ECONNRESET');
+  tcp.remove(
+    conn,
+    conn.state >= TcpState.Closing ? null : conn.state === TcpState.SynRcvd ? 'ECONNREFUSED' : 'ECONNRESET',
+  );
 }
 
 /** The peer must hear from us, without amplifying: one ACK per batch. */

@@ -6,7 +6,7 @@
 import { finish, fold, sum16 } from '../../lib/checksum.js';
 import { TX_HEADROOM } from '../../lib/device/device.js';
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, writeTcpHeader } from '../../lib/packet/tcp.js';
-import { Timer, type TcpConnection } from './connection.js';
+import { type TcpConnection, Timer } from './connection.js';
 import { TcpState } from './state.js';
 
 /** Largest TCP payload of a super-segment: the IP total length is 16 bits; headers with options stay below 120 bytes. */

@@ -60,7 +60,9 @@ export class ConnectionTable {
 
   #grow(): void {
     const all: TcpConnection[] = [];
-    this.forEach((conn) => all.push(conn));
+    this.forEach((conn) => {
+      all.push(conn);
+    });
     this.#buckets = new Array<TcpConnection | null>(this.#buckets.length * 2).fill(null);
     this.size = 0;
     for (const conn of all) this.add(conn);

@@ -2,16 +2,17 @@
  * TCP as a protocol of the stack: finding the connection for a segment, opening and removing connections, listeners, and
  * replies to segments that belong to none. One connection's own machine is in connection.ts, input.ts, output.ts.
  */
+
+import { finish, sum16 } from '../../lib/checksum.js';
 import { TX_HEADROOM, type TxFrame } from '../../lib/device/device.js';
 import { FtError } from '../../lib/errors.js';
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, type TcpView, writeTcpHeader } from '../../lib/packet/tcp.js';
 import type { SipHash } from '../../lib/random.js';
 import type { TimerWheel } from '../../lib/timer-wheel.js';
-import { finish, sum16 } from '../../lib/checksum.js';
 import type { OutputGate, StackObserver } from '../observer.js';
-import { Cubic } from './congestion/cubic.js';
 import type { CongestionFactory } from './congestion/controller.js';
-import { TcpConnection, Timer, type TcpRoute } from './connection.js';
+import { Cubic } from './congestion/cubic.js';
+import { TcpConnection, type TcpRoute, Timer } from './connection.js';
 import { segmentArrives } from './input.js';
 import { TcpListener } from './listener.js';
 import { output, sendReset, sendSyn } from './output.js';
@@ -169,7 +170,9 @@ export class Tcp {
     const ahead = (seg.seq - entry.rcvNxt) | 0;
     if ((seg.flags & (TCP_SYN | TCP_ACK | TCP_RST)) === TCP_SYN) {
       const newer =
-        entry.tsOk && seg.tsPresent ? ((seg.tsVal - entry.tsRecent) | 0) > 0 || (seg.tsVal === entry.tsRecent && ahead > 0) : ahead > 0;
+        entry.tsOk && seg.tsPresent
+          ? ((seg.tsVal - entry.tsRecent) | 0) > 0 || (seg.tsVal === entry.tsRecent && ahead > 0)
+          : ahead > 0;
       if (newer) {
         this.timeWaits.delete(entry.key);
         return true;
@@ -181,7 +184,17 @@ export class Tcp {
     const route = this.host.tcpRoute(entry.localAddress, entry.remoteAddress);
     if (route !== null) {
       const ts = entry.tsOk ? this.#timestampAt(entry.tsOffset) : -1;
-      this.#bareSegment(route, entry.localPort, entry.remotePort, entry.sndNxt, entry.rcvNxt, TCP_ACK, entry.rcvWindow, ts, entry.tsRecent);
+      this.#bareSegment(
+        route,
+        entry.localPort,
+        entry.remotePort,
+        entry.sndNxt,
+        entry.rcvNxt,
+        TCP_ACK,
+        entry.rcvWindow,
+        ts,
+        entry.tsRecent,
+      );
     }
     return false;
   }
@@ -271,7 +284,11 @@ export class Tcp {
     const from = localAddress !== 0 ? localAddress : this.host.sourceFor(remoteAddress);
     const route = from === 0 ? null : this.host.tcpRoute(from, remoteAddress);
     if (route === null) {
-      throw new FtError('EHOSTUNREACH', 'No route to the host', 'Give the stack an address in its network or a gateway');
+      throw new FtError(
+        'EHOSTUNREACH',
+        'No route to the host',
+        'Give the stack an address in its network or a gateway',
+      );
     }
     if (this.table.size >= this.options.maxConnections) {
       throw new FtError('ENOBUFS', 'Too many connections', 'Raise maxConnections');
@@ -293,7 +310,11 @@ export class Tcp {
     if (port === 0) port = this.#freeListenPort(address);
     const here = this.#listeners.get(port) ?? [];
     if (here.some((other) => other.address === address || other.address === 0 || address === 0)) {
-      throw new FtError('EADDRINUSE', `Port ${port} is already being listened on`, 'Close the other listener or choose another port');
+      throw new FtError(
+        'EADDRINUSE',
+        `Port ${port} is already being listened on`,
+        'Close the other listener or choose another port',
+      );
     }
     const listener = new TcpListener(address, port, backlog, onConnection);
     this.#listeners.set(port, [...here, listener]);
@@ -510,7 +531,11 @@ export class Tcp {
         return port;
       }
     }
-    throw new FtError('EADDRNOTAVAIL', 'No free local port for that peer', 'Close connections or use another local address');
+    throw new FtError(
+      'EADDRNOTAVAIL',
+      'No free local port for that peer',
+      'Close connections or use another local address',
+    );
   }
 
   #hashTuple(localAddress: number, localPort: number, remoteAddress: number, remotePort: number): void {

@@ -3,9 +3,9 @@
  * earliest. `timersFor` derives every deadline from the connection's state alone; the running stack sets the same ones
  * as it goes, and a backup that takes over calls `timersFor`, so nothing about timers is ever replicated.
  */
-import { Timer, TIMER_COUNT, type TcpConnection } from './connection.js';
-import { TcpState } from './state.js';
+import { type TcpConnection, TIMER_COUNT, Timer } from './connection.js';
 import { output, retransmitTimeout, sendKeepalive, sendProbe, sendTailProbe } from './output.js';
+import { TcpState } from './state.js';
 
 /** Retransmissions of a SYN before giving up (RFC 9293 MUST-23: at least 3 minutes is reached with 1 s doubled). */
 const SYN_RETRIES = 6;
