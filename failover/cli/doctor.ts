@@ -1,0 +1,179 @@
+/** `ft-tcp doctor`: can this machine do it, and if not, what has to be done. */
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
+import { release } from 'node:os';
+import { parseArgs } from 'node:util';
+import { errorCode, FtError } from '../../lib/errors.js';
+import { native } from '../../lib/native/native.js';
+import { defaultDirectory } from '../group.js';
+import { unshareFlags } from '../lab/namespace.js';
+import { findTool, installHint, missingTools, TOOLS, type Tool } from './tools.js';
+
+export const DOCTOR_HELP = `Usage: ft-tcp doctor [--json]
+
+Checks kernel features, permissions and programs, and says what to install or allow.
+Exit code 0 when all that is needed is there, 3 when something is missing.
+`;
+
+interface Check {
+  name: string;
+  ok: boolean;
+  /** Without it ft-tcp does not run; else only a convenience is missing. */
+  needed: boolean;
+  found: string;
+  advice?: string;
+}
+
+/** @returns 0, or 3 when something is missing that is needed. */
+export async function doctorCommand(argv: string[]): Promise<number> {
+  let json: boolean;
+  try {
+    json = parseArgs({ args: argv, options: { json: { type: 'boolean' } } }).values.json === true;
+  } catch (error) {
+    throw new FtError(
+      'ERR_FT_USAGE',
+      error instanceof Error ? error.message : String(error),
+      'See ft-tcp doctor --help',
+    );
+  }
+  const checks = [
+    platform(),
+    node(),
+    addon(),
+    tunDevice(),
+    namespaces(),
+    tap(),
+    pidfd(),
+    directory(),
+    cubic(),
+    ...tools(),
+  ];
+  const ok = checks.every((check) => check.ok || !check.needed);
+  if (json) process.stdout.write(`${JSON.stringify({ ok, checks })}\n`);
+  else print(checks, ok);
+  return ok ? 0 : 3;
+}
+
+function print(checks: Check[], ok: boolean): void {
+  for (const { name, ok: fine, needed, found, advice } of checks) {
+    const mark = fine ? 'ok     ' : needed ? 'MISSING' : 'absent ';
+    process.stdout.write(`${mark}  ${name}: ${found}\n`);
+    if (!fine && advice !== undefined) process.stdout.write(`         ${advice}\n`);
+  }
+  process.stdout.write(ok ? 'ft-tcp can run here.\n' : 'ft-tcp cannot run here before this is mended.\n');
+}
+
+function platform(): Check {
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  const ok = process.platform === 'linux' && (major > 5 || (major === 5 && minor >= 4));
+  const advice = 'Linux 5.4 or later is needed (pidfd)';
+  return { name: 'kernel', ok, needed: true, found: `${process.platform} ${release()}`, advice };
+}
+
+function node(): Check {
+  const ok = Number(process.versions.node.split('.')[0]) >= 20;
+  return { name: 'Node', ok, needed: true, found: process.version, advice: 'Install Node 20 or later' };
+}
+
+function addon(): Check {
+  try {
+    native();
+    return { name: 'native addon', ok: true, needed: true, found: 'loads' };
+  } catch (error) {
+    const found = error instanceof Error ? error.message : String(error);
+    const advice = 'apt-get install -y build-essential python3, then npm rebuild';
+    return { name: 'native addon', ok: false, needed: true, found, advice };
+  }
+}
+
+function tunDevice(): Check {
+  const path = '/dev/net/tun';
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK);
+    return { name: path, ok: true, needed: true, found: 'can be opened' };
+  } catch (error) {
+    const missing = errorCode(error) === 'ENOENT';
+    return {
+      name: path,
+      ok: false,
+      needed: true,
+      found: missing ? 'does not exist' : 'this user may not open it',
+      advice: missing
+        ? 'modprobe tun; in a container, pass the device in (--device /dev/net/tun)'
+        : 'as root: chmod 0666 /dev/net/tun (the usual mode; making interfaces needs further rights anyway)',
+    };
+  }
+}
+
+function namespaces(): Check {
+  const name = process.getuid?.() === 0 ? 'network namespaces' : 'user and network namespaces';
+  try {
+    unshareFlags();
+    return { name, ok: true, needed: false, found: 'can be made (the demo and the tests use them)' };
+  } catch (error) {
+    const advice = 'sysctl kernel.unprivileged_userns_clone=1, or run the demo as root';
+    return { name, ok: false, needed: false, found: error instanceof Error ? error.message : String(error), advice };
+  }
+}
+
+/** A TAP as the lab makes it, in a namespace that ends at once. */
+function tap(): Check {
+  const name = 'TAP with offload and several queues';
+  const advice = 'The kernel needs CONFIG_TUN, the user CAP_NET_ADMIN in its namespace';
+  if (findTool('ip') === null) return { name, ok: false, needed: false, found: 'not tried: no ip', advice };
+  try {
+    const make = 'tuntap add dev ft0 mode tap multi_queue vnet_hdr'.split(' ');
+    const tried = spawnSync('unshare', [...unshareFlags(), 'ip', ...make], { encoding: 'utf8', timeout: 10_000 });
+    const ok = tried.status === 0;
+    return { name, ok, needed: true, found: ok ? 'can be made' : tried.stderr.trim(), advice };
+  } catch {
+    return { name, ok: false, needed: false, found: 'not tried: no namespace', advice };
+  }
+}
+
+function pidfd(): Check {
+  const name = 'pidfd';
+  try {
+    const addon = native();
+    addon.closeFd(addon.pidfdOpen(process.pid));
+    return { name, ok: true, needed: true, found: 'works' };
+  } catch (error) {
+    const advice = 'Needs Linux 5.4; some container runtimes filter pidfd_open';
+    return { name, ok: false, needed: true, found: errorCode(error) ?? String(error), advice };
+  }
+}
+
+function directory(): Check {
+  const path = defaultDirectory(process.env, process.getuid?.() ?? 0);
+  const parent = path.slice(0, path.lastIndexOf('/'));
+  const name = `directory of the groups (${path})`;
+  const advice = `Use --dir, or make ${parent} writable with 64 MiB free; it should be in memory (tmpfs)`;
+  try {
+    accessSync(existsSync(path) ? path : parent, constants.W_OK);
+    const { bavail, bsize } = statfsSync(parent);
+    const free = Math.floor((bavail * bsize) / 1024 / 1024);
+    return { name, ok: free >= 64, needed: true, found: `${free} MiB free`, advice };
+  } catch (error) {
+    return { name, ok: false, needed: true, found: errorCode(error) ?? String(error), advice };
+  }
+}
+
+function cubic(): Check {
+  const name = "congestion control of the kernel's side";
+  const advice = 'modprobe tcp_cubic; only comparisons suffer without it';
+  const loaded = existsSync('/proc/sys/net/ipv4/tcp_allowed_congestion_control')
+    ? spawnSync('cat', ['/proc/sys/net/ipv4/tcp_available_congestion_control'], { encoding: 'utf8' }).stdout
+    : '';
+  return { name, ok: loaded.includes('cubic'), needed: false, found: loaded.trim() || 'unknown', advice };
+}
+
+function tools(): Check[] {
+  const missing = new Set(missingTools(Object.keys(TOOLS) as Tool[]));
+  return (Object.keys(TOOLS) as Tool[]).map((tool) => ({
+    name: tool,
+    ok: !missing.has(tool),
+    needed: tool === 'ip',
+    found: findTool(tool) ?? 'not found',
+    advice: installHint([tool]),
+  }));
+}

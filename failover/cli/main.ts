@@ -1,0 +1,117 @@
+/** The command line: `ft-tcp run | status | demo | doctor`. */
+import { readFileSync } from 'node:fs';
+import { errorCode, FtError } from '../../lib/errors.js';
+
+/** Exit codes, the same for every command. */
+export const ExitCode = { ok: 0, failure: 1, usage: 2, environment: 3 } as const;
+
+const HELP = `ft-tcp: TCP connections that outlive the process that serves them
+
+Usage: ft-tcp <command> [options]
+
+  run [options] app.js [args]   run a Node program on the userspace stack; the same words a second time start its backup
+  status [--group G]            who is primary, who protects it, connections, lag, counters
+  demo [--scenario S]           a lab of its own: a real client, kill -9 of its server, and what the client saw of it
+  doctor                        checks this machine, and says what to install
+
+  ft-tcp <command> --help       the options of a command
+  ft-tcp --version
+
+Exit codes: 0 ok, 1 failure, 2 wrong usage, 3 something is missing on this machine.
+`;
+
+const RUN_HELP = `Usage: ft-tcp run [options] app.js [args]
+
+Runs an ordinary Node program; its http, https and net servers listen on ft-tcp's own TCP/IP stack. The first process of
+a group is the primary. The same words started again give the backup, which takes over when the primary dies or hangs.
+
+  --group G            the group's name (default "default")
+  --dir DIR            where groups live (default /run/ft-tcp; without root $XDG_RUNTIME_DIR/ft-tcp)
+  --tap NAME           the TAP device (default ft0); make it with:
+                       ip tuntap add dev ft0 mode tap multi_queue vnet_hdr
+  --ip A/LEN           the stack's address (default 10.77.0.2/24); may be repeated
+  --gateway A          router for everything else
+  --mac M              Ethernet address (default: chosen by the group)
+  --no-offload         no checksum and segmentation offload
+  --hang-timeout MS    a primary whose main loop stands still for so long is killed (default 500)
+  --commit MODE        written: survives the process (default); acked: data waits until the backup has processed the log
+  --log-size MiB       the shared log (default 64)
+  --pcap FILE          capture of all frames of this replica
+  --solo               no log and no backup
+
+Events are written to stderr, one JSON object per line: role, ready, protected, unprotected, takeover, undeclared, diverged.
+`;
+
+const STATUS_HELP = `Usage: ft-tcp status [--group G] [--dir DIR] [--json]
+
+Exit code 0 when the group has a primary, 1 when it has none.
+`;
+
+/** Runs one command. @returns the exit code. */
+export async function main(argv: string[]): Promise<number> {
+  const [command, ...rest] = argv;
+  const help = rest.includes('--help') || rest.includes('-h');
+  try {
+    switch (command) {
+      case undefined:
+      case 'help':
+      case '--help':
+      case '-h':
+        process.stdout.write(HELP);
+        return command === undefined ? ExitCode.usage : ExitCode.ok;
+      case '--version':
+      case '-v':
+        process.stdout.write(`${version()}\n`);
+        return ExitCode.ok;
+      case 'run': {
+        // Behind the program's name --help is the program's.
+        if (rest[0] === '--help' || rest[0] === '-h') return say(RUN_HELP);
+        const { runCommand } = await import('./run.js');
+        return await runCommand(rest);
+      }
+      case 'status': {
+        if (help) return say(STATUS_HELP);
+        const { statusCommand } = await import('./status.js');
+        return await statusCommand(rest);
+      }
+      case 'demo': {
+        const { demoCommand, DEMO_HELP } = await import('../demo/demo.js');
+        return help ? say(DEMO_HELP) : await demoCommand(rest);
+      }
+      case 'doctor': {
+        const { doctorCommand, DOCTOR_HELP } = await import('./doctor.js');
+        return help ? say(DOCTOR_HELP) : await doctorCommand(rest);
+      }
+      default:
+        throw new FtError('ERR_FT_USAGE', `There is no command "${command}"`, 'See ft-tcp --help');
+    }
+  } catch (error) {
+    return report(error);
+  }
+}
+
+function say(text: string): number {
+  process.stdout.write(text);
+  return ExitCode.ok;
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** Errors of the machine, which no other words on the command line would mend. */
+const ENVIRONMENT = new Set(['EACCES', 'EPERM', 'ENODEV', 'ENOSYS', 'EBUSY', 'ERR_FT_NATIVE', 'ERR_FT_TOOLS']);
+
+/** Says what is wrong: one line for errors that are meant for the user, the stack trace for all others. */
+function report(error: unknown): number {
+  const code = errorCode(error);
+  if (error instanceof FtError) {
+    process.stderr.write(`ft-tcp: ${error.code}: ${error.message}\n`);
+    if (error.code === 'ERR_FT_USAGE') return ExitCode.usage;
+    return ENVIRONMENT.has(error.code) ? ExitCode.environment : ExitCode.failure;
+  }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`ft-tcp: ${code === undefined ? '' : `${code}: `}${text}\n`);
+  return ExitCode.failure;
+}

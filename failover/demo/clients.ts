@@ -1,0 +1,235 @@
+/** The demo's clients: real programs that know nothing of ft-tcp, and what they saw. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { WebSocket } from 'ws';
+import { STACK_ADDRESS, TAP } from '../lab/network.js';
+import { Arrivals } from './arrivals.js';
+import { CHUNK, chunk } from './content.js';
+import type { DemoOptions } from './options.js';
+
+const SAMPLE_MS = 5;
+const MESSAGE_BYTES = 1024;
+/** Messages on their way at once in ws-echo. */
+const WINDOW = 16;
+
+export interface ClientOutcome {
+  exit: number;
+  /** Null where there is nothing to compare. */
+  sha256Equal: boolean | null;
+  failedRequests: number;
+  /** The longest gap, where the client itself says it; else the arrivals do. Milliseconds. */
+  longestMs?: number;
+  /** What went wrong, in the client's words. */
+  said: string;
+}
+
+export interface Client {
+  readonly arrivals: Arrivals;
+  /** 0 to 1. */
+  progress(): number;
+  readonly ended: Promise<ClientOutcome>;
+  kill(): void;
+}
+
+export interface ClientPlan {
+  options: DemoOptions;
+  /** Where the server is. */
+  address: string;
+  /** SHA-256 of the content. */
+  sha256: string;
+  /** Called whenever the client has come further. */
+  onProgress: (fraction: number) => void;
+}
+
+/** Milliseconds of CLOCK_MONOTONIC, the clock that replicas report in. */
+export function monotonicMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
+export function startClient(plan: ClientPlan): Client {
+  switch (plan.options.scenario) {
+    case 'wget':
+      return wget(plan);
+    case 'upload':
+      return upload(plan);
+    case 'ab':
+      return apacheBench(plan);
+    case 'ws-echo':
+      return webSocketEcho(plan);
+  }
+}
+
+function exitOf(child: ChildProcess): Promise<{ exit: number; said: string }> {
+  let said = '';
+  child.stderr?.on('data', (part: Buffer) => {
+    if (said.length < 4096) said += part.toString();
+  });
+  return new Promise((done) => {
+    child.once('error', (error) => done({ exit: 127, said: error.message }));
+    child.once('close', (code, signal) => done({ exit: code ?? (signal === null ? 1 : 128), said: said.trim() }));
+  });
+}
+
+/** A download, hashed as it arrives. One try: when the connection breaks, wget fails. */
+function wget({ options, address, sha256, onProgress }: ClientPlan): Client {
+  const arrivals = new Arrivals();
+  const hash = createHash('sha256');
+  const url = `http://${address}/bytes/${options.bytes}`;
+  const child = spawn('wget', ['-q', '--tries=1', '--timeout=60', '-O', '-', url], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  child.stdout.on('data', (part: Buffer) => {
+    arrivals.add(part.length, monotonicMs());
+    hash.update(part);
+    onProgress(arrivals.total / options.bytes);
+  });
+  return {
+    arrivals,
+    progress: () => arrivals.total / options.bytes,
+    ended: exitOf(child).then(({ exit, said }) => {
+      const equal = arrivals.total === options.bytes && hash.digest('hex') === sha256;
+      return { exit, sha256Equal: equal, failedRequests: exit === 0 && equal ? 0 : 1, said };
+    }),
+    kill: () => child.kill('SIGKILL'),
+  };
+}
+
+/** An upload by curl; the server answers with the hash of what it got. */
+function upload({ options, address, sha256, onProgress }: ClientPlan): Client {
+  const arrivals = new Arrivals();
+  const args = ['-sS', '--fail', '--max-time', '600', '-T', '-', `http://${address}/upload`];
+  const child = spawn('curl', args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  let answer = '';
+  child.stdout.on('data', (part: Buffer) => {
+    answer += part.toString();
+  });
+  child.stdin.on('error', () => undefined);
+  let n = 0;
+  let left = options.bytes;
+  const send = (): void => {
+    if (left === 0) {
+      child.stdin.end();
+      return;
+    }
+    const length = Math.min(left, CHUNK);
+    left -= length;
+    child.stdin.write(chunk(n++, length), (error) => {
+      if (error) return;
+      // What curl has taken from us is on its way: the pipe holds no more than a chunk or two.
+      arrivals.add(length, monotonicMs());
+      onProgress(arrivals.total / options.bytes);
+      send();
+    });
+  };
+  send();
+  return {
+    arrivals,
+    progress: () => arrivals.total / options.bytes,
+    ended: exitOf(child).then(({ exit, said }) => {
+      const equal = answer.trim() === sha256;
+      return { exit, sha256Equal: equal, failedRequests: exit === 0 && equal ? 0 : 1, said };
+    }),
+    kill: () => child.kill('SIGKILL'),
+  };
+}
+
+/** Bytes that the TAP's client side has received. */
+function tapBytes(): number {
+  const line = readFileSync('/proc/net/dev', 'utf8')
+    .split('\n')
+    .find((row) => row.trim().startsWith(`${TAP}:`));
+  return line === undefined ? 0 : Number(line.split(':')[1]!.trim().split(/\s+/)[0]);
+}
+
+function apacheBench({ options, address, onProgress }: ClientPlan): Client {
+  const arrivals = new Arrivals();
+  const n = options.requests;
+  const keep = options.keepAlive ? ['-k'] : [];
+  const args = ['-n', String(n), '-c', String(options.connections), '-s', '60', ...keep, `http://${address}/page`];
+  const child = spawn('ab', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let out = '';
+  let completed = 0;
+  child.stdout.on('data', (part: Buffer) => {
+    out += part.toString();
+  });
+  child.stderr.on('data', (part: Buffer) => {
+    for (const match of part.toString().matchAll(/Completed (\d+) requests/g)) completed = Number(match[1]);
+    onProgress(completed / n);
+  });
+  let before = tapBytes();
+  const timer = setInterval(() => {
+    const now = tapBytes();
+    if (now > before) arrivals.add(now - before, monotonicMs());
+    before = now;
+  }, SAMPLE_MS);
+  return {
+    arrivals,
+    progress: () => completed / n,
+    ended: exitOf(child).then(({ exit, said }) => {
+      clearInterval(timer);
+      const field = (name: RegExp): number => Number(name.exec(out)?.[1] ?? Number.NaN);
+      const complete = field(/Complete requests:\s+(\d+)/);
+      const wrong = field(/Failed requests:\s+(\d+)/) + (Number(/Non-2xx responses:\s+(\d+)/.exec(out)?.[1]) || 0);
+      const failed = exit === 0 && complete === n ? wrong : Math.max(1, n - (complete || 0));
+      return {
+        exit,
+        sha256Equal: null,
+        failedRequests: failed,
+        longestMs: field(/100%\s+(\d+)/),
+        said: exit === 0 ? '' : said,
+      };
+    }),
+    kill: () => child.kill('SIGKILL'),
+  };
+}
+
+/** Numbered messages that have to come back whole and in order. */
+function webSocketEcho({ options, address, onProgress }: ClientPlan): Client {
+  const arrivals = new Arrivals();
+  const total = options.requests;
+  let sent = 0;
+  let back = 0;
+  const socket = new WebSocket(`ws://${address}/echo`, { perMessageDeflate: false });
+  const send = (): void => {
+    const message = Buffer.from(chunk(sent, MESSAGE_BYTES));
+    message.writeUInt32LE(sent++, 0);
+    socket.send(message);
+  };
+  const ended = new Promise<ClientOutcome>((done) => {
+    let said = '';
+    socket.on('open', () => {
+      while (sent < Math.min(WINDOW, total)) send();
+    });
+    socket.on('message', (data: Buffer) => {
+      arrivals.add(data.length, monotonicMs());
+      const expected = Buffer.from(chunk(back, MESSAGE_BYTES));
+      expected.writeUInt32LE(back, 0);
+      if (!expected.equals(data)) {
+        said ||= `message ${back} came back changed`;
+        socket.terminate();
+        return;
+      }
+      back++;
+      onProgress(back / total);
+      if (sent < total) send();
+      else if (back === total) socket.close(1000);
+    });
+    socket.on('error', (error) => {
+      said ||= error.message;
+    });
+    socket.on('close', (code) => {
+      const fine = back === total && code === 1000;
+      done({
+        exit: fine ? 0 : 1,
+        sha256Equal: back === total,
+        failedRequests: total - back,
+        said: said || (fine ? '' : `closed with ${code}`),
+      });
+    });
+  });
+  return { arrivals, progress: () => back / total, ended, kill: () => socket.terminate() };
+}
+
+/** Where the stack is, for the clients. */
+export const SERVER_ADDRESS = STACK_ADDRESS;

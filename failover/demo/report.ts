@@ -1,0 +1,112 @@
+/** What the demo says at its end: a table and a plot for people, one JSON object for programs. */
+import { median } from './arrivals.js';
+import type { DemoOptions } from './options.js';
+import type { RunResult } from './run-once.js';
+
+const PLOT_WIDTH = 72;
+const STEPS = ['detect', 'fence', 'drain', 'attach', 'firstByte'] as const;
+
+export interface DemoReport {
+  scenario: string;
+  runs: number;
+  ok: number;
+  clientExit: number[];
+  sha256Equal: boolean | null;
+  failedRequests: number;
+  connections: number;
+  gapMs: { p50: number | null; max: number | null; all: number[] };
+  breakdownMs: Record<(typeof STEPS)[number], number | null>;
+  mbps: { before: number | null; after: number | null };
+  signal: string;
+  at: number | null;
+  primaryEnd: string[];
+  problems: string[];
+  capture?: { file: string; frames: number; connections: number };
+  baseline?: { withBackup: number; alone: number; kernelVeth: number };
+}
+
+function rounded(value: number, digits: number): number | null {
+  return Number.isFinite(value) ? Number(value.toFixed(digits)) : null;
+}
+
+function most(values: readonly number[]): number {
+  return values.length === 0 ? Number.NaN : Math.max(...values);
+}
+
+const MBIT = 8 / 1e6;
+
+export function summarize(options: DemoOptions, results: RunResult[]): DemoReport {
+  const gaps = results.map((result) => result.gapMs).filter((gap) => Number.isFinite(gap));
+  const step = (name: (typeof STEPS)[number]): number | null =>
+    rounded(median(results.map((result) => result.breakdown?.[name] ?? Number.NaN)), 3);
+  const hashes = results.map((result) => result.outcome.sha256Equal);
+  return {
+    scenario: options.scenario,
+    runs: results.length,
+    ok: results.filter((result) => result.ok).length,
+    clientExit: results.map((result) => result.outcome.exit),
+    sha256Equal: hashes.every((equal) => equal === null) ? null : hashes.every((equal) => equal !== false),
+    failedRequests: results.reduce((sum, result) => sum + result.outcome.failedRequests, 0),
+    connections: most(results.map((result) => result.connections)),
+    gapMs: {
+      p50: rounded(median(gaps), 2),
+      max: rounded(most(gaps), 2),
+      all: gaps.map((gap) => Number(gap.toFixed(2))),
+    },
+    breakdownMs: {
+      detect: step('detect'),
+      fence: step('fence'),
+      drain: step('drain'),
+      attach: step('attach'),
+      firstByte: step('firstByte'),
+    },
+    mbps: {
+      before: rounded(median(results.map((result) => result.before)) * MBIT, 0),
+      after: rounded(median(results.map((result) => result.after)) * MBIT, 0),
+    },
+    signal: options.signal,
+    at: options.at,
+    primaryEnd: results.map((result) => result.primaryEnd),
+    problems: [...new Set(results.map((result) => result.problem).filter((problem) => problem !== ''))],
+  };
+}
+
+export function speed(bytesPerSecond: number): string {
+  const mbit = bytesPerSecond * MBIT;
+  return mbit >= 1000 ? `${(mbit / 1000).toFixed(2)} Gbit/s` : `${mbit.toFixed(1)} Mbit/s`;
+}
+
+/** The summary in words, with the plot of the last run. */
+export function render(report: DemoReport, last: RunResult): string {
+  const lines = [
+    '',
+    last.arrivals.plot(PLOT_WIDTH, last.killedMs, speed),
+    '',
+    `  ${report.ok} of ${report.runs} runs: the client saw nothing but a pause` +
+      (report.sha256Equal === true ? ', all data equal (SHA-256)' : ''),
+    `  client exit ${[...new Set(report.clientExit)].join(', ')}, failed requests ${report.failedRequests}, TCP connections a run ${report.connections}`,
+  ];
+  if (report.gapMs.p50 !== null) {
+    lines.push(`  longest pause: median ${report.gapMs.p50} ms, worst ${report.gapMs.max} ms`);
+  }
+  if (report.breakdownMs.detect !== null) {
+    lines.push(`  of it (median, ms): ${STEPS.map((name) => `${name} ${report.breakdownMs[name]}`).join('  ')}`);
+    lines.push(`  the primary's end: ${[...new Set(report.primaryEnd)].join(', ')}`);
+  }
+  const { before, after } = report.mbps;
+  if (before !== null) {
+    lines.push(`  throughput: ${before} Mbit/s before${after === null ? '' : `, ${after} Mbit/s after`}`);
+  }
+  const { capture, baseline } = report;
+  if (capture !== undefined) {
+    lines.push(`  capture ${capture.file}: ${capture.frames} frames, ${capture.connections} TCP connections opened`);
+  }
+  if (baseline !== undefined) {
+    lines.push(
+      `  wget's throughput (median, Mbit/s): with a backup ${baseline.withBackup}, without ${baseline.alone}, ` +
+        `Node's http over the kernel and a veth ${baseline.kernelVeth}`,
+    );
+  }
+  for (const problem of report.problems) lines.push(`  problem: ${problem}`);
+  return `${lines.join('\n')}\n`;
+}

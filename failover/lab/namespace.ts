@@ -1,0 +1,80 @@
+/**
+ * A place of one's own: new network, mount and process namespaces (and a user namespace without root), in which a Node
+ * program runs as process 1. All that it starts ends with it, its interfaces vanish, and its files are in a tmpfs of its
+ * own: nothing is left over, even when it is killed.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { FtError } from '../../lib/errors.js';
+
+const DIRECTORY = 'FT_TCP_LAB';
+
+/** The lab's own directory, when this process is inside of one. */
+export function labDirectory(): string | undefined {
+  return process.env[DIRECTORY];
+}
+
+function flags(withProc: boolean): string[] {
+  const user = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
+  const proc = withProc ? ['--mount-proc'] : [];
+  return [...user, '--mount', '--net', '--pid', '--fork', '--kill-child', ...proc];
+}
+
+/** The words of `unshare` that work here. Throws FtError EPERM when none do. */
+export function unshareFlags(): string[] {
+  // Where parts of /proc are masked, a new one cannot be mounted; the old one does, too.
+  for (const withProc of [true, false]) {
+    const tried = spawnSync('unshare', [...flags(withProc), 'true'], { stdio: 'ignore', timeout: 10_000 });
+    if (tried.status === 0) return flags(withProc);
+  }
+  throw new FtError(
+    'EPERM',
+    'This user cannot make network namespaces',
+    'Run as root, or allow user namespaces: sysctl kernel.unprivileged_userns_clone=1 (see ft-tcp doctor)',
+  );
+}
+
+/** Runs a Node program in a lab. It has to call {@link enterLab}. @returns its exit code. */
+export function runInLab(script: string, args: string[]): Promise<number> {
+  const unshare = unshareFlags();
+  const directory = mkdtempSync(join(tmpdir(), 'ft-tcp-lab-'));
+  const child = spawn('unshare', [...unshare, process.execPath, script, ...args], {
+    env: { ...process.env, [DIRECTORY]: directory },
+    // The inside ends when its standard input does: also when this process is killed.
+    stdio: ['pipe', 'inherit', 'inherit'],
+  });
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  const end = (): void => {
+    child.stdin.destroy();
+    setTimeout(() => child.kill('SIGKILL'), 2000).unref();
+  };
+  for (const signal of signals) process.on(signal, end);
+  return new Promise((done, fail) => {
+    child.once('error', fail);
+    child.once('exit', (code, signal) => {
+      for (const name of signals) process.off(name, end);
+      try {
+        rmdirSync(directory);
+      } catch {
+        // Gone already.
+      }
+      done(code ?? (signal === null ? 1 : 130));
+    });
+  });
+}
+
+/** The first call inside of a lab: ends this process when the outside ends, and mounts the lab's own directory. */
+export function enterLab(): string {
+  const directory = labDirectory();
+  if (directory === undefined) throw new FtError('ERR_FT_STATE', 'This process is not inside of a lab');
+  process.stdin.resume();
+  process.stdin.on('end', () => process.exit(130));
+  process.stdin.on('error', () => process.exit(130));
+  process.stdin.on('close', () => process.exit(130));
+  const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', 'mode=0700', 'tmpfs', directory], { encoding: 'utf8' });
+  if (mount.status !== 0)
+    throw new FtError('EPERM', `No tmpfs in the lab: ${mount.stderr.trim()}`, 'See ft-tcp doctor');
+  return directory;
+}
