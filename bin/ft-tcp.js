@@ -7,4 +7,5 @@ if (!existsSync(main)) {
   process.exit(3);
 }
 const { main: run } = await import(main.href);
-process.exitCode = await run(process.argv.slice(2));
+// A lab watches its standard input, which would keep the process alive.
+process.exit(await run(process.argv.slice(2)));

@@ -51,6 +51,11 @@ export class Detector {
     if (nowUs - this.#stillSinceUs >= this.hangTimeoutUs && this.#looks >= LOOKS) this.#gone('hang');
   }
 
+  /** A copy of one of the primary's descriptors, or -1 where the kernel does not allow it. */
+  copyDescriptor(fd: number): number {
+    return this.#dead ? -1 : Math.max(-1, this.#native.pidfdGetfd(this.#pidfd, fd));
+  }
+
   /** Kills the primary and waits until it has ended. Throws FtError ERR_FT_FENCE when it does not. */
   fence(): void {
     this.#native.pidfdSignal(this.#pidfd, SIGKILL);

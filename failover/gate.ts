@@ -55,7 +55,14 @@ export class GatedDevice implements FrameDevice {
   }
 
   start(handler: DeviceHandler): void {
-    this.device.start(handler);
+    this.device.start({
+      onFrames: (batch) => {
+        handler.onFrames(batch);
+        // What has been read from the device is nowhere else: the sooner the log has it, the less a death can lose.
+        this.gate.writer?.publish();
+      },
+      onWritable: () => handler.onWritable(),
+    });
   }
 
   send(frame: TxFrame): boolean {

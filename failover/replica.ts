@@ -122,6 +122,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   #readerWatch: NativeHandle | null = null;
   #bell = -1;
   #ownBell: NativeHandle | null = null;
+  /** Backup: a copy of the primary's device queue, so that frames which wait in it outlive the primary. */
+  #primaryQueue = -1;
   #paused = false;
   #pausedSinceUs = 0;
   #announced = false;
@@ -322,6 +324,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const { stack, world } = this;
     this.#finishEvent();
     stack.poll();
+    // What came in is safe from here on: a backup will know it even if the program below never returns.
+    this.#writer?.publish();
     if (!this.#overloaded() && this.#deliverOne()) {
       this.#inEvent = true;
       return true;
@@ -434,6 +438,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.stack.tcp.observer = new Forgetting(this.#recorder, this.endpoints);
     this.gate.writer = writer;
     ring.words[Word.writerPid] = ownPid;
+    ring.words[Word.tapFd] = this.#tap?.fd ?? 0;
     ring.words[Word.readerPid] = 0;
     ring.store(Word.readerState, ReaderState.None);
   }
@@ -478,6 +483,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       }
       this.#readerWatch = this.native.watchOpen(pidfd, false, () => this.#readerGone('the backup has ended'));
       this.native.watchRef(this.#readerWatch, false);
+      this.native.letCopy(ring.words[Word.readerPid]!);
       const whole = writer.attach();
       if (!whole) this.#recorder!.join();
       this.firstProtected = whole ? 0 : this.stack.tcp.nextId;
@@ -533,6 +539,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       this.#reader = new RingReader(ring);
       this.#replayer = new Replayer(this.#reader, this);
       this.#replayer.joiner = ring.words[Word.historyLost] === 1;
+      const queue = ring.words[Word.tapFd]!;
+      if (queue > 0) this.#primaryQueue = this.#detector?.copyDescriptor(queue) ?? -1;
       this.#kick();
     }
   }
@@ -579,7 +587,10 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#taking = null;
     report.drainedUs = systemClock.now();
     report.events = (this.#replayer?.counters.events ?? 0) - report.events;
-    this.#tap!.attach();
+    // With the primary's own queue nothing is lost that waits in it; else every such client waits for its timer.
+    if (this.#primaryQueue >= 0) this.#tap!.switchQueue(this.#primaryQueue);
+    else this.#tap!.attach();
+    this.#primaryQueue = -1;
     report.attachedUs = systemClock.now();
     this.role = 'primary';
     this.#replayer = null;

@@ -37,6 +37,8 @@ export const Word = {
   /** Why the reader stopped: 1 diverged, 2 too slow. */
   readerFault: 13,
   ready: 14,
+  /** Descriptor of the primary's device queue in its own process; 0 for none. */
+  tapFd: 15,
 } as const;
 
 export const ReaderState = { None: 0, Joining: 1, Live: 2, Refused: 3 } as const;

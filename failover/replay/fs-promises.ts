@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { FileHandle, promised } from './fs-handle.js';
 import type { FsWorld } from './fs-world.js';
 import type { Patcher } from './patch.js';
-import { type AnyFunction, real } from './real.js';
+import type { AnyFunction } from './real.js';
 
 const SAME = [
   'access',
@@ -53,9 +53,11 @@ function fromLoader(file: unknown, options: unknown): boolean {
   return stack.includes('node:internal/modules/');
 }
 
-async function readFile(file: unknown, options?: unknown): Promise<unknown> {
-  if (fromLoader(file, options)) return real.fs.readFileSync(file as URL);
-  return promised('readFile', target(file), options);
+function reader(state: FsWorld) {
+  return async (file: unknown, options?: unknown): Promise<unknown> => {
+    if (fromLoader(file, options)) return state.call('readFileSync', [file]);
+    return promised('readFile', target(file), options);
+  };
 }
 
 function writer(name: 'writeFile' | 'appendFile') {
@@ -88,7 +90,7 @@ export function installFsPromises(state: FsWorld, patcher: Patcher): void {
     });
   };
   for (const name of SAME) patch(name, async (...args) => promised(name, ...withoutTail(args)));
-  patch('readFile', readFile as AnyFunction);
+  patch('readFile', reader(state) as AnyFunction);
   patch('writeFile', writer('writeFile') as AnyFunction);
   patch('appendFile', writer('appendFile') as AnyFunction);
   patch('open', async (file, flags, mode) => {

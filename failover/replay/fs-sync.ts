@@ -129,8 +129,9 @@ export function installFsSync(state: FsWorld, patcher: Patcher): void {
   }
   for (const name of ['fstatSync', 'readFileSync']) {
     patcher.method(fs, name, (original: AnyFunction) => (...args: unknown[]) => {
-      if (!state.world.active || typeof args[0] !== 'number') return original(...args);
-      return original(state.fds.toReal(args[0]), ...args.slice(1));
+      if (!state.world.active) return original(...args);
+      // Node's readFileSync opens by the public function, which gives out virtual descriptors.
+      return state.world.outside(() => original(state.fds.toReal(args[0]), ...args.slice(1)));
     });
   }
 }

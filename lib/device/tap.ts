@@ -74,13 +74,14 @@ export class TapDevice implements FrameDevice {
   readonly txErrorCodes = new Map<string, number>();
 
   readonly #native: NativeAddon;
-  readonly #fd: number;
+  #fd: number;
   readonly #vnet: boolean;
   /** Where in the header buffer the native send begins, and by how much that lengthens the header. */
   readonly #txOffset: number;
   readonly #txExtra: number;
-  readonly #reader: NativeHandle;
+  #reader: NativeHandle;
   readonly #batch: RxBatch;
+  readonly #onBatch = (count: number): void => this.#received(count);
   readonly #onWritable = (): void => this.#handler?.onWritable();
   readonly #onError: ((error: FtError) => void) | undefined;
   #handler: DeviceHandler | undefined;
@@ -135,14 +136,39 @@ export class TapDevice implements FrameDevice {
     const slab = new ArrayBuffer(slots * SLOT_BYTES);
     const meta = new Int32Array(slots * RX_META_WORDS);
     this.#batch = { bytes: new Uint8Array(slab), view: new DataView(slab), meta, count: 0 };
-    this.#reader = addon.readerOpen(opened.fd, opened.vnetHdr, slab, SLOT_BYTES, meta, (count) =>
-      this.#received(count),
-    );
+    this.#reader = addon.readerOpen(opened.fd, opened.vnetHdr, slab, SLOT_BYTES, meta, this.#onBatch);
   }
 
   /** Whether this queue takes part in receiving. */
   get attached(): boolean {
     return this.#attached;
+  }
+
+  /** The descriptor of this queue, for a replica that copies it. */
+  get fd(): number {
+    return this.#fd;
+  }
+
+  /**
+   * Goes on with another queue of the same interface in place of this one: a copy of another process's descriptor, with
+   * all frames that wait in it.
+   */
+  switchQueue(fd: number): void {
+    this.#assertOpen();
+    const { buffer } = this.#batch.bytes;
+    const reader = this.#native.readerOpen(
+      fd,
+      this.#vnet,
+      buffer as ArrayBuffer,
+      SLOT_BYTES,
+      this.#batch.meta,
+      this.#onBatch,
+    );
+    this.#native.readerClose(this.#reader, true);
+    this.#reader = reader;
+    this.#fd = fd;
+    this.#attached = true;
+    this.#run();
   }
 
   start(handler: DeviceHandler): void {

@@ -113,6 +113,10 @@ export interface NativeAddon {
   pidfdSignal(pidfd: number, signal: number): number;
   /** Waits up to timeoutMs for the process behind the pidfd to end (poll, blocking the caller). True if it has ended. */
   pidfdWait(pidfd: number, timeoutMs: number): boolean;
+  /** pidfd_getfd: a copy of that process's descriptor, or -errno (-EPERM: not ours to copy; -ENOSYS: before Linux 5.6). */
+  pidfdGetfd(pidfd: number, fd: number): number;
+  /** prctl(PR_SET_PTRACER): lets that process copy our descriptors where Yama restricts it. 0 takes it back. */
+  letCopy(pid: number): void;
   /** prctl(PR_SET_PDEATHSIG, SIGKILL): this process dies with its parent. */
   dieWithParent(): void;
 

@@ -14,6 +14,9 @@
 #ifndef SYS_pidfd_send_signal
 #define SYS_pidfd_send_signal 424
 #endif
+#ifndef SYS_pidfd_getfd
+#define SYS_pidfd_getfd 438
+#endif
 
 static napi_value pidfd_open_(napi_env env, napi_callback_info info) {
   napi_value value;
@@ -52,6 +55,24 @@ static napi_value pidfd_wait(napi_env env, napi_callback_info info) {
   }
 }
 
+static napi_value pidfd_getfd_(napi_env env, napi_callback_info info) {
+  napi_value args[2];
+  int32_t pidfd, fd;
+  if (!ft_args(env, info, 2, args) || !ft_arg_i32(env, args[0], &pidfd) || !ft_arg_i32(env, args[1], &fd)) return NULL;
+  /* The kernel makes the copy close-on-exec. */
+  long copy = syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+  return ft_i32(env, copy < 0 ? -errno : (int32_t)copy);
+}
+
+static napi_value let_copy(napi_env env, napi_callback_info info) {
+  napi_value value;
+  int32_t pid;
+  if (!ft_args(env, info, 1, &value) || !ft_arg_i32(env, value, &pid)) return NULL;
+  /* Fails without Yama, where processes of the same user may copy anyway. */
+  prctl(PR_SET_PTRACER, (unsigned long)pid, 0, 0, 0);
+  return NULL;
+}
+
 static napi_value die_with_parent(napi_env env, napi_callback_info info) {
   (void)info;
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) ft_throw_errno(env, errno, "prctl");
@@ -63,6 +84,8 @@ void ft_proc_init(napi_env env, napi_value exports) {
       {"pidfdOpen", pidfd_open_},
       {"pidfdSignal", pidfd_signal},
       {"pidfdWait", pidfd_wait},
+      {"pidfdGetfd", pidfd_getfd_},
+      {"letCopy", let_copy},
       {"dieWithParent", die_with_parent},
   };
   ft_export(env, exports, functions, sizeof functions / sizeof *functions);
