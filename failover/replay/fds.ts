@@ -115,14 +115,20 @@ export class FdTable {
     return this.#allDirty || this.#dirty.has(target);
   }
 
+  /** The real descriptor of a file, which is opened now if a backup has not opened it. Throws as fs.openSync does. */
+  opened(file: OpenFile): number {
+    if (file.fd >= 0) return file.fd;
+    // Opening a pipe must not wait for its other end.
+    const wait = file.regular ? 0 : fs.constants.O_NONBLOCK;
+    file.fd = real.fs.openSync(file.path, repeatFlags(file.flags) | wait, file.mode);
+    return file.fd;
+  }
+
   /** Opens for real what a backup has not opened. */
   goLive(): void {
     for (const file of this.#files.values()) {
-      if (file.fd >= 0) continue;
       try {
-        // Opening a pipe must not wait for its other end.
-        const wait = file.regular ? 0 : fs.constants.O_NONBLOCK;
-        file.fd = real.fs.openSync(file.path, repeatFlags(file.flags) | wait, file.mode);
+        this.opened(file);
       } catch {
         // The program finds out with EBADF when it uses the file.
       }

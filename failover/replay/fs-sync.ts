@@ -23,7 +23,11 @@ function put(state: FsWorld, fd: unknown, pieces: Uint8Array[], position: number
   if (!world.live) {
     // The program may go on to change its buffers.
     const copies = pieces.map((piece) => Uint8Array.from(piece));
-    state.suppress(() => real.fs.writevSync(fds.toReal(fd) as number, copies, at ?? undefined));
+    const file = fds.find(fd);
+    // By then the program may have closed it.
+    state.suppress(() => {
+      real.fs.writevSync(file === undefined ? (fd as number) : fds.opened(file), copies, at ?? undefined);
+    });
     return { value: length };
   }
   const count = run();
@@ -47,7 +51,10 @@ function handlers(state: FsWorld): Record<string, Handler> {
     (args) => {
       if (!isTarget(args[0])) return undefined;
       for (const at of dirty) if (typeof args[at] !== 'number' && isTarget(args[at])) fds.markDirty(absolute(args[at]));
-      const run = (): unknown => state.call(`${name}Sync`, [fds.toReal(args[0]), ...args.slice(1)]);
+      const file = fds.find(args[0]);
+      const run = (): unknown => {
+        return state.call(`${name}Sync`, [file === undefined ? args[0] : fds.opened(file), ...args.slice(1)]);
+      };
       if (world.live) return { value: run() };
       state.suppress(run);
       return { value: undefined };
@@ -80,6 +87,13 @@ function handlers(state: FsWorld): Record<string, Handler> {
       if (file === undefined) return undefined;
       fds.remove(file.vfd);
       if (file.fd >= 0) real.fs.closeSync(file.fd);
+      // What is written before it may have to be written again: only then is it closed.
+      else if (!world.live) {
+        state.suppress(() => {
+          if (file.fd >= 0) real.fs.closeSync(file.fd);
+          file.fd = -1;
+        });
+      }
       return { value: undefined };
     },
     read: ([fd, ...rest]) => {

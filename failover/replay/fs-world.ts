@@ -20,6 +20,16 @@ type NodeCallback = (error: NodeJS.ErrnoException | null, ...values: unknown[]) 
 
 export const realFs = real.fs as unknown as Record<string, AnyFunction>;
 
+/** Node writes these in JavaScript, over its own public functions and with ticks in between: in one piece instead. */
+const REAL: Record<string, AnyFunction> = {
+  realpath: real.fs.realpath.native as AnyFunction,
+  realpathSync: real.fs.realpathSync.native as AnyFunction,
+  cp: (...args) => {
+    const done = args.pop() as (error: unknown) => void;
+    done(attempt(() => realFs['cpSync']!(...args)).error);
+  },
+};
+
 /** Errors that show that a repeated operation had been carried out before. */
 const ALREADY: Record<string, string> = {
   mkdir: 'EEXIST',
@@ -69,7 +79,7 @@ export class FsWorld {
 
   /** A real function, with Node's own functions under it. */
   call(name: string, args: unknown[]): unknown {
-    return this.#world.outside(() => realFs[name]!(...args));
+    return this.#world.outside(() => (REAL[name] ?? realFs[name]!)(...args));
   }
 
   /** An effect of a synchronous call on a backup: left out, but kept until the next event proves that the primary did it. */

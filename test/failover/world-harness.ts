@@ -51,6 +51,8 @@ export interface RunOptions {
   recording?: Recording;
   /** Backup: become primary after so many events. */
   goLiveAfter?: number;
+  /** Primary: dies after so many events, when all that they began has been done. */
+  stopAfter?: number;
   /** Backup: deliver events with ids that nobody knows in between. */
   strangers?: boolean;
   withoutNative?: boolean;
@@ -58,6 +60,20 @@ export interface RunOptions {
 
 const turn = (): Promise<void> => new Promise((done) => real.setImmediate(done));
 const sleep = (ms: number): Promise<void> => new Promise((done) => real.setTimeout(done, ms));
+
+/**
+ * Runs an event as the runtime does: from the loop, with ticks and microtasks after it and nothing else. (Of two
+ * immediates the second comes right after the ticks of the first, and nothing is polled for in between.)
+ */
+function oneTurn(world: World, event: () => void): Promise<void> {
+  return new Promise((resolve) => {
+    real.setImmediate(event);
+    real.setImmediate(() => {
+      world.endEvent();
+      resolve();
+    });
+  });
+}
 
 const clock = {
   now: (): number => Number(real.hrtime.bigint() / 1000n),
@@ -111,21 +127,17 @@ export async function runWorld(program: Program, options: RunOptions): Promise<R
   const deliver = async (event: LoggedEvent): Promise<void> => {
     events.push(event);
     world.beginEvent(event.no, event.monoUs, event.wallMs);
-    if (event.kind === 'input') onInput?.(Buffer.from(event.result, 'base64'));
-    else if (
-      !world.deliver({ kind: event.kind, id: event.id, result: Buffer.from(event.result, 'base64') } as WorldEvent)
-    )
-      unknown++;
-    await turn();
-    world.endEvent();
+    const bytes = Buffer.from(event.result, 'base64');
+    await oneTurn(world, () => {
+      if (event.kind === 'input') onInput?.(bytes);
+      else if (!world.deliver({ kind: event.kind, id: event.id, result: bytes } as WorldEvent)) unknown++;
+    });
   };
 
   const start = recording ?? { startUs: clock.now(), startMs: clock.wall(), events: [] };
   await turn();
   world.beginEvent(0, start.startUs, start.startMs);
-  void program(io);
-  await turn();
-  world.endEvent();
+  await oneTurn(world, () => void program(io));
 
   if (recording !== undefined) {
     const count = Math.min(options.goLiveAfter ?? Number.POSITIVE_INFINITY, recording.events.length);
@@ -145,7 +157,8 @@ export async function runWorld(program: Program, options: RunOptions): Promise<R
   const inputs = [...(options.inputs ?? [])].slice(events.filter((event) => event.kind === 'input').length);
   let nextInput = clock.now() + 5000;
   const deadline = clock.now() + 10e6;
-  while (world.live && !finished && clock.now() < deadline) {
+  const stopAfter = options.stopAfter ?? Number.POSITIVE_INFINITY;
+  while (world.live && !finished && events.length < stopAfter && clock.now() < deadline) {
     let event: WorldEvent | { kind: 'input'; result: Uint8Array } | undefined =
       queue.shift() ?? world.takeImmediate() ?? world.takeDue(clock.now());
     if (event === undefined && inputs.length > 0 && clock.now() > nextInput) {
@@ -164,6 +177,7 @@ export async function runWorld(program: Program, options: RunOptions): Promise<R
       result: 'result' in event ? Buffer.from(event.result).toString('base64') : '',
     });
   }
+  if (events.length >= stopAfter) await sleep(30);
   if (world.live && !finished) trace.push('NOT FINISHED');
   world.uninstall();
   return {

@@ -131,7 +131,7 @@ t.test('writing files', async (t) => {
   for (let at = 0; at <= events.length; at++) {
     rmSync(made, { recursive: true, force: true });
     // The primary did what belongs to the first events, and died.
-    const again = await inChild('writes', { directory });
+    const again = await inChild('writes', { directory, stopAfter: at });
     const live = await inChild('writes', {
       directory,
       recording: { ...primary.recording, events: again.recording.events },
