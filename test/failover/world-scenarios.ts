@@ -127,13 +127,19 @@ const randomness: Program = async ({ trace, done }) => {
   trace(hex(crypto.randomBytes(8)), crypto.randomUUID(), crypto.randomInt(1000), crypto.randomInt(5, 10));
   trace(hex(crypto.getRandomValues(new Uint8Array(8))), globalThis.crypto.randomUUID());
   trace(hex(globalThis.crypto.getRandomValues(new Uint8Array(4))));
-  crypto.randomBytes(8, (_error, bytes) => trace('async', hex(bytes)));
-  crypto.randomInt(1 << 30, (_error, n) => trace('int', n));
-  crypto.randomFill(Buffer.alloc(4), (_error, bytes) => trace('fill', hex(bytes)));
+  // They end in any order, and all before the program does.
+  let open = 4;
+  const ended = (...values: unknown[]): void => {
+    trace(...values);
+    open--;
+  };
+  crypto.randomBytes(8, (_error, bytes) => ended('async', hex(bytes)));
+  crypto.randomInt(1 << 30, (_error, n) => ended('int', n));
+  crypto.randomFill(Buffer.alloc(4), (_error, bytes) => ended('fill', hex(bytes)));
   trace(hex(await promisify(crypto.randomBytes)(4)));
   const key = await promisify(crypto.scrypt)('secret', crypto.randomBytes(8), 16);
   trace(hex(key as Buffer));
-  crypto.pbkdf2('a', 'b', 10, 16, 'sha256', (_error, derived) => trace('pbkdf2', hex(derived)));
+  crypto.pbkdf2('a', 'b', 10, 16, 'sha256', (_error, derived) => ended('pbkdf2', hex(derived)));
   const { privateKey } = crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' });
   trace(hex(crypto.sign('sha256', Buffer.from('x'), privateKey)));
   try {
@@ -141,10 +147,15 @@ const randomness: Program = async ({ trace, done }) => {
   } catch (error) {
     trace((error as NodeJS.ErrnoException).code);
   }
-  setTimeout(() => {
+  const end = (): void => {
+    if (open > 0) {
+      setTimeout(end, 3);
+      return;
+    }
     trace(crypto.randomUUID(), Math.random());
     done();
-  }, 3);
+  };
+  setTimeout(end, 3);
 };
 
 const reads: Program = async ({ trace, done, directory }) => {
