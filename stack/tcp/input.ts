@@ -5,6 +5,7 @@
  */
 import { RX_CSUM_OK } from '../../lib/device/device.js';
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, type TcpView } from '../../lib/packet/tcp.js';
+import { unwrap } from '../../lib/seq.js';
 import { type TcpConnection, Timer } from './connection.js';
 import { bare, markAllLost, sendSyn } from './output.js';
 import { TcpState } from './state.js';
@@ -26,7 +27,7 @@ export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
   const { tcp } = conn;
   const flags = seg.flags;
   // Signed distance from what is expected: the offset is exact as long as the peer is within 2 GiB of it.
-  let start = conn.rcvNxt + ((seg.seq - ((conn.irs + conn.rcvNxt) >>> 0)) | 0);
+  let start = unwrap(seg.seq, conn.irs, conn.rcvNxt);
   let length = seg.payloadLength;
   let fin = (flags & TCP_FIN) !== 0;
 
@@ -82,7 +83,7 @@ export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
     conn.tsRecentAtUs = tcp.now;
   }
   if (conn.state === TcpState.SynRcvd) {
-    const ack = conn.sndUna + ((seg.ack - ((conn.iss + conn.sndUna) >>> 0)) | 0);
+    const ack = unwrap(seg.ack, conn.iss, conn.sndUna);
     if (ack !== 1) {
       tcp.resetReply(conn, seg);
       return;
@@ -127,7 +128,7 @@ export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
 /** SYN_SENT (RFC 9293 section 3.10.7.3). */
 function synSent(conn: TcpConnection, seg: TcpView, bytes: Uint8Array): void {
   const { tcp } = conn;
-  const ack = conn.sndUna + ((seg.ack - ((conn.iss + conn.sndUna) >>> 0)) | 0);
+  const ack = unwrap(seg.ack, conn.iss, conn.sndUna);
   if ((seg.flags & TCP_ACK) !== 0 && ack !== 1) {
     if ((seg.flags & TCP_RST) === 0) tcp.resetReply(conn, seg);
     return;
@@ -177,7 +178,7 @@ function establish(conn: TcpConnection, seg: TcpView): void {
  */
 function acknowledge(conn: TcpConnection, seg: TcpView, start: number): boolean {
   const { tcp } = conn;
-  const ack = conn.sndUna + ((seg.ack - ((conn.iss + conn.sndUna) >>> 0)) | 0);
+  const ack = unwrap(seg.ack, conn.iss, conn.sndUna);
   if (ack > conn.sndNxt) {
     // RFC 9293 section 3.10.7.4: acknowledges what was never sent.
     tcp.counters.ackedUnsent++;
@@ -281,10 +282,9 @@ function duplicate(conn: TcpConnection, seg: TcpView, windowChanged: boolean, ne
 
 function takeSack(conn: TcpConnection, seg: TcpView): boolean {
   let fresh = false;
-  const base = (conn.iss + conn.sndUna) >>> 0;
   for (let i = 0; i < seg.sackCount; i++) {
-    const from = conn.sndUna + ((seg.sackEdges[2 * i]! - base) | 0);
-    const to = conn.sndUna + ((seg.sackEdges[2 * i + 1]! - base) | 0);
+    const from = unwrap(seg.sackEdges[2 * i]!, conn.iss, conn.sndUna);
+    const to = unwrap(seg.sackEdges[2 * i + 1]!, conn.iss, conn.sndUna);
     // Below SND.UNA it is a DSACK; beyond SND.NXT it is a lie.
     if (from < conn.sndUna || to > conn.sndNxt || to <= from) continue;
     if (conn.scoreboard.add(from, to)) fresh = true;
