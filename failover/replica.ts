@@ -11,6 +11,8 @@ import type { Server } from 'node:net';
 import { EventEmitter } from 'eventemitter3';
 import { formatIPv4, formatMac, parseIPv4 } from '../lib/address.js';
 import { setChecksumKernel } from '../lib/checksum.js';
+import type { FrameDevice } from '../lib/device/device.js';
+import { CapturedDevice, PcapWriter } from '../lib/device/pcap.js';
 import { TapDevice } from '../lib/device/tap.js';
 import { FtError } from '../lib/errors.js';
 import type { NativeAddon, NativeHandle } from '../lib/native/native.js';
@@ -175,7 +177,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       offload: options.offload,
       detached: this.role === 'backup',
     });
-    this.#device = new GatedDevice(this.#tap, this.gate, () => systemClock.now());
+    this.#device = new GatedDevice(this.#captured(this.#tap), this.gate, () => systemClock.now());
     const secret = ring === null ? randomBytes(SECRET_LENGTH) : ring.secret;
     // The replicas share the address that frames go to: derived from what they share anyway.
     const mac = options.mac ?? formatMac(Uint8Array.from([2, ...secret.subarray(KEY_LENGTH + 3, KEY_LENGTH + 8)]));
@@ -197,6 +199,14 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       this.#announce();
     }
     native.loopTimer(this.#hook, 0);
+  }
+
+  /** The device itself, or with a capture around it. Two replicas do not write one file. */
+  #captured(device: TapDevice): FrameDevice {
+    const { pcap } = this.options;
+    if (pcap === undefined) return device;
+    const file = this.role === 'primary' ? pcap : `${pcap}.${ownPid}`;
+    return new CapturedDevice(device, new PcapWriter(file, device.link), () => systemClock.wall());
   }
 
   /** The program is about to start: event 0, at the group's own starting time. */

@@ -1,0 +1,174 @@
+/**
+ * Captures in the classic pcap format with nanoseconds, which tcpdump and Wireshark read. Frames are as they pass the
+ * device: super-segments whole, and checksums that the device was to complete not completed.
+ *
+ * Writing is synchronous and in blocks: what was flushed is in the file even when the process is killed next.
+ */
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { errorCode, FtError } from '../errors.js';
+import {
+  type DeviceCapabilities,
+  type DeviceHandler,
+  type FrameDevice,
+  RX_META_WORDS,
+  type RxBatch,
+  TX_HEADROOM,
+  type TxFrame,
+} from './device.js';
+
+const MAGIC_NS = 0xa1b23c4d;
+const LINK_ETHERNET = 1;
+const LINK_RAW_IP = 101;
+const FILE_HEADER = 24;
+const RECORD_HEADER = 16;
+const BLOCK = 1 << 20;
+
+export class PcapWriter {
+  readonly counters = { frames: 0, bytes: 0, errors: 0 };
+  readonly #snaplen: number;
+  readonly #block = Buffer.allocUnsafe(BLOCK);
+  #fd: number;
+  #used = 0;
+
+  /**
+   * Creates the file, or empties it. Throws FtError with the code of the file system (EACCES, ENOENT, …).
+   * @param snaplen bytes kept of a frame, 64 to 262144.
+   */
+  constructor(file: string, link: FrameDevice['link'], snaplen = 262_144) {
+    this.#snaplen = Math.max(64, Math.min(262_144, snaplen));
+    try {
+      this.#fd = openSync(file, 'w', 0o600);
+    } catch (error) {
+      const code = errorCode(error) ?? 'EIO';
+      throw new FtError(code, `The capture ${file} cannot be written (${code})`, 'Choose another file with --pcap');
+    }
+    const block = this.#block;
+    block.fill(0, 0, FILE_HEADER);
+    block.writeUInt32LE(MAGIC_NS, 0);
+    block.writeUInt16LE(2, 4);
+    block.writeUInt16LE(4, 6);
+    block.writeUInt32LE(this.#snaplen, 16);
+    block.writeUInt32LE(link === 'ethernet' ? LINK_ETHERNET : LINK_RAW_IP, 20);
+    this.#used = FILE_HEADER;
+    this.flush();
+  }
+
+  /** Begins a frame of `length` bytes. @returns how many of them to add, 0 when the file is closed. */
+  begin(wallMs: number, length: number): number {
+    if (this.#fd < 0) return 0;
+    const kept = Math.min(length, this.#snaplen);
+    if (this.#used + RECORD_HEADER + kept > BLOCK) this.flush();
+    const block = this.#block;
+    const at = this.#used;
+    const seconds = Math.floor(wallMs / 1000);
+    block.writeUInt32LE(seconds, at);
+    block.writeUInt32LE(Math.floor((wallMs - seconds * 1000) * 1e6), at + 4);
+    block.writeUInt32LE(kept, at + 8);
+    block.writeUInt32LE(length, at + 12);
+    this.#used = at + RECORD_HEADER;
+    this.counters.frames++;
+    this.counters.bytes += kept;
+    return kept;
+  }
+
+  /** Adds a part of the frame begun last. */
+  add(bytes: Uint8Array, offset: number, length: number): void {
+    this.#block.set(bytes.subarray(offset, offset + length), this.#used);
+    this.#used += length;
+  }
+
+  /** Hands everything to the kernel. A full disk ends the capture, not the program. */
+  flush(): void {
+    if (this.#fd < 0 || this.#used === 0) return;
+    try {
+      for (let at = 0; at < this.#used; ) at += writeSync(this.#fd, this.#block, at, this.#used - at);
+    } catch {
+      this.counters.errors++;
+      this.#end();
+    }
+    this.#used = 0;
+  }
+
+  close(): void {
+    this.flush();
+    this.#end();
+  }
+
+  #end(): void {
+    const fd = this.#fd;
+    this.#fd = -1;
+    if (fd >= 0) closeSync(fd);
+  }
+}
+
+/** A device in front of a device that captures both directions. */
+export class CapturedDevice implements FrameDevice {
+  readonly link: 'ethernet' | 'ip';
+  readonly capabilities: DeviceCapabilities;
+
+  constructor(
+    readonly device: FrameDevice,
+    readonly writer: PcapWriter,
+    readonly wallMs: () => number,
+  ) {
+    this.link = device.link;
+    this.capabilities = device.capabilities;
+  }
+
+  get mtu(): number {
+    return this.device.mtu;
+  }
+
+  start(handler: DeviceHandler): void {
+    this.device.start({
+      onFrames: (batch) => {
+        this.#received(batch);
+        handler.onFrames(batch);
+      },
+      onWritable: () => handler.onWritable(),
+    });
+  }
+
+  send(frame: TxFrame): boolean {
+    const sent = this.device.send(frame);
+    if (sent) this.#sent(frame);
+    return sent;
+  }
+
+  pause(): void {
+    this.device.pause();
+  }
+
+  resume(): void {
+    this.device.resume();
+  }
+
+  close(): void {
+    this.writer.close();
+    this.device.close();
+  }
+
+  #received(batch: RxBatch): void {
+    const now = this.wallMs();
+    for (let i = 0; i < batch.count; i++) {
+      const length = batch.meta[i * RX_META_WORDS + 1]!;
+      const kept = this.writer.begin(now, length);
+      if (kept > 0) this.writer.add(batch.bytes, batch.meta[i * RX_META_WORDS]!, kept);
+    }
+    this.writer.flush();
+  }
+
+  #sent(frame: TxFrame): void {
+    let left = this.writer.begin(this.wallMs(), frame.headerLength + frame.payloadLength);
+    if (left === 0) return;
+    const head = Math.min(left, frame.headerLength);
+    this.writer.add(frame.header, TX_HEADROOM, head);
+    left -= head;
+    for (let i = 0; i < frame.pieceCount && left > 0; i++) {
+      const part = Math.min(left, frame.spans[2 * i + 1]!);
+      this.writer.add(frame.pieces[i]!, frame.spans[2 * i]!, part);
+      left -= part;
+    }
+    this.writer.flush();
+  }
+}
