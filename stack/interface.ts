@@ -11,6 +11,7 @@ import {
   RX_META_WORDS,
   type RxBatch,
   TX_HEADROOM,
+  TxFrame,
 } from '../lib/device/device.js';
 import { ARP_REPLY, ARP_REQUEST, ArpView, writeArp } from '../lib/packet/arp.js';
 import { Drop } from '../lib/packet/drop.js';
@@ -40,6 +41,8 @@ export class NetInterface implements DeviceHandler {
   /** Frames dropped on input, by reason (see lib/packet/drop.ts). */
   readonly drops = new Uint32Array(64);
   readonly counters = { inFrames: 0, inBytes: 0, batches: 0, notForUs: 0, heldReplies: 0 };
+  /** For what the interface sends by itself: a request may go out while the stack's frame is being built. */
+  readonly #ownFrame = new TxFrame();
   readonly #eth = new EthernetView();
   readonly #arp = new ArpView();
   readonly #ip = new Ipv4View();
@@ -173,12 +176,12 @@ export class NetInterface implements DeviceHandler {
   }
 
   #sendArp(op: number, senderIp: number, targetIp: number, targetMac: Uint8Array | null, to: Uint8Array | null): void {
-    const frame = this.stack.frame;
+    const frame = this.#ownFrame;
     frame.reset();
     writeEthernet(frame.header, frame.view, TX_HEADROOM, to ?? targetMac ?? BROADCAST, this.mac, ETHERTYPE_ARP);
     writeArp(frame.header, frame.view, TX_HEADROOM + 14, op, this.mac, senderIp, targetMac, targetIp);
     frame.headerLength = 42;
-    this.transmit();
+    this.device.send(frame);
   }
 
   // --- Output ---
@@ -201,13 +204,13 @@ export class NetInterface implements DeviceHandler {
 
   /** A held frame may go: its neighbour is known now. */
   #release(copy: Uint8Array, mac: Uint8Array): void {
-    const frame = this.stack.frame;
+    const frame = this.#ownFrame;
     frame.reset();
     copy.set(mac, 0);
     frame.header.set(copy.subarray(0, 14), TX_HEADROOM);
     frame.headerLength = 14;
     if (copy.length > 14) frame.addPiece(copy, 14, copy.length - 14);
     this.counters.heldReplies++;
-    this.transmit();
+    this.device.send(frame);
   }
 }
