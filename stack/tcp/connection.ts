@@ -117,6 +117,8 @@ export class TcpConnection {
   highRxt = 0;
   timedSeq = -1;
   timedAtUs = 0;
+  /** Something below it was sent again since: a cumulative acknowledgement waited for that, only a SACK tells the time. */
+  timedLate = false;
   limitedTransmit = 0;
   /** A tail loss probe is outstanding. */
   probeSent = false;

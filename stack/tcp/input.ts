@@ -258,10 +258,9 @@ function pipeLimited(conn: TcpConnection): boolean {
 }
 
 function measure(conn: TcpConnection, ack: number): void {
-  if (conn.timedSeq >= 0 && ack >= conn.timedSeq) {
-    conn.rtt.sample(Math.max(1, conn.tcp.now - conn.timedAtUs));
-    conn.timedSeq = -1;
-  }
+  if (conn.timedSeq < 0 || ack < conn.timedSeq) return;
+  if (!conn.timedLate) conn.rtt.sample(Math.max(1, conn.tcp.now - conn.timedAtUs));
+  conn.timedSeq = -1;
 }
 
 function duplicate(conn: TcpConnection, seg: TcpView, windowChanged: boolean, newlySacked: boolean): void {
@@ -287,7 +286,12 @@ function takeSack(conn: TcpConnection, seg: TcpView): boolean {
     const to = unwrap(seg.sackEdges[2 * i + 1]!, conn.iss, conn.sndUna);
     // Below SND.UNA it is a DSACK; beyond SND.NXT it is a lie.
     if (from < conn.sndUna || to > conn.sndNxt || to <= from) continue;
-    if (conn.scoreboard.add(from, to)) fresh = true;
+    if (!conn.scoreboard.add(from, to)) continue;
+    fresh = true;
+    if (conn.timedSeq > from && conn.timedSeq <= to) {
+      conn.rtt.sample(Math.max(1, conn.tcp.now - conn.timedAtUs));
+      conn.timedSeq = -1;
+    }
   }
   return fresh;
 }

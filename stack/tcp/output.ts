@@ -61,7 +61,9 @@ function retransmitLost(conn: TcpConnection): number {
     inPipe += sent;
     conn.retransmissions++;
     conn.tcp.counters.retransSegs++;
-    conn.timedSeq = -1;
+    // Karn's rule: what was sent twice is not timed.
+    if (from + sent >= conn.timedSeq) conn.timedSeq = -1;
+    conn.timedLate = true;
     count++;
   }
 }
@@ -99,6 +101,7 @@ function sendNew(conn: TcpConnection): number {
     if (conn.timedSeq < 0) {
       conn.timedSeq = conn.sndNxt + sent;
       conn.timedAtUs = conn.tcp.now;
+      conn.timedLate = conn.lostEnd > conn.sndUna || !conn.scoreboard.empty;
     }
     conn.sndNxt += sent;
     inPipe += sent;
@@ -225,11 +228,12 @@ export function bare(conn: TcpConnection, seqOffset: number, flags: number): boo
 /** SYN or SYN-ACK, with the options that are offered or agreed on. */
 export function sendSyn(conn: TcpConnection): boolean {
   const ok = emit(conn, 0, 0, conn.state === TcpState.SynSent ? TCP_SYN : TCP_SYN | TCP_ACK) >= 0;
-  if (conn.sndNxt === 0) conn.sndNxt = 1;
-  if (conn.rtt.backoff === 0 && conn.timedSeq < 0) {
+  if (conn.sndNxt === 0) {
+    conn.sndNxt = 1;
     conn.timedSeq = 1;
     conn.timedAtUs = conn.tcp.now;
-  }
+    conn.timedLate = false;
+  } else conn.timedSeq = -1;
   conn.setTimer(Timer.Retransmit, conn.tcp.now + conn.rtt.rtoUs());
   return ok;
 }
