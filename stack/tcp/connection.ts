@@ -115,6 +115,8 @@ export class TcpConnection {
   lostEnd = 0;
   /** Everything lost below this has been retransmitted in this episode. */
   highRxt = 0;
+  /** The next retransmission goes whatever the congestion window says (RFC 5681 section 3.2, RFC 6675 step 4.3). */
+  retransmitFirst = false;
   timedSeq = -1;
   timedAtUs = 0;
   /** Something below it was sent again since: a cumulative acknowledgement waited for that, only a SACK tells the time. */

@@ -51,8 +51,12 @@ export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
   if (!acceptable) {
     if ((flags & TCP_RST) !== 0) return;
     if (conn.state === TcpState.SynRcvd && (flags & TCP_SYN) !== 0 && start === 0) {
-      // Our SYN-ACK was lost: the peer repeats its SYN.
-      sendSyn(conn);
+      // Simultaneous open: the peer's SYN-ACK repeats its SYN and acknowledges ours (RFC 9293 figure 7).
+      if ((flags & TCP_ACK) !== 0 && unwrap(seg.ack, conn.iss, conn.sndUna) === 1) {
+        establish(conn, seg);
+        newAck(conn, 1);
+        ackSoon(conn);
+      } else sendSyn(conn); // Our SYN-ACK was lost.
       return;
     }
     tcp.counters.outOfWindow++;
@@ -235,6 +239,7 @@ function newAck(conn: TcpConnection, ack: number): void {
       conn.dupAcks = Math.max(0, conn.dupAcks - Math.floor(acked / conn.sndMss));
       conn.lostEnd = Math.min(conn.sndNxt, ack + conn.sndMss);
       conn.highRxt = ack;
+      conn.retransmitFirst = true;
     } else {
       detectLoss(conn);
     }
@@ -313,6 +318,7 @@ function enterRecovery(conn: TcpConnection, lostEnd: number): void {
   conn.cc.onLoss(conn.flight, conn.tcp.now);
   conn.lostEnd = Math.min(lostEnd, conn.sndNxt);
   conn.highRxt = conn.sndUna;
+  conn.retransmitFirst = true;
   conn.limitedTransmit = 0;
   conn.clearTimer(Timer.Probe);
 }

@@ -51,13 +51,15 @@ function retransmitLost(conn: TcpConnection): number {
   for (;;) {
     const from = conn.scoreboard.nextHole(Math.max(conn.highRxt, conn.sndUna));
     if (from >= end) return count;
-    // One segment may always go (the first of a recovery), the rest as the congestion window allows.
-    if (inPipe + conn.sndMss > conn.cc.cwnd && !(inPipe === 0 && count === 0)) return count;
+    // One segment may always go, the rest as the congestion window allows.
+    const first = conn.retransmitFirst || (inPipe === 0 && count === 0);
+    if (inPipe + conn.sndMss > conn.cc.cwnd && !first) return count;
     const length = Math.min(conn.sndMss, conn.scoreboard.nextSacked(from) - from, end - from);
     const sent = segment(conn, from, length, false);
     if (sent < 0) return -1;
     if (sent === 0) return count;
     conn.highRxt = from + sent;
+    conn.retransmitFirst = false;
     inPipe += sent;
     conn.retransmissions++;
     conn.tcp.counters.retransSegs++;
@@ -250,7 +252,7 @@ export function sendReset(conn: TcpConnection): boolean {
 function segment(conn: TcpConnection, from: number, length: number, push: boolean): number {
   const data = Math.min(length, conn.sndEnd - from);
   let flags = TCP_ACK;
-  if (push) flags |= TCP_PSH;
+  if (push && data > 0) flags |= TCP_PSH;
   if (conn.finQueued && from + length > conn.sndEnd) flags |= TCP_FIN;
   return emit(conn, from, data, flags);
 }
