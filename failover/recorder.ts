@@ -136,7 +136,8 @@ export class Recorder implements StackObserver {
       view.setFloat64(at + EventBody.wallMs, time.wallMs, true);
       view.setFloat64(at + EventBody.number, time.number, true);
       writer.end();
-      // The event may have effects outside of the stack, so the backup has to know of it first.
+      // The event may have effects outside of the stack, so the log has to have it first.
+      writer.inEvent = true;
       writer.publish();
     }
     time.begin();
@@ -158,7 +159,8 @@ export class Recorder implements StackObserver {
       view.setFloat64(at + WorldBody.number, time.number, true);
       if (result !== null) writer.ring.bytes.set(result, at + WorldBody.size);
       writer.end();
-      // The event may have effects outside of the stack, so the backup has to know of it first.
+      // The event may have effects outside of the stack, so the log has to have it first.
+      writer.inEvent = true;
       writer.publish();
     }
     time.begin();

@@ -423,6 +423,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       const recorder = this.#recorder;
       for (const endpoint of this.checks.take()) recorder?.check(endpoint.id, endpoint);
     }
+    if (this.programLoaded && this.#writer !== null) this.#writer.inEvent = false;
   }
 
   #request(event: WorldEvent): void {
@@ -586,6 +587,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       this.emit('failed', error instanceof Error ? error : new Error(String(error)));
       return;
     }
+    this.#reader?.readAll();
     report.fencedUs = systemClock.now();
     report.events = this.#replayer?.counters.events ?? 0;
     this.#taking = report;
@@ -607,6 +609,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#reader = null;
     ring.words[Word.epoch] = (ring.words[Word.epoch]! + 1) & 0xffff;
     ring.words[Word.tail] = ring.words[Word.head]!;
+    ring.words[Word.complete] = ring.words[Word.head]!;
     this.#becomeWriter(ring);
     this.checks.take();
     this.#recorder!.mark(RecordType.Epoch);

@@ -39,6 +39,8 @@ export const Word = {
   ready: 14,
   /** Descriptor of the primary's device queue in its own process; 0 for none. */
   tapFd: 15,
+  /** Published end of what belongs to finished events; between this and head is the event that runs now. */
+  complete: 16,
 } as const;
 
 export const ReaderState = { None: 0, Joining: 1, Live: 2, Refused: 3 } as const;
@@ -117,6 +119,8 @@ export class RingWriter {
   /** False while nobody reads and the history is lost: appends do nothing. */
   logging = true;
   readerAttached = false;
+  /** An event runs: what is appended now belongs to it, and a backup follows only when it is over. */
+  inEvent = false;
   /** Bytes written in all. */
   lsn = 0;
   /** Bytes of `lsn` that readers can see. */
@@ -126,6 +130,7 @@ export class RingWriter {
   #units: number;
   #at: number;
   #publishedUnits: number;
+  #completeUnits: number;
   #total: number;
 
   constructor(
@@ -135,6 +140,8 @@ export class RingWriter {
   ) {
     this.#units = ring.load(Word.head) >>> 0;
     this.#publishedUnits = this.#units;
+    this.#completeUnits = this.#units;
+    ring.store(Word.complete, this.#units | 0);
     this.#total = ring.words[Word.historyLost] === 1 ? ring.size + 1 : distance(0, this.#units);
     this.#at = (this.#units * 8) % ring.size;
     this.epoch = ring.words[Word.epoch]!;
@@ -189,6 +196,10 @@ export class RingWriter {
 
   /** Makes everything appended visible to the reader. */
   publish(): boolean {
+    if (!this.inEvent && this.#completeUnits !== this.#units) {
+      this.#completeUnits = this.#units;
+      this.ring.store(Word.complete, this.#units | 0);
+    }
     if (this.#publishedUnits === this.#units) return false;
     this.#publishedUnits = this.#units;
     this.published = this.lsn;
@@ -258,14 +269,21 @@ export class RingReader {
   #units: number;
   #consumed: number;
   #before = 0;
+  #end: typeof Word.head | typeof Word.complete = Word.complete;
 
   constructor(readonly ring: Ring) {
     this.#units = ring.words[Word.startAt]! >>> 0;
     this.#consumed = this.#units;
   }
 
+  /** Bytes that can be read now. */
   get lag(): number {
-    return distance(this.#units, this.ring.load(Word.head) >>> 0);
+    return distance(this.#units, this.ring.load(this.#end) >>> 0);
+  }
+
+  /** The writer is dead: the event that it was in is read, too. */
+  readAll(): void {
+    this.#end = Word.head;
   }
 
   get position(): number {
@@ -283,7 +301,7 @@ export class RingReader {
   peek(type: RecordType, skip: number): number {
     const { ring } = this;
     let units = this.#units;
-    const head = ring.load(Word.head) >>> 0;
+    const head = ring.load(this.#end) >>> 0;
     for (;;) {
       if (units === head) return -1;
       const at = (units * 8) % ring.size;
@@ -311,7 +329,7 @@ export class RingReader {
     const { ring } = this;
     const { view } = ring;
     for (;;) {
-      const head = ring.load(Word.head) >>> 0;
+      const head = ring.load(this.#end) >>> 0;
       if (this.#units === head) return false;
       const at = (this.#units * 8) % ring.size;
       const length = view.getUint32(at, true);
@@ -319,6 +337,8 @@ export class RingReader {
       if (length < 8 || (length & 7) !== 0 || length > distance(this.#units, head) || at + length > ring.size) {
         throw new LogError('ERR_FT_LOG_CORRUPT', 'The shared log has a record of impossible length');
       }
+      if (type !== RecordType.Pad && length < RECORD_HEADER)
+        throw new LogError('ERR_FT_LOG_CORRUPT', 'The shared log has a record of impossible length');
       if (type === RecordType.Pad) {
         this.#units = (this.#units + length / 8) >>> 0;
         continue;
