@@ -1,0 +1,122 @@
+/** The group's directory, its locks, and who notices that a primary is gone. */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { Detector } from '../../failover/detector.js';
+import { defaultDirectory, Group, type StartSnapshot } from '../../failover/group.js';
+import { RING_HEADER, Ring, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
+import { native } from '../../lib/native/native.js';
+
+const directory = mkdtempSync(join(tmpdir(), 'ft-group-'));
+t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
+
+t.test('names and directories', async (t) => {
+  for (const bad of ['', '.', '..', '../x', 'a/b', '-x', 'x'.repeat(65), 'a b', 'a\0b'])
+    t.throws(() => new Group(native(), directory, bad), { code: 'ERR_FT_GROUP' }, JSON.stringify(bad));
+  const file = join(directory, 'file');
+  writeFileSync(file, '');
+  t.throws(() => new Group(native(), file, 'x'), { message: /--dir/ });
+  const group = new Group(native(), join(directory, 'deep/er'), 'web-1.a_b');
+  t.equal(statSync(group.path).mode & 0o777, 0o700, 'private');
+  t.equal(defaultDirectory({}, 0), '/run/ft-tcp');
+  t.equal(defaultDirectory({ XDG_RUNTIME_DIR: directory }, 5), join(directory, 'ft-tcp'));
+  t.equal(defaultDirectory({ XDG_RUNTIME_DIR: '/does/not/exist' }, 5), '/dev/shm/ft-tcp-5');
+});
+
+t.test('one primary, one backup; a lock ends with its holder', async (t) => {
+  const first = new Group(native(), directory, 'locks');
+  const second = new Group(native(), directory, 'locks');
+  t.equal(first.lockPrimary(), true);
+  t.equal(first.lockPrimary(), true, 'again by the same is fine');
+  t.equal(second.lockPrimary(), false);
+  t.equal(second.lockBackup(), true);
+  t.equal(first.lockBackup(), false);
+  second.unlockBackup();
+  t.equal(first.lockBackup(), true);
+});
+
+t.test('what an earlier group left is cleared, what is damaged is no snapshot', async (t) => {
+  const group = new Group(native(), directory, 'stale');
+  t.equal(group.readSnapshot(), null);
+  writeFileSync(group.file('start.json'), '{"format":');
+  t.equal(group.readSnapshot(), null, 'half a file');
+  const snapshot = { format: 1, node: 'v', program: 'p', argv: [], monoUs: 1, wallMs: 2, ringBytes: 3, writerPid: 4 };
+  group.writeSnapshot(snapshot as unknown as StartSnapshot);
+  t.match(group.readSnapshot(), snapshot);
+  t.equal(statSync(group.file('start.json')).mode & 0o777, 0o600);
+  new Uint8Array(group.createRing(RING_HEADER + 4096)).fill(1);
+  t.equal(existsSync(group.file('log')), false, 'not visible before it is complete');
+  group.publishRing();
+  t.equal(readFileSync(group.file('log')).length, RING_HEADER + 4096);
+  group.clearOld();
+  t.equal(existsSync(group.file('log')), false);
+  t.same(group.sockets(), []);
+});
+
+function log(name: string): Ring {
+  const ring = new Ring(native(), native().shmMap(join(directory, name), RING_HEADER + 4096, true));
+  ring.format(new Uint8Array(SECRET_LENGTH));
+  ring.store(Word.ready, 1);
+  return ring;
+}
+
+t.test('death is noticed, and fenced', async (t) => {
+  const child = spawn('sleep', ['60']);
+  const gone: string[] = [];
+  const detector = new Detector(native(), child.pid!, log('death'), 500_000, (reason) => gone.push(reason));
+  await sleep(50);
+  t.same(gone, []);
+  child.kill('SIGKILL');
+  for (let i = 0; i < 100 && gone.length === 0; i++) await sleep(10);
+  t.same(gone, ['death']);
+  detector.fence();
+  detector.close();
+  t.throws(() => new Detector(native(), child.pid!, log('none'), 1, () => undefined), { code: 'ESRCH' });
+});
+
+t.test('a hang is a main loop without progress, seen many times; a pause is none', async (t) => {
+  const child = spawn('sleep', ['60']);
+  const ring = log('hang');
+  const gone: string[] = [];
+  const detector = new Detector(native(), child.pid!, ring, 500_000, (reason) => gone.push(reason));
+  let now = 1_000_000;
+  const look = (us: number): void => {
+    now += us;
+    detector.look(now);
+  };
+  look(0);
+  for (let i = 0; i < 150; i++) look(2000);
+  t.same(gone, [], 'a collection of 300 ms is no hang');
+  ring.words[Word.heartbeat]!++;
+  look(2000);
+  for (let i = 0; i < 240; i++) look(2000);
+  t.same(gone, []);
+  // We ourselves stood still: one look after a long time says nothing.
+  ring.words[Word.heartbeat]!++;
+  look(2000);
+  look(5_000_000);
+  t.same(gone, [], 'our own stall');
+  ring.words[Word.heartbeat]!++;
+  for (let i = 0; i < 300; i++) look(2000);
+  t.same(gone, ['hang']);
+  child.kill('SIGSTOP');
+  detector.fence();
+  const end = await new Promise((done) => child.once('exit', (_code, signal) => done(signal)));
+  t.equal(end, 'SIGKILL', 'a stopped process is fenced, too');
+  detector.close();
+});
+
+t.test('while a primary starts, its loop may stand still', async (t) => {
+  const child = spawn('sleep', ['60']);
+  const ring = log('starting');
+  ring.store(Word.ready, 0);
+  const gone: string[] = [];
+  const detector = new Detector(native(), child.pid!, ring, 500_000, (reason) => gone.push(reason));
+  for (let i = 1; i < 100; i++) detector.look(i * 100_000);
+  t.same(gone, []);
+  detector.close();
+  child.kill('SIGKILL');
+});
