@@ -5,6 +5,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmdirSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FtError } from '../../lib/errors.js';
@@ -73,6 +74,8 @@ export function enterLab(): string {
   process.stdin.on('end', () => process.exit(130));
   process.stdin.on('error', () => process.exit(130));
   process.stdin.on('close', () => process.exit(130));
+  // Watching it is no reason to stay.
+  if (process.stdin instanceof Socket) process.stdin.unref();
   const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', 'mode=0700', 'tmpfs', directory], { encoding: 'utf8' });
   if (mount.status !== 0)
     throw new FtError('EPERM', `No tmpfs in the lab: ${mount.stderr.trim()}`, 'See ft-tcp doctor');

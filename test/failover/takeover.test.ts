@@ -1,0 +1,218 @@
+/** Real processes, a real TAP, the kernel's own TCP as the client. Runs inside of a lab of its own. */
+import { createHash } from 'node:crypto';
+import net from 'node:net';
+import { chunk, contentSha256 } from '../../failover/demo/content.js';
+import { Client, get, inLab, sleep, TestGroup } from './support/lab.js';
+
+const directory = await inLab(import.meta.url);
+const { default: t } = await import('tap');
+t.setTimeout(300_000);
+
+t.test('ticks go on in order, none lost, none twice', async (t) => {
+  const group = new TestGroup(directory);
+  const [primary, backup] = await group.pair();
+  const answer = get('/ticks/200');
+  await sleep(400);
+  primary.kill('SIGKILL');
+  const lines = (await answer).trim().split('\n');
+  t.same(
+    lines.map((line) => Number(line.split(' ')[0])),
+    Array.from({ length: 200 }, (_, i) => i),
+  );
+  const times = lines.map((line) => Number(line.split(' ')[1]));
+  t.ok(
+    times.every((time, i) => i === 0 || time >= times[i - 1]!),
+    'time does not go back',
+  );
+  t.equal(new Set(lines.map((line) => line.split(' ')[2])).size, 200, 'randomness goes on');
+  t.match(await backup.event('takeover'), { breakdown: { reason: 'death', connections: 1 } });
+  await group.close();
+});
+
+t.test('two hundred connections, half-closed and idle ones among them', async (t) => {
+  const group = new TestGroup(directory);
+  const [primary, backup] = await group.pair();
+  const clients = Array.from({ length: 200 }, (_, i) => new Client(i % 2 === 0 ? 8 : 7));
+  for (const [i, client] of clients.entries()) client.socket.write(`hello from ${i};`);
+  // Every fourth has ended its side and waits for the answer.
+  for (const [i, client] of clients.entries()) if (i % 4 === 1) client.socket.end();
+  await sleep(150);
+  primary.kill('SIGKILL');
+  await backup.event('takeover');
+  for (const [i, client] of clients.entries()) {
+    if (i % 4 === 1) continue;
+    client.socket.write('and again;');
+    if (i % 2 === 1) client.socket.end();
+  }
+  for (const [i, client] of clients.entries()) {
+    if (i % 2 === 1) await client.ended;
+    else {
+      await client.waitFor(`hello from ${i};and again;`.length);
+      client.socket.end();
+      await client.ended;
+    }
+  }
+  const wrong = clients.filter((client, i) => {
+    const sent = `hello from ${i};${i % 4 === 1 ? '' : 'and again;'}`;
+    return client.error !== null || client.text !== (i % 2 === 1 ? sent.toUpperCase() : sent);
+  });
+  t.same(
+    wrong.map((client) => [client.error, client.text]),
+    [],
+  );
+  t.equal(await get('/count'), '0', 'the program saw all of them end');
+  await group.close();
+});
+
+t.test('a connection that the program opened goes on', async (t) => {
+  const group = new TestGroup(directory);
+  const [primary, backup] = await group.pair();
+  const bytes = 64 * 1024 * 1024;
+  let sent = 0;
+  const server = net.createServer((socket) => {
+    let n = 0;
+    const send = (): void => {
+      while (sent < bytes) {
+        sent += 65_536;
+        if (!socket.write(chunk(n++, 65_536))) {
+          socket.once('drain', send);
+          return;
+        }
+      }
+      socket.end();
+    };
+    socket.on('error', () => undefined);
+    send();
+  });
+  await new Promise<void>((done) => server.listen(0, '10.77.0.1', done));
+  const { port } = server.address() as net.AddressInfo;
+  const answer = get(`/outgoing/${port}`);
+  while (sent < bytes / 2) await sleep(1);
+  primary.kill('SIGKILL');
+  t.equal(await answer, `${bytes} ${contentSha256(bytes)}`);
+  t.match(await backup.event('takeover'), { breakdown: { connections: 2 } });
+  server.close();
+  await group.close();
+});
+
+t.test('the backup dies: the primary goes on unprotected, a third replica joins, and takes over', async (t) => {
+  const group = new TestGroup(directory);
+  const [primary, backup] = await group.pair();
+  const old = new Client(8);
+  old.socket.write('before;');
+  await old.waitFor(7);
+  backup.kill('SIGKILL');
+  t.match(await primary.event('unprotected'), { reason: 'the backup has ended' });
+  t.match(await group.status(primary), { role: 'primary', protected: false, connections: { total: 1, protected: 0 } });
+  old.socket.write('alone;');
+  await old.waitFor(13);
+  t.equal(old.text, 'before;alone;');
+
+  const third = group.start();
+  await third.event('ready');
+  const status = await group.status(primary);
+  t.match(status, { protected: true, wholeHistory: true, connections: { total: 1, protected: 1 } });
+  const fresh = new Client(8);
+  fresh.socket.write('fresh;');
+  await fresh.waitFor(6);
+  primary.kill('SIGKILL');
+  await third.event('takeover');
+  old.socket.write('after;');
+  fresh.socket.write('after;');
+  await old.waitFor(19);
+  await fresh.waitFor(12);
+  t.same([old.text, fresh.text], ['before;alone;after;', 'fresh;after;']);
+
+  // And once more: whoever took over is a primary like any other.
+  const fourth = group.start();
+  await fourth.event('ready');
+  t.match(await group.status(third), { role: 'primary', epoch: 2, protected: true });
+  third.kill('SIGKILL');
+  await fourth.event('takeover');
+  old.socket.write('end');
+  await old.waitFor(22);
+  t.equal(old.text, 'before;alone;after;end');
+  t.equal(old.error, null);
+  old.socket.destroy();
+  fresh.socket.destroy();
+  await group.close();
+});
+
+t.test('a primary that hangs is killed, and has nothing more to say', async (t) => {
+  const group = new TestGroup(directory, ['--hang-timeout', '300']);
+  const [primary, backup] = await group.pair();
+  const client = new Client(8);
+  client.socket.write('one;');
+  await client.waitFor(4);
+  primary.kill('SIGSTOP');
+  client.socket.write('two;');
+  t.match(await backup.event('takeover'), { breakdown: { reason: 'hang' } });
+  primary.kill('SIGCONT');
+  t.equal((await primary.ended).signal, 'SIGKILL');
+  await client.waitFor(8);
+  t.equal(client.text, 'one;two;');
+  client.socket.destroy();
+  await group.close();
+});
+
+t.test('a pause of 300 ms is no hang', async (t) => {
+  const group = new TestGroup(directory);
+  const [primary, backup] = await group.pair();
+  for (let i = 0; i < 3; i++) {
+    primary.kill('SIGSTOP');
+    await sleep(300);
+    primary.kill('SIGCONT');
+    await sleep(100);
+  }
+  t.equal(await get('/'), 'hello');
+  t.same(
+    backup.events.filter((event) => event.event === 'takeover'),
+    [],
+  );
+  await group.close();
+});
+
+t.test('a program that differs is found out, and the primary goes on', async (t) => {
+  const group = new TestGroup(directory);
+  const [primary, backup] = await group.pair();
+  t.match(await get('/different'), /\d/);
+  t.match(await backup.event('diverged'), { reason: /./ });
+  t.match(await primary.event('unprotected'), { reason: /diverged/ });
+  t.same((await backup.ended).code, 1);
+  t.ok(
+    primary.events.some((event) => event.event === 'undeclared'),
+    'and had been announced',
+  );
+  t.equal(await get('/'), 'hello');
+  await group.close();
+});
+
+t.test('SIGTERM hands over, too', async (t) => {
+  const group = new TestGroup(directory);
+  const [primary, backup] = await group.pair();
+  const hash = createHash('sha256');
+  const bytes = 256 * 1024 * 1024;
+  const done = new Promise<number>((resolve, reject) => {
+    let got = 0;
+    const socket = net.connect(80, '10.77.0.2', () => socket.write(`GET /bytes/${bytes} HTTP/1.0\r\n\r\n`));
+    let body = false;
+    socket.on('data', (part: Buffer) => {
+      let rest = part;
+      if (!body) {
+        const at = part.indexOf('\r\n\r\n');
+        if (at < 0) return;
+        body = true;
+        rest = part.subarray(at + 4);
+      }
+      if (got < bytes / 2 && got + rest.length >= bytes / 2) primary.kill('SIGTERM');
+      got += rest.length;
+      hash.update(rest);
+    });
+    socket.on('end', () => resolve(got));
+    socket.on('error', reject);
+  });
+  t.equal(await done, bytes);
+  t.equal(hash.digest('hex'), contentSha256(bytes));
+  t.match(await backup.event('takeover'), { breakdown: { reason: 'death' } });
+  await group.close();
+});
