@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { errorCode, FtError } from '../lib/errors.js';
 import type { NativeAddon } from '../lib/native/native.js';
 import type { ProcessSnapshot } from './replay/snapshot.js';
@@ -57,7 +57,7 @@ export class Group {
     }
     this.path = join(directory, name);
     try {
-      mkdirSync(this.path, { recursive: true, mode: 0o700 });
+      makeDirectory(this.path);
       const owner = statSync(this.path).uid;
       if (process.getuid !== undefined && owner !== process.getuid()) {
         throw new FtError(
@@ -140,6 +140,18 @@ export class Group {
     } catch {
       return [];
     }
+  }
+}
+
+/** With its parents, private. (Node's recursive mkdir never returns where a parent cannot be made, as in /proc.) */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
+  if (dirname(path) !== path) makeDirectory(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    // Another replica may have made it meanwhile.
+    if (errorCode(error) !== 'EEXIST') throw error;
   }
 }
 

@@ -390,6 +390,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     if (replayer === null) {
       this.#tryJoin();
     } else {
+      this.#assertFollowing();
       if (replayer.step() === 'event') {
         this.#inEvent = true;
         return true;
@@ -556,6 +557,18 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     }
   }
 
+  /** What this replica has not read yet may be overwritten, once the primary has given it up. Throws FtError ERR_FT_DROPPED. */
+  #assertFollowing(): void {
+    const { ring } = this;
+    if (ring === null || this.#reader === null) return;
+    if (ring.load(Word.readerState) === ReaderState.Live && ring.words[Word.readerPid] === ownPid) return;
+    throw new FtError(
+      'ERR_FT_DROPPED',
+      'The primary has dropped this replica, which did not keep up with the log',
+      'Restart it, and it joins again; a larger --log-size bridges longer pauses',
+    );
+  }
+
   diverged(reason: string): void {
     const { ring } = this;
     if (this.#stopped || this.role !== 'backup') return;
@@ -579,6 +592,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     };
     const { group } = this.options;
     try {
+      this.#assertFollowing();
       this.#detector!.fence();
       if (!group.lockPrimary())
         throw new FtError('ERR_FT_FENCE', 'Another process holds the group', 'See ft-tcp status');

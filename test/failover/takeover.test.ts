@@ -6,7 +6,7 @@ import { Client, get, inLab, sleep, TestGroup } from './support/lab.js';
 
 const directory = await inLab(import.meta.url);
 const { default: t } = await import('tap');
-t.setTimeout(300_000);
+t.setTimeout(120_000);
 
 t.test('ticks go on in order, none lost, none twice', async (t) => {
   const group = new TestGroup(directory);

@@ -1,0 +1,222 @@
+/** What goes wrong in the field: damaged logs, slow backups, programs that throw, wrong words. Inside of a lab. */
+import { spawnSync } from 'node:child_process';
+import { closeSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { RING_HEADER, Word } from '../../failover/log/ring.js';
+import { Client, get, inLab, KIT, sleep, TAP, TestGroup } from './support/lab.js';
+
+const directory = await inLab(import.meta.url);
+const { default: t } = await import('tap');
+t.setTimeout(120_000);
+const CLI = fileURLToPath(new URL('../../../bin/ft-tcp.js', import.meta.url));
+
+function cli(...words: string[]): { status: number | null; stderr: string; stdout: string } {
+  return spawnSync(process.execPath, [CLI, ...words], { encoding: 'utf8', timeout: 20_000 });
+}
+
+/** Changes a byte of the shared log at a position behind what has been read. */
+function damage(file: string, change: (log: { word(n: number): number; size: number }) => number): void {
+  const fd = openSync(file, 'r+');
+  const word = (n: number): number => {
+    const bytes = Buffer.alloc(4);
+    readSync(fd, bytes, 0, 4, 4 * n);
+    return bytes.readUInt32LE();
+  };
+  const at = change({ word, size: word(Word.units) * 8 });
+  const byte = Buffer.alloc(1);
+  readSync(fd, byte, 0, 1, at);
+  byte[0]! ^= 0x10;
+  writeSync(fd, byte, 0, 1, at);
+  closeSync(fd);
+}
+
+t.test('a damaged record ends protection, with a typed error; the primary goes on', async (t) => {
+  const group = new TestGroup(directory);
+  const [primary, backup] = await group.pair();
+  const client = new Client(8);
+  client.socket.write('one;');
+  await client.waitFor(4);
+  // While the backup looks elsewhere, the next records come, and one is hit.
+  backup.kill('SIGSTOP');
+  const file = join(directory, group.name, 'log');
+  for (let i = 0; i < 50; i++) client.socket.write('x'.repeat(1000));
+  await client.waitFor(50_004);
+  damage(file, ({ word, size }) => RING_HEADER + ((word(Word.tail) * 8 + 4096) % size) + 40);
+  backup.kill('SIGCONT');
+  t.same((await backup.ended).code, 1);
+  t.match(backup.said.join('\n'), /ERR_FT_LOG_CORRUPT.*restart it/);
+  await primary.event('unprotected');
+  client.socket.write('two;');
+  await client.waitFor(50_008);
+  t.ok(client.text.endsWith('two;'));
+  const again = group.start();
+  await again.ended;
+  t.match(again.said.join('\n'), /ERR_FT_LOG_CORRUPT/, 'a replica that would have to read it refuses, too');
+  t.equal(await get('/'), 'hello', 'and the primary goes on');
+  client.socket.destroy();
+  await group.close();
+});
+
+t.test('a backup that stands still is dropped when the log is full; nothing grows', async (t) => {
+  const group = new TestGroup(directory, ['--log-size', '16']);
+  const [primary, backup] = await group.pair();
+  backup.kill('SIGSTOP');
+  const client = new Client(8);
+  const piece = Buffer.alloc(65_536, 'a');
+  let back = 0;
+  client.socket.removeAllListeners('data');
+  client.socket.on('data', (part: Buffer) => {
+    back += part.length;
+  });
+  const total = 48 * 1024 * 1024;
+  for (let sent = 0; sent < total; sent += piece.length) {
+    if (!client.socket.write(piece)) await new Promise((done) => client.socket.once('drain', done));
+  }
+  t.match(await primary.event('unprotected', 20_000), { reason: /did not keep up/ });
+  for (let i = 0; back < total && i < 2000; i++) await sleep(5);
+  t.equal(back, total);
+  backup.kill('SIGCONT');
+  t.same((await backup.ended).code, 1, 'the one that was dropped ends');
+  const status = await group.status(primary);
+  t.match(status, { protected: false, wholeHistory: false });
+  // A new one protects new connections.
+  const third = group.start();
+  await third.event('ready');
+  const fresh = new Client(8);
+  fresh.socket.write('fresh;');
+  await fresh.waitFor(6);
+  t.match(await group.status(primary), { protected: true, connections: { total: 2, protected: 1 } });
+  primary.kill('SIGKILL');
+  await third.event('takeover');
+  fresh.socket.write('after;');
+  await fresh.waitFor(12);
+  t.equal(fresh.text, 'fresh;after;');
+  client.socket.destroy();
+  fresh.socket.destroy();
+  await group.close();
+});
+
+t.test('a program that throws ends as it would without us; nobody hangs', async (t) => {
+  const group = new TestGroup(directory);
+  const [primary, backup] = await group.pair();
+  // Nobody is left to answer.
+  void get('/throw').catch(() => undefined);
+  const [first, second] = await Promise.all([primary.ended, backup.ended]);
+  t.not(first.code, 0);
+  t.match(primary.said.join('\n'), /thrown by the program/);
+  t.not(second.code, 0, 'the same input kills the same program');
+  await group.close();
+  const broken = join(directory, 'broken.mjs');
+  writeFileSync(broken, 'throw new Error("at the start");');
+  const group2 = new TestGroup(directory, [], [broken]);
+  const alone = group2.start();
+  t.same((await alone.ended).code, 1);
+  t.match(alone.said.join('\n'), /at the start/);
+});
+
+t.test('another program under the same words is refused', async (t) => {
+  const group = new TestGroup(directory);
+  const primary = group.start();
+  await primary.event('ready');
+  const other = join(directory, 'other.mjs');
+  writeFileSync(other, 'setInterval(() => 0, 1000);');
+  const result = cli('run', '--group', group.name, '--dir', directory, '--tap', TAP, other);
+  t.equal(result.status, 1);
+  t.match(result.stderr, /ERR_FT_MISMATCH.*same program/);
+  t.equal(await get('/'), 'hello');
+  await group.close();
+});
+
+t.test('addresses and ports of the program', async (t) => {
+  const file = join(directory, 'listen.mjs');
+  writeFileSync(
+    file,
+    `import net from 'node:net';
+     const codes = [];
+     const trial = (options) => new Promise((done) => {
+       const server = net.createServer();
+       server.on('error', (error) => { codes.push(error.code); done(); });
+       server.listen(options, () => { codes.push('ok'); done(); });
+     });
+     await trial({ port: 80 });
+     await trial({ port: 80 });
+     await trial({ port: 81, host: '10.9.9.9' });
+     await trial({ port: 0 });
+     console.error('codes', codes.join());`,
+  );
+  const group = new TestGroup(directory, ['--solo'], [file]);
+  const alone = group.start();
+  await alone.event('ready');
+  await sleep(200);
+  t.match(alone.said.join('\n'), /codes ok,EADDRINUSE,EADDRNOTAVAIL,ok/);
+  await group.close();
+});
+
+t.test('words on the command line', async (t) => {
+  for (const [words, says] of [
+    [['run'], /No program given/],
+    [['run', '--ip', '10.0.0.1', KIT], /--ip 10\.0\.0\.1.*10\.0\.0\.2\/24/],
+    [['run', '--mac', 'xyz', KIT], /--mac/],
+    [['run', '--gateway', '1.2.3', KIT], /--gateway/],
+    [['run', '--hang-timeout', '5', KIT], /--hang-timeout/],
+    [['run', '--commit', 'maybe', KIT], /written \(or acked\)/],
+    [['run', '--log-size', '1', KIT], /16 to 4096/],
+    [['run', '--no-such-thing', KIT], /no-such-thing/],
+    [['status', '--nothing'], /nothing/],
+    [['demo', '--bytes', 'many'], /--bytes many/],
+    [['demo', '--at', '2'], /--at/],
+    [['demo', '--signal', 'NOTHING'], /--signal/],
+    [['demo', '--scenario', 'x'], /wget \| upload \| ab \| ws-echo/],
+    [['fly'], /no command "fly"/],
+  ] as const) {
+    const result = cli(...words);
+    t.equal(result.status, 2, words.join(' '));
+    t.match(result.stderr, /ERR_FT_USAGE/);
+    t.match(result.stderr, says);
+  }
+  t.match(cli('run', '--dir', directory, '/no/such/program.js').stderr, /ENOENT.*cannot be read/);
+  t.match(cli('run', '--dir', directory, '--group', '../x', KIT).stderr, /ERR_FT_GROUP/);
+  t.match(cli('run', '--dir', '/proc/x', KIT).stderr, /--dir/);
+  for (const help of [['--help'], ['run', '--help'], ['status', '--help'], ['demo', '--help'], ['doctor', '--help']]) {
+    const result = cli(...help);
+    t.equal(result.status, 0);
+    t.match(result.stdout, /Usage/);
+    t.equal(result.stderr, '');
+  }
+  t.match(cli('--version').stdout, /^\d+\.\d+\.\d+\n$/);
+  t.equal(cli().status, 2);
+});
+
+t.test('devices that cannot be had', async (t) => {
+  const run = (...words: string[]) => cli('run', '--solo', '--dir', directory, ...words, KIT);
+  const wrong = run('--tap', 'a name with spaces');
+  t.equal(wrong.status, 1);
+  t.match(wrong.stderr, /EINVAL.*not a name/);
+  spawnSync('ip', ['tuntap', 'add', 'dev', 'single', 'mode', 'tap']);
+  const kind = run('--tap', 'single');
+  t.not(kind.status, 0);
+  t.match(kind.stderr, /EINVAL|EBUSY/);
+  const loopback = run('--tap', 'lo');
+  t.not(loopback.status, 0);
+  t.match(loopback.stderr, /'lo'/);
+});
+
+t.test('status without a group, and with one', async (t) => {
+  const none = cli('status', '--dir', directory, '--group', 'nobody');
+  t.equal(none.status, 1);
+  t.match(none.stdout, /no replica runs/);
+  const group = new TestGroup(directory);
+  const [primary, backup] = await group.pair();
+  const text = cli('status', '--dir', directory, '--group', group.name);
+  t.equal(text.status, 0);
+  t.match(text.stdout, new RegExp(`primary ${primary.pid} .*peer ${backup.pid} .*protected`));
+  t.match(text.stdout, new RegExp(`backup ${backup.pid}`));
+  const json = JSON.parse(cli('status', '--json', '--dir', directory, '--group', group.name).stdout) as object;
+  t.match(json, { group: group.name, replicas: [{ role: 'primary', protected: true }, { role: 'backup' }] });
+  primary.kill('SIGKILL');
+  await backup.event('takeover');
+  const after = JSON.parse(cli('status', '--json', '--dir', directory, '--group', group.name).stdout) as object;
+  t.match(after, { replicas: [{ role: 'primary', pid: backup.pid, protected: false, takeover: { reason: 'death' } }] });
+  await group.close();
+});
