@@ -1,6 +1,6 @@
 /** `ft-tcp doctor`: can this machine do it, and if not, what has to be done. */
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'node:fs';
 import { release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { errorCode, FtError } from '../../lib/errors.js';
@@ -125,7 +125,13 @@ function tap(): Check {
     const make = 'tuntap add dev ft0 mode tap multi_queue vnet_hdr'.split(' ');
     const tried = spawnSync('unshare', [...unshareFlags(), 'ip', ...make], { encoding: 'utf8', timeout: 10_000 });
     const ok = tried.status === 0;
-    return { name, ok, needed: true, found: ok ? 'can be made' : tried.stderr.trim(), advice };
+    return {
+      name,
+      ok,
+      needed: true,
+      found: ok ? 'can be made' : `${tried.stderr ?? ''}${tried.error?.message ?? ''}`.trim(),
+      advice,
+    };
   } catch {
     return { name, ok: false, needed: false, found: 'not tried: no namespace', advice };
   }
@@ -161,10 +167,13 @@ function directory(): Check {
 function cubic(): Check {
   const name = "congestion control of the kernel's side";
   const advice = 'modprobe tcp_cubic; only comparisons suffer without it';
-  const loaded = existsSync('/proc/sys/net/ipv4/tcp_allowed_congestion_control')
-    ? spawnSync('cat', ['/proc/sys/net/ipv4/tcp_available_congestion_control'], { encoding: 'utf8' }).stdout
-    : '';
-  return { name, ok: loaded.includes('cubic'), needed: false, found: loaded.trim() || 'unknown', advice };
+  let loaded = '';
+  try {
+    loaded = readFileSync('/proc/sys/net/ipv4/tcp_available_congestion_control', 'utf8').trim();
+  } catch {
+    // Not shown here; then nothing can be said.
+  }
+  return { name, ok: loaded.includes('cubic'), needed: false, found: loaded || 'unknown', advice };
 }
 
 function tools(): Check[] {

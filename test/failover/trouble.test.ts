@@ -101,7 +101,7 @@ t.test('a program that throws ends as it would without us; nobody hangs', async 
   const group = new TestGroup(directory);
   const [primary, backup] = await group.pair();
   // Nobody is left to answer.
-  void get('/throw').catch(() => undefined);
+  void get('/throw', 1000).catch(() => undefined);
   const [first, second] = await Promise.all([primary.ended, backup.ended]);
   t.not(first.code, 0);
   t.match(primary.said.join('\n'), /thrown by the program/);

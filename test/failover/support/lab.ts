@@ -58,9 +58,9 @@ export class TestGroup {
 }
 
 /** GET as text. */
-export function get(path: string): Promise<string> {
+export function get(path: string, timeoutMs = 20_000): Promise<string> {
   return new Promise((done, fail) => {
-    const request = http.get({ host: STACK_ADDRESS, path, agent: false, timeout: 20_000 }, (response) => {
+    const request = http.get({ host: STACK_ADDRESS, path, agent: false, timeout: timeoutMs }, (response) => {
       const parts: Buffer[] = [];
       response.on('data', (part: Buffer) => parts.push(part));
       response.on('end', () => done(Buffer.concat(parts).toString()));
