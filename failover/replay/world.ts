@@ -20,6 +20,7 @@ import { installStdio } from './stdio.js';
 import { installTime, LogicalTime, type Stamp } from './time.js';
 import { installTimers } from './timer-globals.js';
 import { VirtualTimers } from './timers.js';
+import { installTls } from './tls.js';
 import { installUndeclared } from './undeclared.js';
 import { installZlib } from './zlib.js';
 
@@ -128,6 +129,7 @@ export class World implements WorldContext {
     installCrypto(this, patcher);
     installZlib(this, patcher);
     installHttp(this, patcher);
+    installTls(this, patcher);
     installFsCallbacks(this.#fs, patcher);
     installFsSync(this.#fs, patcher);
     installFsPromises(this.#fs, patcher);

@@ -1,8 +1,10 @@
 /** Real processes, a real TAP, the kernel's own TCP as the client. Runs inside of a lab of its own. */
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import net from 'node:net';
+import { join } from 'node:path';
 import { chunk, contentSha256 } from '../../failover/demo/content.js';
-import { Client, get, inLab, sleep, TestGroup } from './support/lab.js';
+import { Client, get, inLab, KIT, sleep, TestGroup } from './support/lab.js';
 
 const directory = await inLab(import.meta.url);
 const { default: t } = await import('tap');
@@ -214,5 +216,30 @@ t.test('SIGTERM hands over, too', async (t) => {
   t.equal(await done, bytes);
   t.equal(hash.digest('hex'), contentSha256(bytes));
   t.match(await backup.event('takeover'), { breakdown: { reason: 'death' } });
+  await group.close();
+});
+
+t.test('TLS: curl over https, the key exchange and all', async (t) => {
+  const cert = join(directory, 'cert.pem');
+  const key = join(directory, 'key.pem');
+  const made = spawnSync('openssl', [
+    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'],
+    ...['-subj', '/CN=10.77.0.2', '-keyout', key, '-out', cert],
+  ]);
+  t.equal(made.status, 0, String(made.stderr));
+  const group = new TestGroup(directory, [], [KIT, cert, key]);
+  const [primary, backup] = await group.pair();
+  const bytes = 128 * 1024 * 1024;
+  const hash = createHash('sha256');
+  let got = 0;
+  const curl = spawn('curl', ['-sSk', `https://10.77.0.2/bytes/${bytes}`], { stdio: ['ignore', 'pipe', 'inherit'] });
+  curl.stdout.on('data', (part: Buffer) => {
+    if (got < bytes / 2 && got + part.length >= bytes / 2) primary.kill('SIGKILL');
+    got += part.length;
+    hash.update(part);
+  });
+  t.equal(await new Promise((done) => curl.once('close', done)), 0);
+  t.equal(hash.digest('hex'), contentSha256(bytes));
+  t.match(await backup.event('takeover'), { breakdown: { connections: 1 } });
   await group.close();
 });

@@ -1,6 +1,8 @@
 /** A program with something of everything, for the tests of takeovers. It knows nothing of ft-tcp. */
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import net from 'node:net';
 import os from 'node:os';
 import { CHUNK, chunk } from '../../../failover/demo/content.js';
@@ -53,20 +55,24 @@ function outgoing(response: http.ServerResponse, port: number): void {
   });
 }
 
-http
-  .createServer((request, response) => {
-    const [, what, argument] = (request.url ?? '/').split('/');
-    if (what === 'ticks') ticks(response, Number(argument));
-    else if (what === 'bytes') download(response, Number(argument));
-    else if (what === 'outgoing') outgoing(response, Number(argument));
-    // Different on every replica, so that a backup diverges.
-    else if (what === 'different')
-      response.end(`${os.freemem()} ${process.hrtime().join()} ${process.memoryUsage().rss}`);
-    else if (what === 'throw') throw new Error('thrown by the program');
-    else if (what === 'count') response.end(String(connections.open));
-    else response.end('hello');
-  })
-  .listen(80);
+const handler: http.RequestListener = (request, response) => {
+  const [, what, argument] = (request.url ?? '/').split('/');
+  if (what === 'ticks') ticks(response, Number(argument));
+  else if (what === 'bytes') download(response, Number(argument));
+  else if (what === 'outgoing') outgoing(response, Number(argument));
+  // Different on every replica, so that a backup diverges.
+  else if (what === 'different')
+    response.end(`${os.freemem()} ${process.hrtime().join()} ${process.memoryUsage().rss}`);
+  else if (what === 'throw') throw new Error('thrown by the program');
+  else if (what === 'count') response.end(String(connections.open));
+  else response.end('hello');
+};
+
+http.createServer(handler).listen(80);
+const [cert, key] = process.argv.slice(2);
+if (cert !== undefined && key !== undefined) {
+  https.createServer({ cert: readFileSync(cert), key: readFileSync(key) }, handler).listen(443);
+}
 
 // Says everything back in capitals once the other side has ended.
 net
