@@ -8,9 +8,9 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseIPv4 } from '../lib/address.js';
 import { FtError } from '../lib/errors.js';
+import { connectArguments } from '../stack/sockets/connect-arguments.js';
 import { connect } from '../stack/sockets/index.js';
 import { listenOn } from '../stack/sockets/server.js';
-import { connectArguments } from '../stack/sockets/socket.js';
 import type { Replica } from './replica.js';
 
 type Listen = (this: net.Server, ...args: unknown[]) => net.Server;

@@ -1,8 +1,11 @@
 import type net from 'node:net';
+import { connectArguments, type FtConnectOptions } from './connect-arguments.js';
 import type { SocketHost } from './endpoint.js';
 import { FtServer } from './server.js';
-import { connectArguments, type FtConnectOptions, FtSocket, type FtSocketOptions } from './socket.js';
+import { FtSocket } from './socket.js';
+import type { FtSocketOptions } from './socket-base.js';
 
+export type { FtConnectOptions } from './connect-arguments.js';
 export type {
   ListenerEvents,
   ListenerHandle,
@@ -20,7 +23,9 @@ export {
   listenArguments,
   listenOn,
 } from './server.js';
-export { COPY_BELOW, type FtConnectOptions, FtSocket, type FtSocketOptions } from './socket.js';
+export { FtSocket } from './socket.js';
+export type { FtSocketOptions } from './socket-base.js';
+export { COPY_BELOW } from './socket-writer.js';
 
 /** `net.createServer` for a host: ([options][, listener]). */
 export function createServer(

@@ -1,50 +1,16 @@
-import dns from 'node:dns';
 import net from 'node:net';
 import { addAbortSignal } from 'node:stream';
 import { errorCode } from '../../lib/errors.js';
+import { checkedPort, connectArguments, type FtConnectOptions, pick } from './connect-arguments.js';
 import type { SocketHost, SocketTimer, SocketTimers, StreamEndpoint, StreamEvents } from './endpoint.js';
-import { IdleTimeout, timeoutCallback, timeoutDuration } from './idle-timeout.js';
+import { resolveHost } from './resolve-host.js';
+import { type FtSocketOptions, SocketBase } from './socket-base.js';
 import { connectError, nodeError, systemError } from './socket-errors.js';
+import { type Awaiting, SocketWriter, type WriteCallback } from './socket-writer.js';
 import { type TlsCarrier, tlsCarrier } from './tls.js';
-import { writeSlab } from './write-slab.js';
-
-/** Chunks from this size on are handed to the endpoint as they are; smaller ones are copied. */
-export const COPY_BELOW = 16384;
 
 /** How long a destroyed socket waits for acknowledgements that a write callback was promised, before it resets. */
 const LINGER_MS = 60_000;
-
-type WriteCallback = (error?: Error | null) => void;
-
-/** Options of an FtSocket; those of `net.Socket` that make sense without a file descriptor. */
-export interface FtSocketOptions {
-  allowHalfOpen?: boolean;
-  highWaterMark?: number;
-  readableHighWaterMark?: number;
-  writableHighWaterMark?: number;
-  /** Do not read before `resume()` or `read()`. */
-  pauseOnCreate?: boolean;
-  noDelay?: boolean;
-  keepAlive?: boolean;
-  keepAliveInitialDelay?: number;
-  signal?: AbortSignal;
-  onread?: net.OnReadOpts;
-}
-
-/** What `connect` of an FtSocket takes besides Node's positional forms. */
-export interface FtConnectOptions {
-  port: number;
-  host?: string;
-  localAddress?: string;
-  localPort?: number;
-  family?: number;
-  hints?: number;
-  lookup?: net.LookupFunction;
-  noDelay?: boolean;
-  keepAlive?: boolean;
-  keepAliveInitialDelay?: number;
-  timeout?: number;
-}
 
 interface AddressInfo {
   address?: string;
@@ -52,27 +18,11 @@ interface AddressInfo {
   family?: string;
 }
 
-/** A user's write callback that may have to wait for an acknowledgement. */
-interface Awaiting {
-  callback: WriteCallback;
-  error: Error | null | undefined;
-  /** Runs once this many bytes are acknowledged; -1: not known before its chunk is handed over. */
-  end: number;
-}
-
 /**
  * A genuine `net.Socket` whose bytes go through a StreamEndpoint. It has no handle: everything that `net.Socket` would ask
  * of one is overridden here. What it does is a function of its own calls and of the endpoint's events, of nothing else.
  */
-export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
-  declare connecting: boolean;
-  declare timeout?: number;
-  declare server: net.Server | null;
-  declare _server: (net.Server & { _connections: number; _emitCloseIfDrained(): void }) | null;
-  declare _host: string | null;
-  declare _pendingData: unknown;
-  declare _pendingEncoding: string;
-
+export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   readonly #host: SocketHost;
   #endpoint: StreamEndpoint | null = null;
   /** The endpoint has said that it is over; it takes no more calls. */
@@ -86,49 +36,21 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
   #local: AddressInfo = {};
   #target: { address: string; port: number; localAddress?: string; localPort?: number } | null = null;
 
-  /** Bytes given to the endpoint, and how many of them the last `onSpace` called acknowledged. */
-  #written = 0;
-  #acked = 0;
-  /** End of the last chunk that was handed over without a copy. */
-  #uncopiedEnd = 0;
-  /** Threshold of the request to the endpoint that is under way; 0: none. */
-  #asked = 0;
-  #held: WriteCallback | null = null;
-  #releaseAt = 0;
-  #finalCallback: WriteCallback | null = null;
-  #finalAt = 0;
-  #awaiting: Awaiting[] = [];
-  /** Write callbacks of the user that were wrapped and have not run. */
-  #wrapped = 0;
-  /** Why bytes that were never acknowledged are lost. */
-  #lost: Error | null = null;
+  readonly #writer: SocketWriter;
   #lingering = false;
   #lingerTimer: SocketTimer | null = null;
-  /** Node copies what TLS writes, so nothing has to wait for an acknowledgement. */
-  #private = false;
-
-  readonly #idle: IdleTimeout;
-  #noDelay = false;
-  #keepAlive = false;
-  #keepAliveDelay = 0;
   #resetting = false;
   readonly #onread: net.OnReadOpts | null;
 
   constructor(host: SocketHost, endpoint: StreamEndpoint | null, options: FtSocketOptions = {}) {
-    super({
-      allowHalfOpen: options.allowHalfOpen ?? false,
-      ...pick(options, 'highWaterMark', 'readableHighWaterMark', 'writableHighWaterMark'),
-    } as net.SocketConstructorOpts);
+    super(host.timers, options);
     this.#host = host;
-    this.#idle = new IdleTimeout(host.timers, () => this._onTimeout());
-    this.#noDelay = options.noDelay ?? false;
-    this.#keepAlive = options.keepAlive ?? false;
-    this.#keepAliveDelay = wholeSeconds(options.keepAliveInitialDelay);
+    this.#writer = new SocketWriter(host.sendBuffer, this._idle);
     this.#onread = options.onread ?? null;
     if (options.signal) addAbortSignal(options.signal, this);
     if (endpoint !== null && !this.destroyed) {
       this.#attach(endpoint);
-      this.#applyOptions(endpoint);
+      this._applyOptions(endpoint);
       if (options.pauseOnCreate) this.pause();
       else this.read(0);
     }
@@ -141,7 +63,7 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
 
   /** @internal A TLSSocket writes through from now on. */
   tlsAttached(): void {
-    this.#private = true;
+    this.#writer.private = true;
     // The TLSSocket decides when to end; the one below must not do so by itself at the peer's FIN.
     this.allowHalfOpen = true;
   }
@@ -180,31 +102,10 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
   }
 
   #resolve(options: FtConnectOptions, port: number): void {
-    const host = options.host || 'localhost';
     const { localAddress, localPort } = options;
-    const start = (address: string) =>
-      this.#open({ address, port, ...pick({ localAddress, localPort }, 'localAddress', 'localPort') });
-    if (net.isIP(host)) {
-      process.nextTick(() => {
-        if (this.connecting) start(host);
-      });
-      return;
-    }
-    this._host = host;
-    const lookup = options.lookup ?? (dns.lookup as unknown as net.LookupFunction);
-    lookup(host, { family: options.family ?? 0, hints: options.hints ?? 0, all: false }, (error, found, family) => {
-      const first = Array.isArray(found) ? found[0]?.address : found;
-      this.emit('lookup', error, first, family, host);
-      if (!this.connecting) return;
-      if (error) process.nextTick(() => this.destroy(error));
-      else if (!first || !net.isIP(first)) {
-        const invalid = nodeError('ERR_INVALID_IP_ADDRESS', `Invalid IP address: ${first}`, TypeError);
-        process.nextTick(() => this.destroy(invalid));
-      } else {
-        this._unrefTimer();
-        start(first);
-      }
-    });
+    resolveHost(this, options, (address) =>
+      this.#open({ address, port, ...pick({ localAddress, localPort }, 'localAddress', 'localPort') }),
+    );
   }
 
   #open(target: { address: string; port: number; localAddress?: string; localPort?: number }): void {
@@ -223,24 +124,19 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
 
   #attach(endpoint: StreamEndpoint): void {
     this.#endpoint = endpoint;
+    this.#writer.endpoint = endpoint;
     endpoint.events = this;
     const { family } = endpoint;
     this.#peer = { address: endpoint.remoteAddress, family, port: endpoint.remotePort };
     this.#local = { address: endpoint.localAddress, family, port: endpoint.localPort };
   }
 
-  #applyOptions(endpoint: StreamEndpoint): void {
-    if (this.#noDelay) endpoint.setNoDelay(true);
-    if (this.#keepAlive) endpoint.setKeepAlive(true, this.#keepAliveDelay);
-  }
-
   /** Makes a destroyed socket as good as new, for another `connect`. */
   #reopen(): void {
     (this as unknown as { _undestroy(): void })._undestroy();
     this.#over = this.#reading = this.#readEnded = this.#finished = this.#resetting = this.#lingering = false;
-    this.#bytesRead = this.#written = this.#acked = this.#uncopiedEnd = this.#asked = 0;
-    this.#awaiting = [];
-    this.#wrapped = 0;
+    this.#bytesRead = 0;
+    this.#writer.reset();
     this.#peer = {};
     this.#local = {};
   }
@@ -254,7 +150,7 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
     this.connecting = false;
     this.#attach(endpoint);
     this._unrefTimer();
-    this.#applyOptions(endpoint);
+    this._applyOptions(endpoint);
     this.emit('connect');
     this.emit('ready');
     if (!this.isPaused()) this.read(0);
@@ -264,7 +160,7 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
   onData(chunk: Buffer): void {
     if (this.destroyed || this.#readEnded) return;
     this.#bytesRead += chunk.length;
-    this.#idle.touch();
+    this._idle.touch();
     if (this.#onread !== null) {
       this.#deliver(chunk, this.#onread);
       return;
@@ -282,15 +178,14 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
 
   /** @internal */
   onSpace(acked: number): void {
-    this.#asked = 0;
-    if (acked > this.#acked) this.#acked = acked;
-    if (!this.destroyed) this.#idle.touch();
-    this.#release();
+    this.#writer.onSpace(acked);
+    if (!this.destroyed) this._idle.touch();
+    this.#writer.release();
   }
 
   /** @internal */
   onClose(code: string | null): void {
-    this.#over = true;
+    this.#setOver();
     if (this.#lingering) {
       this.#endLinger(code === null ? null : systemError(code, 'write'));
       return;
@@ -300,8 +195,8 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
       this.destroy(this.#failure(code));
       return;
     }
-    this.#acked = this.#written;
-    this.#release();
+    this.#writer.acked = this.#writer.written;
+    this.#writer.release();
     if (!this.#readEnded) this.onEnd();
   }
 
@@ -310,7 +205,7 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
       const { address, port, localAddress, localPort } = this.#target;
       return connectError(code, address, port, pick({ address: localAddress, port: localPort }, 'address', 'port'));
     }
-    return systemError(code, this.#held !== null && !this.#reading ? 'write' : 'read');
+    return systemError(code, this.#writer.holding && !this.#reading ? 'write' : 'read');
   }
 
   // ---- reading
@@ -363,181 +258,74 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
   ): boolean;
   override write(chunk: Uint8Array | string, encoding?: unknown, callback?: unknown): boolean {
     const done = (typeof encoding === 'function' ? encoding : callback) as WriteCallback | undefined;
-    // Nothing was handed over without a copy, nor will this chunk be: its callback needs no acknowledgement.
-    if (
-      typeof done !== 'function' ||
-      this.#private ||
-      (this.#uncopiedEnd <= this.#acked && this.writableLength === 0 && !isLarge(chunk))
-    ) {
+    // Most callbacks need no acknowledgement: nothing was handed over without a copy, nor will this chunk be.
+    const writer = this.#writer;
+    if (typeof done !== 'function' || !writer.mayWait(chunk, this.writableLength)) {
       return super.write(chunk as string, encoding as BufferEncoding, callback as WriteCallback);
     }
     const entry: Awaiting = { callback: done, error: null, end: -1 };
-    const before = this.#written;
-    this.#wrapped++;
+    const before = writer.written;
+    writer.wrapped++;
     const more = super.write(
       chunk as string,
       typeof encoding === 'function' ? undefined : (encoding as BufferEncoding),
-      (error?: Error | null) => this.#completed(entry, error),
+      (error?: Error | null) => writer.completed(entry, error),
     );
-    // Handed over at once: it is known what this callback waits for.
-    if (this.#written !== before) entry.end = this.#uncopiedEnd;
+    if (writer.written !== before) writer.bound(entry);
     return more;
   }
 
   override _write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void {
-    const endpoint = this.#ready(chunk, encoding, callback, () => this._write(chunk, encoding, callback));
-    if (endpoint === null) return;
-    this.#add(endpoint, chunk, encoding);
-    this.#flush(endpoint);
-    this.#settle(endpoint, callback);
+    if (this.connecting) {
+      this.#putOff(chunk, encoding, callback, () => this._write(chunk, encoding, callback));
+      return;
+    }
+    if (!this.#writable(callback)) return;
+    const writer = this.#writer;
+    writer.add(chunk, encoding);
+    writer.flush();
+    writer.settle(callback);
   }
 
   override _writev(chunks: { chunk: Buffer | string; encoding: BufferEncoding }[], callback: WriteCallback): void {
-    const endpoint = this.#ready(chunks, '', callback, () => this._writev(chunks, callback));
-    if (endpoint === null) return;
-    for (const { chunk, encoding } of chunks) this.#add(endpoint, chunk, encoding);
-    this.#flush(endpoint);
-    this.#settle(endpoint, callback);
+    if (this.connecting) {
+      this.#putOff(chunks, '', callback, () => this._writev(chunks, callback));
+      return;
+    }
+    if (!this.#writable(callback)) return;
+    const writer = this.#writer;
+    for (const { chunk, encoding } of chunks) writer.add(chunk, encoding);
+    writer.flush();
+    writer.settle(callback);
   }
 
-  /** The endpoint if it takes bytes now; else the write is put off until the connection stands, or refused. */
-  #ready(data: unknown, encoding: string, callback: WriteCallback, again: () => void): StreamEndpoint | null {
-    if (this.connecting) {
-      this._pendingData = data;
-      this._pendingEncoding = encoding;
-      const closed = () =>
-        callback(
-          nodeError('ERR_SOCKET_CLOSED_BEFORE_CONNECTION', 'Socket closed before the connection was established'),
-        );
-      this.once('connect', () => {
-        this.off('close', closed);
-        again();
-      });
-      this.once('close', closed);
-      return null;
-    }
+  /** Writes once the connection stands. */
+  #putOff(data: unknown, encoding: string, callback: WriteCallback, again: () => void): void {
+    this._pendingData = data;
+    this._pendingEncoding = encoding;
+    const closed = () =>
+      callback(nodeError('ERR_SOCKET_CLOSED_BEFORE_CONNECTION', 'Socket closed before the connection was established'));
+    this.once('connect', () => {
+      this.off('close', closed);
+      again();
+    });
+    this.once('close', closed);
+  }
+
+  /** Whether the endpoint takes bytes now; if not, the write is refused. */
+  #writable(callback: WriteCallback): boolean {
     this._pendingData = null;
     this._pendingEncoding = '';
     if (this.#endpoint === null) {
       callback(nodeError('ERR_SOCKET_CLOSED', 'Socket is closed'));
-      return null;
+      return false;
     }
     if (this.#over) {
       callback(systemError('EPIPE', 'write'));
-      return null;
+      return false;
     }
-    this.#idle.touch();
-    return this.#endpoint;
-  }
-
-  /** Gives one chunk to the endpoint, or adds it to the run of small ones. */
-  #add(endpoint: StreamEndpoint, chunk: Buffer | string, encoding: BufferEncoding): void {
-    if (typeof chunk === 'string') {
-      this.#addText(endpoint, chunk, encoding);
-      return;
-    }
-    const length = chunk.byteLength;
-    if (length < COPY_BELOW) {
-      if (!writeSlab.fits(length)) this.#flush(endpoint);
-      writeSlab.addBytes(chunk);
-      return;
-    }
-    this.#flush(endpoint);
-    this.#hand(endpoint, chunk);
-    if (!this.#private) this.#uncopiedEnd = this.#written;
-  }
-
-  #addText(endpoint: StreamEndpoint, text: string, encoding: BufferEncoding): void {
-    if (text.length < COPY_BELOW) {
-      const most = textBound(text, encoding);
-      if (!writeSlab.fits(most)) this.#flush(endpoint);
-      writeSlab.addText(text, encoding, most);
-      return;
-    }
-    // A Buffer of our own that nobody else can write to.
-    const bytes = Buffer.from(text, encoding);
-    this.#flush(endpoint);
-    this.#hand(endpoint, bytes);
-  }
-
-  #flush(endpoint: StreamEndpoint): void {
-    const run = writeSlab.take();
-    if (run !== null) this.#hand(endpoint, run);
-  }
-
-  #hand(endpoint: StreamEndpoint, bytes: Uint8Array): void {
-    if (bytes.byteLength === 0) return;
-    this.#written += bytes.byteLength;
-    endpoint.write(bytes);
-  }
-
-  /** Completes a write for the stream, or holds it back until the peer has acknowledged enough. */
-  #settle(endpoint: StreamEndpoint, callback: WriteCallback): void {
-    const limit = this.#host.sendBuffer;
-    const unacked = this.#written - this.#acked;
-    if (unacked > limit) {
-      this.#held = callback;
-      this.#releaseAt = this.#written - (limit >>> 1);
-      this.#ask();
-      return;
-    }
-    // Asked for early, so that a writer whose bytes are acknowledged in time is never held.
-    if (unacked > limit >>> 1 && this.#asked === 0) this.#request(endpoint, this.#acked + (limit >>> 2));
-    callback();
-  }
-
-  /** A write of the user is complete for the stream: its callback runs once no byte of a foreign buffer is needed any more. */
-  #completed(entry: Awaiting, error: Error | null | undefined): void {
-    entry.error = error;
-    if (error && entry.end < 0) entry.end = 0;
-    else if (entry.end < 0) entry.end = this.#uncopiedEnd;
-    if (entry.end > this.#acked && !this.#over) {
-      this.#awaiting.push(entry);
-      this.#ask();
-      return;
-    }
-    this.#wrapped--;
-    entry.callback(error ?? (entry.end > this.#acked ? this.#lost : null));
-    if (this.#lingering) this.#release();
-  }
-
-  /** Asks for the nearest of the thresholds that something waits for. */
-  #ask(): void {
-    const endpoint = this.#endpoint;
-    if (endpoint === null || this.#over) return;
-    let at = Number.POSITIVE_INFINITY;
-    if (this.#held !== null) {
-      at = this.#releaseAt;
-      // With an idle timer running, slow progress must be seen: it is activity.
-      if (this.#idle.armed) at = Math.min(at, this.#acked + Math.max(1, this.#host.sendBuffer >>> 4));
-    }
-    if (this.#finalCallback !== null) at = Math.min(at, this.#finalAt);
-    if (this.#awaiting.length > 0) at = Math.min(at, this.#awaiting[0]!.end);
-    if (at === Number.POSITIVE_INFINITY || (this.#asked !== 0 && this.#asked <= at)) return;
-    this.#request(endpoint, at);
-  }
-
-  #request(endpoint: StreamEndpoint, acked: number): void {
-    this.#asked = acked;
-    endpoint.wantSpace(acked);
-  }
-
-  /** Lets go whatever the acknowledged bytes allow, and asks for what is next. */
-  #release(): void {
-    const acked = this.#acked;
-    while (this.#awaiting.length > 0 && this.#awaiting[0]!.end <= acked) {
-      const { callback, error } = this.#awaiting.shift()!;
-      this.#wrapped--;
-      process.nextTick(callback, error);
-    }
-    const held = this.#held !== null && acked >= this.#releaseAt ? this.#held : null;
-    if (held !== null) this.#held = null;
-    const final = this.#finalCallback !== null && acked >= this.#finalAt ? this.#finalCallback : null;
-    if (final !== null) this.#finalCallback = null;
-    this.#ask();
-    if (this.#lingering && this.#wrapped === 0) this.#endLinger(null);
-    held?.();
-    final?.();
+    this._idle.touch();
+    return true;
   }
 
   override _final(callback: WriteCallback): void {
@@ -552,14 +340,7 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
     }
     this.#finished = true;
     endpoint.shutdown();
-    // 'finish' and the callback of end() tell the user that his buffers are his again.
-    if (this.#uncopiedEnd > this.#acked && !this.#private) {
-      this.#finalCallback = callback;
-      this.#finalAt = this.#uncopiedEnd;
-      this.#ask();
-      return;
-    }
-    callback();
+    this.#writer.settleFinal(callback);
   }
 
   // ---- closing
@@ -579,13 +360,9 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.connecting = false;
-    this.#idle.clear();
+    this._idle.clear();
     this.#closeEndpoint(error);
-    const held = this.#held;
-    this.#held = null;
-    this.#finalCallback = null;
-    // As in Node, the write under way completes; those behind it fail.
-    if (held !== null) process.nextTick(held);
+    this.#writer.dropStream();
     const hadError = error !== null && error !== undefined;
     callback(error);
     // A real handle closes a loop phase later; whoever awaits 'error' first and then 'close' relies on that.
@@ -603,7 +380,7 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
     if (endpoint !== null && !this.#over) {
       if (this.#resetting) {
         endpoint.abort();
-      } else if (this.#wrapped > 0 && this.#uncopiedEnd > this.#acked) {
+      } else if (this.#writer.wrapped > 0 && this.#writer.borrowing) {
         this.#linger(endpoint);
         return;
       } else {
@@ -612,8 +389,8 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
       endpoint.events = null;
     }
     this.#endpoint = null;
-    this.#over = true;
-    this.#abandon(error);
+    this.#setOver();
+    this.#writer.abandon(error);
   }
 
   /**
@@ -626,14 +403,16 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
     if (!this.#finished) endpoint.shutdown();
     this.#lingerTimer = this.#host.timers.set(LINGER_MS, () => {
       this.#endpoint?.abort();
-      this.#over = true;
+      this.#setOver();
       this.#endLinger(systemError('ETIMEDOUT', 'write'));
     });
-    this.#ask();
+    this.#writer.drained = () => this.#endLinger(null);
+    this.#writer.ask();
   }
 
   #endLinger(error: Error | null): void {
     this.#lingering = false;
+    this.#writer.drained = null;
     this.#lingerTimer?.clear();
     this.#lingerTimer = null;
     const endpoint = this.#endpoint;
@@ -642,76 +421,18 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
       if (!this.#over) endpoint.close();
       endpoint.events = null;
     }
+    this.#setOver();
+    this.#writer.abandon(error);
+  }
+
+  /** The endpoint takes no more calls. */
+  #setOver(): void {
     this.#over = true;
-    this.#abandon(error);
+    this.#writer.endpoint = null;
   }
 
-  /** The endpoint will send no more: whoever waits for an acknowledgement is told how it ended. */
-  #abandon(error: Error | null): void {
-    this.#lost = error;
-    for (const entry of this.#awaiting.splice(0)) {
-      this.#wrapped--;
-      process.nextTick(entry.callback, entry.error ?? error);
-    }
-  }
-
-  // ---- settings
-
-  override setTimeout(ms: number, callback?: () => void): this {
-    if (this.destroyed) return this;
-    this.timeout = ms;
-    const duration = timeoutDuration(ms);
-    this.#idle.set(duration);
-    if (callback !== undefined) {
-      if (duration === 0) this.removeListener('timeout', timeoutCallback(callback));
-      else this.once('timeout', timeoutCallback(callback));
-    }
-    return this;
-  }
-
-  /** @internal Called by the idle timer, as in Node. */
-  _onTimeout(): void {
-    this.emit('timeout');
-  }
-
-  /** @internal Activity: the idle timer starts anew. */
-  _unrefTimer(): void {
-    this.#idle.touch();
-  }
-
-  override setNoDelay(on?: boolean): this {
-    const enable = on === undefined ? true : Boolean(on);
-    if (enable !== this.#noDelay) {
-      this.#noDelay = enable;
-      this.#live()?.setNoDelay(enable);
-    }
-    return this;
-  }
-
-  override setKeepAlive(on?: boolean | { enable?: boolean; initialDelay?: number }, initialDelay?: number): this {
-    // Node 24 also takes one object.
-    const enable = Boolean(typeof on === 'object' && on !== null ? on.enable : on);
-    const delay = wholeSeconds(typeof on === 'object' && on !== null ? on.initialDelay : initialDelay);
-    if (enable !== this.#keepAlive || (enable && delay !== this.#keepAliveDelay)) {
-      this.#keepAlive = enable;
-      this.#keepAliveDelay = delay;
-      this.#live()?.setKeepAlive(enable, delay);
-    }
-    return this;
-  }
-
-  /** The endpoint, if the connection stands. */
-  #live(): StreamEndpoint | null {
+  protected override _live(): StreamEndpoint | null {
     return this.connecting || this.#over ? null : this.#endpoint;
-  }
-
-  /** A connection of the stack keeps no event loop alive by itself. */
-  override ref(): this {
-    return this;
-  }
-
-  override unref(): this {
-    return this;
   }
 
   // ---- getters that net.Socket answers from its handle
@@ -728,7 +449,7 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
 
   /** @internal Node's `bytesWritten` adds what is still buffered in the stream. */
   get _bytesDispatched(): number {
-    return this.#written;
+    return this.#writer.written;
   }
 
   static {
@@ -748,61 +469,4 @@ export class FtSocket extends net.Socket implements StreamEvents, TlsCarrier {
       Object.defineProperty(FtSocket.prototype, name, { configurable: true, enumerable: true, get });
     }
   }
-}
-
-function isLarge(chunk: unknown): boolean {
-  return ArrayBuffer.isView(chunk) && chunk.byteLength >= COPY_BELOW;
-}
-
-/** How many bytes a text takes at most; counting exactly costs more than writing it. */
-function textBound(text: string, encoding: BufferEncoding): number {
-  switch (encoding) {
-    case 'latin1':
-    case 'binary':
-    case 'ascii':
-      return text.length;
-    default:
-      return text.length * 3;
-  }
-}
-
-function wholeSeconds(ms: number | undefined): number {
-  return ~~((ms ?? 0) / 1000) * 1000;
-}
-
-/** A copy with only the named properties that are set. */
-function pick<T extends object, K extends keyof T>(from: T, ...names: K[]): { [P in K]?: Exclude<T[P], undefined> } {
-  const out: { [P in K]?: Exclude<T[P], undefined> } = {};
-  for (const name of names) {
-    if (from[name] !== undefined) out[name] = from[name] as Exclude<T[K], undefined>;
-  }
-  return out;
-}
-
-function checkedPort(port: unknown): number {
-  const number = typeof port === 'string' && port.trim() !== '' ? Number(port) : port;
-  if (typeof number !== 'number' || number !== number >>> 0 || number > 65535) {
-    throw nodeError('ERR_SOCKET_BAD_PORT', `Port should be >= 0 and < 65536. Received ${String(port)}.`, RangeError);
-  }
-  return number;
-}
-
-/** Node's forms of `connect`: (options[, listener]), (port[, host][, listener]); an array is Node's own normalized form. */
-export function connectArguments(args: unknown[]): {
-  options: FtConnectOptions & Record<string, unknown>;
-  listener: (() => void) | null;
-} {
-  const list = Array.isArray(args[0]) ? (args[0] as unknown[]) : args;
-  const last = list[list.length - 1];
-  const listener = typeof last === 'function' ? (last as () => void) : null;
-  const first = list[0];
-  if (typeof first === 'object' && first !== null) {
-    return { options: { ...(first as FtConnectOptions & Record<string, unknown>) }, listener };
-  }
-  if (typeof first === 'string' && !/^\s*\d+\s*$/.test(first)) {
-    return { options: { port: 0, path: first }, listener };
-  }
-  const options: FtConnectOptions & Record<string, unknown> = { port: first as number };
-  if (typeof list[1] === 'string') options.host = list[1];
-  return { options, listener };
 }

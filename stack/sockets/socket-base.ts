@@ -1,0 +1,108 @@
+import net from 'node:net';
+import { pick, wholeSeconds } from './connect-arguments.js';
+import type { SocketTimers, StreamEndpoint } from './endpoint.js';
+import { IdleTimeout, timeoutCallback, timeoutDuration } from './idle-timeout.js';
+
+/** Options of an FtSocket; those of `net.Socket` that make sense without a file descriptor. */
+export interface FtSocketOptions {
+  allowHalfOpen?: boolean;
+  highWaterMark?: number;
+  readableHighWaterMark?: number;
+  writableHighWaterMark?: number;
+  /** Do not read before `resume()` or `read()`. */
+  pauseOnCreate?: boolean;
+  noDelay?: boolean;
+  keepAlive?: boolean;
+  keepAliveInitialDelay?: number;
+  signal?: AbortSignal;
+  onread?: net.OnReadOpts;
+}
+
+/** A net.Socket without a handle, with the settings that a handle would keep. */
+export abstract class SocketBase extends net.Socket {
+  declare connecting: boolean;
+  declare timeout?: number;
+  declare server: net.Server | null;
+  declare _server: (net.Server & { _connections: number; _emitCloseIfDrained(): void }) | null;
+  declare _host: string | null;
+  declare _pendingData: unknown;
+  declare _pendingEncoding: string;
+
+  /** @internal */
+  protected readonly _idle: IdleTimeout;
+  #noDelay: boolean;
+  #keepAlive: boolean;
+  #keepAliveDelay: number;
+
+  constructor(timers: SocketTimers, options: FtSocketOptions) {
+    super({
+      allowHalfOpen: options.allowHalfOpen ?? false,
+      ...pick(options, 'highWaterMark', 'readableHighWaterMark', 'writableHighWaterMark'),
+    } as net.SocketConstructorOpts);
+    this._idle = new IdleTimeout(timers, () => this._onTimeout());
+    this.#noDelay = options.noDelay ?? false;
+    this.#keepAlive = options.keepAlive ?? false;
+    this.#keepAliveDelay = wholeSeconds(options.keepAliveInitialDelay);
+  }
+
+  /** @internal The endpoint, if the connection stands. */
+  protected abstract _live(): StreamEndpoint | null;
+
+  /** @internal Tells a new connection what was set before it stood. */
+  protected _applyOptions(endpoint: StreamEndpoint): void {
+    if (this.#noDelay) endpoint.setNoDelay(true);
+    if (this.#keepAlive) endpoint.setKeepAlive(true, this.#keepAliveDelay);
+  }
+
+  override setTimeout(ms: number, callback?: () => void): this {
+    if (this.destroyed) return this;
+    this.timeout = ms;
+    const duration = timeoutDuration(ms);
+    this._idle.set(duration);
+    if (callback !== undefined) {
+      if (duration === 0) this.removeListener('timeout', timeoutCallback(callback));
+      else this.once('timeout', timeoutCallback(callback));
+    }
+    return this;
+  }
+
+  /** @internal Called by the idle timer, as in Node. */
+  _onTimeout(): void {
+    this.emit('timeout');
+  }
+
+  /** @internal Activity: the idle timer starts anew. */
+  _unrefTimer(): void {
+    this._idle.touch();
+  }
+
+  override setNoDelay(on?: boolean): this {
+    const enable = on === undefined ? true : Boolean(on);
+    if (enable !== this.#noDelay) {
+      this.#noDelay = enable;
+      this._live()?.setNoDelay(enable);
+    }
+    return this;
+  }
+
+  override setKeepAlive(on?: boolean | { enable?: boolean; initialDelay?: number }, initialDelay?: number): this {
+    // Node 24 also takes one object.
+    const enable = Boolean(typeof on === 'object' && on !== null ? on.enable : on);
+    const delay = wholeSeconds(typeof on === 'object' && on !== null ? on.initialDelay : initialDelay);
+    if (enable !== this.#keepAlive || (enable && delay !== this.#keepAliveDelay)) {
+      this.#keepAlive = enable;
+      this.#keepAliveDelay = delay;
+      this._live()?.setKeepAlive(enable, delay);
+    }
+    return this;
+  }
+
+  /** A connection of the stack keeps no event loop alive by itself. */
+  override ref(): this {
+    return this;
+  }
+
+  override unref(): this {
+    return this;
+  }
+}

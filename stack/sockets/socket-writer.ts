@@ -1,0 +1,245 @@
+import type { StreamEndpoint } from './endpoint.js';
+import type { IdleTimeout } from './idle-timeout.js';
+import { writeSlab } from './write-slab.js';
+
+/** Chunks from this size on are handed to the endpoint as they are; smaller ones are copied. */
+export const COPY_BELOW = 16384;
+
+export type WriteCallback = (error?: Error | null) => void;
+
+/** A user's write callback that may have to wait for an acknowledgement. */
+export interface Awaiting {
+  callback: WriteCallback;
+  error: Error | null | undefined;
+  /** Runs once this many bytes are acknowledged; -1: not known before its chunk is handed over. */
+  end: number;
+}
+
+/**
+ * The sending half of a socket: what was given to the endpoint, how much of it is acknowledged, and who waits for how much.
+ * Small chunks are copied and gathered; large ones go by reference, so their callbacks wait for the acknowledgement.
+ */
+export class SocketWriter {
+  /** Takes the bytes; null before the connection is begun and after its end. */
+  endpoint: StreamEndpoint | null = null;
+  /** Bytes given to the endpoint. */
+  written = 0;
+  /** How many of them the last `onSpace` called acknowledged. */
+  acked = 0;
+  /** Node copies what TLS writes, so nothing has to wait for an acknowledgement. */
+  private = false;
+  /** Write callbacks of the user that were wrapped and have not run. */
+  wrapped = 0;
+  /** Told once no wrapped callback is left; only while the socket lingers. */
+  drained: (() => void) | null = null;
+
+  readonly #limit: number;
+  readonly #idle: IdleTimeout;
+  /** End of the last chunk that was handed over without a copy. */
+  #uncopiedEnd = 0;
+  /** Threshold of the request to the endpoint that is under way; 0: none. */
+  #asked = 0;
+  #held: WriteCallback | null = null;
+  #releaseAt = 0;
+  #finalCallback: WriteCallback | null = null;
+  #finalAt = 0;
+  readonly #awaiting: Awaiting[] = [];
+  /** Why bytes that were never acknowledged are lost. */
+  #lost: Error | null = null;
+
+  /** @param limit unacknowledged bytes above which the stream's writer is held back. */
+  constructor(limit: number, idle: IdleTimeout) {
+    this.#limit = limit;
+    this.#idle = idle;
+  }
+
+  /** A write of the stream is held back. */
+  get holding(): boolean {
+    return this.#held !== null;
+  }
+
+  /** Bytes of a buffer that is not ours may still be sent again. */
+  get borrowing(): boolean {
+    return this.#uncopiedEnd > this.acked;
+  }
+
+  /** Whether the callback of a write of this chunk, made now, may have to wait for an acknowledgement. */
+  mayWait(chunk: unknown, buffered: number): boolean {
+    if (this.private) return false;
+    return this.borrowing || buffered !== 0 || (ArrayBuffer.isView(chunk) && chunk.byteLength >= COPY_BELOW);
+  }
+
+  // ---- handing over
+
+  /** Gives one chunk to the endpoint, or adds it to the run of small ones. */
+  add(chunk: Buffer | string, encoding: BufferEncoding): void {
+    if (typeof chunk === 'string') {
+      this.#addText(chunk, encoding);
+      return;
+    }
+    const length = chunk.byteLength;
+    if (length < COPY_BELOW) {
+      if (!writeSlab.fits(length)) this.flush();
+      writeSlab.addBytes(chunk);
+      return;
+    }
+    this.flush();
+    this.#hand(chunk);
+    if (!this.private) this.#uncopiedEnd = this.written;
+  }
+
+  #addText(text: string, encoding: BufferEncoding): void {
+    if (text.length < COPY_BELOW) {
+      const most = textBound(text, encoding);
+      if (!writeSlab.fits(most)) this.flush();
+      writeSlab.addText(text, encoding, most);
+      return;
+    }
+    // A Buffer of our own that nobody else can write to.
+    const bytes = Buffer.from(text, encoding);
+    this.flush();
+    this.#hand(bytes);
+  }
+
+  /** Gives the run of small chunks to the endpoint. */
+  flush(): void {
+    const run = writeSlab.take();
+    if (run !== null) this.#hand(run);
+  }
+
+  #hand(bytes: Uint8Array): void {
+    if (bytes.byteLength === 0) return;
+    this.written += bytes.byteLength;
+    this.endpoint!.write(bytes);
+  }
+
+  // ---- completing
+
+  /** Completes a write for the stream, or holds it back until the peer has acknowledged enough. */
+  settle(callback: WriteCallback): void {
+    const limit = this.#limit;
+    const unacked = this.written - this.acked;
+    if (unacked > limit) {
+      this.#held = callback;
+      this.#releaseAt = this.written - (limit >>> 1);
+      this.ask();
+      return;
+    }
+    // Asked for early, so that a writer whose bytes are acknowledged in time is never held.
+    if (unacked > limit >>> 1 && this.#asked === 0) this.#request(this.acked + (limit >>> 2));
+    callback();
+  }
+
+  /** The stream has ended: 'finish' and the callback of end() tell the user that his buffers are his again. */
+  settleFinal(callback: WriteCallback): void {
+    if (!this.borrowing || this.private) {
+      callback();
+      return;
+    }
+    this.#finalCallback = callback;
+    this.#finalAt = this.#uncopiedEnd;
+    this.ask();
+  }
+
+  /** The chunk of this entry was just handed over: it is known what its callback waits for. */
+  bound(entry: Awaiting): void {
+    entry.end = this.#uncopiedEnd;
+  }
+
+  /** A write of the user is complete for the stream: its callback runs once no byte of a foreign buffer is needed any more. */
+  completed(entry: Awaiting, error: Error | null | undefined): void {
+    entry.error = error;
+    if (error && entry.end < 0) entry.end = 0;
+    else if (entry.end < 0) entry.end = this.#uncopiedEnd;
+    if (entry.end > this.acked && this.endpoint !== null) {
+      this.#awaiting.push(entry);
+      this.ask();
+      return;
+    }
+    this.wrapped--;
+    entry.callback(error ?? (entry.end > this.acked ? this.#lost : null));
+    if (this.drained !== null) this.release();
+  }
+
+  /** So much is acknowledged in total, as was asked for. */
+  onSpace(acked: number): void {
+    this.#asked = 0;
+    if (acked > this.acked) this.acked = acked;
+  }
+
+  /** Lets go whatever the acknowledged bytes allow, and asks for what is next. */
+  release(): void {
+    const { acked } = this;
+    const awaiting = this.#awaiting;
+    while (awaiting.length > 0 && awaiting[0]!.end <= acked) {
+      const { callback, error } = awaiting.shift()!;
+      this.wrapped--;
+      process.nextTick(callback, error);
+    }
+    const held = this.#held !== null && acked >= this.#releaseAt ? this.#held : null;
+    if (held !== null) this.#held = null;
+    const final = this.#finalCallback !== null && acked >= this.#finalAt ? this.#finalCallback : null;
+    if (final !== null) this.#finalCallback = null;
+    this.ask();
+    if (this.drained !== null && this.wrapped === 0) this.drained();
+    held?.();
+    final?.();
+  }
+
+  /** Asks for the nearest of the thresholds that something waits for. */
+  ask(): void {
+    if (this.endpoint === null) return;
+    let at = Number.POSITIVE_INFINITY;
+    if (this.#held !== null) {
+      at = this.#releaseAt;
+      // With an idle timer running, slow progress must be seen: it is activity.
+      if (this.#idle.armed) at = Math.min(at, this.acked + Math.max(1, this.#limit >>> 4));
+    }
+    if (this.#finalCallback !== null) at = Math.min(at, this.#finalAt);
+    if (this.#awaiting.length > 0) at = Math.min(at, this.#awaiting[0]!.end);
+    if (at === Number.POSITIVE_INFINITY || (this.#asked !== 0 && this.#asked <= at)) return;
+    this.#request(at);
+  }
+
+  #request(acked: number): void {
+    this.#asked = acked;
+    this.endpoint!.wantSpace(acked);
+  }
+
+  // ---- the end
+
+  /** The socket is destroyed. As in Node, the write under way completes; those behind it fail. */
+  dropStream(): void {
+    const held = this.#held;
+    this.#held = null;
+    this.#finalCallback = null;
+    if (held !== null) process.nextTick(held);
+  }
+
+  /** The endpoint will send no more: whoever waits for an acknowledgement is told how it ended. */
+  abandon(error: Error | null): void {
+    this.#lost = error;
+    for (const entry of this.#awaiting.splice(0)) {
+      this.wrapped--;
+      process.nextTick(entry.callback, entry.error ?? error);
+    }
+  }
+
+  /** For another connection. */
+  reset(): void {
+    this.written = this.acked = this.#uncopiedEnd = this.#asked = this.wrapped = 0;
+    this.#awaiting.length = 0;
+  }
+}
+
+/** How many bytes a text takes at most; counting exactly costs more than writing it. */
+function textBound(text: string, encoding: BufferEncoding): number {
+  switch (encoding) {
+    case 'latin1':
+    case 'binary':
+    case 'ascii':
+      return text.length;
+    default:
+      return text.length * 3;
+  }
+}
