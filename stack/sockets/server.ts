@@ -3,6 +3,7 @@ import dns from 'node:dns';
 import net from 'node:net';
 import { errorCode } from '../../lib/errors.js';
 import type { ListenerHandle, SocketHost, StreamEndpoint } from './endpoint.js';
+import { nameSessions } from './http2.js';
 import { FtSocket } from './socket.js';
 import { listenError, nodeError } from './socket-errors.js';
 
@@ -80,6 +81,7 @@ export function attachListener(server: net.Server, host: SocketHost, options: Li
     throw nodeError('ERR_SERVER_ALREADY_LISTEN', 'Listen method has been called more than once without closing.');
   }
   self._listeningId++;
+  nameSessions(server);
   let listener: ListenerHandle;
   try {
     listener = host.listen(options, { onConnection: (endpoint) => accept(self, host, endpoint) });

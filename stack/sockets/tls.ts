@@ -27,7 +27,7 @@ interface TlsInternals extends tls.TLSSocket {
 }
 
 /** True for a socket of ours. */
-function isCarrier(socket: unknown): socket is TlsCarrier {
+export function isCarrier(socket: unknown): socket is TlsCarrier {
   return typeof socket === 'object' && socket !== null && tlsCarrier in socket;
 }
 
