@@ -112,6 +112,25 @@ export class Group {
     return this.native.shmMap(this.file('log'), bytes, false);
   }
 
+  /** Memory that this process receives frames into; its backup finds there what was read and not looked at. */
+  createSlab(pid: number, bytes: number): ArrayBuffer {
+    rmSync(this.file(`frames.${pid}`), { force: true });
+    return this.native.shmMap(this.file(`frames.${pid}`), bytes, true);
+  }
+
+  /** Another process's memory of this kind, or null when there is none. */
+  mapSlab(pid: number, bytes: number): ArrayBuffer | null {
+    try {
+      return this.native.shmMap(this.file(`frames.${pid}`), bytes, false);
+    } catch {
+      return null;
+    }
+  }
+
+  removeSlab(pid: number): void {
+    rmSync(this.file(`frames.${pid}`), { force: true });
+  }
+
   writeSnapshot(snapshot: StartSnapshot): void {
     writeFileSync(this.file('start.new'), JSON.stringify(snapshot), { mode: 0o600 });
     renameSync(this.file('start.new'), this.file('start.json'));
@@ -128,7 +147,8 @@ export class Group {
 
   /** What an earlier, dead group left behind. */
   clearOld(): void {
-    for (const name of ['start.json', 'log', 'log.new']) rmSync(this.file(name), { force: true });
+    const frames = readdirSync(this.path).filter((name) => name.startsWith('frames.'));
+    for (const name of ['start.json', 'log', 'log.new', ...frames]) rmSync(this.file(name), { force: true });
   }
 
   /** Status sockets of the replicas that are (or were) here. */

@@ -13,6 +13,7 @@ import { formatIPv4, formatMac, parseIPv4 } from '../lib/address.js';
 import { setChecksumKernel } from '../lib/checksum.js';
 import type { FrameDevice } from '../lib/device/device.js';
 import { CapturedDevice, PcapWriter } from '../lib/device/pcap.js';
+import { RxSlab, slabBytes } from '../lib/device/rx-slab.js';
 import { TapDevice } from '../lib/device/tap.js';
 import { FtError } from '../lib/errors.js';
 import type { NativeAddon, NativeHandle } from '../lib/native/native.js';
@@ -92,6 +93,8 @@ const GRACE_US = 3_000_000;
 /** A backup that does not catch up for so long while the log is full is dropped. */
 const SLOW_READER_US = 5_000_000;
 const MAX_TURNS = 256;
+/** Frames that the device hands over at once. */
+const RX_SLOTS = 64;
 const KEY_LENGTH = 32;
 
 export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, ReplayHost {
@@ -126,6 +129,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   #ownBell: NativeHandle | null = null;
   /** Backup: a copy of the primary's device queue, so that frames which wait in it outlive the primary. */
   #primaryQueue = -1;
+  /** Backup: where the primary receives its frames. */
+  #primarySlab: RxSlab | null = null;
   #paused = false;
   #pausedSinceUs = 0;
   #announced = false;
@@ -176,6 +181,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       multiQueue: true,
       offload: options.offload,
       detached: this.role === 'backup',
+      ...(ring === null ? {} : { slab: options.group.createSlab(ownPid, slabBytes(RX_SLOTS)) }),
     });
     this.#device = new GatedDevice(this.#captured(this.#tap), this.gate, () => systemClock.now());
     const secret = ring === null ? randomBytes(SECRET_LENGTH) : ring.secret;
@@ -535,6 +541,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#writer?.detach();
     this.firstProtected = Number.POSITIVE_INFINITY;
     const { ring } = this;
+    if (ring !== null) this.options.group.removeSlab(ring.words[Word.readerPid]!);
     if (ring !== null && ring.load(Word.readerState) === ReaderState.Live)
       ring.store(Word.readerState, ReaderState.None);
     this.emit('unprotected', reason);
@@ -553,6 +560,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       this.#replayer.joiner = ring.words[Word.historyLost] === 1;
       const queue = ring.words[Word.tapFd]!;
       if (queue > 0) this.#primaryQueue = this.#detector?.copyDescriptor(queue) ?? -1;
+      const slab = this.options.group.mapSlab(ring.writerPid, slabBytes(RX_SLOTS));
+      this.#primarySlab = slab === null ? null : new RxSlab(slab);
       this.#kick();
     }
   }
@@ -633,6 +642,10 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.stack.thaw(GRACE_US);
     report.connections = this.stack.tcp.table.size;
     this.lastTakeover = report;
+    // The frames that the primary had in its hands. It may have dealt with some; TCP has seen duplicates before.
+    if (this.#primarySlab !== null) this.#tap!.receive(this.#primarySlab.recover());
+    this.#primarySlab = null;
+    if (this.#detector !== null) this.options.group.removeSlab(this.#detector.pid);
     this.stack.flush();
     this.#announce();
     this.#detector?.close();

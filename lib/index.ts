@@ -7,6 +7,7 @@ export * from './clock.js';
 export * from './device/device.js';
 export * from './device/memory.js';
 export * from './device/pcap.js';
+export * from './device/rx-slab.js';
 export * from './device/segment.js';
 export { TapDevice, type TapOptions } from './device/tap.js';
 export * from './errors.js';

@@ -11,6 +11,7 @@ import {
   TX_HEADROOM,
   type TxFrame,
 } from './device.js';
+import { RxSlab, SLOT_BYTES, slabBytes } from './rx-slab.js';
 
 export interface TapOptions {
   /** Interface name, at most 15 bytes; `%d` in it lets the kernel choose a number. */
@@ -25,6 +26,8 @@ export interface TapOptions {
   detached?: boolean;
   /** Frames that one batch can hold (default 64, which is also the most). */
   slots?: number;
+  /** Memory to receive into, slabBytes(slots) of it; own memory if absent. */
+  slab?: ArrayBuffer;
   /** The device has ceased to exist or to work; no frames will follow. */
   onError?: (error: FtError) => void;
 }
@@ -42,8 +45,6 @@ export interface TapCounters {
 }
 
 const DEFAULT_SLOTS = 64;
-/** At least 65563 (the largest frame); the odd multiple of 128 keeps the slots' headers in different cache sets. */
-const SLOT_BYTES = 65664;
 /** Where virtio_net_hdr (10 bytes) begins in the headroom. */
 const VNET_OFFSET = TX_HEADROOM - 10;
 const VNET_NEEDS_CSUM = 1;
@@ -80,6 +81,7 @@ export class TapDevice implements FrameDevice {
   readonly #txOffset: number;
   readonly #txExtra: number;
   #reader: NativeHandle;
+  readonly #slab: ArrayBuffer;
   readonly #batch: RxBatch;
   readonly #onBatch = (count: number): void => this.#received(count);
   readonly #onWritable = (): void => this.#handler?.onWritable();
@@ -108,7 +110,7 @@ export class TapDevice implements FrameDevice {
       throw explainOpen(error, request);
     }
     try {
-      return new TapDevice(addon, request, opened, slots, options.onError);
+      return new TapDevice(addon, request, opened, slots, options.slab, options.onError);
     } catch (error) {
       addon.closeFd(opened.fd);
       throw explain(error, `Cannot use ${opened.name}`);
@@ -120,6 +122,7 @@ export class TapDevice implements FrameDevice {
     request: TapRequest,
     opened: TapOpened,
     slots: number,
+    memory: ArrayBuffer | undefined,
     onError: ((error: FtError) => void) | undefined,
   ) {
     this.#native = addon;
@@ -133,10 +136,10 @@ export class TapDevice implements FrameDevice {
     this.link = request.mode === 'tap' ? 'ethernet' : 'ip';
     this.mtu = addon.ifMtu(opened.name);
     this.capabilities = { checksum: opened.csum, tso4: opened.tso4, tso6: opened.tso6 };
-    const slab = new ArrayBuffer(slots * SLOT_BYTES);
-    const meta = new Int32Array(slots * RX_META_WORDS);
-    this.#batch = { bytes: new Uint8Array(slab), view: new DataView(slab), meta, count: 0 };
-    this.#reader = addon.readerOpen(opened.fd, opened.vnetHdr, slab, SLOT_BYTES, meta, this.#onBatch);
+    const slab = new RxSlab(memory ?? new ArrayBuffer(slabBytes(slots)));
+    this.#slab = slab.buffer;
+    this.#batch = slab.batch;
+    this.#reader = addon.readerOpen(opened.fd, opened.vnetHdr, slab.buffer, SLOT_BYTES, slab.batch.meta, this.#onBatch);
   }
 
   /** Whether this queue takes part in receiving. */
@@ -155,20 +158,17 @@ export class TapDevice implements FrameDevice {
    */
   switchQueue(fd: number): void {
     this.#assertOpen();
-    const { buffer } = this.#batch.bytes;
-    const reader = this.#native.readerOpen(
-      fd,
-      this.#vnet,
-      buffer as ArrayBuffer,
-      SLOT_BYTES,
-      this.#batch.meta,
-      this.#onBatch,
-    );
+    const reader = this.#native.readerOpen(fd, this.#vnet, this.#slab, SLOT_BYTES, this.#batch.meta, this.#onBatch);
     this.#native.readerClose(this.#reader, true);
     this.#reader = reader;
     this.#fd = fd;
     this.#attached = true;
     this.#run();
+  }
+
+  /** Takes a batch that another process has read from the same interface as if it had come here. */
+  receive(batch: RxBatch): void {
+    if (batch.count > 0) this.#handler?.onFrames(batch);
   }
 
   start(handler: DeviceHandler): void {

@@ -62,6 +62,8 @@ static size_t reader_fill(reader *r, int *error) {
   *error = 0;
   while (frames < r->slots && bytes < BATCH_BYTES) {
     uint8_t *slot = r->slab + frames * r->slot_size;
+    /* A length of 0 ends the batch for whoever finds it in shared memory after we were killed. */
+    r->meta[frames * META_WORDS + 1] = 0;
     ssize_t got = read(r->fd, slot, r->slot_size);
     if (got <= 0) {
       if (got < 0 && errno == EINTR) continue;
@@ -87,6 +89,7 @@ static size_t reader_fill(reader *r, int *error) {
     bytes += (size_t)got;
     frames++;
   }
+  if (frames < r->slots) r->meta[frames * META_WORDS + 1] = 0;
   return frames;
 }
 

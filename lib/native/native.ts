@@ -41,8 +41,9 @@ export interface NativeAddon {
   /**
    * Watches a TAP/TUN fd with uv_poll. At each wakeup reads frames until EAGAIN, `slots` or the budget, into `slab`
    * (slots of `slotSize` bytes; slotSize >= 65563), fills `meta` (4 words a frame: offset of the frame behind its
-   * vnet header, length, flags (1: checksum need not be verified), gsoSize), and calls `onBatch(count)` once. Repeats while
-   * the fd is readable, at most 4 batches a wakeup. `onBatch(-errno)` on a dead descriptor, after which reading has stopped.
+   * vnet header, length, flags (1: checksum need not be verified), gsoSize), and calls `onBatch(count)` once.
+   * A length of 0 follows the last frame, also while the batch is being filled.
+   * Repeats while the fd is readable, at most 4 batches a wakeup. `onBatch(-errno)` on a dead descriptor, after which reading has stopped.
    */
   readerOpen(
     fd: number,

@@ -1,0 +1,43 @@
+/**
+ * Memory that a device receives into: slots of one frame each, then their meta words. It can be shared between processes:
+ * then whoever survives finds the frames that were read from the device but may not have been looked at.
+ */
+import { RX_META_WORDS, type RxBatch } from './device.js';
+
+/** At least 65563 (the largest frame); the odd multiple of 128 keeps the slots' headers in different cache sets. */
+export const SLOT_BYTES = 65_664;
+
+/** Bytes that so many slots need. */
+export function slabBytes(slots: number): number {
+  return slots * (SLOT_BYTES + RX_META_WORDS * 4);
+}
+
+export class RxSlab {
+  readonly batch: RxBatch;
+  readonly slots: number;
+
+  constructor(readonly buffer: ArrayBuffer) {
+    this.slots = Math.floor(buffer.byteLength / slabBytes(1));
+    const bytes = this.slots * SLOT_BYTES;
+    this.batch = {
+      bytes: new Uint8Array(buffer, 0, bytes),
+      view: new DataView(buffer, 0, bytes),
+      meta: new Int32Array(buffer, bytes, this.slots * RX_META_WORDS),
+      count: 0,
+    };
+  }
+
+  /** Counts the frames of the last batch, of a process that did not live to say how many there are. Bad words end it. */
+  recover(): RxBatch {
+    const { batch } = this;
+    const { meta, bytes } = batch;
+    batch.count = 0;
+    for (let at = 0; at < meta.length; at += RX_META_WORDS) {
+      const offset = meta[at]!;
+      const length = meta[at + 1]!;
+      if (length <= 0 || offset < 0 || offset + length > bytes.length) break;
+      batch.count++;
+    }
+    return batch;
+  }
+}
