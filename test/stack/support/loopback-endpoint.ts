@@ -164,11 +164,13 @@ export class LoopbackHost implements SocketHost {
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      // An exception of a listener must not stop the others.
+      // One event a turn, so that ticks and microtasks run in between, as they do in the stack's own loop.
+      let more = true;
       try {
-        for (let i = 0; i < 32; i++) if (!this.step()) return;
+        more = this.step();
       } finally {
-        if (this.#tasks.length > 0 || this.#due.length > 0) this.#schedule();
+        // An exception of a listener must not stop the others.
+        if (more) this.#schedule();
       }
     });
   }
