@@ -5,6 +5,7 @@
  * Writing is synchronous and in blocks: what was flushed is in the file even when the process is killed next.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
+import bufferLayout from 'buffer-layout';
 import { errorCode, FtError } from '../errors.js';
 import {
   type DeviceCapabilities,
@@ -16,10 +17,19 @@ import {
   type TxFrame,
 } from './device.js';
 
+const { s32, struct, u16, u32 } = bufferLayout;
 const MAGIC_NS = 0xa1b23c4d;
 const LINK_ETHERNET = 1;
 const LINK_RAW_IP = 101;
-const FILE_HEADER = 24;
+const fileHeader = struct<Record<'magic' | 'major' | 'minor' | 'zone' | 'accuracy' | 'snaplen' | 'network', number>>([
+  u32('magic'),
+  u16('major'),
+  u16('minor'),
+  s32('zone'),
+  u32('accuracy'),
+  u32('snaplen'),
+  u32('network'),
+]);
 const RECORD_HEADER = 16;
 const BLOCK = 1 << 20;
 
@@ -42,14 +52,9 @@ export class PcapWriter {
       const code = errorCode(error) ?? 'EIO';
       throw new FtError(code, `The capture ${file} cannot be written (${code})`, 'Choose another file with --pcap');
     }
-    const block = this.#block;
-    block.fill(0, 0, FILE_HEADER);
-    block.writeUInt32LE(MAGIC_NS, 0);
-    block.writeUInt16LE(2, 4);
-    block.writeUInt16LE(4, 6);
-    block.writeUInt32LE(this.#snaplen, 16);
-    block.writeUInt32LE(link === 'ethernet' ? LINK_ETHERNET : LINK_RAW_IP, 20);
-    this.#used = FILE_HEADER;
+    const network = link === 'ethernet' ? LINK_ETHERNET : LINK_RAW_IP;
+    const header = { magic: MAGIC_NS, major: 2, minor: 4, zone: 0, accuracy: 0, snaplen: this.#snaplen, network };
+    this.#used = fileHeader.encode(header, this.#block);
     this.flush();
   }
 
