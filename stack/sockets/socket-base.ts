@@ -1,5 +1,5 @@
 import net from 'node:net';
-import { pick, wholeSeconds } from './connect-arguments.js';
+import { wholeSeconds } from './connect-arguments.js';
 import type { SocketTimers, StreamEndpoint } from './endpoint.js';
 import { IdleTimeout, timeoutCallback, timeoutDuration } from './idle-timeout.js';
 
@@ -37,7 +37,9 @@ export abstract class SocketBase extends net.Socket {
   constructor(timers: SocketTimers, options: FtSocketOptions) {
     super({
       allowHalfOpen: options.allowHalfOpen ?? false,
-      ...pick(options, 'highWaterMark', 'readableHighWaterMark', 'writableHighWaterMark'),
+      highWaterMark: options.highWaterMark,
+      readableHighWaterMark: options.readableHighWaterMark,
+      writableHighWaterMark: options.writableHighWaterMark,
     } as net.SocketConstructorOpts);
     this._idle = new IdleTimeout(timers, () => this._onTimeout());
     this.#noDelay = options.noDelay ?? false;
