@@ -10,7 +10,7 @@
  */
 import type { DeviceCapabilities, DeviceHandler, FrameDevice, TxFrame } from '../lib/device/device.js';
 import type { OutputGate } from '../stack/observer.js';
-import type { RingWriter } from './log/ring.js';
+import { type RingWriter, Word } from './log/ring.js';
 
 export type CommitMode = 'written' | 'acked';
 
@@ -29,6 +29,9 @@ export class LogGate implements OutputGate {
     if (writer === null || !writer.logging) return true;
     writer.publish();
     if (this.mode === 'written' || !writer.readerAttached || writer.lag === 0) return true;
+    // Asked for, then looked at again: the reader may have caught up in between, and not ring.
+    writer.ring.store(Word.writerWaiting, 1);
+    if (writer.lag === 0) return true;
     this.counters.held++;
     return false;
   }

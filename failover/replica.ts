@@ -349,6 +349,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const { ring } = this;
     if (ring !== null) {
       ring.words[Word.heartbeat] = (ring.words[Word.heartbeat]! + 1) | 0;
+      this.#writer?.publish();
       this.#serveReader(ring);
     }
     this.gate.isOpen();
@@ -413,7 +414,13 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     }
     this.#detector?.look(systemClock.now());
     const { ring } = this;
-    if (ring !== null) ring.store(Word.readerSleeping, 1);
+    if (ring !== null) {
+      if (this.#reader !== null && ring.load(Word.writerWaiting) !== 0) {
+        ring.store(Word.writerWaiting, 0);
+        this.native.fifoRing(this.#bell);
+      }
+      ring.store(Word.readerSleeping, 1);
+    }
     this.native.loopTimer(this.#hook!, POLL_MS);
     return false;
   }

@@ -21,6 +21,7 @@ export interface DemoOptions {
   baseline: boolean;
   offload: boolean;
   hangTimeoutMs: number;
+  commit: string;
   setup: boolean;
   verbose: boolean;
 }
@@ -41,6 +42,7 @@ and backup, lets a real client talk to it, kills the primary on the way, and say
   --pcap FILE        capture at the client's side (the first 128 bytes of each frame; needs tcpdump)
   --baseline         wget's throughput with a backup, without one, and from Node's own http over the kernel's TCP
   --hang-timeout MS  as for ft-tcp run (default 500)
+  --commit MODE      as for ft-tcp run: written (default) or acked
   --no-offload       no checksum and segmentation offload
   --setup            install programs that are missing (as root, with apt-get)
   --verbose          show what the replicas say
@@ -82,6 +84,7 @@ export function demoOptions(argv: string[]): DemoOptions {
   const name = values.signal.toUpperCase();
   const signal = (name.startsWith('SIG') ? name : `SIG${name}`) as NodeJS.Signals;
   if (constants.signals[signal] === undefined) throw bad('signal', values.signal, 'KILL | STOP | ABRT');
+  if (values.commit !== 'written' && values.commit !== 'acked') throw bad('commit', values.commit, 'written | acked');
   const at = values.at === 'never' ? null : Number(values.at);
   if (at !== null && !(values.at !== '' && at >= 0 && at <= 1)) throw bad('at', values.at, '0.5 (0 to 1, or never)');
   return {
@@ -98,6 +101,7 @@ export function demoOptions(argv: string[]): DemoOptions {
     baseline: values.baseline === true,
     offload: values['no-offload'] !== true,
     hangTimeoutMs: whole('hang-timeout', values['hang-timeout'], 100, 600_000),
+    commit: values.commit,
     setup: values.setup === true,
     verbose: values.verbose === true,
   };
@@ -120,6 +124,7 @@ function parse(args: string[]) {
       baseline: { type: 'boolean' },
       'no-offload': { type: 'boolean' },
       'hang-timeout': { type: 'string', default: '500' },
+      commit: { type: 'string', default: 'written' },
       setup: { type: 'boolean' },
       verbose: { type: 'boolean' },
     },

@@ -41,7 +41,14 @@ export async function runOnce(plan: RunPlan): Promise<RunResult> {
   const { options } = plan;
   const args = [
     ...['--group', `demo${plan.number}`, '--dir', plan.directory, '--tap', TAP, '--ip', `${STACK_ADDRESS}/24`],
-    ...['--hang-timeout', String(options.hangTimeoutMs), ...(options.offload ? [] : ['--no-offload']), APP],
+    ...[
+      '--hang-timeout',
+      String(options.hangTimeoutMs),
+      '--commit',
+      options.commit,
+      ...(options.offload ? [] : ['--no-offload']),
+      APP,
+    ],
   ];
   const replicas: ReplicaProcess[] = [];
   const start = (): ReplicaProcess => {

@@ -41,6 +41,8 @@ export const Word = {
   tapFd: 15,
   /** Published end of what belongs to finished events; between this and head is the event that runs now. */
   complete: 16,
+  /** The primary's output waits for the reader, who rings when it has caught up. */
+  writerWaiting: 17,
 } as const;
 
 export const ReaderState = { None: 0, Joining: 1, Live: 2, Refused: 3 } as const;

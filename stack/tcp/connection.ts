@@ -98,6 +98,9 @@ export class TcpConnection {
   tsRecentAtUs = 0;
   lastAckSent = 0;
 
+  /** A SYN or SYN-ACK could not leave when it was made. */
+  synDue = false;
+
   // Acknowledging.
   ackNow = false;
   ackPending = false;

@@ -28,7 +28,7 @@ export function pipe(conn: TcpConnection): number {
  */
 export function output(conn: TcpConnection): boolean {
   if (conn.removed || conn.tcp.frozen) return true;
-  if (conn.state < TcpState.Established) return true;
+  if (conn.state < TcpState.Established) return !conn.synDue || sendSyn(conn);
   let sent = false;
   if (conn.sndLimit > conn.sndUna) {
     const retransmitted = retransmitLost(conn);
@@ -237,6 +237,9 @@ export function sendSyn(conn: TcpConnection): boolean {
     conn.timedLate = false;
   } else conn.timedSeq = -1;
   conn.setTimer(Timer.Retransmit, conn.tcp.now + conn.rtt.rtoUs());
+  // Held back by the device or the gate, it goes as soon as it may.
+  conn.synDue = !ok;
+  if (!ok) conn.tcp.markDirty(conn);
   return ok;
 }
 

@@ -89,6 +89,8 @@ export interface TcpHost {
   isLocal(address: number): boolean;
 }
 
+/** More than so many acknowledgements are not kept: their peers ask again. */
+const MAX_OWED_ACKS = 4096;
 const EPHEMERAL_FIRST = 32_768;
 const EPHEMERAL_COUNT = 28_232;
 
@@ -112,6 +114,8 @@ export class Tcp {
   #nextPort = 0;
   #challengeWindowUs = 0;
   #challenges = 0;
+  /** Last acknowledgements of connections that went into TIME_WAIT while nothing could leave. */
+  readonly #owedAcks: TimeWaitEntry[] = [];
   readonly #hashInput = new Uint8Array(16);
   readonly #hashView = new DataView(this.#hashInput.buffer);
 
@@ -181,22 +185,17 @@ export class Tcp {
     // A RST does not end TIME_WAIT (RFC 1337).
     if ((seg.flags & TCP_RST) !== 0) return false;
     if ((seg.flags & TCP_FIN) !== 0) this.timeWaits.renew(entry, this.now + 2 * this.options.mslUs);
-    const route = this.host.tcpRoute(entry.localAddress, entry.remoteAddress);
-    if (route !== null) {
-      const ts = entry.tsOk ? this.#timestampAt(entry.tsOffset) : -1;
-      this.#bareSegment(
-        route,
-        entry.localPort,
-        entry.remotePort,
-        entry.sndNxt,
-        entry.rcvNxt,
-        TCP_ACK,
-        entry.rcvWindow,
-        ts,
-        entry.tsRecent,
-      );
-    }
+    this.#timeWaitAck(entry);
     return false;
+  }
+
+  /** @returns false when it could not leave. */
+  #timeWaitAck(entry: TimeWaitEntry): boolean {
+    const route = this.host.tcpRoute(entry.localAddress, entry.remoteAddress);
+    if (route === null) return true;
+    const ts = entry.tsOk ? this.#timestampAt(entry.tsOffset) : -1;
+    const { localPort, remotePort, sndNxt, rcvNxt, rcvWindow, tsRecent } = entry;
+    return this.#bareSegment(route, localPort, remotePort, sndNxt, rcvNxt, TCP_ACK, rcvWindow, ts, tsRecent);
   }
 
   #passiveOpen(listener: TcpListener, seg: TcpView, localAddress: number, remoteAddress: number): void {
@@ -393,8 +392,9 @@ export class Tcp {
     conn.state = TcpState.TimeWait;
     this.timeWaits.add(entry);
     this.observer?.timeWait(entry);
-    // The last ACK leaves at once: the connection that would send it is about to go.
+    // The last ACK leaves at once, as the connection that would send it is about to go; or, held back, in its name.
     output(conn);
+    if (conn.ackNow && this.#owedAcks.length < MAX_OWED_ACKS) this.#owedAcks.push(entry);
     this.remove(conn, null);
   }
 
@@ -408,6 +408,10 @@ export class Tcp {
 
   /** Sends what dirty connections have to send. @returns false when the device got busy; the rest stays dirty. */
   flush(): boolean {
+    while (this.#owedAcks.length > 0) {
+      if (!this.#timeWaitAck(this.#owedAcks.at(-1)!)) return false;
+      this.#owedAcks.pop();
+    }
     if (this.#dirty.length === 0) return true;
     const list = this.#dirty;
     this.#dirty = this.#spare;
@@ -428,10 +432,6 @@ export class Tcp {
     }
     list.length = 0;
     return !busy;
-  }
-
-  get hasWork(): boolean {
-    return this.#dirty.length > 0;
   }
 
   /** TSval of a segment sent now: milliseconds, offset per connection (RFC 7323 section 5.4). */
@@ -485,7 +485,7 @@ export class Tcp {
     window: number,
     tsVal: number,
     tsEcr: number,
-  ): void {
+  ): boolean {
     const frame = this.frame;
     frame.reset();
     const at = route.tcpOffset;
@@ -499,7 +499,7 @@ export class Tcp {
     frame.view.setUint16(at + 16, finish(sum16(frame.header, at, header, route.pseudoSum + header)));
     frame.headerLength = at + header - TX_HEADROOM;
     this.counters.outSegs++;
-    route.send(header);
+    return route.send(header);
   }
 
   #findListener(address: number, port: number): TcpListener | null {

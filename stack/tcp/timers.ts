@@ -58,7 +58,7 @@ function fire(conn: TcpConnection, timer: number, nowUs: number): void {
     case Timer.DelayedAck:
       conn.ackNow = true;
       conn.tcp.counters.delayedAcks++;
-      output(conn);
+      if (!output(conn)) conn.tcp.markDirty(conn);
       return;
     case Timer.Keepalive:
       keepalive(conn, nowUs);

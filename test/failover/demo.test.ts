@@ -84,6 +84,18 @@ t.test('ab without and with keep-alive', async (t) => {
   t.ok(keep.report.connections < 200);
 });
 
+t.test('acked: output waits for the backup, and all the same', async (t) => {
+  for (const words of [
+    ['--bytes', '200M'],
+    ['--scenario', 'ab', '--requests', '3000', '--connections', '50'],
+  ]) {
+    const { code, report, text } = await demo('--commit', 'acked', ...words);
+    t.equal(code, 0, text);
+    good(report, 1);
+    t.ok(report.gapMs.max! < 900, `nobody waited for a timer (${report.gapMs.max} ms)`);
+  }
+});
+
 t.test('WebSocket echo', async (t) => {
   const { code, report, text } = await demo('--scenario', 'ws-echo', '--requests', '4000');
   t.equal(code, 0, text);

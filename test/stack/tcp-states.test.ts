@@ -347,3 +347,46 @@ t.test('initial sequence numbers (RFC 6528)', async (t) => {
   const ahead = (peer.one().seq - first) | 0;
   t.ok(ahead >= 250_000 && ahead < 300_000, `${ahead} after one second`);
 });
+
+t.test('what a busy device refuses leaves later, without a timer', async (t) => {
+  const peer = new Peer();
+  peer.listen();
+  const device = peer.link.b;
+  const send = device.send.bind(device);
+  const block = (): void => {
+    device.send = () => false;
+  };
+  const unblock = (): void => {
+    device.send = send;
+    peer.stack.flush();
+  };
+  // ARP first: questions are not repeated for.
+  const irs = peer.open(500) + 1;
+  const app = peer.accepted[0]!;
+  peer.port++;
+  block();
+  peer.send({ flags: 'S', seq: 1000 });
+  t.same(peer.take(), []);
+  unblock();
+  t.match(peer.one(), { flags: 'SA', ack: 1001 });
+  peer.port--;
+  block();
+  app.endpoint.write(Buffer.from('data'));
+  peer.settle();
+  unblock();
+  t.match(peer.one(), { data: 'data', seq: irs });
+  app.endpoint.shutdown();
+  peer.send({ flags: 'A', seq: 501, ack: irs + 4 });
+  t.match(peer.one(), { flags: 'AF' });
+  block();
+  peer.send({ flags: 'FA', seq: 501, ack: irs + 5 });
+  t.same([peer.stack.tcp.table.size, peer.stack.tcp.timeWaits.size], [1, 1]);
+  t.same(peer.take(), []);
+  unblock();
+  t.match(peer.one(), { flags: 'A', ack: 502, seq: irs + 5 }, 'the last ACK of a connection that is gone');
+  block();
+  peer.send({ flags: 'PA', seq: 1001, ack: 1, srcPort: peer.port + 1, data: 'x' });
+  unblock();
+  peer.pass(10);
+  t.equal(peer.stack.tcp.counters.rtoTimeouts, 0);
+});
