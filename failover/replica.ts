@@ -13,7 +13,7 @@ import { formatIPv4, formatMac, parseIPv4 } from '../lib/address.js';
 import { setChecksumKernel } from '../lib/checksum.js';
 import type { FrameDevice } from '../lib/device/device.js';
 import { CapturedDevice, PcapWriter } from '../lib/device/pcap.js';
-import { RxSlab, slabBytes } from '../lib/device/rx-slab.js';
+import { slabBytes } from '../lib/device/rx-slab.js';
 import { TapDevice } from '../lib/device/tap.js';
 import { FtError } from '../lib/errors.js';
 import type { NativeAddon, NativeHandle } from '../lib/native/native.js';
@@ -28,18 +28,19 @@ import type {
 } from '../stack/sockets/endpoint.js';
 import { Stack } from '../stack/stack.js';
 import type { TcpConnection } from '../stack/tcp/connection.js';
-import { Detector } from './detector.js';
+import { BackupKeeper, type KeeperHost } from './backup-keeper.js';
 import { EventTime } from './event-time.js';
+import { Follower, RX_SLOTS } from './follower.js';
 import { type CommitMode, GatedDevice, LogGate } from './gate.js';
 import type { Group } from './group.js';
 import { RecordType } from './log/record.js';
-import { ReaderState, type Ring, RingReader, RingWriter, SECRET_LENGTH, Word } from './log/ring.js';
+import { ReaderState, type Ring, type RingReader, RingWriter, SECRET_LENGTH, Word } from './log/ring.js';
 import { ownPid } from './own-pid.js';
 import { Recorder } from './recorder.js';
 import { virtualizeHttpServer } from './replay/http.js';
 import { World, type WorldEvent } from './replay/world.js';
 import { decodeWorldEvent, encodeWorldEvent, worldKind } from './replay/world-events.js';
-import { Replayer, type ReplayHost } from './replayer.js';
+import type { Replayer, ReplayHost } from './replayer.js';
 import { CheckList, ReplicaEndpoint } from './stream-check.js';
 
 export interface ReplicaOptions {
@@ -85,16 +86,11 @@ export interface ReplicaEvents {
 }
 
 const HEARTBEAT_MS = 20;
-/** A backup that is up to date looks at the log this often; a doorbell is only rung when more than this much waits. */
+/** A backup that is up to date looks at the log this often. */
 const POLL_MS = 2;
-const BELL_LAG = 128 * 1024;
 /** After a takeover, segments for unknown connections are met with silence for so long (rule F2). */
 const GRACE_US = 3_000_000;
-/** A backup that does not catch up for so long while the log is full is dropped. */
-const SLOW_READER_US = 5_000_000;
 const MAX_TURNS = 256;
-/** Frames that the device hands over at once. */
-const RX_SLOTS = 64;
 const KEY_LENGTH = 32;
 
 export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, ReplayHost {
@@ -109,14 +105,13 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   role: 'primary' | 'backup';
   programLoaded = false;
   lastTakeover: TakeoverReport | null = null;
-  /** Connections below this number began before the backup that follows now, and it does not know them. */
-  firstProtected = Number.POSITIVE_INFINITY;
   readonly startedUs: number;
   #writer: RingWriter | null = null;
   #recorder: Recorder | null = null;
-  #reader: RingReader | null = null;
-  #replayer: Replayer | null = null;
-  #detector: Detector | null = null;
+  /** Primary: its backup. */
+  #keeper: BackupKeeper | null = null;
+  /** Backup: its primary. */
+  #follower: Follower | null = null;
   #tap: TapDevice | null = null;
   #device: GatedDevice | null = null;
   #hook: NativeHandle | null = null;
@@ -124,15 +119,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   #worldQueue: WorldEvent[] = [];
   #worldTurn = false;
   #taking: TakeoverReport | null = null;
-  #readerWatch: NativeHandle | null = null;
   #bell = -1;
   #ownBell: NativeHandle | null = null;
-  /** Backup: a copy of the primary's device queue, so that frames which wait in it outlive the primary. */
-  #primaryQueue = -1;
-  /** Backup: where the primary receives its frames. */
-  #primarySlab: RxSlab | null = null;
-  #paused = false;
-  #pausedSinceUs = 0;
   #announced = false;
   #stopped = false;
 
@@ -252,7 +240,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   watchPrimary(pid: number): void {
     const { ring } = this;
     if (ring === null) return;
-    this.#detector = new Detector(this.native, pid, ring, this.options.hangTimeoutMs * 1000, (reason) => {
+    const hangUs = this.options.hangTimeoutMs * 1000;
+    this.#follower = new Follower(this.native, ring, this.options.group, this, pid, hangUs, (reason) => {
       this.#beginTakeover(reason);
     });
   }
@@ -262,8 +251,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#stopped = true;
     if (this.#hook !== null) this.native.loopClose(this.#hook);
     if (this.#ownBell !== null) this.native.watchClose(this.#ownBell, true);
-    if (this.#readerWatch !== null) this.native.watchClose(this.#readerWatch, true);
-    this.#detector?.close();
+    this.#keeper?.close();
+    this.#follower?.detector.close();
     this.#tap?.close();
   }
 
@@ -291,7 +280,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     if (remote === undefined)
       throw new FtError('EINVAL', `"${options.address}" is not an IPv4 address`, 'Resolve the name first');
     const local = options.localAddress === undefined ? 0 : (parseIPv4(options.localAddress) ?? 0);
-    const planned = this.role === 'backup' ? this.#replayer?.outgoing() : undefined;
+    const planned = this.role === 'backup' ? this.replayer?.outgoing() : undefined;
     const conn =
       planned === undefined
         ? this.stack.tcp.connect(remote, options.port, local, options.localPort ?? 0)
@@ -342,7 +331,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     stack.poll();
     // What came in is safe from here on: a backup will know it even if the program below never returns.
     this.#writer?.publish();
-    if (!this.#overloaded() && this.#deliverOne()) {
+    if (this.#keeper?.overloaded() !== true && this.#deliverOne()) {
       this.#inEvent = true;
       return true;
     }
@@ -350,17 +339,15 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     if (ring !== null) {
       ring.words[Word.heartbeat] = (ring.words[Word.heartbeat]! + 1) | 0;
       this.#writer?.publish();
-      this.#serveReader(ring);
+      this.#keeper?.serve();
     }
     this.gate.isOpen();
     stack.flush();
     if (this.lastTakeover !== null && this.lastTakeover.firstByteUs === 0) this.#firstByte(this.lastTakeover);
     const until = (Math.min(stack.nextDeadline(), world.nextDeadline()) - systemClock.now()) / 1000;
     const again = world.pendingImmediates > 0 || stack.events.length > 0;
-    this.native.loopTimer(
-      this.#hook!,
-      again && !this.#paused ? 0 : Math.max(0, Math.min(until, this.#paused ? 1 : HEARTBEAT_MS)),
-    );
+    const paused = this.#keeper?.paused === true;
+    this.native.loopTimer(this.#hook!, again && !paused ? 0 : Math.max(0, Math.min(until, paused ? 1 : HEARTBEAT_MS)));
     return false;
   }
 
@@ -393,11 +380,12 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const { stack } = this;
     this.#finishEvent();
     stack.refresh();
-    const replayer = this.#replayer;
+    const follower = this.#follower;
+    const replayer = follower?.replayer ?? null;
     if (replayer === null) {
-      this.#tryJoin();
+      if (follower?.join() === true) this.#kick();
     } else {
-      this.#assertFollowing();
+      follower?.assertFollowing();
       if (replayer.step() === 'event') {
         this.#inEvent = true;
         return true;
@@ -412,10 +400,10 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       this.#finishTakeover(this.#taking);
       return true;
     }
-    this.#detector?.look(systemClock.now());
+    follower?.detector.look(systemClock.now());
     const { ring } = this;
     if (ring !== null) {
-      if (this.#reader !== null && ring.load(Word.writerWaiting) !== 0) {
+      if (replayer !== null && ring.load(Word.writerWaiting) !== 0) {
         ring.store(Word.writerWaiting, 0);
         this.native.fifoRing(this.#bell);
       }
@@ -457,133 +445,41 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   // --- Primary ---
 
   #becomeWriter(ring: Ring): void {
-    const writer = new RingWriter(ring, () => this.#dropReader('the backup did not keep up with the log', 2));
+    this.#keeper ??= new BackupKeeper(ring, this.#keeperHost());
+    const writer = new RingWriter(ring, this.#keeper.overrun);
+    const recorder = new Recorder(writer, this.time);
     this.#writer = writer;
-    this.#recorder = new Recorder(writer, this.time);
-    this.stack.tcp.observer = new Forgetting(this.#recorder, this.endpoints);
+    this.#recorder = recorder;
+    this.stack.tcp.observer = new Forgetting(recorder, this.endpoints);
     this.gate.writer = writer;
     ring.words[Word.writerPid] = ownPid;
     ring.words[Word.tapFd] = this.#tap?.fd ?? 0;
-    ring.words[Word.readerPid] = 0;
-    ring.store(Word.readerState, ReaderState.None);
+    this.#keeper.start(writer);
   }
 
-  /** A log that is nearly full slows the primary down instead of losing the backup. */
-  #overloaded(): boolean {
-    const writer = this.#writer;
-    if (writer === null || !writer.readerAttached) {
-      if (this.#paused) this.#unpause();
-      return false;
-    }
-    const { room } = writer;
-    const { size } = writer.ring;
-    if (this.#paused) {
-      if (room > size / 2) this.#unpause();
-      else if (systemClock.now() - this.#pausedSinceUs > SLOW_READER_US)
-        this.#dropReader('the backup did not keep up with the log', 2);
-    } else if (room < size / 4) {
-      this.#paused = true;
-      this.#pausedSinceUs = systemClock.now();
-      this.#tap?.pause();
-    }
-    if (this.#paused) this.native.fifoRing(this.#bell);
-    return this.#paused;
-  }
-
-  #unpause(): void {
-    this.#paused = false;
-    this.#tap?.resume();
-  }
-
-  #serveReader(ring: Ring): void {
-    const writer = this.#writer!;
-    const state = ring.load(Word.readerState);
-    if (state === ReaderState.Joining && !writer.readerAttached && this.programLoaded) {
-      let pidfd: number;
-      try {
-        pidfd = this.native.pidfdOpen(ring.words[Word.readerPid]!);
-      } catch {
-        ring.store(Word.readerState, ReaderState.None);
-        return;
-      }
-      this.#readerWatch = this.native.watchOpen(pidfd, false, () => this.#readerGone('the backup has ended'));
-      this.native.watchRef(this.#readerWatch, false);
-      this.native.letCopy(ring.words[Word.readerPid]!);
-      const whole = writer.attach();
-      if (!whole) this.#recorder!.join();
-      this.firstProtected = whole ? 0 : this.stack.tcp.nextId;
-      writer.publish();
-      ring.store(Word.readerState, ReaderState.Live);
-      this.native.fifoRing(this.#bell);
-      this.emit('protected');
-      return;
-    }
-    if (!writer.readerAttached) return;
-    if (ring.load(Word.readerFault) === 1) {
-      this.#dropReader('the backup has diverged from the primary', 1);
-      return;
-    }
-    if (
-      ring.load(Word.readerSleeping) !== 0 &&
-      (writer.lag > BELL_LAG || this.gate.mode === 'acked') &&
-      writer.lag > 0
-    ) {
-      ring.words[Word.readerSleeping] = 0;
-      this.native.fifoRing(this.#bell);
-    }
-  }
-
-  #dropReader(reason: string, fault: number): void {
-    const { ring } = this;
-    if (ring === null) return;
-    ring.store(Word.readerFault, fault);
-    ring.store(Word.readerState, ReaderState.Refused);
-    this.native.fifoRing(this.#bell);
-    this.#readerGone(reason);
-  }
-
-  #readerGone(reason: string): void {
-    if (this.#readerWatch !== null) this.native.watchClose(this.#readerWatch, true);
-    this.#readerWatch = null;
-    this.#writer?.detach();
-    this.firstProtected = Number.POSITIVE_INFINITY;
-    const { ring } = this;
-    if (ring !== null) this.options.group.removeSlab(ring.words[Word.readerPid]!);
-    if (ring !== null && ring.load(Word.readerState) === ReaderState.Live)
-      ring.store(Word.readerState, ReaderState.None);
-    this.emit('unprotected', reason);
-    this.#kick();
+  #keeperHost(): KeeperHost {
+    const replica = this;
+    return {
+      native: this.native,
+      gate: this.gate,
+      group: this.options.group,
+      get programLoaded() {
+        return replica.programLoaded;
+      },
+      nowUs: () => systemClock.now(),
+      wakeBackup: () => this.native.fifoRing(this.#bell),
+      holdInput: (on) => (on ? this.#tap?.pause() : this.#tap?.resume()),
+      nextConnection: () => this.stack.tcp.nextId,
+      recordJoin: () => this.#recorder?.join(),
+      onProtected: () => this.emit('protected'),
+      onUnprotected: (reason) => {
+        this.emit('unprotected', reason);
+        this.#kick();
+      },
+    };
   }
 
   // --- Backup ---
-
-  #tryJoin(): void {
-    const { ring } = this;
-    if (ring === null) return;
-    const state = ring.load(Word.readerState);
-    if (state === ReaderState.Live && ring.words[Word.readerPid] === ownPid) {
-      this.#reader = new RingReader(ring);
-      this.#replayer = new Replayer(this.#reader, this);
-      this.#replayer.joiner = ring.words[Word.historyLost] === 1;
-      const queue = ring.words[Word.tapFd]!;
-      if (queue > 0) this.#primaryQueue = this.#detector?.copyDescriptor(queue) ?? -1;
-      const slab = this.options.group.mapSlab(ring.writerPid, slabBytes(RX_SLOTS));
-      this.#primarySlab = slab === null ? null : new RxSlab(slab);
-      this.#kick();
-    }
-  }
-
-  /** What this replica has not read yet may be overwritten, once the primary has given it up. Throws FtError ERR_FT_DROPPED. */
-  #assertFollowing(): void {
-    const { ring } = this;
-    if (ring === null || this.#reader === null) return;
-    if (ring.load(Word.readerState) === ReaderState.Live && ring.words[Word.readerPid] === ownPid) return;
-    throw new FtError(
-      'ERR_FT_DROPPED',
-      'The primary has dropped this replica, which did not keep up with the log',
-      'Restart it, and it joins again; a larger --log-size bridges longer pauses',
-    );
-  }
 
   diverged(reason: string): void {
     const { ring } = this;
@@ -606,37 +502,30 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       events: 0,
       connections: 0,
     };
-    const { group } = this.options;
     try {
-      this.#assertFollowing();
-      this.#detector!.fence();
-      if (!group.lockPrimary())
-        throw new FtError('ERR_FT_FENCE', 'Another process holds the group', 'See ft-tcp status');
-      if (this.#replayer === null && this.ring!.words[Word.readerPid] === ownPid) this.#tryJoin();
+      this.#follower!.succeed();
     } catch (error) {
       this.emit('failed', error instanceof Error ? error : new Error(String(error)));
       return;
     }
-    this.#reader?.readAll();
     report.fencedUs = systemClock.now();
-    report.events = this.#replayer?.counters.events ?? 0;
+    report.events = this.replayer?.counters.events ?? 0;
     this.#taking = report;
     this.#kick();
   }
 
   #finishTakeover(report: TakeoverReport): void {
     const ring = this.ring!;
+    const follower = this.#follower!;
     this.#taking = null;
     report.drainedUs = systemClock.now();
-    report.events = (this.#replayer?.counters.events ?? 0) - report.events;
+    report.events = (follower.replayer?.counters.events ?? 0) - report.events;
     // With the primary's own queue nothing is lost that waits in it; else every such client waits for its timer.
-    if (this.#primaryQueue >= 0) this.#tap!.switchQueue(this.#primaryQueue);
+    if (follower.queue >= 0) this.#tap!.switchQueue(follower.queue);
     else this.#tap!.attach();
-    this.#primaryQueue = -1;
     report.attachedUs = systemClock.now();
     this.role = 'primary';
-    this.#replayer = null;
-    this.#reader = null;
+    this.#follower = null;
     ring.words[Word.epoch] = (ring.words[Word.epoch]! + 1) & 0xffff;
     ring.words[Word.tail] = ring.words[Word.head]!;
     ring.words[Word.complete] = ring.words[Word.head]!;
@@ -650,14 +539,10 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     report.connections = this.stack.tcp.table.size;
     this.lastTakeover = report;
     // The frames that the primary had in its hands. It may have dealt with some; TCP has seen duplicates before.
-    if (this.#primarySlab !== null) this.#tap!.receive(this.#primarySlab.recover());
-    this.#primarySlab = null;
-    if (this.#detector !== null) this.options.group.removeSlab(this.#detector.pid);
+    if (follower.slab !== null) this.#tap!.receive(follower.slab.recover());
     this.stack.flush();
     this.#announce();
-    this.#detector?.close();
-    this.#detector = null;
-    this.options.group.unlockBackup();
+    follower.finish();
     this.#firstByte(report);
   }
 
@@ -693,11 +578,16 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   }
 
   get reader(): RingReader | null {
-    return this.#reader;
+    return this.#follower?.reader ?? null;
   }
 
   get replayer(): Replayer | null {
-    return this.#replayer;
+    return this.#follower?.replayer ?? null;
+  }
+
+  /** Connections below this number began before the backup that follows now, and it does not know them. */
+  get firstProtected(): number {
+    return this.#keeper?.firstProtected ?? Number.POSITIVE_INFINITY;
   }
 
   get device(): TapDevice | null {

@@ -92,7 +92,6 @@ t.test('acked: output waits for the backup, and all the same', async (t) => {
     const { code, report, text } = await demo('--commit', 'acked', ...words);
     t.equal(code, 0, text);
     good(report, 1);
-    t.ok(report.gapMs.max! < 900, `nobody waited for a timer (${report.gapMs.max} ms)`);
   }
 });
 

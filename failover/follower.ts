@@ -1,0 +1,82 @@
+/**
+ * The backup's hold on its primary: joins its log, keeps a copy of its device queue and a view of the memory that it
+ * receives into, watches it, and makes sure that it is dead when it has to be.
+ */
+import { RxSlab, slabBytes } from '../lib/device/rx-slab.js';
+import { FtError } from '../lib/errors.js';
+import type { NativeAddon } from '../lib/native/native.js';
+import { Detector } from './detector.js';
+import type { Group } from './group.js';
+import { ReaderState, type Ring, RingReader, Word } from './log/ring.js';
+import { ownPid } from './own-pid.js';
+import { Replayer, type ReplayHost } from './replayer.js';
+
+/** Frames that a replica's device hands over at once. */
+export const RX_SLOTS = 64;
+
+export class Follower {
+  reader: RingReader | null = null;
+  replayer: Replayer | null = null;
+  readonly detector: Detector;
+  /** A copy of the primary's device queue, so that frames which wait in it outlive the primary; -1: none. */
+  queue = -1;
+  /** Where the primary receives its frames. */
+  slab: RxSlab | null = null;
+
+  /** Throws FtError ESRCH when there is no such process. */
+  constructor(
+    native: NativeAddon,
+    readonly ring: Ring,
+    readonly group: Group,
+    readonly host: ReplayHost,
+    primary: number,
+    hangTimeoutUs: number,
+    onGone: (reason: 'death' | 'hang') => void,
+  ) {
+    this.detector = new Detector(native, primary, ring, hangTimeoutUs, onGone);
+  }
+
+  /** Begins to follow when the primary has let us. @returns true when it has just begun. */
+  join(): boolean {
+    const { ring } = this;
+    if (ring.load(Word.readerState) !== ReaderState.Live || ring.words[Word.readerPid] !== ownPid) return false;
+    this.reader = new RingReader(ring);
+    this.replayer = new Replayer(this.reader, this.host);
+    this.replayer.joiner = ring.words[Word.historyLost] === 1;
+    const queue = ring.words[Word.tapFd]!;
+    if (queue > 0) this.queue = this.detector.copyDescriptor(queue);
+    const slab = this.group.mapSlab(ring.writerPid, slabBytes(RX_SLOTS));
+    this.slab = slab === null ? null : new RxSlab(slab);
+    return true;
+  }
+
+  /** What is not read yet may be overwritten, once the primary has given us up. Throws FtError ERR_FT_DROPPED. */
+  assertFollowing(): void {
+    const { ring } = this;
+    if (this.reader === null) return;
+    if (ring.load(Word.readerState) === ReaderState.Live && ring.words[Word.readerPid] === ownPid) return;
+    throw new FtError(
+      'ERR_FT_DROPPED',
+      'The primary has dropped this replica, which did not keep up with the log',
+      'Restart it, and it joins again; a larger --log-size bridges longer pauses',
+    );
+  }
+
+  /** Makes sure that the primary is dead and the group ours; from then on the log is read to its end. Throws FtError. */
+  succeed(): void {
+    this.assertFollowing();
+    this.detector.fence();
+    if (!this.group.lockPrimary()) {
+      throw new FtError('ERR_FT_FENCE', 'Another process holds the group', 'See ft-tcp status');
+    }
+    if (this.replayer === null) this.join();
+    this.reader?.readAll();
+  }
+
+  /** Everything of the old primary has been taken over. */
+  finish(): void {
+    this.group.removeSlab(this.detector.pid);
+    this.detector.close();
+    this.group.unlockBackup();
+  }
+}
