@@ -29,6 +29,7 @@ import type {
 import { Stack } from '../stack/stack.js';
 import type { TcpConnection } from '../stack/tcp/connection.js';
 import { BackupKeeper, type KeeperHost } from './backup-keeper.js';
+import { Doorbells } from './doorbells.js';
 import { EventTime } from './event-time.js';
 import { Follower, RX_SLOTS } from './follower.js';
 import { type CommitMode, GatedDevice, LogGate } from './gate.js';
@@ -119,8 +120,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   #worldQueue: WorldEvent[] = [];
   #worldTurn = false;
   #taking: TakeoverReport | null = null;
-  #bell = -1;
-  #ownBell: NativeHandle | null = null;
+  readonly #bells: Doorbells;
   #announced = false;
   #stopped = false;
 
@@ -145,6 +145,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       onDivergence: (divergence) => this.diverged(`${divergence.what}: ${divergence.detail}`),
       ...(options.origin === undefined ? {} : { origin: options.origin }),
     });
+    this.#bells = new Doorbells(this.native, options.group, () => this.#kick());
     this.time = new EventTime(systemClock, this.world);
     this.checks = new CheckList(this.native);
     this.gate = new LogGate(options.commit);
@@ -183,11 +184,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     });
     this.#hook = native.loopHook(() => this.#turn(), MAX_TURNS);
     native.loopRef(this.#hook, true);
-    if (ring !== null) {
-      const own = this.role === 'primary' ? 'bell-primary' : 'bell-backup';
-      this.#listenBell(own);
-      this.#bell = native.fifoOpen(options.group.file(this.role === 'primary' ? 'bell-backup' : 'bell-primary'));
-    }
+    if (ring !== null) this.#bells.open(this.role);
     if (this.role === 'primary') {
       if (ring !== null) this.#becomeWriter(ring);
       this.#announce();
@@ -213,7 +210,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     if (this.role === 'backup' && ring !== null) {
       ring.words[Word.readerPid] = ownPid;
       ring.store(Word.readerState, ReaderState.Joining);
-      this.native.fifoRing(this.#bell);
+      this.#bells.ring();
     }
   }
 
@@ -250,7 +247,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     if (this.#stopped) return;
     this.#stopped = true;
     if (this.#hook !== null) this.native.loopClose(this.#hook);
-    if (this.#ownBell !== null) this.native.watchClose(this.#ownBell, true);
+    this.#bells.close();
     this.#keeper?.close();
     this.#follower?.detector.close();
     this.#tap?.close();
@@ -405,7 +402,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     if (ring !== null) {
       if (replayer !== null && ring.load(Word.writerWaiting) !== 0) {
         ring.store(Word.writerWaiting, 0);
-        this.native.fifoRing(this.#bell);
+        this.#bells.ring();
       }
       ring.store(Word.readerSleeping, 1);
     }
@@ -467,7 +464,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
         return replica.programLoaded;
       },
       nowUs: () => systemClock.now(),
-      wakeBackup: () => this.native.fifoRing(this.#bell),
+      wakeBackup: () => this.#bells.ring(),
       holdInput: (on) => (on ? this.#tap?.pause() : this.#tap?.resume()),
       nextConnection: () => this.stack.tcp.nextId,
       recordJoin: () => this.#recorder?.join(),
@@ -485,7 +482,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const { ring } = this;
     if (this.#stopped || this.role !== 'backup') return;
     ring?.store(Word.readerFault, 1);
-    this.native.fifoRing(this.#bell);
+    this.#bells.ring();
     this.emit('diverged', reason);
     this.stop();
   }
@@ -532,7 +529,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#becomeWriter(ring);
     this.checks.take();
     this.#recorder!.mark(RecordType.Epoch);
-    this.#switchBells();
+    this.#bells.open('primary');
     this.#device!.firstSentUs = 0;
     this.world.goLive();
     this.stack.thaw(GRACE_US);
@@ -555,20 +552,6 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   #announce(): void {
     for (const net of this.stack.interfaces) net.announce();
-  }
-
-  #listenBell(name: string): void {
-    this.#ownBell = this.native.watchOpen(this.native.fifoOpen(this.options.group.file(name)), true, () =>
-      this.#kick(),
-    );
-    this.native.watchRef(this.#ownBell, false);
-  }
-
-  #switchBells(): void {
-    if (this.#ownBell !== null) this.native.watchClose(this.#ownBell, true);
-    if (this.#bell >= 0) this.native.closeFd(this.#bell);
-    this.#listenBell('bell-primary');
-    this.#bell = this.native.fifoOpen(this.options.group.file('bell-backup'));
   }
 
   // --- For status ---
