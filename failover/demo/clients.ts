@@ -10,6 +10,8 @@ import type { DemoOptions } from './options.js';
 
 const SAMPLE_MS = 5;
 const MESSAGE_BYTES = 1024;
+/** What one page of 10 KB is on the wire, about: ab itself tells of every tenth part of its way only. */
+const PAGE_WIRE_BYTES = 10_700;
 /** Messages on their way at once in ws-echo. */
 const WINDOW = 16;
 
@@ -155,17 +157,18 @@ function apacheBench({ options, address, onProgress }: ClientPlan): Client {
   });
   child.stderr.on('data', (part: Buffer) => {
     for (const match of part.toString().matchAll(/Completed (\d+) requests/g)) completed = Number(match[1]);
-    onProgress(completed / n);
   });
   let before = tapBytes();
+  const progress = (): number => Math.max(completed / n, Math.min(0.99, arrivals.total / (n * PAGE_WIRE_BYTES)));
   const timer = setInterval(() => {
     const now = tapBytes();
     if (now > before) arrivals.add(now - before, monotonicMs());
     before = now;
+    onProgress(progress());
   }, SAMPLE_MS);
   return {
     arrivals,
-    progress: () => completed / n,
+    progress,
     ended: exitOf(child).then(({ exit, said }) => {
       clearInterval(timer);
       const field = (name: RegExp): number => Number(name.exec(out)?.[1] ?? Number.NaN);
