@@ -102,6 +102,8 @@ export class TcpConnection {
   synDue = false;
 
   // Acknowledging.
+  /** When an unacceptable segment without data was last answered. */
+  invalidAnsweredUs = Number.NEGATIVE_INFINITY;
   ackNow = false;
   ackPending = false;
   /** Segments that arrived out of order since the last ACK: each is answered (RFC 5681 section 4.2). */

@@ -13,6 +13,8 @@ import { TcpState } from './state.js';
 export { RX_CSUM_OK };
 
 const DUP_THRESH = 3;
+/** Unacceptable segments without data are answered this often at most, so that two ends never chase each other. */
+const INVALID_ANSWER_US = 100_000;
 /** A timestamp older than this is no protection any more (RFC 7323 section 5.5). */
 const PAWS_IDLE_US = 24 * 24 * 3600 * 1e6;
 const DELAYED_ACK_US = 40_000;
@@ -60,7 +62,11 @@ export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
       return;
     }
     tcp.counters.outOfWindow++;
-    ackSoon(conn);
+    if (segmentLength > 0) ackSoon(conn);
+    else if (tcp.now - conn.invalidAnsweredUs >= INVALID_ANSWER_US) {
+      conn.invalidAnsweredUs = tcp.now;
+      ackSoon(conn);
+    }
     // Two peers with closed windows would starve each other if the ACK of an unacceptable segment were not processed.
     if ((flags & (TCP_ACK | TCP_SYN)) === TCP_ACK && conn.state >= TcpState.Established) acknowledge(conn, seg, start);
     return;

@@ -89,6 +89,8 @@ export interface TcpHost {
   isLocal(address: number): boolean;
 }
 
+/** Segments that are no part of a conversation are answered this often at most: two such answers must not chase each other. */
+const INVALID_ANSWER_US = 100_000;
 /** More than so many acknowledgements are not kept: their peers ask again. */
 const MAX_OWED_ACKS = 4096;
 const EPHEMERAL_FIRST = 32_768;
@@ -185,6 +187,11 @@ export class Tcp {
     // A RST does not end TIME_WAIT (RFC 1337).
     if ((seg.flags & TCP_RST) !== 0) return false;
     if ((seg.flags & TCP_FIN) !== 0) this.timeWaits.renew(entry, this.now + 2 * this.options.mslUs);
+    else if (ahead === 0 && seg.payloadLength === 0 && (seg.flags & TCP_SYN) === 0) {
+      // All is well at the other end. Two ends in TIME_WAIT that answered this would never stop.
+      return false;
+    } else if (this.now - (entry.answeredUs ?? Number.NEGATIVE_INFINITY) < INVALID_ANSWER_US) return false;
+    else entry.answeredUs = this.now;
     this.#timeWaitAck(entry);
     return false;
   }

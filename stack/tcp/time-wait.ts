@@ -16,6 +16,8 @@ export interface TimeWaitEntry {
   tsOffset: number;
   rcvWindow: number;
   expiresUs: number;
+  /** When a segment that was no FIN was last answered. */
+  answeredUs?: number;
 }
 
 export class TimeWaitTable {

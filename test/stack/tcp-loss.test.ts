@@ -74,3 +74,24 @@ for (const [name, impairment] of Object.entries(cases)) {
     }
   });
 }
+
+t.test('two ends in TIME_WAIT do not answer each other for ever', async (t) => {
+  // Found by exploration: both ends close at once, a last ACK is lost, and the link duplicates.
+  const sim = new Sim({
+    seed: 'explore2',
+    forward: { delayUs: 4393, loss: 0.02, reorder: 0.1, reorderUs: 25_754, bandwidth: 165e6, queueBytes: 90_000 },
+    backward: { delayUs: 43_284, loss: 0.02, duplicate: 0.18, corrupt: 0.014, bandwidth: 54e6, queueBytes: 47_000 },
+    offload: true,
+    mtu: 576,
+  });
+  const accepted: SimSocket[] = [];
+  sim.serve(80, () => new SimSocket(sim, 1, 260_000), accepted);
+  const client = sim.connect(80, new SimSocket(sim, 0, 108_000));
+  t.ok(sim.run(() => client.ended && accepted[0]?.ended === true));
+  const before = sim.link.counters.sent;
+  t.same(
+    Object.values(sim.leaks()).filter((n) => n > 0),
+    [],
+  );
+  t.ok(sim.link.counters.sent - before < 30, `${sim.link.counters.sent - before} frames after the end`);
+});
