@@ -38,6 +38,10 @@ export class Ipv4Route implements TcpRoute {
     return this.net.device.capabilities.tso4;
   }
 
+  suspect(): void {
+    if (this.net.linkHeader > 0) this.net.neighbours.suspect(this.nextHop);
+  }
+
   send(tcpLength: number): boolean {
     const { net } = this;
     const frame = net.stack.frame;

@@ -89,6 +89,13 @@ export class NeighbourCache {
     }
   }
 
+  /** Asks everybody again, while the entry goes on being used: its owner may have moved, or never have said so. */
+  suspect(address: number): void {
+    if (this.#entries.get(address)?.resolved !== true) return;
+    this.counters.requests++;
+    this.#host.request(address, null);
+  }
+
   /** Keeps a copy of a frame until the neighbour is resolved; the oldest gives way. */
   hold(entry: Neighbour, frame: TxFrame): void {
     const copy = new Uint8Array(frame.headerLength + frame.payloadLength);

@@ -46,6 +46,8 @@ export interface TcpRoute {
   readonly tcpOffset: number;
   /** Writes link and IP headers around a TCP segment of `tcpLength` bytes and sends the frame; false: the device is busy. */
   send(tcpLength: number): boolean;
+  /** Nothing comes back this way: what is known of the next hop may be wrong. */
+  suspect(): void;
 }
 
 /** Told when something that a socket may want to know has happened; must only take note. */

@@ -11,6 +11,8 @@ import { TcpState } from './state.js';
 
 /** Largest TCP payload of a super-segment: the IP total length is 16 bits; headers with options stay below 120 bytes. */
 const MAX_SUPER = 65_535 - 120;
+/** Timeouts in a row after which the next hop is suspected. */
+const ADVISE_AFTER = 2;
 const sackScratch = new Float64Array(8);
 
 /** Bytes believed to be in the network (RFC 6675 SetPipe). */
@@ -167,6 +169,8 @@ export function sendTailProbe(conn: TcpConnection, nowUs: number): void {
 /** The retransmission timer has run out (RFC 6298 section 5, RFC 5681 section 3.1). */
 export function retransmitTimeout(conn: TcpConnection, nowUs: number): void {
   conn.tcp.counters.rtoTimeouts++;
+  // Advice to the layer below when nothing comes back (RFC 1122 section 3.3.1.4).
+  if (conn.rtt.backoff >= ADVISE_AFTER) conn.route.suspect();
   if (conn.state === TcpState.SynSent || conn.state === TcpState.SynRcvd) {
     conn.rtt.backoff++;
     conn.timedSeq = -1;

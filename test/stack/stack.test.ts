@@ -126,6 +126,23 @@ t.test('ARP: entries age, are asked again while in use, and follow a new address
   t.equal(neighbours.size, 0, 'forgotten when not in use');
 });
 
+t.test('ARP: a neighbour that no answer comes from is asked for again', async (t) => {
+  const peer = new Peer();
+  peer.listen();
+  // Somebody lies, or a bit fell over: the segments go astray.
+  peer.link.a.inject(arp(2, Uint8Array.of(2, 0, 0, 0, 0, 77), PEER_IP, STACK_IP, STACK_MAC));
+  peer.answerArp = false;
+  peer.send({ flags: 'S', seq: 1 });
+  peer.take();
+  peer.others.length = 0;
+  peer.pass(4000);
+  t.same(arps(peer).length, 0, 'not at once');
+  peer.answerArp = true;
+  peer.pass(20_000);
+  t.ok(arps(peer).some(([op, , target]) => op === 1 && target === PEER_IP));
+  t.equal(peer.stack.interfaces[0]!.neighbours.peek(PEER_IP)?.mac[5], 1, 'and is right again');
+});
+
 t.test('ARP: a flood of strangers stays bounded, and somebody with our address is counted', async (t) => {
   const peer = new Peer();
   const { neighbours } = peer.stack.interfaces[0]!;
