@@ -139,6 +139,8 @@ export class Sim {
       const next = Math.min(this.link.nextDeadline(), ...this.stacks.map((stack) => stack.nextDeadline()));
       if (next === Number.POSITIVE_INFINITY || next > end) {
         this.clock.advance(Math.min(end, next === Number.POSITIVE_INFINITY ? end : next) - this.clock.now());
+        // What merely expires is noticed when somebody looks.
+        for (const host of this.hosts) host.turn();
         return until();
       }
       this.clock.advance(Math.max(1, next - this.clock.now()));
