@@ -11,9 +11,12 @@ import { ReaderState, type Ring, type RingWriter, Word } from './log/ring.js';
 const BELL_LAG = 128 * 1024;
 /** A backup that does not catch up for so long while the log is full is dropped. */
 const SLOW_READER_US = 5_000_000;
+/** A backup counts as still only after so many looks, so that our own stall is not taken for one of the backup's. */
+const LOOKS = 8;
 /** Reasons in Word.readerFault. */
 const DIVERGED = 1;
 const TOO_SLOW = 2;
+const STILL_TEXT = 'the backup makes no progress';
 const TOO_SLOW_TEXT = 'the backup did not keep up with the log';
 
 /** What it needs of the replica. */
@@ -22,6 +25,8 @@ export interface KeeperHost {
   readonly gate: LogGate;
   readonly group: Group;
   readonly programLoaded: boolean;
+  /** How long a main loop may stand still. */
+  readonly hangTimeoutUs: number;
   nowUs(): number;
   /** Rings the backup's doorbell. */
   wakeBackup(): void;
@@ -41,6 +46,9 @@ export class BackupKeeper {
   /** The log is nearly full: no input, no events, until the backup has caught up. */
   paused = false;
   #pausedSinceUs = 0;
+  #lastTail = 0;
+  #stillSinceUs = 0;
+  #stillLooks = 0;
   #watch: NativeHandle | null = null;
   #writer: RingWriter | null = null;
 
@@ -99,10 +107,33 @@ export class BackupKeeper {
       return;
     }
     const { lag } = writer;
+    if (this.#still(writer, lag)) {
+      this.drop(STILL_TEXT, TOO_SLOW);
+      return;
+    }
     if (ring.load(Word.readerSleeping) !== 0 && lag > 0 && (lag > BELL_LAG || host.gate.mode === 'acked')) {
       ring.words[Word.readerSleeping] = 0;
       host.wakeBackup();
     }
+  }
+
+  /**
+   * A backup that has caught up once, has something to read and does not, hangs. Where output waits for it, it has twice
+   * the time of a primary that hangs, as it may be in the same long event a little later.
+   */
+  #still(writer: RingWriter, lag: number): boolean {
+    const { host, ring } = this;
+    const tail = ring.load(Word.tail);
+    const now = host.nowUs();
+    if (lag === 0 || tail !== this.#lastTail || !writer.readerReady) {
+      this.#lastTail = tail;
+      this.#stillSinceUs = now;
+      this.#stillLooks = 0;
+      return false;
+    }
+    const twice = 2 * host.hangTimeoutUs;
+    const limit = host.gate.mode === 'acked' && Number.isFinite(twice) ? twice : Math.max(SLOW_READER_US, twice);
+    return ++this.#stillLooks >= LOOKS && now - this.#stillSinceUs > limit;
   }
 
   #join(writer: RingWriter): void {

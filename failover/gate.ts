@@ -6,7 +6,8 @@
  * frames, and an acknowledgement that waited acknowledges all that has become stable meanwhile.
  *
  * `written`: a record is stable once it is published in the shared memory, which is done here, just before the first
- * frame that follows it. `acked`: a record is stable when the backup has processed it.
+ * frame that follows it. `acked`: a record is stable when the backup has processed it; a backup
+ * that has not caught up yet is not waited for.
  */
 import type { DeviceCapabilities, DeviceHandler, FrameDevice, TxFrame } from '../lib/device/device.js';
 import type { OutputGate } from '../stack/observer.js';
@@ -28,7 +29,7 @@ export class LogGate implements OutputGate {
     const { writer } = this;
     if (writer === null || !writer.logging) return true;
     writer.publish();
-    if (this.mode === 'written' || !writer.readerAttached || writer.lag === 0) return true;
+    if (this.mode === 'written' || !writer.readerReady || writer.lag === 0) return true;
     // Asked for, then looked at again: the reader may have caught up in between, and not ring.
     writer.ring.store(Word.writerWaiting, 1);
     if (writer.lag === 0) return true;

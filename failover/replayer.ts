@@ -80,6 +80,8 @@ export class Replayer {
   /** Applies records until one event has been delivered or the log has no more. Throws LogError. */
   step(): Step {
     const { reader, host } = this;
+    // The last event is over. Each is told by itself: a reader that is behind shows that it gets on.
+    reader.release();
     for (const endpoint of host.checks.take()) this.#unchecked.add(endpoint.id);
     while (reader.next()) {
       if (this.#apply()) {

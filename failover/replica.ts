@@ -390,6 +390,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       if (this.#stopped) return false;
       if (!this.#announced && this.programLoaded && replayer.reader.lag === 0) {
         this.#announced = true;
+        replayer.reader.ring.store(Word.readerReady, 1);
         this.emit('ready');
       }
     }
@@ -460,6 +461,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       native: this.native,
       gate: this.gate,
       group: this.options.group,
+      hangTimeoutUs: this.options.hangTimeoutMs * 1000,
       get programLoaded() {
         return replica.programLoaded;
       },

@@ -43,6 +43,8 @@ export const Word = {
   complete: 16,
   /** The primary's output waits for the reader, who rings when it has caught up. */
   writerWaiting: 17,
+  /** The reader's program runs and has been at the end of the log once: from then on it may be waited for. */
+  readerReady: 18,
 } as const;
 
 export const ReaderState = { None: 0, Joining: 1, Live: 2, Refused: 3 } as const;
@@ -155,6 +157,11 @@ export class RingWriter {
     return this.ring.size - distance(this.ring.load(Word.tail) >>> 0, this.#units);
   }
 
+  /** Whether output may wait for the reader: not while it loads its program and reads what happened before. */
+  get readerReady(): boolean {
+    return this.readerAttached && this.ring.words[Word.readerReady] !== 0;
+  }
+
   /** Bytes the reader has not processed. */
   get lag(): number {
     return this.readerAttached ? distance(this.ring.load(Word.tail) >>> 0, this.#units) : 0;
@@ -222,6 +229,7 @@ export class RingWriter {
     ring.words[Word.startAt] = start | 0;
     ring.words[Word.tail] = start | 0;
     ring.words[Word.readerFault] = 0;
+    ring.words[Word.readerReady] = 0;
     this.readerAttached = true;
     return whole;
   }

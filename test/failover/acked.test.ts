@@ -19,7 +19,7 @@ t.test('a backup that hangs is given up, and output goes on', async (t) => {
   await client.waitFor(8);
   const waited = Date.now() - start;
   t.equal(client.text, 'one;two;');
-  t.ok(waited >= 350 && waited < 2000, `waited ${waited} ms for the backup`);
+  t.ok(waited >= 750 && waited < 3000, `waited ${waited} ms for the backup`);
   t.match(await primary.event('unprotected'), { reason: /no progress/ });
   t.match(await group.status(primary), { protected: false });
   backup.kill('SIGCONT');
@@ -31,12 +31,9 @@ t.test('a backup that hangs is given up, and output goes on', async (t) => {
 
 t.test('nobody waits while a backup loads its program', async (t) => {
   const slow = join(directory, 'slow.mjs');
-  // A lock file tells the second one to start that it is the backup.
   writeFileSync(
     slow,
-    `import { setTimeout } from 'node:timers';
-     import fs from 'node:fs';
-     if (process.env.SLOW) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2000);
+    `Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1500);
      await import(${JSON.stringify(KIT)});`,
   );
   const group = new TestGroup(directory, ['--commit', 'acked'], [slow]);
@@ -45,9 +42,7 @@ t.test('nobody waits while a backup loads its program', async (t) => {
   const client = new Client(8);
   client.socket.write('0;');
   await client.waitFor(2);
-  process.env['SLOW'] = '1';
   const backup = group.start();
-  delete process.env['SLOW'];
   await primary.event('protected');
   let longest = 0;
   for (let i = 1; i <= 20; i++) {
