@@ -9,18 +9,22 @@ export interface Row {
   bytesPerOp: number;
 }
 
-const ALLOCATION_RUNS = 20_000;
+const WARM_UP = 20_000;
+const ROUND = 500;
+const ROUNDS = 61;
 
-/** Heap growth per call; garbage collections in between make it too small, so the largest of some rounds counts. */
+/** Heap growth per call: the median of short rounds, without those in which a garbage collection made the heap smaller. */
 function allocated(fn: () => void): number {
-  for (let i = 0; i < ALLOCATION_RUNS; i++) fn();
-  let most = 0;
-  for (let round = 0; round < 5; round++) {
+  for (let i = 0; i < WARM_UP; i++) fn();
+  const growth: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
     const before = process.memoryUsage().heapUsed;
-    for (let i = 0; i < ALLOCATION_RUNS; i++) fn();
-    most = Math.max(most, (process.memoryUsage().heapUsed - before) / ALLOCATION_RUNS);
+    for (let i = 0; i < ROUND; i++) fn();
+    growth.push((process.memoryUsage().heapUsed - before) / ROUND);
   }
-  return most;
+  const grown = growth.filter((bytes) => bytes >= 0).sort((x, y) => x - y);
+  // Never a clean 0 by mistake: a figure that could not be had is not a number.
+  return grown.length === 0 ? Number.NaN : grown[grown.length >> 1]!;
 }
 
 /** Runs the operations one after the other. */
