@@ -73,7 +73,7 @@ t.test('a backup that stands still is dropped when the log is full; nothing grow
   for (let sent = 0; sent < total; sent += piece.length) {
     if (!client.socket.write(piece)) await new Promise((done) => client.socket.once('drain', done));
   }
-  t.match(await primary.event('unprotected', 20_000), { reason: /did not keep up/ });
+  t.match(await primary.event('unprotected', 20_000), { reason: /did not keep up|no progress/ });
   for (let i = 0; back < total && i < 2000; i++) await sleep(5);
   t.equal(back, total);
   backup.kill('SIGCONT');
