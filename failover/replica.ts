@@ -92,6 +92,8 @@ const POLL_MS = 2;
 /** After a takeover, segments for unknown connections are met with silence for so long (rule F2). */
 const GRACE_US = 3_000_000;
 const MAX_TURNS = 256;
+/** Events that are due follow each other for so long at most before output, heartbeat and input have their turn. */
+const LONGEST_PASS_US = 5000;
 const KEY_LENGTH = 32;
 
 export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, ReplayHost {
@@ -119,6 +121,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   #inEvent = false;
   #worldQueue: WorldEvent[] = [];
   #worldTurn = false;
+  /** Since when events have followed each other; 0: they have not. */
+  #busySinceUs = 0;
   #taking: TakeoverReport | null = null;
   readonly #bells: Doorbells;
   #announced = false;
@@ -328,10 +332,13 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     stack.poll();
     // What came in is safe from here on: a backup will know it even if the program below never returns.
     this.#writer?.publish();
-    if (this.#keeper?.overloaded() !== true && this.#deliverOne()) {
+    const late = this.#busySinceUs > 0 && stack.now() - this.#busySinceUs > LONGEST_PASS_US;
+    if (!late && this.#keeper?.overloaded() !== true && this.#deliverOne()) {
       this.#inEvent = true;
+      if (this.#busySinceUs === 0) this.#busySinceUs = stack.now();
       return true;
     }
+    this.#busySinceUs = 0;
     const { ring } = this;
     if (ring !== null) {
       ring.words[Word.heartbeat] = (ring.words[Word.heartbeat]! + 1) | 0;
@@ -342,7 +349,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     stack.flush();
     if (this.lastTakeover !== null && this.lastTakeover.firstByteUs === 0) this.#firstByte(this.lastTakeover);
     const until = (Math.min(stack.nextDeadline(), world.nextDeadline()) - systemClock.now()) / 1000;
-    const again = world.pendingImmediates > 0 || stack.events.length > 0;
+    const again = late || world.pendingImmediates > 0 || stack.events.length > 0;
     const paused = this.#keeper?.paused === true;
     this.native.loopTimer(this.#hook!, again && !paused ? 0 : Math.max(0, Math.min(until, paused ? 1 : HEARTBEAT_MS)));
     return false;
