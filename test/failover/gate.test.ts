@@ -86,8 +86,11 @@ t.test('acked: waits for the backup, and not without one', async (t) => {
   writer.attach();
   const from = new RingReader(log);
   append(writer);
+  t.equal(device.send(new TxFrame()), true, 'nor for one that has yet to catch up');
+  log.words[Word.readerReady] = 1;
   t.equal(device.send(new TxFrame()), false);
-  t.equal(sink.sent, 1);
+  t.equal(log.words[Word.writerWaiting], 1, 'and asks to be woken');
+  t.equal(sink.sent, 2);
   t.equal(gate.counters.held, 1);
   while (from.next());
   t.equal(device.send(new TxFrame()), false, 'read is not processed');
@@ -95,5 +98,5 @@ t.test('acked: waits for the backup, and not without one', async (t) => {
   t.equal(device.send(new TxFrame()), true);
   gate.shut = true;
   t.equal(device.send(new TxFrame()), false, 'a gate that is shut stays shut');
-  t.equal(sink.sent, 2);
+  t.equal(sink.sent, 3);
 });
