@@ -9,7 +9,7 @@ import { native } from '../../lib/native/native.js';
 import { systemClock } from '../../lib/native/system.js';
 import { defaultDirectory, Group, programDigest, type StartSnapshot } from '../group.js';
 import { LOG_VERSION } from '../log/record.js';
-import { RING_HEADER, Ring, SECRET_LENGTH } from '../log/ring.js';
+import { isPowerOfTwo, RING_HEADER, Ring, SECRET_LENGTH } from '../log/ring.js';
 import { ownPid } from '../own-pid.js';
 import { loadProgram, patchNet } from '../program.js';
 import { real } from '../replay/real.js';
@@ -52,8 +52,8 @@ export function runArguments(argv: string[]): RunArguments {
   if (values.commit !== 'written' && values.commit !== 'acked')
     throw usage('commit', values.commit, 'written (or acked)');
   const megabytes = Number(values['log-size']);
-  if (!(Number.isInteger(megabytes) && megabytes >= 16 && megabytes <= 4096))
-    throw usage('log-size', values['log-size'], '64 (MiB, 16 to 4096)');
+  if (!(isPowerOfTwo(megabytes) && megabytes >= 16 && megabytes <= 4096))
+    throw usage('log-size', values['log-size'], '64 (MiB, a power of two from 16 to 4096)');
   return {
     group: values.group,
     directory: values.dir ?? defaultDirectory(process.env, process.getuid?.() ?? 0),

@@ -9,6 +9,7 @@
  *
  * Header words (Int32):
  */
+import { FtError } from '../../lib/errors.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import { LOG_VERSION, LogError, RECORD_HEADER, RecordType } from './record.js';
 
@@ -71,9 +72,17 @@ export class Ring {
     this.view = new DataView(buffer, RING_HEADER, this.size);
   }
 
-  /** Prepares a new, empty log. */
+  /** Prepares a new, empty log. Throws FtError ERR_FT_LOG_SIZE. */
   format(secret: Uint8Array): void {
     const { words } = this;
+    // Positions wrap at 2^32 units, which must be the beginning of the data area again.
+    if (!isPowerOfTwo(this.size)) {
+      throw new FtError(
+        'ERR_FT_LOG_SIZE',
+        `A log of ${this.size} bytes is not a power of two`,
+        'Choose a power of two, e.g. 64 MiB',
+      );
+    }
     words.fill(0);
     words[Word.version] = LOG_VERSION;
     words[Word.units] = this.size / 8;
@@ -111,6 +120,10 @@ export class Ring {
   store(word: number, value: number): void {
     this.native.storeRelease(this.words, word, value);
   }
+}
+
+export function isPowerOfTwo(n: number): boolean {
+  return Number.isInteger(Math.log2(n));
 }
 
 /** Bytes between two positions, for positions less than 32 GiB apart. */
@@ -263,7 +276,9 @@ export class RingWriter {
     if (this.#at >= this.ring.size) this.#at -= this.ring.size;
     this.lsn += bytes;
     this.counters.bytes += bytes;
-    if (this.#total <= this.ring.size) this.#total += bytes;
+    if (this.#total > this.ring.size) return;
+    this.#total += bytes;
+    if (this.#total > this.ring.size) this.ring.store(Word.historyLost, 1);
   }
 }
 

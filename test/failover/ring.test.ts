@@ -1,7 +1,9 @@
 /** The log: every damage is found, nothing is lost when it wraps, and a reader that cannot follow is told why. */
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { LOG_VERSION, LogError, MAX_BODY, RECORD_HEADER, RecordType } from '../../failover/log/record.js';
 import { RING_HEADER, Ring, RingReader, RingWriter, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
@@ -192,4 +194,88 @@ t.test('a late reader gets the whole history while the ring has it, and else beg
   t.equal(late.next(), true);
   t.equal(late.type, RecordType.Join);
   t.equal(ours.words[Word.historyLost], 0);
+});
+
+t.test('the position passes 2^32 units, 32 GiB of log, and nobody notices', async (t) => {
+  const { ours, theirs } = pair();
+  // As a primary finds it that takes over a log of that age.
+  const near = 2 ** 32 - 1024;
+  ours.words[Word.head] = near | 0;
+  ours.words[Word.tail] = near | 0;
+  ours.words[Word.historyLost] = 1;
+  const writer = new RingWriter(ours, () => undefined);
+  t.equal(writer.attach(), false);
+  const from = reader(theirs);
+  let wrong = 0;
+  for (let i = 0; i < 2000; i++) {
+    if (!put(writer, RecordType.Received, i, Buffer.alloc(496, i & 255))) wrong++;
+    writer.publish();
+    if (!from.next() || from.conn !== i || theirs.bytes[from.body + 100] !== (i & 255)) wrong++;
+    from.release();
+    if (writer.lag !== 0) wrong++;
+  }
+  t.equal(wrong, 0);
+  t.ok(ours.words[Word.head]! > 0, 'beyond');
+  const next = new RingWriter(ours, () => undefined);
+  t.equal(next.attach(), false, 'a low position is not taken for a young log');
+});
+
+t.test('a size with which positions could not wrap is refused', async (t) => {
+  const path = join(directory, 'odd');
+  const odd = new Ring(native(), native().shmMap(path, RING_HEADER + 3 * 65_536, true));
+  t.throws(() => odd.format(new Uint8Array(SECRET_LENGTH)), { code: 'ERR_FT_LOG_SIZE', message: /power of two/ });
+});
+
+t.test('a log that has wrapped under its reader has lost its beginning, and says so', async (t) => {
+  const { ours, theirs, writer } = pair();
+  t.equal(writer.attach(), true);
+  const from = reader(theirs);
+  for (let i = 0; i < 40; i++) {
+    t.equal(ours.words[Word.historyLost], i * 2072 > 65_536 ? 1 : 0, `after ${i} records`);
+    put(writer, RecordType.Received, i, new Uint8Array(2056));
+    writer.publish();
+    while (from.next());
+    from.release();
+  }
+  // The reader takes over, and somebody joins it.
+  const next = new RingWriter(theirs, () => undefined);
+  t.equal(next.attach(), false);
+});
+
+t.test('two processes: what is published outlives its writer, whole and in order', async (t) => {
+  const script = fileURLToPath(new URL('support/ring-writer.js', import.meta.url));
+  const random = new SeededRandom('two processes');
+  for (let run = 0; run < 5; run++) {
+    const path = join(directory, `shared${run}`);
+    const ring = new Ring(native(), native().shmMap(path, RING_HEADER + 65_536, true));
+    ring.format(new Uint8Array(SECRET_LENGTH));
+    const child = spawn(process.execPath, [script, path, '65536'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const ended = new Promise<string | number | null>((done) => child.once('exit', (code, by) => done(by ?? code)));
+    await new Promise((done) => child.stdout.once('data', done));
+    const from = reader(ring);
+    let n = 0;
+    let wrong = 0;
+    const readOn = (): void => {
+      while (from.next()) {
+        const length = 8 + ((n * 1103) % 1500);
+        const { body } = from;
+        const fill = n & 255;
+        if (from.conn !== n || from.bodyLength !== ((length + 7) & ~7)) wrong++;
+        for (let i = 0; i < length; i++) if (ring.bytes[body + i] !== fill) wrong++;
+        from.release();
+        n++;
+      }
+    };
+    const enough = 500 + (random.u32() % 3000);
+    while (n < enough) {
+      readOn();
+      await new Promise((done) => setImmediate(done));
+    }
+    child.kill('SIGKILL');
+    t.equal(await ended, 'SIGKILL');
+    from.readAll();
+    readOn();
+    t.equal(wrong, 0, `${n} records`);
+    t.equal(from.position, ring.words[Word.head]! >>> 0, 'to the end');
+  }
 });

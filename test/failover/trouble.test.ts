@@ -162,6 +162,7 @@ t.test('words on the command line', async (t) => {
     [['run', '--hang-timeout', '5', KIT], /--hang-timeout/],
     [['run', '--commit', 'maybe', KIT], /written \(or acked\)/],
     [['run', '--log-size', '1', KIT], /16 to 4096/],
+    [['run', '--log-size', '48', KIT], /power of two/],
     [['run', '--no-such-thing', KIT], /no-such-thing/],
     [['status', '--nothing'], /nothing/],
     [['demo', '--bytes', 'many'], /--bytes many/],
