@@ -8,4 +8,4 @@ export type { CommitMode } from './gate.js';
 export { defaultDirectory, Group, type StartSnapshot } from './group.js';
 export { loadProgram, patchNet } from './program.js';
 export { Replica, type ReplicaEvents, type ReplicaOptions, type TakeoverReport } from './replica.js';
-export { askStatus, type ReplicaStatus, serveStatus, statusOf } from './status.js';
+export { type Answer, askReplica, askStatus, type ReplicaStatus, serveStatus, statusOf } from './status.js';

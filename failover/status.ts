@@ -1,6 +1,7 @@
 /** What a replica says of itself: a Unix socket in the group's directory that answers every connection with one JSON object. */
 import { rmSync } from 'node:fs';
 import net from 'node:net';
+import { errorCode } from '../lib/errors.js';
 import { Word } from './log/ring.js';
 import { ownPid } from './own-pid.js';
 import type { Replica } from './replica.js';
@@ -78,19 +79,42 @@ export function serveStatus(replica: Replica): Promise<{ close(): void }> {
   });
 }
 
-/** Asks one replica. Null when nobody answers there any more. */
-export function askStatus(path: string): Promise<ReplicaStatus | null> {
+/** An answer longer than this is not one of ours. */
+const MAX_ANSWER = 256 * 1024;
+const PATIENCE_MS = 2000;
+
+/** A replica's answer, or why there is none: `gone` when its process is, `silent` when it does not answer. */
+export type Answer = ReplicaStatus | 'gone' | 'silent';
+
+/** Asks one replica. Null when nobody answers there. */
+export async function askStatus(path: string): Promise<ReplicaStatus | null> {
+  const answer = await askReplica(path);
+  return typeof answer === 'string' ? null : answer;
+}
+
+/** Asks one replica, and says why when it gets no answer. Takes 2 seconds at most. */
+export function askReplica(path: string): Promise<Answer> {
   return new Promise((done) => {
     const parts: Buffer[] = [];
+    let length = 0;
+    let reason: 'gone' | 'silent' = 'silent';
     const socket = net.connect(path);
-    socket.setTimeout(2000, () => socket.destroy());
-    socket.on('data', (part: Buffer) => parts.push(part));
-    socket.on('error', () => done(null));
+    const patience = setTimeout(() => socket.destroy(), PATIENCE_MS);
+    socket.on('data', (part: Buffer) => {
+      parts.push(part);
+      length += part.length;
+      if (length > MAX_ANSWER) socket.destroy();
+    });
+    socket.on('error', (error) => {
+      const code = errorCode(error);
+      if (code === 'ECONNREFUSED' || code === 'ENOENT') reason = 'gone';
+    });
     socket.on('close', () => {
+      clearTimeout(patience);
       try {
         done(JSON.parse(Buffer.concat(parts).toString()) as ReplicaStatus);
       } catch {
-        done(null);
+        done(reason);
       }
     });
   });

@@ -1,11 +1,12 @@
 /** `ft-tcp status`: who is primary, who protects what, how far behind. */
 
 import { rmSync } from 'node:fs';
+import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
 import { defaultDirectory, Group } from '../group.js';
-import { askStatus, type ReplicaStatus } from '../status.js';
+import { askReplica, type ReplicaStatus } from '../status.js';
 
 /** @returns 0 when a primary answers, 1 when none does. */
 export async function statusCommand(argv: string[]): Promise<number> {
@@ -28,20 +29,25 @@ export async function statusCommand(argv: string[]): Promise<number> {
   }
   const group = new Group(native(), values.dir ?? defaultDirectory(process.env, process.getuid?.() ?? 0), values.group);
   const replicas: ReplicaStatus[] = [];
-  for (const path of group.sockets()) {
-    const status = await askStatus(path);
-    if (status !== null) replicas.push(status);
-    // A socket that refuses was left by a process that was killed.
-    else rmSync(path, { force: true });
+  const silent: number[] = [];
+  const paths = group.sockets();
+  const answers = await Promise.all(paths.map(askReplica));
+  for (const [i, answer] of answers.entries()) {
+    const path = paths[i]!;
+    // A socket that refuses was left by a process that was killed; one that is silent, by one that hangs.
+    if (answer === 'gone') rmSync(path, { force: true });
+    else if (answer === 'silent') silent.push(Number.parseInt(basename(path), 10));
+    else replicas.push(answer);
   }
   replicas.sort((a, b) => (a.role === b.role ? a.pid - b.pid : a.role === 'primary' ? -1 : 1));
-  if (values.json === true) process.stdout.write(`${JSON.stringify({ group: values.group, replicas })}\n`);
-  else print(values.group, replicas);
+  if (values.json === true) process.stdout.write(`${JSON.stringify({ group: values.group, replicas, silent })}\n`);
+  else print(values.group, replicas, silent);
   return replicas.some((replica) => replica.role === 'primary') ? 0 : 1;
 }
 
-function print(group: string, replicas: ReplicaStatus[]): void {
-  if (replicas.length === 0) {
+function print(group: string, replicas: ReplicaStatus[], silent: number[]): void {
+  for (const pid of silent) process.stdout.write(`process ${pid} does not answer\n`);
+  if (replicas.length === 0 && silent.length === 0) {
     process.stdout.write(`group ${group}: no replica runs\n`);
     return;
   }

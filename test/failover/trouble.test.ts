@@ -215,6 +215,12 @@ t.test('status without a group, and with one', async (t) => {
   t.match(text.stdout, new RegExp(`backup ${backup.pid}`));
   const json = JSON.parse(cli('status', '--json', '--dir', directory, '--group', group.name).stdout) as object;
   t.match(json, { group: group.name, replicas: [{ role: 'primary', protected: true }, { role: 'backup' }] });
+  backup.kill('SIGSTOP');
+  const stopped = cli('status', '--dir', directory, '--group', group.name);
+  t.match(stopped.stdout, new RegExp(`process ${backup.pid} does not answer\n.*primary ${primary.pid}`, 's'));
+  backup.kill('SIGCONT');
+  const again = JSON.parse(cli('status', '--json', '--dir', directory, '--group', group.name).stdout) as object;
+  t.match(again, { replicas: [{ pid: primary.pid }, { pid: backup.pid }], silent: [] });
   primary.kill('SIGKILL');
   await backup.event('takeover');
   const after = JSON.parse(cli('status', '--json', '--dir', directory, '--group', group.name).stdout) as object;
