@@ -58,12 +58,24 @@ export class Group {
     this.path = join(directory, name);
     try {
       makeDirectory(this.path);
-      const owner = statSync(this.path).uid;
+      const found = statSync(this.path);
+      const { uid: owner, mode } = found;
+      if (!found.isDirectory()) {
+        throw new FtError('ENOTDIR', `${this.path} is not a directory`, 'Choose another directory with --dir');
+      }
       if (process.getuid !== undefined && owner !== process.getuid()) {
         throw new FtError(
           'EACCES',
           `The group's directory ${this.path} belongs to user ${owner}`,
           'Choose another directory with --dir',
+        );
+      }
+      // Whoever may write here could hand us a log of his own.
+      if ((mode & 0o022) !== 0) {
+        throw new FtError(
+          'EACCES',
+          `Others may write to the group's directory ${this.path}`,
+          `chmod 700 ${this.path}, or choose another directory with --dir`,
         );
       }
     } catch (error) {

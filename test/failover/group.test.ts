@@ -1,6 +1,6 @@
 /** The group's directory, its locks, and who notices that a primary is gone. */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -24,6 +24,21 @@ t.test('names and directories', async (t) => {
   t.equal(defaultDirectory({}, 0), '/run/ft-tcp');
   t.equal(defaultDirectory({ XDG_RUNTIME_DIR: directory }, 5), join(directory, 'ft-tcp'));
   t.equal(defaultDirectory({ XDG_RUNTIME_DIR: '/does/not/exist' }, 5), '/dev/shm/ft-tcp-5');
+});
+
+t.test('a directory that others may write to, or that is not ours, is refused', async (t) => {
+  const group = new Group(native(), directory, 'open');
+  chmodSync(group.path, 0o777);
+  t.throws(() => new Group(native(), directory, 'open'), { code: 'EACCES', message: /chmod 700/ });
+  chmodSync(group.path, 0o755);
+  t.ok(new Group(native(), directory, 'open'));
+  if (process.getuid?.() === 0) {
+    chownSync(group.path, 65_534, 65_534);
+    t.throws(() => new Group(native(), directory, 'open'), { code: 'EACCES', message: /user 65534.*--dir/s });
+  }
+  const file = join(directory, 'no-directory');
+  writeFileSync(file, '');
+  t.throws(() => new Group(native(), directory, 'no-directory'), { message: /--dir/ });
 });
 
 t.test('one primary, one backup; a lock ends with its holder', async (t) => {
