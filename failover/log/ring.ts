@@ -218,15 +218,19 @@ export class RingWriter {
 
   /** Makes everything appended visible to the reader. */
   publish(): boolean {
-    if (!this.inEvent && this.#completeUnits !== this.#units) {
-      this.#completeUnits = this.#units;
-      this.ring.store(Word.complete, this.#units | 0);
+    const units = this.#units;
+    const fresh = this.#publishedUnits !== units;
+    if (fresh) {
+      this.#publishedUnits = units;
+      this.published = this.lsn;
+      this.ring.store(Word.head, units | 0);
     }
-    if (this.#publishedUnits === this.#units) return false;
-    this.#publishedUnits = this.#units;
-    this.published = this.lsn;
-    this.ring.store(Word.head, this.#units | 0);
-    return true;
+    // Behind the head: a writer that dies in between must not leave a reader beyond it.
+    if (!this.inEvent && this.#completeUnits !== units) {
+      this.#completeUnits = units;
+      this.ring.store(Word.complete, units | 0);
+    }
+    return fresh;
   }
 
   /** A reader begins: at the beginning if the log has it all, else at the end. @returns true for the whole history. */
