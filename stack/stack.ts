@@ -176,8 +176,12 @@ export class Stack implements TcpHost {
     this.tcp.frozen = false;
     this.tcp.silentUntilUs = this.#now + graceUs;
     this.tcp.table.forEach((conn) => {
-      // Anything queued may have been sent already, so any acknowledgement up to there is acceptable.
-      if (conn.state >= TcpState.Established) conn.sndNxt = conn.sndLimit;
+      // What is queued and fits into the peer's window counts as sent. An acknowledgement may be for more: the window
+      // may have been larger.
+      if (conn.state >= TcpState.Established) {
+        conn.sentBefore = conn.sndLimit;
+        conn.sndNxt = Math.max(conn.sndUna, Math.min(conn.sndLimit, conn.sndUna + conn.sndWnd));
+      }
       conn.rcvAdv = Math.max(conn.rcvAdv, conn.rcvNxt + conn.receiveLimit);
       conn.lastReceiveUs = this.#now;
       conn.lastSendUs = this.#now;

@@ -63,6 +63,8 @@ export class TcpConnection {
   iss = 0;
   sndUna = 0;
   sndNxt = 0;
+  /** After a takeover: another replica may have sent up to here, so acknowledgements up to here are right. */
+  sentBefore = 0;
   /** Peer's window in bytes, scaled. */
   sndWnd = 0;
   sndWl1 = 0;

@@ -189,6 +189,7 @@ function establish(conn: TcpConnection, seg: TcpView): void {
 function acknowledge(conn: TcpConnection, seg: TcpView, start: number): boolean {
   const { tcp } = conn;
   const ack = unwrap(seg.ack, conn.iss, conn.sndUna);
+  if (ack > conn.sndNxt && ack <= conn.sentBefore) conn.sndNxt = ack;
   if (ack > conn.sndNxt) {
     // RFC 9293 section 3.10.7.4: acknowledges what was never sent.
     tcp.counters.ackedUnsent++;

@@ -1,0 +1,87 @@
+/** What a stack does that was frozen as another one's copy and takes over: segment by segment, in virtual time. */
+import t from 'tap';
+import { type AppSocket, Peer } from './support/peer.js';
+
+/** A connection whose stack is frozen as a backup's is. */
+function frozen(queued: string, window: number): { peer: Peer; irs: number; app: AppSocket } {
+  const peer = new Peer();
+  peer.listen();
+  const irs = peer.open(1000, [], 65_535) + 1;
+  const app = peer.accepted[0]!;
+  peer.send({ flags: 'A', seq: 1001, ack: irs, window });
+  peer.take();
+  peer.stack.tcp.frozen = true;
+  app.endpoint.write(Buffer.from(queued));
+  peer.take();
+  return { peer, irs, app };
+}
+
+t.test('a window of zero stays closed: no data beyond it, and no end of patience', async (t) => {
+  const { peer, irs, app } = frozen('x'.repeat(100_000), 0);
+  peer.stack.thaw(1000);
+  let beyond = 0;
+  for (let minute = 0; minute < 120; minute++) {
+    peer.pass(60_000);
+    for (const segment of peer.take()) {
+      beyond += segment.length;
+      peer.send({ flags: 'A', seq: 1001, ack: irs, window: 0 });
+    }
+  }
+  t.equal(beyond, 0);
+  t.same(app.log, [], 'two hours later it is still open');
+  peer.send({ flags: 'A', seq: 1001, ack: irs, window: 3000 });
+  t.equal(
+    peer.take().reduce((sum, segment) => sum + segment.length, 0),
+    536 * 5,
+    'full segments as far as the window goes',
+  );
+});
+
+t.test('what fits into the window is sent again, and no more', async (t) => {
+  const { peer, irs } = frozen('y'.repeat(20_000), 5000);
+  peer.stack.thaw(1000);
+  const first = peer.take();
+  t.equal(
+    first.reduce((end, segment) => Math.max(end, segment.seq + segment.length), 0),
+    irs + 5000,
+  );
+  t.ok(
+    first.every((segment) => segment.seq >= irs && segment.ack === 1001),
+    'and all say where we are',
+  );
+});
+
+t.test('an acknowledgement of what the other one had sent beyond is believed', async (t) => {
+  const { peer, irs, app } = frozen('z'.repeat(20_000), 0);
+  peer.stack.thaw(1000);
+  peer.take();
+  peer.send({ flags: 'A', seq: 1001, ack: irs + 8000, window: 1000 });
+  const rest = peer.take();
+  t.same([rest[0]!.seq, rest[0]!.length], [irs + 8000, 536]);
+  t.equal(peer.stack.tcp.counters.ackedUnsent, 0);
+  peer.send({ flags: 'A', seq: 1001, ack: irs + 20_001, window: 1000 });
+  t.equal(peer.stack.tcp.counters.ackedUnsent, 1, 'but not of what was never written');
+  t.same(
+    app.log.filter((line) => !line.startsWith('space')),
+    [],
+  );
+});
+
+t.test('a FIN that waits behind data is not sent before it, and one that was sent is sent again', async (t) => {
+  const { peer, irs, app } = frozen('12345', 0);
+  app.endpoint.shutdown();
+  peer.stack.thaw(1000);
+  peer.pass(3000);
+  t.ok(
+    peer.take().every((segment) => segment.flags === 'A' && segment.length === 0),
+    'only probes',
+  );
+  peer.send({ flags: 'A', seq: 1001, ack: irs, window: 100 });
+  const end = peer.take().at(-1)!;
+  t.match(end, { data: '12345', seq: irs });
+  t.match(end.flags, /F/);
+  peer.send({ flags: 'A', seq: 1001, ack: irs + 6, window: 100 });
+  peer.send({ flags: 'FA', seq: 1001, ack: irs + 6 });
+  t.equal(peer.stack.tcp.table.size, 0);
+  t.equal(peer.stack.tcp.timeWaits.size, 1);
+});
