@@ -42,7 +42,7 @@ export class Ipv4Route implements TcpRoute {
     if (this.net.linkHeader > 0) this.net.neighbours.suspect(this.nextHop);
   }
 
-  send(tcpLength: number): boolean {
+  send(tcpLength: number, ecn: number): boolean {
     const { net } = this;
     const frame = net.stack.frame;
     const at = TX_HEADROOM + net.linkHeader;
@@ -51,7 +51,7 @@ export class Ipv4Route implements TcpRoute {
       frame.header,
       frame.view,
       at,
-      0,
+      ecn,
       total,
       this.#id,
       DONT_FRAGMENT,

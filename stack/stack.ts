@@ -28,6 +28,7 @@ import { Ipv4Route } from './ipv4-route.js';
 import type { OutputGate } from './observer.js';
 import type { TcpRoute } from './tcp/connection.js';
 import { resumeConnection } from './tcp/input.js';
+import { resendAll } from './tcp/recovery.js';
 import { payloadSum } from './tcp/output.js';
 import { TcpState } from './tcp/state.js';
 import { Tcp, type TcpHost, type TcpOptions } from './tcp/tcp.js';
@@ -235,6 +236,7 @@ export class Stack implements TcpHost {
         return Drop.TcpChecksum;
       }
     }
+    seg.ce = (ip.tos & 3) === 3;
     this.tcp.input(seg, bytes, ip.dst, ip.src);
     return 0;
   }
@@ -255,8 +257,7 @@ export class Stack implements TcpHost {
       const mss = Math.max(48, mtu - 40 - (conn.tsOk ? 12 : 0));
       if (mss < conn.sndMss) {
         conn.sndMss = mss;
-        conn.highRxt = conn.sndUna;
-        conn.lostEnd = conn.sndNxt;
+        resendAll(conn);
         this.tcp.markDirty(conn);
       }
     } else if (conn.state === TcpState.SynSent) {

@@ -26,6 +26,8 @@ export class TcpView {
   flags = 0;
   window = 0;
   urgent = 0;
+  /** The packet was marked on its way (RFC 3168); the caller of `parse` says so. */
+  ce = false;
   payloadOffset = 0;
   payloadLength = 0;
   /** 0 when absent. */

@@ -13,9 +13,10 @@ import { TimerNode } from '../../lib/timer-wheel.js';
 import type { CongestionController } from './congestion/controller.js';
 import type { TcpListener } from './listener.js';
 import { Reassembly } from './reassembly.js';
+import { Recovery } from './recovery.js';
 import { RttEstimator } from './rtt.js';
-import { Scoreboard } from './scoreboard.js';
 import { SendBuffer } from './send-buffer.js';
+import { SentList } from './sent-list.js';
 import { TcpState } from './state.js';
 import type { Tcp } from './tcp.js';
 import { connectionTimer, rearm } from './timers.js';
@@ -28,8 +29,9 @@ export const Timer = {
   Keepalive: 3,
   FinWait2: 4,
   Probe: 5,
+  Reorder: 6,
 } as const;
-export const TIMER_COUNT = 6;
+export const TIMER_COUNT = 7;
 
 /** What a path to a peer must be able to do for TCP; IP version and link are its own business. */
 export interface TcpRoute {
@@ -44,8 +46,11 @@ export interface TcpRoute {
   readonly pseudoSum: number;
   /** Offset in a TxFrame's header where the TCP header begins. */
   readonly tcpOffset: number;
-  /** Writes link and IP headers around a TCP segment of `tcpLength` bytes and sends the frame; false: the device is busy. */
-  send(tcpLength: number): boolean;
+  /**
+   * Writes link and IP headers around a TCP segment of `tcpLength` bytes and sends the frame; false: the device is busy.
+   * `ecn` is the two bits of the IP header.
+   */
+  send(tcpLength: number, ecn: number): boolean;
   /** Nothing comes back this way: what is known of the next hop may be wrong. */
   suspect(): void;
 }
@@ -115,24 +120,27 @@ export class TcpConnection {
 
   // Loss recovery.
   readonly rtt = new RttEstimator();
-  readonly scoreboard = new Scoreboard();
-  dupAcks = 0;
-  inRecovery = false;
-  /** SND.NXT when recovery began; recovery ends when it is acknowledged. */
-  recoveryPoint = 0;
-  /** Unacknowledged, un-SACKed bytes below this are lost. */
-  lostEnd = 0;
-  /** Everything lost below this has been retransmitted in this episode. */
-  highRxt = 0;
-  /** The next retransmission goes whatever the congestion window says (RFC 5681 section 3.2, RFC 6675 step 4.3). */
-  retransmitFirst = false;
-  timedSeq = -1;
-  timedAtUs = 0;
-  /** Something below it was sent again since: a cumulative acknowledgement waited for that, only a SACK tells the time. */
-  timedLate = false;
-  limitedTransmit = 0;
-  /** A tail loss probe is outstanding. */
-  probeSent = false;
+  readonly sent = new SentList();
+  readonly recovery = new Recovery();
+  /** When the SYN was sent, if only once; -1 otherwise. */
+  synSentUs = -1;
+  /** When SND.UNA last moved, or something was first sent after a pause. */
+  progressUs = 0;
+
+  // Congestion marks (RFC 3168).
+  ecnOk = false;
+  /** The peer hears of a mark until it says that it has slowed down. */
+  ecnEcho = false;
+  /** The next new data tells the peer that we have slowed down. */
+  cwrDue = false;
+
+  // Urgent data (RFC 9293 section 3.8.5): offsets behind the last urgent byte, or -1.
+  sndUp = -1;
+  rcvUp = -1;
+
+  /** The last duplicate data that arrived, to be reported (RFC 2883); start is -1 for none. */
+  dsackStart = -1;
+  dsackEnd = -1;
   cc!: CongestionController;
   lastSendUs = 0;
 
@@ -144,6 +152,10 @@ export class TcpConnection {
   noDelay = false;
   keepAlive = false;
   keepAliveUs = 7_200_000_000;
+  keepAliveIntervalUs = 75_000_000;
+  keepAliveCount = 9;
+  /** Unanswered data ends the connection after so long (RFC 5482); 0: after the usual number of retransmissions. */
+  userTimeoutUs = 0;
   keepAliveProbes = 0;
   lastReceiveUs = 0;
 

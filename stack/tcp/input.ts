@@ -4,15 +4,15 @@
  * so that one ACK answers a whole batch.
  */
 import { RX_CSUM_OK } from '../../lib/device/device.js';
-import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, type TcpView } from '../../lib/packet/tcp.js';
+import { TCP_ACK, TCP_CWR, TCP_ECE, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG, type TcpView } from '../../lib/packet/tcp.js';
 import { unwrap } from '../../lib/seq.js';
 import { type TcpConnection, Timer } from './connection.js';
-import { bare, markAllLost, sendSyn } from './output.js';
+import { bare, sendSyn } from './output.js';
+import { afterAck, congestionEcho, duplicateAck, resendAll, takeSack } from './recovery.js';
 import { TcpState } from './state.js';
 
 export { RX_CSUM_OK };
 
-const DUP_THRESH = 3;
 /** Unacceptable segments without data are answered this often at most, so that two ends never chase each other. */
 const INVALID_ANSWER_US = 100_000;
 /** A timestamp older than this is no protection any more (RFC 7323 section 5.5). */
@@ -56,12 +56,14 @@ export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
       // Simultaneous open: the peer's SYN-ACK repeats its SYN and acknowledges ours (RFC 9293 figure 7).
       if ((flags & TCP_ACK) !== 0 && unwrap(seg.ack, conn.iss, conn.sndUna) === 1) {
         establish(conn, seg);
-        newAck(conn, 1);
+        conn.sent.beginAck();
+        newAck(conn, seg, 1, 0);
         ackSoon(conn);
       } else sendSyn(conn); // Our SYN-ACK was lost.
       return;
     }
     tcp.counters.outOfWindow++;
+    if (length > 0 && start < conn.rcvNxt) noteDuplicate(conn, start, Math.min(start + length, conn.rcvNxt));
     if (segmentLength > 0) ackSoon(conn);
     else if (tcp.now - conn.invalidAnsweredUs >= INVALID_ANSWER_US) {
       conn.invalidAnsweredUs = tcp.now;
@@ -104,6 +106,24 @@ export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
   conn.keepAliveProbes = 0;
   if (!acknowledge(conn, seg, start)) return;
   if (conn.removed) return;
+  if (conn.ecnOk) {
+    if ((flags & TCP_CWR) !== 0) conn.ecnEcho = false;
+    if (seg.ce && length > 0) {
+      conn.ecnEcho = true;
+      conn.ackNow = true;
+      tcp.counters.ecnMarks++;
+    }
+  }
+
+  // Sixth: URG. The data stays in the stream; the user may ask where it ends.
+  if ((flags & TCP_URG) !== 0 && !conn.peerFin) {
+    const urgent = start + seg.urgent;
+    if (urgent > conn.rcvUp && urgent > conn.rcvNxt) {
+      conn.rcvUp = urgent;
+      tcp.counters.urgent++;
+      conn.user?.onProgress(conn);
+    }
+  }
 
   // Seventh: text. Eighth: FIN.
   if (length > 0 || fin) {
@@ -116,6 +136,7 @@ export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
     let from = seg.payloadOffset;
     if (start < conn.rcvNxt) {
       const old = conn.rcvNxt - start;
+      noteDuplicate(conn, start, Math.min(start + length, conn.rcvNxt));
       from += old;
       length -= old;
       start = conn.rcvNxt;
@@ -156,7 +177,8 @@ function synSent(conn: TcpConnection, seg: TcpView, bytes: Uint8Array): void {
     conn.sndWl1 = 0;
     conn.lastReceiveUs = tcp.now;
     conn.sndUna = 1;
-    measure(conn, 1);
+    conn.sent.advance(1, tcp.now, conn.rtt.minUs);
+    measureSyn(conn);
     conn.rtt.backoff = 0;
     conn.clearTimer(Timer.Retransmit);
     conn.state = TcpState.SynRcvd;
@@ -200,7 +222,8 @@ function acknowledge(conn: TcpConnection, seg: TcpView, start: number): boolean 
     tcp.challengeAck(conn);
     return false;
   }
-  const newlySacked = conn.sackOk && seg.sackCount > 0 ? takeSack(conn, seg) : false;
+  conn.sent.beginAck();
+  const fresh = conn.sackOk && seg.sackCount > 0 ? takeSack(conn, seg, ack) : 0;
   let windowChanged = false;
   if (ack >= conn.sndUna && (start > conn.sndWl1 || (start === conn.sndWl1 && ack >= conn.sndWl2))) {
     const window = seg.window * 2 ** conn.sndScale;
@@ -214,8 +237,19 @@ function acknowledge(conn: TcpConnection, seg: TcpView, start: number): boolean 
       conn.rtt.backoff = 0;
     }
   }
-  if (ack > conn.sndUna) newAck(conn, ack);
-  else if (ack === conn.sndUna && conn.flight > 0) duplicate(conn, seg, windowChanged, newlySacked);
+  if (ack > conn.sndUna) newAck(conn, seg, ack, fresh);
+  else if (ack === conn.sndUna && conn.flight > 0) {
+    if (conn.sackOk) {
+      if (seg.sackCount > 0) {
+        if (fresh > 0) measure(conn);
+        afterAck(conn, seg, 0, false);
+      }
+    } else if (seg.payloadLength === 0 && !windowChanged && (seg.flags & TCP_FIN) === 0) {
+      // RFC 5681 section 2: no data, no window change, outstanding data.
+      duplicateAck(conn);
+    }
+  }
+  if (conn.ecnOk && (seg.flags & (TCP_ECE | TCP_SYN)) === TCP_ECE && !conn.removed) congestionEcho(conn);
   if (!conn.removed) {
     conn.ackHint = true;
     tcp.markDirty(conn);
@@ -223,42 +257,28 @@ function acknowledge(conn: TcpConnection, seg: TcpView, start: number): boolean 
   return true;
 }
 
-function newAck(conn: TcpConnection, ack: number): void {
-  const { tcp } = conn;
+function newAck(conn: TcpConnection, seg: TcpView, ack: number, fresh: number): void {
+  const { tcp, recovery } = conn;
   const acked = ack - conn.sndUna;
   const limited = pipeLimited(conn);
+  const recovering = recovery.active || recovery.afterTimeout;
+  const synced = conn.sndUna > 0;
   conn.sndUna = ack;
+  conn.progressUs = tcp.now;
   conn.sendBuffer.releaseTo(Math.min(ack - 1, conn.sendBuffer.end));
-  conn.scoreboard.advance(ack);
-  measure(conn, ack);
+  conn.sent.advance(ack, tcp.now, conn.rtt.minUs);
+  if (!synced) measureSyn(conn);
+  // What waited behind a hole does not tell the round-trip time; what SACK has just reported does.
+  else if (conn.sackOk ? fresh > 0 || !recovering : !recovering && recovery.dupAcks === 0) measure(conn);
   conn.rtt.backoff = 0;
-  conn.probeSent = false;
-  if (conn.highRxt < ack) conn.highRxt = ack;
-  conn.limitedTransmit = 0;
-  if (conn.inRecovery) {
-    if (ack >= conn.recoveryPoint) {
-      conn.inRecovery = false;
-      conn.dupAcks = 0;
-      conn.lostEnd = 0;
-      conn.cc.cwnd = Math.max(conn.cc.ssthresh, 2 * conn.sndMss);
-    } else if (!conn.sackOk) {
-      // NewReno's partial acknowledgement (RFC 6582): the next hole begins here.
-      conn.dupAcks = Math.max(0, conn.dupAcks - Math.floor(acked / conn.sndMss));
-      conn.lostEnd = Math.min(conn.sndNxt, ack + conn.sndMss);
-      conn.highRxt = ack;
-      conn.retransmitFirst = true;
-    } else {
-      detectLoss(conn);
-    }
-  } else {
-    conn.dupAcks = 0;
-    if (limited) conn.cc.onAck(acked, tcp.now, conn.rtt.srttUs || 1);
-    if (conn.sackOk && !conn.scoreboard.empty) detectLoss(conn);
-  }
+  recovery.limitedTransmit = 0;
+  if (recovery.probeEnd >= 0 && !recovery.probeOld && ack >= recovery.probeEnd) recovery.probeEnd = -1;
+  afterAck(conn, seg, acked, limited);
   if (conn.flight > 0) conn.setTimer(Timer.Retransmit, tcp.now + conn.rtt.rtoUs());
   else {
     conn.clearTimer(Timer.Retransmit);
     conn.clearTimer(Timer.Probe);
+    conn.clearTimer(Timer.Reorder);
   }
   if (conn.finQueued && ack === conn.sndEnd + 1) finAcked(conn);
   if (!conn.removed) conn.user?.onProgress(conn);
@@ -266,68 +286,23 @@ function newAck(conn: TcpConnection, ack: number): void {
 
 /** The congestion window was what held us back, so that it may grow (RFC 9438 section 5.8, RFC 7661). */
 function pipeLimited(conn: TcpConnection): boolean {
-  return conn.flight * 2 >= conn.cc.cwnd || conn.cc.cwnd < conn.cc.ssthresh;
+  return conn.flight * 2 >= conn.cc.cwnd;
 }
 
-function measure(conn: TcpConnection, ack: number): void {
-  if (conn.timedSeq < 0 || ack < conn.timedSeq) return;
-  if (!conn.timedLate) conn.rtt.sample(Math.max(1, conn.tcp.now - conn.timedAtUs));
-  conn.timedSeq = -1;
+/** The youngest of what arrived now and was sent only once times the round trip. */
+function measure(conn: TcpConnection): void {
+  if (conn.sent.onceUs >= 0) conn.rtt.sample(Math.max(1, conn.tcp.now - conn.sent.onceUs));
 }
 
-function duplicate(conn: TcpConnection, seg: TcpView, windowChanged: boolean, newlySacked: boolean): void {
-  if (conn.sackOk) {
-    if (newlySacked) detectLoss(conn);
-    return;
-  }
-  // RFC 5681 section 2: no data, no window change, outstanding data.
-  if (seg.payloadLength > 0 || windowChanged || (seg.flags & TCP_FIN) !== 0) return;
-  conn.dupAcks++;
-  if (conn.inRecovery || conn.sndUna < conn.recoveryPoint) return;
-  if (conn.dupAcks < DUP_THRESH) {
-    conn.limitedTransmit = conn.dupAcks * conn.sndMss;
-    return;
-  }
-  enterRecovery(conn, conn.sndUna + conn.sndMss);
+function measureSyn(conn: TcpConnection): void {
+  if (conn.synSentUs >= 0) conn.rtt.sample(Math.max(1, conn.tcp.now - conn.synSentUs));
 }
 
-function takeSack(conn: TcpConnection, seg: TcpView): boolean {
-  let fresh = false;
-  for (let i = 0; i < seg.sackCount; i++) {
-    const from = unwrap(seg.sackEdges[2 * i]!, conn.iss, conn.sndUna);
-    const to = unwrap(seg.sackEdges[2 * i + 1]!, conn.iss, conn.sndUna);
-    // Below SND.UNA it is a DSACK; beyond SND.NXT it is a lie.
-    if (from < conn.sndUna || to > conn.sndNxt || to <= from) continue;
-    if (!conn.scoreboard.add(from, to)) continue;
-    fresh = true;
-    if (conn.timedSeq > from && conn.timedSeq <= to) {
-      conn.rtt.sample(Math.max(1, conn.tcp.now - conn.timedAtUs));
-      conn.timedSeq = -1;
-    }
-  }
-  return fresh;
-}
-
-function detectLoss(conn: TcpConnection): void {
-  const lost = conn.scoreboard.lostBelow(conn.sndMss);
-  if (lost > conn.sndUna) {
-    if (!conn.inRecovery && conn.sndUna >= conn.recoveryPoint) enterRecovery(conn, lost);
-    else if (lost > conn.lostEnd) conn.lostEnd = lost;
-  } else if (!conn.inRecovery && conn.limitedTransmit < 2 * conn.sndMss) {
-    conn.limitedTransmit += conn.sndMss;
-  }
-}
-
-function enterRecovery(conn: TcpConnection, lostEnd: number): void {
-  conn.tcp.counters.fastRetransmits++;
-  conn.inRecovery = true;
-  conn.recoveryPoint = conn.sndNxt;
-  conn.cc.onLoss(conn.flight, conn.tcp.now);
-  conn.lostEnd = Math.min(lostEnd, conn.sndNxt);
-  conn.highRxt = conn.sndUna;
-  conn.retransmitFirst = true;
-  conn.limitedTransmit = 0;
-  conn.clearTimer(Timer.Probe);
+/** Data that was here already: the next acknowledgement says so (RFC 2883). */
+function noteDuplicate(conn: TcpConnection, start: number, end: number): void {
+  if (!conn.sackOk || end <= start) return;
+  conn.dsackStart = start;
+  conn.dsackEnd = end;
 }
 
 function finAcked(conn: TcpConnection): void {
@@ -375,8 +350,10 @@ function text(conn: TcpConnection, start: number, bytes: Uint8Array, from: numbe
     }
   } else {
     if (length > 0 && conn.reassembly.bytes + length <= conn.receiveLimit) {
+      const before = conn.reassembly.bytes;
       if (!conn.reassembly.insert(start, bytes, from, length)) tcp.counters.reassemblyFull++;
-    }
+      else if (conn.reassembly.bytes === before) noteDuplicate(conn, start, start + length);
+    } else if (length > 0) tcp.counters.reassemblyFull++;
     tcp.counters.outOfOrder++;
     // An immediate duplicate ACK for each, so that the peer finds the loss soon (RFC 5681 section 4.2).
     conn.ackNow = true;
@@ -448,7 +425,7 @@ function ackSoon(conn: TcpConnection): void {
 /** After a takeover: say where we are, and send again what was not acknowledged. */
 export function resumeConnection(conn: TcpConnection): void {
   if (conn.state >= TcpState.Established) {
-    markAllLost(conn);
+    resendAll(conn);
     bare(conn, conn.sndNxt, TCP_ACK);
   } else if (conn.state === TcpState.SynRcvd || conn.state === TcpState.SynSent) {
     sendSyn(conn);

@@ -5,24 +5,29 @@
  */
 import { finish, fold, sum16 } from '../../lib/checksum.js';
 import { TX_HEADROOM } from '../../lib/device/device.js';
-import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, writeTcpHeader } from '../../lib/packet/tcp.js';
+import {
+  TCP_ACK,
+  TCP_CWR,
+  TCP_ECE,
+  TCP_FIN,
+  TCP_PSH,
+  TCP_RST,
+  TCP_SYN,
+  TCP_URG,
+  writeTcpHeader,
+} from '../../lib/packet/tcp.js';
 import { type TcpConnection, Timer } from './connection.js';
+import { newDataFirst, pipe, retransmitted, timeoutLoss } from './recovery.js';
 import { TcpState } from './state.js';
 
 /** Largest TCP payload of a super-segment: the IP total length is 16 bits; headers with options stay below 120 bytes. */
 const MAX_SUPER = 65_535 - 120;
 /** Timeouts in a row after which the next hop is suspected. */
 const ADVISE_AFTER = 2;
+const MIN_SEGMENT = 48;
+/** ECN-capable transport, in the IP header (RFC 3168 section 5). */
+const ECT0 = 2;
 const sackScratch = new Float64Array(8);
-
-/** Bytes believed to be in the network (RFC 6675 SetPipe). */
-export function pipe(conn: TcpConnection): number {
-  let bytes = conn.sndNxt - conn.sndUna - conn.scoreboard.sacked;
-  const from = Math.max(conn.highRxt, conn.sndUna);
-  if (conn.lostEnd > from) bytes -= conn.lostEnd - from - conn.scoreboard.sackedIn(from, conn.lostEnd);
-  if (!conn.sackOk) bytes -= conn.dupAcks * conn.sndMss;
-  return Math.max(0, bytes);
-}
 
 /**
  * Sends whatever may be sent now.
@@ -33,11 +38,11 @@ export function output(conn: TcpConnection): boolean {
   if (conn.state < TcpState.Established) return !conn.synDue || sendSyn(conn);
   let sent = false;
   if (conn.sndLimit > conn.sndUna) {
-    const retransmitted = retransmitLost(conn);
-    if (retransmitted < 0) return false;
+    const again = newDataFirst(conn) ? 0 : retransmitLost(conn);
+    if (again < 0) return false;
     const fresh = sendNew(conn);
     if (fresh < 0) return false;
-    sent = retransmitted + fresh > 0;
+    sent = again + fresh > 0;
     armAfterSend(conn);
   }
   if (sent) return true;
@@ -46,44 +51,51 @@ export function output(conn: TcpConnection): boolean {
 
 /** @returns segments sent, or -1 when the device is busy. */
 function retransmitLost(conn: TcpConnection): number {
+  const { sent, recovery, tcp } = conn;
+  if (sent.lost === 0) return 0;
   let count = 0;
-  const end = Math.min(conn.lostEnd, conn.sndNxt);
-  if (end <= conn.sndUna) return 0;
   let inPipe = pipe(conn);
+  const mss = segmentSize(conn);
   for (;;) {
-    const from = conn.scoreboard.nextHole(Math.max(conn.highRxt, conn.sndUna));
-    if (from >= end) return count;
+    const from = sent.nextLost();
+    if (from < 0) return count;
     // One segment may always go, the rest as the congestion window allows.
-    const first = conn.retransmitFirst || (inPipe === 0 && count === 0);
-    if (inPipe + conn.sndMss > conn.cc.cwnd && !first) return count;
-    const length = Math.min(conn.sndMss, conn.scoreboard.nextSacked(from) - from, end - from);
-    const sent = segment(conn, from, length, false);
-    if (sent < 0) return -1;
-    if (sent === 0) return count;
-    conn.highRxt = from + sent;
-    conn.retransmitFirst = false;
-    inPipe += sent;
+    const first = recovery.retransmitFirst || (inPipe === 0 && count === 0);
+    if (inPipe + mss > conn.cc.cwnd && !first) return count;
+    const length = Math.min(mss, sent.lostRangeEnd - from);
+    const covered = segment(conn, from, length, false, false);
+    if (covered < 0) return -1;
+    if (covered === 0) return count;
+    sent.resent(from, from + covered, tcp.now);
+    retransmitted(conn, covered);
+    recovery.retransmitFirst = false;
+    if (recovery.active) recovery.prrOut += covered;
+    inPipe += covered;
     conn.retransmissions++;
-    conn.tcp.counters.retransSegs++;
-    // Karn's rule: what was sent twice is not timed.
-    if (from + sent >= conn.timedSeq) conn.timedSeq = -1;
-    conn.timedLate = true;
+    tcp.counters.retransSegs++;
     count++;
   }
+}
+
+/** Payload of a full segment now: SACK blocks that have to go along leave less room (RFC 9293 section 3.7.1). */
+function segmentSize(conn: TcpConnection): number {
+  if (conn.reassembly.empty || !conn.sackOk) return conn.sndMss;
+  return Math.max(MIN_SEGMENT, conn.sndMss - 4 - 8 * (conn.tsOk ? 3 : 4));
 }
 
 /** @returns segments sent, or -1 when the device is busy. */
 function sendNew(conn: TcpConnection): number {
   let count = 0;
   const limit = conn.sndLimit;
-  const mss = conn.sndMss;
+  const { recovery } = conn;
+  const mss = segmentSize(conn);
   const most = conn.route.canSegment ? Math.max(mss, Math.floor(MAX_SUPER / mss) * mss) : mss;
   let inPipe = -1;
   while (conn.sndNxt < limit) {
     if (inPipe < 0) inPipe = pipe(conn);
     const left = limit - conn.sndNxt;
     const window = conn.sndUna + conn.sndWnd - conn.sndNxt;
-    const cwnd = conn.cc.cwnd + conn.limitedTransmit - inPipe;
+    const cwnd = conn.cc.cwnd + recovery.limitedTransmit - inPipe;
     let length = Math.min(left, window, cwnd, most);
     const data = conn.sndEnd - conn.sndNxt;
     if (length < left || length < mss) {
@@ -99,14 +111,16 @@ function sendNew(conn: TcpConnection): number {
       length -= data % mss;
     }
     if (conn.flight === 0 && conn.lastSendUs > 0 && conn.tcp.now - conn.lastSendUs > conn.rtt.rtoUs()) conn.cc.onIdle();
-    const sent = segment(conn, conn.sndNxt, length, conn.sndNxt + length >= conn.sndEnd);
+    // The word that we have slowed down rides on one segment, which must not be multiplied.
+    const slowed = conn.cwrDue && data > 0;
+    if (slowed) length = Math.min(length, mss);
+    const sent = segment(conn, conn.sndNxt, length, conn.sndNxt + length >= conn.sndEnd, slowed);
     if (sent < 0) return -1;
     if (sent === 0) break;
-    if (conn.timedSeq < 0) {
-      conn.timedSeq = conn.sndNxt + sent;
-      conn.timedAtUs = conn.tcp.now;
-      conn.timedLate = conn.lostEnd > conn.sndUna || !conn.scoreboard.empty;
-    }
+    if (slowed) conn.cwrDue = false;
+    if (conn.flight === 0) conn.progressUs = conn.tcp.now;
+    conn.sent.push(conn.sndNxt + sent, conn.tcp.now);
+    if (recovery.active) recovery.prrOut += sent;
     conn.sndNxt += sent;
     inPipe += sent;
     count++;
@@ -136,7 +150,9 @@ function armAfterSend(conn: TcpConnection): void {
 
 /** Tail loss probe (RFC 8985 section 7.2): two round trips without an answer, sooner than the retransmission timer. */
 function armProbe(conn: TcpConnection, now: number): void {
-  if (!conn.sackOk || conn.rtt.srttUs === 0 || conn.probeSent || conn.lostEnd > conn.sndUna || conn.rtt.backoff > 0) {
+  const { recovery } = conn;
+  const troubled = recovery.active || recovery.afterTimeout || conn.sent.lost > 0 || conn.rtt.backoff > 0;
+  if (!conn.sackOk || conn.rtt.srttUs === 0 || recovery.probeEnd >= 0 || troubled) {
     conn.clearTimer(Timer.Probe);
     return;
   }
@@ -150,19 +166,23 @@ function armProbe(conn: TcpConnection, now: number): void {
 
 /** Sends a tail loss probe: new data if the window allows it, else the last segment again. */
 export function sendTailProbe(conn: TcpConnection, nowUs: number): void {
-  if (conn.flight === 0 || conn.lostEnd > conn.sndUna) return;
-  conn.probeSent = true;
+  const { recovery } = conn;
+  if (conn.flight === 0 || conn.sent.lost > 0 || recovery.active || recovery.afterTimeout) return;
   conn.tcp.counters.tailProbes++;
   const before = conn.sndNxt;
-  conn.limitedTransmit += conn.sndMss;
+  recovery.limitedTransmit += conn.sndMss;
   sendNew(conn);
-  conn.limitedTransmit -= conn.sndMss;
-  if (conn.sndNxt === before) {
+  recovery.limitedTransmit -= conn.sndMss;
+  recovery.probeOld = conn.sndNxt === before;
+  if (recovery.probeOld) {
     const from = Math.max(conn.sndUna, conn.sndNxt - conn.sndMss);
-    segment(conn, from, conn.sndNxt - from, true);
-    conn.timedSeq = -1;
-    conn.tcp.counters.retransSegs++;
+    if (segment(conn, from, conn.sndNxt - from, true, false) > 0) {
+      conn.sent.resent(from, conn.sndNxt, nowUs);
+      conn.retransmissions++;
+      conn.tcp.counters.retransSegs++;
+    }
   }
+  recovery.probeEnd = conn.sndNxt;
   conn.setTimer(Timer.Retransmit, nowUs + conn.rtt.rtoUs());
 }
 
@@ -173,30 +193,15 @@ export function retransmitTimeout(conn: TcpConnection, nowUs: number): void {
   if (conn.rtt.backoff >= ADVISE_AFTER) conn.route.suspect();
   if (conn.state === TcpState.SynSent || conn.state === TcpState.SynRcvd) {
     conn.rtt.backoff++;
-    conn.timedSeq = -1;
     conn.tcp.counters.retransSegs++;
     sendSyn(conn);
     return;
   }
   if (conn.flight === 0) return;
-  if (conn.rtt.backoff === 0) conn.cc.onTimeout(conn.flight, nowUs);
+  timeoutLoss(conn);
   conn.rtt.backoff++;
-  conn.inRecovery = false;
-  conn.scoreboard.clear();
-  markAllLost(conn);
-  conn.dupAcks = 0;
-  conn.limitedTransmit = 0;
-  conn.probeSent = false;
   conn.setTimer(Timer.Retransmit, nowUs + conn.rtt.rtoUs());
   conn.tcp.markDirty(conn);
-}
-
-/** Everything outstanding is to be sent again from SND.UNA. */
-export function markAllLost(conn: TcpConnection): void {
-  conn.lostEnd = conn.sndNxt;
-  conn.highRxt = conn.sndUna;
-  conn.recoveryPoint = conn.sndNxt;
-  conn.timedSeq = -1;
 }
 
 /** Window probe: an old sequence number, which any peer answers with its window. */
@@ -233,13 +238,17 @@ export function bare(conn: TcpConnection, seqOffset: number, flags: number): boo
 
 /** SYN or SYN-ACK, with the options that are offered or agreed on. */
 export function sendSyn(conn: TcpConnection): boolean {
-  const ok = emit(conn, 0, 0, conn.state === TcpState.SynSent ? TCP_SYN : TCP_SYN | TCP_ACK) >= 0;
+  const { tcp } = conn;
+  let flags = conn.state === TcpState.SynSent ? TCP_SYN : TCP_SYN | TCP_ACK;
+  // A SYN that goes unanswered may have been dropped for its ECN bits (RFC 3168 section 6.1.1.1).
+  if (conn.state !== TcpState.SynSent) flags |= conn.ecnOk ? TCP_ECE : 0;
+  else if (tcp.options.ecn === 'ask' && conn.rtt.backoff < 2) flags |= TCP_ECE | TCP_CWR;
+  const ok = emit(conn, 0, 0, flags) >= 0;
   if (conn.sndNxt === 0) {
     conn.sndNxt = 1;
-    conn.timedSeq = 1;
-    conn.timedAtUs = conn.tcp.now;
-    conn.timedLate = false;
-  } else conn.timedSeq = -1;
+    conn.synSentUs = conn.tcp.now;
+    conn.progressUs = conn.tcp.now;
+  } else conn.synSentUs = -1;
   conn.setTimer(Timer.Retransmit, conn.tcp.now + conn.rtt.rtoUs());
   // Held back by the device or the gate, it goes as soon as it may.
   conn.synDue = !ok;
@@ -256,11 +265,12 @@ export function sendReset(conn: TcpConnection): boolean {
  * One data segment (or super-segment) from `from`, `length` sequence numbers long; a FIN is counted as one.
  * @returns sequence numbers sent, 0 if nothing could be gathered, -1 if the device is busy.
  */
-function segment(conn: TcpConnection, from: number, length: number, push: boolean): number {
+function segment(conn: TcpConnection, from: number, length: number, push: boolean, slowed: boolean): number {
   const data = Math.min(length, conn.sndEnd - from);
   let flags = TCP_ACK;
   if (push && data > 0) flags |= TCP_PSH;
   if (conn.finQueued && from + length > conn.sndEnd) flags |= TCP_FIN;
+  if (slowed) flags |= TCP_CWR;
   return emit(conn, from, data, flags);
 }
 
@@ -273,34 +283,43 @@ function emit(conn: TcpConnection, seqOffset: number, length: number, flags: num
   const at = route.tcpOffset;
   frame.reset();
   let gathered = 0;
+  const mss = length > conn.sndMss ? segmentSize(conn) : conn.sndMss;
   if (length > 0) {
     gathered = conn.sendBuffer.gather(frame, seqOffset - 1, length);
     if (gathered < length) {
       flags &= ~(TCP_FIN | TCP_PSH);
       // Too many small pieces: cut at a segment boundary so that the rest stays aligned.
-      if (gathered > conn.sndMss) gathered = trim(frame, gathered - (gathered % conn.sndMss), conn, seqOffset);
+      if (gathered > mss) gathered = trim(frame, gathered - (gathered % mss), conn, seqOffset);
     }
   }
-  const header = 20 + writeOptions(conn, bytes, view, at + 20, flags, gathered);
+  const header = 20 + writeOptions(conn, view, at + 20, flags, gathered);
   if ((flags & TCP_ACK) !== 0) advertise(conn, flags);
+  if (conn.ecnEcho && (flags & (TCP_SYN | TCP_RST)) === 0) flags |= TCP_ECE;
+  let urgent = 0;
+  if (conn.sndUp > seqOffset && (flags & (TCP_SYN | TCP_RST)) === 0) {
+    flags |= TCP_URG;
+    urgent = Math.min(65_535, conn.sndUp - seqOffset);
+  }
   const window = (flags & TCP_ACK) === 0 && (flags & TCP_SYN) === 0 ? 0 : windowField(conn, flags);
   const seq = (conn.iss + seqOffset) >>> 0;
   const ack = (flags & TCP_ACK) !== 0 ? (conn.irs + conn.rcvNxt) >>> 0 : 0;
-  writeTcpHeader(bytes, view, at, conn.localPort, conn.remotePort, seq, ack, flags, window, 0, header);
+  writeTcpHeader(bytes, view, at, conn.localPort, conn.remotePort, seq, ack, flags, window, urgent, header);
   const total = header + gathered;
   if (route.canChecksum) {
     view.setUint16(at + 16, fold(route.pseudoSum + total));
     frame.csumStart = at - TX_HEADROOM;
     frame.csumOffset = 16;
-    if (gathered > conn.sndMss) {
+    if (gathered > mss) {
       frame.gsoVersion = route.version;
-      frame.gsoSize = conn.sndMss;
+      frame.gsoSize = mss;
     }
   } else {
     view.setUint16(at + 16, finish(payloadSum(frame, sum16(bytes, at, header, route.pseudoSum + total))));
   }
   frame.headerLength = at + header - TX_HEADROOM;
-  if (!route.send(total)) return -1;
+  // New data only: neither retransmissions nor what has none carries the mark (RFC 3168 section 6.1.5).
+  const ect = conn.ecnOk && gathered > 0 && seqOffset >= conn.sndNxt ? ECT0 : 0;
+  if (!route.send(total, ect)) return -1;
   tcp.counters.outSegs++;
   conn.lastSendUs = tcp.now;
   if ((flags & TCP_ACK) !== 0) {
@@ -344,7 +363,6 @@ function windowField(conn: TcpConnection, flags: number): number {
 
 function writeOptions(
   conn: TcpConnection,
-  bytes: Uint8Array,
   view: DataView,
   at: number,
   flags: number,
@@ -356,31 +374,46 @@ function writeOptions(
   if (syn) {
     view.setUint32(at, 0x02040000 | (conn.rcvMss & 0xffff));
     n = 4;
-    if (!passive || conn.rcvScale > 0 || conn.sndScale > 0) {
+    const { options } = conn.tcp;
+    if (passive ? conn.rcvScale > 0 || conn.sndScale > 0 : options.windowScaling) {
       view.setUint32(at + n, 0x01030300 | conn.rcvScale);
       n += 4;
     }
-    if (!passive || conn.sackOk) {
+    if (passive ? conn.sackOk : options.sack) {
       view.setUint32(at + n, 0x01010402);
       n += 4;
     }
   }
-  if (conn.tsOk || (syn && !passive)) {
+  if (conn.tsOk || (syn && !passive && conn.tcp.options.timestamps)) {
     view.setUint32(at + n, 0x0101080a);
     view.setUint32(at + n + 4, conn.tcp.timestamp(conn));
     view.setUint32(at + n + 8, (flags & TCP_ACK) !== 0 ? conn.tsRecent : 0);
     n += 12;
   }
-  if (!syn && conn.sackOk && !conn.reassembly.empty && (flags & TCP_RST) === 0 && payload + 36 <= conn.sndMss) {
-    const blocks = conn.reassembly.sackBlocks(sackScratch, conn.tsOk ? 3 : 4);
-    if (blocks > 0) {
-      view.setUint32(at + n, 0x01010500 | (2 + 8 * blocks));
-      n += 4;
-      for (let i = 0; i < 2 * blocks; i++, n += 4) view.setUint32(at + n, (conn.irs + sackScratch[i]!) >>> 0);
+  const duplicate = conn.dsackStart >= 0;
+  if (!syn && conn.sackOk && (duplicate || !conn.reassembly.empty) && (flags & TCP_RST) === 0) {
+    const most = conn.tsOk ? 3 : 4;
+    if (payload === 0 || payload > conn.sndMss || payload + 4 + 8 * most <= conn.sndMss) {
+      n += writeSack(conn, view, at + n, most);
     }
   }
-  void bytes;
   return n;
+}
+
+/** The SACK option, a DSACK in front (RFC 2018 section 4, RFC 2883 section 4). @returns its length, padded. */
+function writeSack(conn: TcpConnection, view: DataView, at: number, most: number): number {
+  let blocks = 0;
+  if (conn.dsackStart >= 0) {
+    sackScratch[0] = conn.dsackStart;
+    sackScratch[1] = conn.dsackEnd;
+    blocks = 1;
+    conn.dsackStart = -1;
+    conn.tcp.counters.dsacksSent++;
+  }
+  if (!conn.reassembly.empty) blocks += conn.reassembly.sackBlocks(sackScratch, most - blocks, 2 * blocks);
+  view.setUint32(at, 0x01010500 | (2 + 8 * blocks));
+  for (let i = 0; i < 2 * blocks; i++) view.setUint32(at + 4 + 4 * i, (conn.irs + sackScratch[i]!) >>> 0);
+  return 4 + 8 * blocks;
 }
 
 /** Adds the payload pieces to a folded sum; a piece that begins at an odd place counts with its bytes swapped. */

@@ -81,10 +81,11 @@ export class Reassembly {
   }
 
   /**
-   * Writes up to `max` SACK blocks as pairs of sequence offsets, the most recently changed first (RFC 2018 section 4).
+   * Writes up to `max` SACK blocks as pairs of sequence offsets, the most recently changed first (RFC 2018 section 4),
+   * from `out[at]` on.
    * @returns the number of blocks.
    */
-  sackBlocks(out: Float64Array, max: number): number {
+  sackBlocks(out: Float64Array, max: number, at = 0): number {
     const blocks = this.#blocks;
     let n = 0;
     let before = Number.POSITIVE_INFINITY;
@@ -95,8 +96,8 @@ export class Reassembly {
         if (stamp < before && (best < 0 || stamp > blocks[best]!.stamp)) best = i;
       }
       if (best < 0) break;
-      out[2 * n] = blocks[best]!.start;
-      out[2 * n + 1] = blocks[best]!.end;
+      out[at + 2 * n] = blocks[best]!.start;
+      out[at + 2 * n + 1] = blocks[best]!.end;
       before = blocks[best]!.stamp;
       n++;
     }

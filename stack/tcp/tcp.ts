@@ -6,7 +6,7 @@
 import { finish, sum16 } from '../../lib/checksum.js';
 import { TX_HEADROOM, type TxFrame } from '../../lib/device/device.js';
 import { FtError } from '../../lib/errors.js';
-import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, type TcpView, writeTcpHeader } from '../../lib/packet/tcp.js';
+import { TCP_ACK, TCP_CWR, TCP_ECE, TCP_FIN, TCP_RST, TCP_SYN, type TcpView, writeTcpHeader } from '../../lib/packet/tcp.js';
 import type { SipHash } from '../../lib/random.js';
 import type { TimerWheel } from '../../lib/timer-wheel.js';
 import type { OutputGate, StackObserver } from '../observer.js';
@@ -33,6 +33,16 @@ export interface TcpOptions {
   congestion: CongestionFactory;
   /** Challenge ACKs per second at most (RFC 5961 section 7). */
   challengeAcksPerSecond: number;
+  /** Options offered and accepted (RFC 2018, RFC 7323). */
+  sack: boolean;
+  timestamps: boolean;
+  windowScaling: boolean;
+  /** Explicit congestion notification (RFC 3168): never, when the peer asks, or asked for on every connection. */
+  ecn: 'off' | 'accept' | 'ask';
+  /** Retransmissions before giving up: of a SYN (3 minutes at least, RFC 9293 MUST-23), of a SYN-ACK, of data. */
+  synRetries: number;
+  synAckRetries: number;
+  dataRetries: number;
 }
 
 export const TCP_DEFAULTS: TcpOptions = {
@@ -43,6 +53,13 @@ export const TCP_DEFAULTS: TcpOptions = {
   finWait2Us: 60_000_000,
   congestion: (mss) => new Cubic(mss),
   challengeAcksPerSecond: 1000,
+  sack: true,
+  timestamps: true,
+  windowScaling: true,
+  ecn: 'accept',
+  synRetries: 7,
+  synAckRetries: 5,
+  dataRetries: 15,
 };
 
 export class TcpCounters {
@@ -72,6 +89,16 @@ export class TcpCounters {
   tableFull = 0;
   noConnection = 0;
   silenced = 0;
+  dsacksSent = 0;
+  dsacksReceived = 0;
+  /** Recoveries and timeouts that turned out to have been needless. */
+  spuriousRecoveries = 0;
+  reorderingSeen = 0;
+  sackReneging = 0;
+  probeRepairs = 0;
+  ecnMarks = 0;
+  ecnReductions = 0;
+  urgent = 0;
 }
 
 /** What TCP needs of the stack around it. */
@@ -232,15 +259,20 @@ export class Tcp {
   /** What the peer's SYN says (MSS, window scale, SACK, timestamps), and what follows for us. */
   takeSynOptions(conn: TcpConnection, seg: TcpView): void {
     const active = conn.state === TcpState.SynSent;
-    conn.tsOk = seg.tsPresent;
-    conn.sackOk = seg.sackPermitted;
-    if (seg.windowScale >= 0) conn.sndScale = Math.min(14, seg.windowScale);
+    const { options } = this;
+    conn.tsOk = seg.tsPresent && options.timestamps;
+    conn.sackOk = seg.sackPermitted && options.sack;
+    // A SYN asks with both bits, a SYN-ACK agrees with one (RFC 3168 section 6.1.1).
+    const ecnBits = seg.flags & (TCP_ECE | TCP_CWR);
+    if (active) conn.ecnOk = options.ecn === 'ask' && ecnBits === TCP_ECE;
+    else conn.ecnOk = options.ecn !== 'off' && ecnBits === (TCP_ECE | TCP_CWR);
+    if (seg.windowScale >= 0 && options.windowScaling) conn.sndScale = Math.min(14, seg.windowScale);
     else {
       conn.sndScale = 0;
       conn.rcvScale = 0;
       conn.receiveLimit = Math.min(conn.receiveLimit, 65_535);
     }
-    if (seg.tsPresent) {
+    if (conn.tsOk) {
       conn.tsRecent = seg.tsVal;
       conn.tsRecentAtUs = this.now;
     }
@@ -248,7 +280,6 @@ export class Tcp {
     conn.maxSndWnd = seg.window;
     const offered = seg.mss > 0 ? Math.max(64, seg.mss) : 536;
     this.setMss(conn, offered);
-    void active;
   }
 
   /** Sets the sending MSS from the peer's offer and the path; resets the congestion controller to it. */
@@ -506,7 +537,7 @@ export class Tcp {
     frame.view.setUint16(at + 16, finish(sum16(frame.header, at, header, route.pseudoSum + header)));
     frame.headerLength = at + header - TX_HEADROOM;
     this.counters.outSegs++;
-    return route.send(header);
+    return route.send(header, 0);
   }
 
   #findListener(address: number, port: number): TcpListener | null {

@@ -5,16 +5,11 @@
  */
 import { type TcpConnection, TIMER_COUNT, Timer } from './connection.js';
 import { output, retransmitTimeout, sendKeepalive, sendProbe, sendTailProbe } from './output.js';
+import { reorderTimeout } from './recovery.js';
 import { TcpState } from './state.js';
 
-/** Retransmissions of a SYN before giving up (RFC 9293 MUST-23: at least 3 minutes is reached with 1 s doubled). */
-const SYN_RETRIES = 6;
-const SYN_ACK_RETRIES = 5;
-const DATA_RETRIES = 15;
 /** An orphan's peer that does not answer is given up sooner. */
 const ORPHAN_RETRIES = 8;
-const KEEPALIVE_INTERVAL_US = 75_000_000;
-const KEEPALIVE_COUNT = 9;
 
 /** Puts the node where the earliest deadline is, if that is sooner than where it stands. */
 export function rearm(conn: TcpConnection): void {
@@ -41,7 +36,7 @@ export function connectionTimer(conn: TcpConnection, nowUs: number): void {
 function fire(conn: TcpConnection, timer: number, nowUs: number): void {
   switch (timer) {
     case Timer.Retransmit:
-      if (conn.rtt.backoff >= retries(conn)) {
+      if (conn.rtt.backoff >= retries(conn) || userTimeout(conn, nowUs)) {
         conn.tcp.counters.timeouts++;
         conn.tcp.remove(conn, 'ETIMEDOUT');
         return;
@@ -49,7 +44,8 @@ function fire(conn: TcpConnection, timer: number, nowUs: number): void {
       retransmitTimeout(conn, nowUs);
       return;
     case Timer.Persist:
-      if (conn.orphan && conn.rtt.backoff >= ORPHAN_RETRIES) {
+      if ((conn.orphan && conn.rtt.backoff >= ORPHAN_RETRIES) || userTimeout(conn, nowUs)) {
+        conn.tcp.counters.timeouts++;
         conn.tcp.remove(conn, 'ETIMEDOUT');
         return;
       }
@@ -69,15 +65,25 @@ function fire(conn: TcpConnection, timer: number, nowUs: number): void {
     case Timer.Probe:
       sendTailProbe(conn, nowUs);
       return;
+    case Timer.Reorder:
+      reorderTimeout(conn, nowUs);
+      return;
     default:
       return;
   }
 }
 
+/** Whether what was sent has gone unanswered for as long as the user wants to wait (RFC 5482 section 3). */
+function userTimeout(conn: TcpConnection, nowUs: number): boolean {
+  return conn.userTimeoutUs > 0 && nowUs - conn.progressUs >= conn.userTimeoutUs;
+}
+
 function retries(conn: TcpConnection): number {
-  if (conn.state === TcpState.SynSent) return SYN_RETRIES;
-  if (conn.state === TcpState.SynRcvd) return SYN_ACK_RETRIES;
-  return conn.orphan ? ORPHAN_RETRIES : DATA_RETRIES;
+  const { options } = conn.tcp;
+  if (conn.userTimeoutUs > 0) return Number.POSITIVE_INFINITY;
+  if (conn.state === TcpState.SynSent) return options.synRetries;
+  if (conn.state === TcpState.SynRcvd) return options.synAckRetries;
+  return conn.orphan ? ORPHAN_RETRIES : options.dataRetries;
 }
 
 function keepalive(conn: TcpConnection, nowUs: number): void {
@@ -87,13 +93,13 @@ function keepalive(conn: TcpConnection, nowUs: number): void {
     conn.setTimer(Timer.Keepalive, conn.lastReceiveUs + conn.keepAliveUs);
     return;
   }
-  if (conn.keepAliveProbes >= KEEPALIVE_COUNT) {
+  if (conn.keepAliveProbes >= conn.keepAliveCount || (conn.keepAliveProbes > 0 && conn.userTimeoutUs > 0 && idle >= conn.userTimeoutUs)) {
     conn.tcp.remove(conn, 'ETIMEDOUT');
     return;
   }
   conn.keepAliveProbes++;
   sendKeepalive(conn);
-  conn.setTimer(Timer.Keepalive, nowUs + KEEPALIVE_INTERVAL_US);
+  conn.setTimer(Timer.Keepalive, nowUs + conn.keepAliveIntervalUs);
 }
 
 /**

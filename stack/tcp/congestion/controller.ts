@@ -13,6 +13,10 @@ export interface CongestionController {
   onTimeout(flight: number, nowUs: number): void;
   /** The path was idle for longer than the retransmission timeout (RFC 5681 section 4.1). */
   onIdle(): void;
+  /** An episode of loss begins, which may turn out to have been none: keeps what `undo` needs. Comes before onLoss or onTimeout. */
+  remember(): void;
+  /** Nothing was lost: all is as it was when `remember` was called, but the window does not shrink. */
+  undo(): void;
 }
 
 /** Initial window of RFC 6928. */

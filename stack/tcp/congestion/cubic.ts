@@ -16,6 +16,7 @@ export class Cubic implements CongestionController {
   #epochStartUs = -1;
   #wEst = 0;
   #cwndPrior = 0;
+  #before = { cwnd: 0, ssthresh: 0, wMax: 0, k: 0, epochStartUs: -1, wEst: 0, cwndPrior: 0 };
 
   constructor(mss: number) {
     this.#mss = mss;
@@ -59,6 +60,30 @@ export class Cubic implements CongestionController {
   onTimeout(flight: number): void {
     this.#reduce(flight);
     this.cwnd = this.#mss;
+  }
+
+  remember(): void {
+    this.#before = {
+      cwnd: this.cwnd,
+      ssthresh: this.ssthresh,
+      wMax: this.#wMax,
+      k: this.#k,
+      epochStartUs: this.#epochStartUs,
+      wEst: this.#wEst,
+      cwndPrior: this.#cwndPrior,
+    };
+  }
+
+  /** RFC 9438 section 4.9. */
+  undo(): void {
+    const { cwnd, ssthresh, wMax, k, epochStartUs, wEst, cwndPrior } = this.#before;
+    this.cwnd = Math.max(this.cwnd, cwnd);
+    this.ssthresh = Math.max(this.ssthresh, ssthresh);
+    this.#wMax = wMax;
+    this.#k = k;
+    this.#epochStartUs = epochStartUs;
+    this.#wEst = wEst;
+    this.#cwndPrior = cwndPrior;
   }
 
   onIdle(): void {

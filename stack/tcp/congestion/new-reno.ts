@@ -7,6 +7,7 @@ export class NewReno implements CongestionController {
   ssthresh = Number.POSITIVE_INFINITY;
   readonly #mss: number;
   #acked = 0;
+  #before = { cwnd: 0, ssthresh: 0 };
 
   constructor(mss: number) {
     this.#mss = mss;
@@ -36,6 +37,15 @@ export class NewReno implements CongestionController {
     this.ssthresh = Math.max(flight / 2, 2 * this.#mss);
     this.cwnd = this.#mss;
     this.#acked = 0;
+  }
+
+  remember(): void {
+    this.#before = { cwnd: this.cwnd, ssthresh: this.ssthresh };
+  }
+
+  undo(): void {
+    this.cwnd = Math.max(this.cwnd, this.#before.cwnd);
+    this.ssthresh = Math.max(this.ssthresh, this.#before.ssthresh);
   }
 
   onIdle(): void {

@@ -1,0 +1,353 @@
+/**
+ * What is in flight, as ranges of sequence offsets (see connection.ts): when each was last sent, whether the peer has
+ * reported it (RFC 2018), whether it counts as lost and has not been sent again, and whether it was ever sent twice.
+ * The ranges cover [SND.UNA, SND.NXT) without gaps. What was sent in one batch is one range until an acknowledgement, a
+ * loss or a retransmission divides it, so a lossless transfer needs a handful of them; they live in arrays that are reused.
+ *
+ * Acknowledgements are taken between `beginAck` and the reading of the results, which are fields: no call allocates.
+ */
+
+/** Reported by the peer. */
+export const SACKED = 1;
+/** Counts as lost, and has not been sent again since. */
+export const LOST = 2;
+/** Was sent more than once. */
+export const RETRANSMITTED = 4;
+
+/** Most ranges; what would divide further is not taken down, which only costs retransmissions. */
+const MAX_RANGES = 8192;
+const NO_TIMES = new Float64Array(0);
+const NO_FLAGS = new Uint8Array(0);
+
+export class SentList {
+  // Made when something is sent: an idle connection has none.
+  #end = NO_TIMES;
+  #sentUs = NO_TIMES;
+  #flags = NO_FLAGS;
+  #head = 0;
+  #tail = 0;
+  /** Where the first range begins: SND.UNA. */
+  base = 0;
+  /** Bytes reported by SACK. */
+  sacked = 0;
+  /** Bytes that count as lost and were not sent again. */
+  lost = 0;
+  /** Highest offset that was ever delivered (RFC 8985 RACK.fack). */
+  fack = 0;
+  /** Where the range ends that `nextLost` found. */
+  lostRangeEnd = 0;
+  /** No range that is lost begins below it. */
+  #lostFrom = Number.POSITIVE_INFINITY;
+
+  // Results of one acknowledgement.
+  /** Bytes that the peer has now and did not have before, as far as we know. */
+  delivered = 0;
+  /** When the youngest range among them was sent, and its end; -1 for none (RFC 8985 section 6.2 step 2). */
+  newestUs = -1;
+  newestEnd = 0;
+  /** When the youngest one that was sent only once was sent; -1 for none. Times a round trip (Karn's rule). */
+  onceUs = -1;
+  /** Something that was sent only once arrived behind something sent later (RFC 8985 section 6.2 step 3). */
+  reordered = false;
+
+  get count(): number {
+    return this.#tail - this.#head;
+  }
+
+  /** Offset behind the last range. */
+  get end(): number {
+    return this.#tail === this.#head ? this.base : this.#end[this.#tail - 1]!;
+  }
+
+  /** Whether the first byte in flight was reported by SACK: the peer has thrown away what it reported (RFC 2018 section 8). */
+  get reneged(): boolean {
+    return this.#tail > this.#head && (this.#flags[this.#head]! & SACKED) !== 0;
+  }
+
+  /** When the first range was last sent; -1 when nothing is in flight. */
+  get oldestUs(): number {
+    return this.#tail === this.#head ? -1 : this.#sentUs[this.#head]!;
+  }
+
+  /** Forgets all; `base` is SND.UNA. */
+  reset(base: number): void {
+    this.#head = 0;
+    this.#tail = 0;
+    this.base = base;
+    this.sacked = 0;
+    this.lost = 0;
+    this.fack = Math.max(this.fack, base);
+    this.#lostFrom = Number.POSITIVE_INFINITY;
+  }
+
+  /** [end of the last range, `end`) was sent now. */
+  push(end: number, nowUs: number): void {
+    const last = this.#tail - 1;
+    if (last >= this.#head && ((this.#sentUs[last] === nowUs && this.#flags[last] === 0) || this.count >= MAX_RANGES)) {
+      if ((this.#flags[last]! & LOST) !== 0) this.lost += end - this.#end[last]!;
+      else if ((this.#flags[last]! & SACKED) !== 0) {
+        // Cannot be known of what was just sent: only at the limit of ranges.
+        this.sacked += end - this.#end[last]!;
+      }
+      this.#end[last] = end;
+      return;
+    }
+    this.#room();
+    const at = this.#tail++;
+    this.#end[at] = end;
+    this.#sentUs[at] = nowUs;
+    this.#flags[at] = 0;
+  }
+
+  // --- Acknowledgements ---
+
+  beginAck(): void {
+    this.delivered = 0;
+    this.newestUs = -1;
+    this.newestEnd = 0;
+    this.onceUs = -1;
+    this.reordered = false;
+  }
+
+  /** SND.UNA moves to `una`. `minRttUs` tells which retransmissions cannot have been answered yet. */
+  advance(una: number, nowUs: number, minRttUs: number): void {
+    while (this.#head < this.#tail) {
+      const at = this.#head;
+      const end = this.#end[at]!;
+      const to = Math.min(end, una);
+      if (to <= this.base) break;
+      this.#take(at, this.base, to, nowUs, minRttUs);
+      this.base = to;
+      if (to < end) break;
+      this.#head++;
+    }
+    if (this.#head === this.#tail) {
+      this.#head = 0;
+      this.#tail = 0;
+    }
+    if (this.base < una) this.base = una;
+    if (una > this.fack) this.fack = una;
+  }
+
+  /** The peer has [from, to). @returns bytes of it that were not reported before. */
+  sack(from: number, to: number, nowUs: number, minRttUs: number): number {
+    if (!this.#divide(from) || !this.#divide(to)) return 0;
+    let fresh = 0;
+    let start = this.base;
+    const first = this.#find(from);
+    if (first > this.#head) start = this.#end[first - 1]!;
+    let at = first;
+    for (; at < this.#tail && start < to; at++) {
+      const end = this.#end[at]!;
+      if ((this.#flags[at]! & SACKED) === 0) {
+        this.#take(at, start, end, nowUs, minRttUs);
+        this.#flags[at] = (this.#flags[at]! & ~LOST) | SACKED;
+        this.sacked += end - start;
+        fresh += end - start;
+      }
+      start = end;
+    }
+    if (fresh > 0) {
+      if (to > this.fack) this.fack = to;
+      this.#joinSacked(first, at);
+    }
+    return fresh;
+  }
+
+  /** Accounts for [start, end) of a range whose arrival is news; changes no range. */
+  #take(at: number, start: number, end: number, nowUs: number, minRttUs: number): void {
+    const flags = this.#flags[at]!;
+    const bytes = end - start;
+    if ((flags & SACKED) !== 0) {
+      this.sacked -= bytes;
+      return;
+    }
+    this.delivered += bytes;
+    if ((flags & LOST) !== 0) this.lost -= bytes;
+    const sent = this.#sentUs[at]!;
+    const twice = (flags & RETRANSMITTED) !== 0;
+    if (!twice) {
+      if (sent > this.onceUs) this.onceUs = sent;
+      if (end < this.fack) this.reordered = true;
+    } else if (nowUs - sent < minRttUs) return;
+    if (sent > this.newestUs || (sent === this.newestUs && end > this.newestEnd)) {
+      this.newestUs = sent;
+      this.newestEnd = end;
+    }
+  }
+
+  // --- Loss ---
+
+  /**
+   * Marks as lost what was sent so long before the youngest delivered segment that it should have arrived
+   * (RFC 8985 section 6.2 step 5).
+   * @returns microseconds until more would be lost, 0 when nothing is left to decide; `lost` tells what was marked.
+   */
+  detect(nowUs: number, newestUs: number, newestEnd: number, waitUs: number): number {
+    let timeout = 0;
+    let start = this.base;
+    for (let at = this.#head; at < this.#tail; at++) {
+      const end = this.#end[at]!;
+      const flags = this.#flags[at]!;
+      const sent = this.#sentUs[at]!;
+      if ((flags & (SACKED | LOST)) === 0) {
+        if (sent > newestUs || (sent === newestUs && end > newestEnd)) {
+          // Ranges that were sent once stand in the order of their times.
+          if ((flags & RETRANSMITTED) === 0) break;
+        } else {
+          const remaining = sent + waitUs - nowUs;
+          if (remaining <= 0) this.#lose(at, start, end);
+          else if (remaining > timeout) timeout = remaining;
+        }
+      }
+      start = end;
+    }
+    return timeout;
+  }
+
+  /** [from, to) is lost, as far as it was not reported. */
+  markLost(from: number, to: number): void {
+    this.#divide(from);
+    this.#divide(to);
+    let at = this.#find(from);
+    let start = at > this.#head ? this.#end[at - 1]! : this.base;
+    for (; at < this.#tail && start < to; at++) {
+      const end = this.#end[at]!;
+      if ((this.#flags[at]! & (SACKED | LOST)) === 0) this.#lose(at, start, end);
+      start = end;
+    }
+  }
+
+  /** What was marked as lost was not. */
+  unmarkLost(): void {
+    for (let at = this.#head; at < this.#tail; at++) this.#flags[at]! &= ~LOST;
+    this.lost = 0;
+    this.#lostFrom = Number.POSITIVE_INFINITY;
+  }
+
+  /** Forgets what SACK has reported. */
+  forgetSacked(): void {
+    for (let at = this.#head; at < this.#tail; at++) this.#flags[at]! &= ~SACKED;
+    this.sacked = 0;
+    this.fack = this.base;
+  }
+
+  /** Where the first lost range begins, or -1; `lostRangeEnd` says where it ends. */
+  nextLost(): number {
+    if (this.lost === 0) return -1;
+    let at = this.#find(Math.max(this.base, this.#lostFrom));
+    let start = at > this.#head ? this.#end[at - 1]! : this.base;
+    for (; at < this.#tail; at++) {
+      if ((this.#flags[at]! & LOST) !== 0) {
+        this.#lostFrom = start;
+        this.lostRangeEnd = this.#end[at]!;
+        return start;
+      }
+      start = this.#end[at]!;
+    }
+    return -1;
+  }
+
+  /** [from, to) was sent again now. */
+  resent(from: number, to: number, nowUs: number): void {
+    this.#divide(from);
+    this.#divide(to);
+    let at = this.#find(from);
+    let start = at > this.#head ? this.#end[at - 1]! : this.base;
+    for (; at < this.#tail && start < to; at++) {
+      const end = this.#end[at]!;
+      const flags = this.#flags[at]!;
+      if ((flags & LOST) !== 0) this.lost -= end - start;
+      if ((flags & SACKED) === 0) {
+        this.#flags[at] = RETRANSMITTED;
+        this.#sentUs[at] = nowUs;
+        if (at > this.#head && this.#flags[at - 1] === RETRANSMITTED && this.#sentUs[at - 1] === nowUs) {
+          this.#end[at - 1] = end;
+          this.#remove(at, 1);
+          at--;
+        }
+      }
+      start = end;
+    }
+  }
+
+  // --- Ranges ---
+
+  #lose(at: number, start: number, end: number): void {
+    this.#flags[at]! |= LOST;
+    this.lost += end - start;
+    if (start < this.#lostFrom) this.#lostFrom = start;
+  }
+
+  /** Index of the range that holds `offset`, or of the first behind it. */
+  #find(offset: number): number {
+    let low = this.#head;
+    let high = this.#tail;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#end[middle]! > offset) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  /** Makes `offset` the border of two ranges. @returns false when there may be no more ranges. */
+  #divide(offset: number): boolean {
+    if (offset <= this.base || offset >= this.end) return true;
+    const at = this.#find(offset);
+    const start = at > this.#head ? this.#end[at - 1]! : this.base;
+    if (start === offset) return true;
+    if (this.count >= MAX_RANGES) return false;
+    const before = this.#head;
+    this.#room();
+    const from = at - before + this.#head;
+    this.#end.copyWithin(from + 1, from, this.#tail);
+    this.#sentUs.copyWithin(from + 1, from, this.#tail);
+    this.#flags.copyWithin(from + 1, from, this.#tail);
+    this.#tail++;
+    this.#end[from] = offset;
+    return true;
+  }
+
+  /** Neighbouring ranges that were reported become one. */
+  #joinSacked(first: number, behind: number): void {
+    const from = Math.max(this.#head + 1, first);
+    let at = Math.min(behind, this.#tail - 1);
+    for (; at >= from; at--) {
+      if ((this.#flags[at]! & SACKED) !== 0 && (this.#flags[at - 1]! & SACKED) !== 0) {
+        this.#end[at - 1] = this.#end[at]!;
+        this.#remove(at, 1);
+      }
+    }
+  }
+
+  #remove(at: number, n: number): void {
+    this.#end.copyWithin(at, at + n, this.#tail);
+    this.#sentUs.copyWithin(at, at + n, this.#tail);
+    this.#flags.copyWithin(at, at + n, this.#tail);
+    this.#tail -= n;
+  }
+
+  /** Makes room for one more range behind the last. */
+  #room(): void {
+    if (this.#tail < this.#end.length) return;
+    if (this.#head > 0 && this.#head >= this.#end.length / 2) {
+      this.#end.copyWithin(0, this.#head, this.#tail);
+      this.#sentUs.copyWithin(0, this.#head, this.#tail);
+      this.#flags.copyWithin(0, this.#head, this.#tail);
+    } else {
+      const size = Math.max(16, this.#end.length * 2);
+      const end = new Float64Array(size);
+      const sentUs = new Float64Array(size);
+      const flags = new Uint8Array(size);
+      end.set(this.#end.subarray(this.#head, this.#tail));
+      sentUs.set(this.#sentUs.subarray(this.#head, this.#tail));
+      flags.set(this.#flags.subarray(this.#head, this.#tail));
+      this.#end = end;
+      this.#sentUs = sentUs;
+      this.#flags = flags;
+    }
+    this.#tail -= this.#head;
+    this.#head = 0;
+  }
+}
