@@ -1,0 +1,279 @@
+/**
+ * An impaired path in front of a real device: loss, duplication, reordering, delay, jitter, a bottleneck with a bounded
+ * queue, each way of its own and from a seed. What offload has merged is cut into the segments of the wire first, so that
+ * misfortune meets segments, as it does on a real path.
+ *
+ * It works in real time: only the decisions repeat with the seed, not the moments.
+ */
+import type { Clock } from '../../lib/clock.js';
+import {
+  type DeviceCapabilities,
+  type DeviceHandler,
+  type FrameDevice,
+  RX_CSUM_OK,
+  RX_META_WORDS,
+  type RxBatch,
+  TX_HEADROOM,
+  TxFrame,
+} from '../../lib/device/device.js';
+import type { Impairment } from '../../lib/device/memory.js';
+import { RxSlab, SLOT_BYTES, slabBytes } from '../../lib/device/rx-slab.js';
+import { completeChecksum, segmentTcp4 } from '../../lib/device/segment.js';
+import type { Random } from '../../lib/random.js';
+
+/** What a frame may meet. Bits are not changed here: that is for virtual time, where checksums are never left to a device. */
+export type PathImpairment = Omit<Impairment, 'corrupt'>;
+
+export interface ImpairOptions {
+  clock: Clock;
+  random: Random;
+  /** From the device to the stack. */
+  inbound: PathImpairment;
+  /** From the stack to the device. */
+  outbound: PathImpairment;
+}
+
+export interface PathCounters {
+  frames: number;
+  /** Segments that came out of super-segments. */
+  segmented: number;
+  lost: number;
+  duplicated: number;
+  reordered: number;
+  /** Dropped because a queue was full. */
+  overflowed: number;
+}
+
+interface Waiting {
+  atUs: number;
+  order: number;
+  frame: Uint8Array;
+  flags: number;
+}
+
+/** Frames that wait each way at most. */
+const MAX_WAITING = 16_384;
+const SLOTS = 64;
+const ETHERNET_HEADER = 14;
+
+/** One direction: decides what becomes of a frame, and when. */
+class Path {
+  readonly counters: PathCounters = { frames: 0, segmented: 0, lost: 0, duplicated: 0, reordered: 0, overflowed: 0 };
+  /** Latest first: the next frame is taken from the end. */
+  readonly #waiting: Waiting[] = [];
+  #busyUntilUs = 0;
+  #order = 0;
+
+  constructor(
+    readonly clock: Clock,
+    readonly random: Random,
+    readonly impairment: PathImpairment,
+  ) {}
+
+  nextUs(): number {
+    return this.#waiting.at(-1)?.atUs ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** The next frame if it is due. */
+  peek(now: number): Waiting | undefined {
+    const next = this.#waiting.at(-1);
+    return next !== undefined && next.atUs <= now ? next : undefined;
+  }
+
+  shift(): void {
+    this.#waiting.pop();
+  }
+
+  take(frame: Uint8Array, flags: number): void {
+    const { counters, impairment, random } = this;
+    counters.frames++;
+    const chance = (part: number | undefined): boolean => part !== undefined && part > 0 && random.float() < part;
+    if (chance(impairment.loss)) {
+      counters.lost++;
+      return;
+    }
+    let atUs = this.#departure(frame.length);
+    if (atUs < 0 || this.#waiting.length >= MAX_WAITING) {
+      counters.overflowed++;
+      return;
+    }
+    atUs += (impairment.delayUs ?? 0) + Math.floor(random.float() * (impairment.jitterUs ?? 0));
+    if (chance(impairment.reorder)) {
+      counters.reordered++;
+      atUs += impairment.reorderUs ?? 1000;
+    }
+    this.#insert({ atUs, order: this.#order++, frame, flags });
+    if (chance(impairment.duplicate)) {
+      counters.duplicated++;
+      this.#insert({ atUs, order: this.#order++, frame, flags });
+    }
+  }
+
+  #departure(length: number): number {
+    const now = this.clock.now();
+    const { bandwidth, queueBytes } = this.impairment;
+    if (bandwidth === undefined) return now;
+    const perByteUs = 8e6 / bandwidth;
+    const start = Math.max(now, this.#busyUntilUs);
+    if ((start - now) / perByteUs > (queueBytes ?? 262_144)) return -1;
+    this.#busyUntilUs = start + length * perByteUs;
+    return this.#busyUntilUs;
+  }
+
+  #insert(entry: Waiting): void {
+    const waiting = this.#waiting;
+    let low = 0;
+    let high = waiting.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const other = waiting[middle]!;
+      if (other.atUs > entry.atUs || (other.atUs === entry.atUs && other.order > entry.order)) low = middle + 1;
+      else high = middle;
+    }
+    waiting.splice(low, 0, entry);
+  }
+}
+
+export class ImpairedDevice implements FrameDevice {
+  readonly link: 'ethernet' | 'ip';
+  readonly mtu: number;
+  readonly capabilities: DeviceCapabilities;
+  readonly #inner: FrameDevice;
+  readonly #clock: Clock;
+  readonly #in: Path;
+  readonly #out: Path;
+  readonly #batch: RxBatch;
+  readonly #frame = new TxFrame();
+  #handler: DeviceHandler | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #timerUs = Number.POSITIVE_INFINITY;
+  /** The inner device was busy; it says when it is not. */
+  #blocked = false;
+  #closed = false;
+
+  constructor(inner: FrameDevice, options: ImpairOptions) {
+    this.#inner = inner;
+    this.link = inner.link;
+    this.mtu = inner.mtu;
+    this.capabilities = inner.capabilities;
+    this.#clock = options.clock;
+    this.#in = new Path(options.clock, options.random, options.inbound);
+    this.#out = new Path(options.clock, options.random, options.outbound);
+    this.#batch = new RxSlab(new ArrayBuffer(slabBytes(SLOTS))).batch;
+  }
+
+  get counters(): { inbound: PathCounters; outbound: PathCounters } {
+    return { inbound: this.#in.counters, outbound: this.#out.counters };
+  }
+
+  start(handler: DeviceHandler): void {
+    this.#handler = handler;
+    this.#inner.start({ onFrames: (batch) => this.#arrive(batch), onWritable: () => this.#writable() });
+  }
+
+  send(frame: TxFrame): boolean {
+    if (this.#closed) return true;
+    const bytes = new Uint8Array(frame.headerLength + frame.payloadLength);
+    bytes.set(frame.header.subarray(TX_HEADROOM, TX_HEADROOM + frame.headerLength));
+    let at = frame.headerLength;
+    for (let i = 0; i < frame.pieceCount; i++) {
+      const from = frame.spans[2 * i]!;
+      const length = frame.spans[2 * i + 1]!;
+      bytes.set(frame.pieces[i]!.subarray(from, from + length), at);
+      at += length;
+    }
+    if (frame.gsoSize > 0) this.#cut(this.#out, bytes, frame.gsoSize);
+    else {
+      if (frame.csumStart >= 0) completeChecksum(bytes, frame.csumStart, frame.csumOffset);
+      this.#out.take(bytes, 0);
+    }
+    this.#run();
+    return true;
+  }
+
+  pause(): void {
+    this.#inner.pause();
+  }
+
+  resume(): void {
+    this.#inner.resume();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#inner.close();
+  }
+
+  #arrive(batch: RxBatch): void {
+    for (let i = 0; i < batch.count; i++) {
+      const at = i * RX_META_WORDS;
+      const from = batch.meta[at]!;
+      const bytes = batch.bytes.slice(from, from + batch.meta[at + 1]!);
+      const gsoSize = batch.meta[at + 3]!;
+      if (gsoSize > 0) this.#cut(this.#in, bytes, gsoSize);
+      else this.#in.take(bytes, batch.meta[at + 2]! & RX_CSUM_OK);
+    }
+    this.#run();
+  }
+
+  #cut(path: Path, bytes: Uint8Array, gsoSize: number): void {
+    const parts = segmentTcp4(bytes, this.link === 'ethernet' ? ETHERNET_HEADER : 0, gsoSize);
+    path.counters.segmented += parts.length;
+    for (const part of parts) path.take(part, 0);
+  }
+
+  #writable(): void {
+    this.#blocked = false;
+    this.#run();
+    this.#handler?.onWritable();
+  }
+
+  /** Lets pass what is due, and comes back for the rest. */
+  #run(): void {
+    if (this.#closed) return;
+    const now = this.#clock.now();
+    this.#deliver(now);
+    this.#transmit(now);
+    const next = Math.min(this.#in.nextUs(), this.#blocked ? Number.POSITIVE_INFINITY : this.#out.nextUs());
+    if (next >= this.#timerUs || next === Number.POSITIVE_INFINITY) return;
+    clearTimeout(this.#timer);
+    this.#timerUs = next;
+    this.#timer = setTimeout(
+      () => {
+        this.#timerUs = Number.POSITIVE_INFINITY;
+        this.#run();
+      },
+      Math.max(0, (next - now) / 1000),
+    );
+  }
+
+  #deliver(now: number): void {
+    const batch = this.#batch;
+    for (;;) {
+      batch.count = 0;
+      for (let next = this.#in.peek(now); next !== undefined && batch.count < SLOTS; next = this.#in.peek(now)) {
+        this.#in.shift();
+        const slot = batch.count * SLOT_BYTES;
+        batch.bytes.set(next.frame, slot);
+        batch.meta.set([slot, next.frame.length, next.flags, 0], batch.count * RX_META_WORDS);
+        batch.count++;
+      }
+      if (batch.count === 0) return;
+      this.#handler?.onFrames(batch);
+    }
+  }
+
+  #transmit(now: number): void {
+    const frame = this.#frame;
+    for (let next = this.#out.peek(now); next !== undefined && !this.#blocked; next = this.#out.peek(now)) {
+      const bytes = next.frame;
+      frame.reset();
+      frame.header.set(bytes.subarray(0, ETHERNET_HEADER), TX_HEADROOM);
+      frame.headerLength = ETHERNET_HEADER;
+      if (bytes.length > ETHERNET_HEADER) frame.addPiece(bytes, ETHERNET_HEADER, bytes.length - ETHERNET_HEADER);
+      if (this.#inner.send(frame)) this.#out.shift();
+      else this.#blocked = true;
+    }
+  }
+}

@@ -1,0 +1,7 @@
+export interface Check {
+  name: string;
+  run(): Promise<{ outcome: 'passed' | 'failed' | 'known' | 'absent'; text: string }>;
+}
+export function toolChecks(): Check[] {
+  return [];
+}
