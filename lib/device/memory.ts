@@ -6,6 +6,7 @@
  */
 import type { Clock } from '../clock.js';
 import type { Random } from '../random.js';
+import { Bottleneck } from './bottleneck.js';
 import {
   type DeviceCapabilities,
   type DeviceHandler,
@@ -34,7 +35,12 @@ export interface Impairment {
   bandwidth?: number;
   /** Bytes that wait before the bottleneck; more are dropped (default 256 KiB). */
   queueBytes?: number;
+  /** A bottleneck that other links use too, instead of one of its own. */
+  bottleneck?: Bottleneck;
 }
+
+/** What became of a frame: 'sent' is on its way, 'lost' met misfortune, 'overflow' found a queue full. */
+export type Fate = 'sent' | 'lost' | 'overflow';
 
 export interface MemoryLinkOptions {
   clock: Clock;
@@ -45,8 +51,12 @@ export interface MemoryLinkOptions {
   backward?: Impairment;
   /** Largest IP packet (default 1500). */
   mtu?: number;
-  /** Checksum and segmentation offload at both ends (default false). */
-  offload?: boolean;
+  /** Checksum and segmentation offload at both ends, or that of checksums only (default false). */
+  offload?: boolean | 'checksum';
+  /** Frames in flight at most (default 65 536); more are lost. */
+  maxInFlight?: number;
+  /** Told of every frame that a device sends; must not keep it. */
+  watch?: (from: MemoryDevice, frame: Uint8Array, fate: Fate) => void;
 }
 
 interface Arrival {
@@ -59,7 +69,7 @@ interface Arrival {
   gsoSize: number;
 }
 
-/** Frames in flight that a link holds at most; more are lost. */
+/** Frames that a link or a device that pauses holds; more are lost. */
 const MAX_IN_FLIGHT = 65_536;
 const ETHERNET_HEADER = 14;
 
@@ -69,8 +79,10 @@ export class MemoryLink {
   readonly counters = { sent: 0, delivered: 0, lost: 0, duplicated: 0, reordered: 0, corrupted: 0, overflowed: 0 };
   readonly clock: Clock;
   readonly random: Random;
-  /** Sorted by time, latest first, so that the next one is taken from the end. */
+  /** A heap, the next arrival first: frames mostly come in order, so that adding one costs nothing. */
   readonly #queue: Arrival[] = [];
+  readonly #maxInFlight: number;
+  readonly #watch: MemoryLinkOptions['watch'];
   #order = 0;
 
   constructor(options: MemoryLinkOptions) {
@@ -79,6 +91,8 @@ export class MemoryLink {
     const forward = options.forward ?? {};
     const mtu = options.mtu ?? 1500;
     const offload = options.offload ?? false;
+    this.#maxInFlight = options.maxInFlight ?? MAX_IN_FLIGHT;
+    this.#watch = options.watch;
     this.a = new MemoryDevice(this, forward, mtu, offload);
     this.b = new MemoryDevice(this, options.backward ?? forward, mtu, offload);
     this.a.peer = this.b;
@@ -92,15 +106,15 @@ export class MemoryLink {
 
   /** When the next frame arrives, in microseconds; Infinity when none is on its way. */
   nextDeadline(): number {
-    return this.#queue.at(-1)?.atUs ?? Number.POSITIVE_INFINITY;
+    return this.#queue[0]?.atUs ?? Number.POSITIVE_INFINITY;
   }
 
   /** Delivers what has arrived by now. @returns the number of frames. */
   run(): number {
     const now = this.clock.now();
     let count = 0;
-    for (let next = this.#queue.at(-1); next !== undefined && next.atUs <= now; next = this.#queue.at(-1)) {
-      this.#queue.pop();
+    for (let next = this.#queue[0]; next !== undefined && next.atUs <= now; next = this.#queue[0]) {
+      this.#removeFirst();
       this.counters.delivered++;
       next.to.deliver(next.frame, next.flags, next.gsoSize);
       count++;
@@ -116,13 +130,16 @@ export class MemoryLink {
     const chance = (p: number | undefined): boolean => p !== undefined && p > 0 && random.float() < p;
     if (chance(impairment.loss)) {
       counters.lost++;
+      this.#watch?.(from, frame, 'lost');
       return;
     }
     let atUs = from.departure(frame.length);
-    if (atUs < 0 || this.#queue.length >= MAX_IN_FLIGHT) {
+    if (atUs < 0 || this.#queue.length >= this.#maxInFlight) {
       counters.overflowed++;
+      this.#watch?.(from, frame, 'overflow');
       return;
     }
+    this.#watch?.(from, frame, 'sent');
     atUs += (impairment.delayUs ?? 0) + Math.floor(random.float() * (impairment.jitterUs ?? 0));
     if (chance(impairment.reorder)) {
       counters.reordered++;
@@ -143,16 +160,34 @@ export class MemoryLink {
 
   #insert(arrival: Arrival): void {
     const queue = this.#queue;
-    let low = 0;
-    let high = queue.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      const other = queue[middle]!;
-      if (other.atUs > arrival.atUs || (other.atUs === arrival.atUs && other.order > arrival.order)) low = middle + 1;
-      else high = middle;
+    let at = queue.length;
+    while (at > 0) {
+      const above = (at - 1) >> 1;
+      if (!sooner(arrival, queue[above]!)) break;
+      queue[at] = queue[above]!;
+      at = above;
     }
-    queue.splice(low, 0, arrival);
+    queue[at] = arrival;
   }
+
+  #removeFirst(): void {
+    const queue = this.#queue;
+    const last = queue.pop()!;
+    const { length } = queue;
+    if (length === 0) return;
+    let at = 0;
+    for (let child = 1; child < length; child = 2 * at + 1) {
+      if (child + 1 < length && sooner(queue[child + 1]!, queue[child]!)) child++;
+      if (!sooner(queue[child]!, last)) break;
+      queue[at] = queue[child]!;
+      at = child;
+    }
+    queue[at] = last;
+  }
+}
+
+function sooner(one: Arrival, other: Arrival): boolean {
+  return one.atUs < other.atUs || (one.atUs === other.atUs && one.order < other.order);
 }
 
 export class MemoryDevice implements FrameDevice {
@@ -162,8 +197,7 @@ export class MemoryDevice implements FrameDevice {
   #handler: DeviceHandler | undefined;
   #paused = false;
   #closed = false;
-  /** When the bottleneck has sent all it has. */
-  #busyUntilUs = 0;
+  readonly #bottleneck: Bottleneck | undefined;
   readonly #waiting: Arrival[] = [];
   readonly #meta = new Int32Array(4);
 
@@ -171,9 +205,12 @@ export class MemoryDevice implements FrameDevice {
     readonly owner: MemoryLink,
     readonly impairment: Impairment,
     readonly mtu: number,
-    offload: boolean,
+    offload: boolean | 'checksum',
   ) {
-    this.capabilities = { checksum: offload, tso4: offload, tso6: offload };
+    this.capabilities = { checksum: offload !== false, tso4: offload === true, tso6: offload === true };
+    const { bandwidth, queueBytes } = impairment;
+    if (impairment.bottleneck !== undefined) this.#bottleneck = impairment.bottleneck;
+    else if (bandwidth !== undefined) this.#bottleneck = new Bottleneck(bandwidth, queueBytes ?? 262_144);
   }
 
   start(handler: DeviceHandler): void {
@@ -215,13 +252,7 @@ export class MemoryDevice implements FrameDevice {
   /** When a frame leaves the bottleneck, or -1 when its queue is full. */
   departure(length: number): number {
     const now = this.owner.clock.now();
-    const { bandwidth, queueBytes } = this.impairment;
-    if (bandwidth === undefined) return now;
-    const perByteUs = 8e6 / bandwidth;
-    const start = Math.max(now, this.#busyUntilUs);
-    if ((start - now) / perByteUs > (queueBytes ?? 262_144)) return -1;
-    this.#busyUntilUs = start + length * perByteUs;
-    return this.#busyUntilUs;
+    return this.#bottleneck === undefined ? now : this.#bottleneck.departure(now, length);
   }
 
   /** A frame has arrived. */

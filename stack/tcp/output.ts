@@ -67,7 +67,9 @@ function retransmitLost(conn: TcpConnection): number {
     if (covered < 0) return -1;
     if (covered === 0) return count;
     sent.resent(from, from + covered, tcp.now);
-    retransmitted(conn, covered);
+    retransmitted(conn, from, from + covered);
+    // The answer to the head's new copy takes a round trip from now.
+    if (from === conn.sndUna) conn.setTimer(Timer.Retransmit, tcp.now + conn.rtt.rtoUs());
     recovery.retransmitFirst = false;
     if (recovery.active) recovery.prrOut += covered;
     inPipe += covered;
@@ -75,6 +77,11 @@ function retransmitLost(conn: TcpConnection): number {
     tcp.counters.retransSegs++;
     count++;
   }
+}
+
+/** Times of sending are kept to a 64th of the round trip: a range per segment would be many on a long fat path. */
+function grain(conn: TcpConnection): number {
+  return conn.rtt.minUs === Number.POSITIVE_INFINITY ? 0 : Math.min(1000, conn.rtt.minUs / 64);
 }
 
 /** Payload of a full segment now: SACK blocks that have to go along leave less room (RFC 9293 section 3.7.1). */
@@ -119,7 +126,7 @@ function sendNew(conn: TcpConnection): number {
     if (sent === 0) break;
     if (slowed) conn.cwrDue = false;
     if (conn.flight === 0) conn.progressUs = conn.tcp.now;
-    conn.sent.push(conn.sndNxt + sent, conn.tcp.now);
+    conn.sent.push(conn.sndNxt + sent, conn.tcp.now, grain(conn));
     if (recovery.active) recovery.prrOut += sent;
     conn.sndNxt += sent;
     inPipe += sent;
@@ -361,13 +368,7 @@ function windowField(conn: TcpConnection, flags: number): number {
   return units;
 }
 
-function writeOptions(
-  conn: TcpConnection,
-  view: DataView,
-  at: number,
-  flags: number,
-  payload: number,
-): number {
+function writeOptions(conn: TcpConnection, view: DataView, at: number, flags: number, payload: number): number {
   let n = 0;
   const syn = (flags & TCP_SYN) !== 0;
   const passive = syn && (flags & TCP_ACK) !== 0;

@@ -7,6 +7,7 @@
 export interface Piece {
   start: number;
   end: number;
+  /** Holds the piece at its beginning; there may be room behind it. */
   bytes: Uint8Array;
 }
 
@@ -17,7 +18,9 @@ interface Block {
 }
 
 /** Most pieces held per connection. */
-export const MAX_PIECES = 512;
+export const MAX_PIECES = 4096;
+/** Most room that is made in advance for a piece to grow, so that a long run is not a piece per segment. */
+const MAX_ROOM = 65_536;
 
 export class Reassembly {
   /** Sorted by start, disjoint. */
@@ -45,15 +48,24 @@ export class Reassembly {
       const next = this.#pieces[index];
       const until = next === undefined ? stop : Math.min(stop, next.start);
       if (until > at) {
-        if (this.#pieces.length >= MAX_PIECES) {
+        const from = offset + (at - start);
+        const before = index > 0 ? this.#pieces[index - 1] : undefined;
+        const room = before?.end === at ? before.bytes.length - (at - before.start) : -1;
+        if (before !== undefined && room >= until - at) {
+          before.bytes.set(source.subarray(from, from + (until - at)), at - before.start);
+          before.end = until;
+        } else if (this.#pieces.length >= MAX_PIECES) {
           kept = false;
           break;
+        } else {
+          // Twice what it continues: what is reserved is never more than what is held.
+          const size = room < 0 ? 0 : Math.min(MAX_ROOM, 2 * (at - before!.start));
+          const bytes = new Uint8Array(Math.max(size, until - at));
+          bytes.set(source.subarray(from, from + (until - at)));
+          this.#pieces.splice(index, 0, { start: at, end: until, bytes });
+          index++;
         }
-        const from = offset + (at - start);
-        const bytes = source.slice(from, from + (until - at));
-        this.#pieces.splice(index, 0, { start: at, end: until, bytes });
         this.bytes += until - at;
-        index++;
       }
       if (next === undefined || next.start >= stop) {
         at = until;
@@ -76,7 +88,7 @@ export class Reassembly {
       }
       this.#pieces.shift();
       this.bytes -= first.end - first.start;
-      if (first.end > rcvNxt) return first.start === rcvNxt ? first.bytes : first.bytes.subarray(rcvNxt - first.start);
+      if (first.end > rcvNxt) return first.bytes.subarray(rcvNxt - first.start, first.end - first.start);
     }
   }
 

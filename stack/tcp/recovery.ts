@@ -53,6 +53,8 @@ export class Recovery {
   undoBytes = 0;
   /** TSval of the episode's first retransmission; -1: none yet. */
   firstTs = -1;
+  /** Behind all that was ever sent again. */
+  resentEnd = 0;
   /** F-RTO (RFC 5682 section 2.1): 0 off, 1 after the timeout, 2 after the first acknowledgement. */
   frto = 0;
 
@@ -149,7 +151,8 @@ export function afterAck(conn: TcpConnection, seg: TcpView, acked: number, limit
   if (recovery.active) prr(conn, sent.delivered, acked > 0 && sent.lost <= lostBefore);
   else if (acked > 0) {
     if (!recovery.afterTimeout) recovery.dupAcks = 0;
-    if (limited) cc.onAck(acked, now, rtt.srttUs || 1);
+    // What SACK had reported before was counted then.
+    if (limited) cc.onAck(conn.sackOk ? sent.delivered : acked, now, rtt.srttUs || 1);
   }
 }
 
@@ -229,16 +232,24 @@ function enter(conn: TcpConnection): void {
   recovery.point = conn.sndNxt;
   recovery.retransmitFirst = true;
   recovery.limitedTransmit = 0;
-  recovery.prrFlight = Math.max(1, conn.flight);
+  recovery.prrFlight = Math.max(conn.sndMss, conn.flight - conn.sent.sacked);
   recovery.prrDelivered = 0;
   recovery.prrOut = 0;
   beginUndo(conn);
   // A mark in the same round trip has reduced it already.
   if (conn.sndUna >= recovery.ecnPoint) {
-    cc.onLoss(conn.flight, tcp.now);
+    cc.onLoss(loadedFlight(conn), tcp.now);
     if (conn.ecnOk) conn.cwrDue = true;
   }
   conn.clearTimer(Timer.Probe);
+}
+
+/**
+ * What the path carried when it lost something: FlightSize (RFC 5681 equation 4), but never more than the window. When
+ * one recovery follows another, most of FlightSize may have left the network long ago.
+ */
+function loadedFlight(conn: TcpConnection): number {
+  return Math.min(conn.flight, conn.cc.cwnd);
 }
 
 /** Proportional rate reduction (RFC 6937 section 3, with the conservative bound unless the path shows no new loss). */
@@ -283,14 +294,20 @@ function beginUndo(conn: TcpConnection): void {
   const { recovery, cc } = conn;
   cc.remember();
   recovery.undoFrom = conn.sndUna;
-  recovery.undoBytes = 0;
-  recovery.firstTs = -1;
+  if (conn.sndUna >= recovery.resentEnd) {
+    recovery.undoBytes = 0;
+    recovery.firstTs = -1;
+  } else {
+    // What an earlier episode sent again is still under way, and its answers must not be taken for those of this one.
+    recovery.undoBytes = Number.POSITIVE_INFINITY;
+  }
 }
 
 /** [from, to) was sent again. */
-export function retransmitted(conn: TcpConnection, bytes: number): void {
+export function retransmitted(conn: TcpConnection, from: number, to: number): void {
   const { recovery } = conn;
-  recovery.undoBytes += bytes;
+  recovery.undoBytes += to - from;
+  if (to > recovery.resentEnd) recovery.resentEnd = to;
   if (recovery.firstTs < 0) recovery.firstTs = conn.tcp.timestamp(conn);
 }
 
@@ -327,7 +344,7 @@ export function timeoutLoss(conn: TcpConnection): void {
     if (!recovery.afterTimeout) beginUndo(conn);
     // With timestamps the first acknowledgement says whether it was a true one.
     recovery.frto = conn.tsOk || recovery.active ? 0 : 1;
-    cc.onTimeout(conn.flight, tcp.now);
+    cc.onTimeout(loadedFlight(conn), tcp.now);
     if (conn.ecnOk) conn.cwrDue = true;
   } else recovery.frto = 0;
   recovery.active = false;
@@ -378,7 +395,7 @@ function endProbe(conn: TcpConnection): void {
   recovery.probeEnd = -1;
   if (!repaired) return;
   cc.remember();
-  cc.onLoss(Math.max(conn.flight, conn.sndMss), tcp.now);
+  cc.onLoss(Math.max(loadedFlight(conn), conn.sndMss), tcp.now);
   tcp.counters.probeRepairs++;
 }
 
@@ -387,7 +404,7 @@ export function congestionEcho(conn: TcpConnection): void {
   const { recovery, cc, tcp } = conn;
   if (recovery.active || recovery.afterTimeout || conn.sndUna < recovery.ecnPoint) return;
   recovery.ecnPoint = conn.sndNxt;
-  cc.onLoss(conn.flight, tcp.now);
+  cc.onLoss(loadedFlight(conn), tcp.now);
   conn.cwrDue = true;
   tcp.counters.ecnReductions++;
 }
@@ -398,7 +415,7 @@ export function resendAll(conn: TcpConnection): void {
   recovery.reset();
   sent.reset(conn.sndUna);
   if (conn.sndNxt > conn.sndUna) {
-    sent.push(conn.sndNxt, conn.tcp.now);
+    sent.push(conn.sndNxt, conn.tcp.now, 0);
     sent.markLost(conn.sndUna, conn.sndNxt);
   }
   recovery.point = conn.sndNxt;

@@ -1,9 +1,8 @@
 /** Retransmission timer estimation (RFC 6298), in microseconds. */
+/** Least time beyond the smoothed round trip; more than the clock granularity G of RFC 6298 section 2. */
 export const RTO_MIN_US = 200_000;
 export const RTO_MAX_US = 60_000_000;
 export const RTO_INITIAL_US = 1_000_000;
-/** Clock granularity G of RFC 6298 section 2: that of our timer wheel. */
-const GRANULARITY_US = 1000;
 
 export class RttEstimator {
   /** Smoothed round-trip time; 0 before the first sample. */
@@ -27,12 +26,12 @@ export class RttEstimator {
     }
   }
 
-  /** The retransmission timeout with its backoff applied, within [200 ms, 60 s]. */
+  /**
+   * The retransmission timeout with its backoff applied, at most 60 s. The variance counts as 200 ms at least: on a steady
+   * path of a long round trip it would otherwise leave no time for a delayed acknowledgement.
+   */
   rtoUs(): number {
-    const base =
-      this.srttUs === 0
-        ? RTO_INITIAL_US
-        : Math.max(RTO_MIN_US, this.srttUs + Math.max(GRANULARITY_US, 4 * this.rttvarUs));
+    const base = this.srttUs === 0 ? RTO_INITIAL_US : this.srttUs + Math.max(RTO_MIN_US, 4 * this.rttvarUs);
     return Math.min(RTO_MAX_US, base * 2 ** Math.min(this.backoff, 12));
   }
 }

@@ -80,10 +80,11 @@ export class SentList {
     this.#lostFrom = Number.POSITIVE_INFINITY;
   }
 
-  /** [end of the last range, `end`) was sent now. */
-  push(end: number, nowUs: number): void {
+  /** [end of the last range, `end`) was sent now. Times that differ by no more than `grainUs` count as one. */
+  push(end: number, nowUs: number, grainUs: number): void {
     const last = this.#tail - 1;
-    if (last >= this.#head && ((this.#sentUs[last] === nowUs && this.#flags[last] === 0) || this.count >= MAX_RANGES)) {
+    const together = last >= this.#head && this.#flags[last] === 0 && nowUs - this.#sentUs[last]! <= grainUs;
+    if (together || this.count >= MAX_RANGES) {
       if ((this.#flags[last]! & LOST) !== 0) this.lost += end - this.#end[last]!;
       else if ((this.#flags[last]! & SACKED) !== 0) {
         // Cannot be known of what was just sent: only at the limit of ranges.

@@ -6,7 +6,16 @@
 import { finish, sum16 } from '../../lib/checksum.js';
 import { TX_HEADROOM, type TxFrame } from '../../lib/device/device.js';
 import { FtError } from '../../lib/errors.js';
-import { TCP_ACK, TCP_CWR, TCP_ECE, TCP_FIN, TCP_RST, TCP_SYN, type TcpView, writeTcpHeader } from '../../lib/packet/tcp.js';
+import {
+  TCP_ACK,
+  TCP_CWR,
+  TCP_ECE,
+  TCP_FIN,
+  TCP_RST,
+  TCP_SYN,
+  type TcpView,
+  writeTcpHeader,
+} from '../../lib/packet/tcp.js';
 import type { SipHash } from '../../lib/random.js';
 import type { TimerWheel } from '../../lib/timer-wheel.js';
 import type { OutputGate, StackObserver } from '../observer.js';

@@ -93,7 +93,10 @@ function keepalive(conn: TcpConnection, nowUs: number): void {
     conn.setTimer(Timer.Keepalive, conn.lastReceiveUs + conn.keepAliveUs);
     return;
   }
-  if (conn.keepAliveProbes >= conn.keepAliveCount || (conn.keepAliveProbes > 0 && conn.userTimeoutUs > 0 && idle >= conn.userTimeoutUs)) {
+  if (
+    conn.keepAliveProbes >= conn.keepAliveCount ||
+    (conn.keepAliveProbes > 0 && conn.userTimeoutUs > 0 && idle >= conn.userTimeoutUs)
+  ) {
     conn.tcp.remove(conn, 'ETIMEDOUT');
     return;
   }

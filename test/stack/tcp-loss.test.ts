@@ -59,7 +59,7 @@ const cases: Record<string, Impairment> = {
 for (const [name, impairment] of Object.entries(cases)) {
   t.test(name, async (t) => {
     for (const offload of [false, true]) {
-      for (const seed of ['one', 'two', 'three']) {
+      for (const seed of ['first', 'second', 'third']) {
         const { problem, seconds, gapMs } = transfer(`${seed} ${name}`, impairment, offload);
         t.equal(
           problem,

@@ -1,0 +1,32 @@
+/** The slow part of a path: a line of some rate behind a drop-tail queue of so many bytes. Links may share one. */
+export class Bottleneck {
+  /** Frames that found the queue full. */
+  dropped = 0;
+  /** Longest queue there ever was, in bytes. */
+  peakBytes = 0;
+  readonly #perByteUs: number;
+  /** When it has sent all it has. */
+  #busyUntilUs = 0;
+
+  constructor(
+    /** Bits per second. */
+    readonly rate: number,
+    /** Bytes that wait, the frame being sent not counted. */
+    readonly queueBytes: number,
+  ) {
+    this.#perByteUs = 8e6 / rate;
+  }
+
+  /** When a frame that comes now will have left, or -1 when the queue is full. */
+  departure(nowUs: number, length: number): number {
+    const start = Math.max(nowUs, this.#busyUntilUs);
+    const waiting = (start - nowUs) / this.#perByteUs;
+    if (waiting > this.queueBytes) {
+      this.dropped++;
+      return -1;
+    }
+    if (waiting > this.peakBytes) this.peakBytes = waiting;
+    this.#busyUntilUs = start + length * this.#perByteUs;
+    return this.#busyUntilUs;
+  }
+}

@@ -1,0 +1,26 @@
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import { FAIR_CASES, runFair } from './fairness.js';
+import { cellProblem, goldenLine } from './golden.js';
+import { cells, runCell } from './grid.js';
+
+const known = readFileSync(new URL('../../../test/netsim/golden.txt', import.meta.url), 'utf8').split('\n');
+
+for (const mbit of [1, 10, 100, 1000]) {
+  t.test(`goodput over paths of ${mbit} Mbit/s`, async (t) => {
+    for (const cell of cells(true).filter((cell) => cell.mbit === mbit)) {
+      const result = runCell(cell);
+      const line = goldenLine(cell, result);
+      t.equal(cellProblem(cell, result), '', line);
+      t.ok(known.includes(line), `${line} is in the golden file (npm run netsim -- --update writes it anew)`);
+    }
+  });
+}
+
+t.test('two flows share a bottleneck', async (t) => {
+  for (const item of [FAIR_CASES[0]!, FAIR_CASES[4]!]) {
+    const { jain, used } = runFair(item);
+    t.ok(jain >= 0.9, `${item.name}: Jain ${jain.toFixed(3)}`);
+    t.ok(used >= 0.9, `${item.name}: ${used.toFixed(3)} of the bottleneck`);
+  }
+});
