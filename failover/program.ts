@@ -6,7 +6,6 @@ import { syncBuiltinESMExports } from 'node:module';
 import net from 'node:net';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { parseIPv4 } from '../lib/address.js';
 import { FtError } from '../lib/errors.js';
 import { connectArguments } from '../stack/sockets/connect-arguments.js';
 import { connect } from '../stack/sockets/index.js';
@@ -27,7 +26,7 @@ export function patchNet(replica: Replica, prepare: (server: net.Server) => void
   const connectTo = (args: unknown[]): net.Socket | null => {
     if (!replica.world.active) return null;
     const { options } = connectArguments(args);
-    const address = typeof options.host === 'string' ? parseIPv4(options.host) : undefined;
+    const address = typeof options.host === 'string' ? replica.stack.book.parse(options.host) : undefined;
     if (address === undefined || replica.stack.sourceFor(address) === 0) {
       if ('port' in options) replica.world.undeclared('an outgoing connection that the stack has no route for');
       return null;

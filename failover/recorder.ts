@@ -3,7 +3,10 @@
  * happen. Nothing here waits; what may leave when is the gate's business.
  */
 
+import type { AddressBook } from '../stack/address-book.js';
 import { Ipv4Route } from '../stack/ipv4-route.js';
+import { Ipv6Route } from '../stack/ipv6-route.js';
+import type { Neighbour } from '../stack/neighbours.js';
 import { AppEvent, type StackObserver } from '../stack/observer.js';
 import type { TcpConnection } from '../stack/tcp/connection.js';
 import { TcpState } from '../stack/tcp/state.js';
@@ -29,6 +32,7 @@ export class Recorder implements StackObserver {
   constructor(
     readonly writer: RingWriter,
     readonly time: EventTime,
+    readonly book: AddressBook,
   ) {}
 
   opened(conn: TcpConnection): void {
@@ -39,16 +43,20 @@ export class Recorder implements StackObserver {
     const B = OpenedBody;
     const outgoing = conn.listener === null;
     const route = conn.route;
-    const mac = route instanceof Ipv4Route ? route.net.neighbours.peek(route.nextHop) : undefined;
-    const known = mac?.resolved === true;
+    let mac: Neighbour | undefined;
+    if (route instanceof Ipv4Route) mac = route.net.neighbours.peek(route.nextHop);
+    else if (route instanceof Ipv6Route) mac = route.net.neighbours6.peek(route.nextHop);
+    const known = mac?.resolved === true ? mac : undefined;
     view.setUint8(at + B.state, conn.state);
-    view.setUint8(at + B.flags, (conn.sackOk ? 1 : 0) | (conn.tsOk ? 2 : 0) | (outgoing ? 4 : 0) | (known ? 8 : 0));
+    const options = (conn.sackOk ? 1 : 0) | (conn.tsOk ? 2 : 0) | (conn.ecnOk ? 16 : 0);
+    view.setUint8(at + B.flags, options | (outgoing ? 4 : 0) | (known === undefined ? 0 : 8));
     view.setUint8(at + B.sndScale, conn.sndScale);
     view.setUint8(at + B.rcvScale, conn.rcvScale);
     view.setUint16(at + B.localPort, conn.localPort, true);
     view.setUint16(at + B.remotePort, conn.remotePort, true);
-    view.setUint32(at + B.localAddress, conn.localAddress, true);
-    view.setUint32(at + B.remoteAddress, conn.remoteAddress, true);
+    const { book } = this;
+    book.write(conn.localAddress, bytes, at + B.localAddress);
+    book.write(conn.remoteAddress, bytes, at + B.remoteAddress);
     view.setUint32(at + B.iss, conn.iss, true);
     view.setUint32(at + B.irs, conn.irs, true);
     view.setUint32(at + B.sndMss, conn.sndMss, true);
@@ -57,7 +65,7 @@ export class Recorder implements StackObserver {
     view.setUint32(at + B.tsRecent, conn.tsRecent, true);
     view.setFloat64(at + B.sndWnd, conn.sndWnd, true);
     view.setFloat64(at + B.rcvNxt, conn.rcvNxt, true);
-    if (known) bytes.set(mac.mac, at + B.mac);
+    if (known !== undefined) bytes.set(known.mac, at + B.mac);
     writer.end();
   }
 
@@ -107,10 +115,10 @@ export class Recorder implements StackObserver {
     const { writer } = this;
     const at = writer.begin(RecordType.TimeWait, 0, TimeWaitBody.size);
     if (at < 0) return;
-    const { view } = writer.ring;
+    const { view, bytes } = writer.ring;
     const B = TimeWaitBody;
-    view.setUint32(at + B.localAddress, entry.localAddress, true);
-    view.setUint32(at + B.remoteAddress, entry.remoteAddress, true);
+    this.book.write(entry.localAddress, bytes, at + B.localAddress);
+    this.book.write(entry.remoteAddress, bytes, at + B.remoteAddress);
     view.setUint16(at + B.localPort, entry.localPort, true);
     view.setUint16(at + B.remotePort, entry.remotePort, true);
     view.setUint32(at + B.sndNxt, entry.sndNxt, true);

@@ -5,6 +5,7 @@
  */
 
 import { Ipv4Route } from '../stack/ipv4-route.js';
+import { Ipv6Route } from '../stack/ipv6-route.js';
 import { AppEvent } from '../stack/observer.js';
 import type { Stack } from '../stack/stack.js';
 import { TcpState } from '../stack/tcp/state.js';
@@ -62,7 +63,7 @@ export class Replayer {
    */
   outgoing(): { id: number; localAddress: number; localPort: number } | undefined {
     const { reader, host } = this;
-    const { view } = reader.ring;
+    const { view, bytes } = reader.ring;
     for (let skip = 0; ; skip++) {
       const at = reader.peek(RecordType.Opened, skip);
       if (at < 0) return undefined;
@@ -70,7 +71,7 @@ export class Replayer {
       if ((view.getUint8(at + OpenedBody.flags) & 4) !== 0 && !host.stack.tcp.byId.has(id)) {
         return {
           id,
-          localAddress: view.getUint32(at + OpenedBody.localAddress, true),
+          localAddress: host.stack.book.fromBytes(bytes, at + OpenedBody.localAddress),
           localPort: view.getUint16(at + OpenedBody.localPort, true),
         };
       }
@@ -188,8 +189,8 @@ export class Replayer {
     const { view, bytes } = reader.ring;
     const B = OpenedBody;
     const flags = view.getUint8(at + B.flags);
-    const localAddress = view.getUint32(at + B.localAddress, true);
-    const remoteAddress = view.getUint32(at + B.remoteAddress, true);
+    const localAddress = host.stack.book.fromBytes(bytes, at + B.localAddress);
+    const remoteAddress = host.stack.book.fromBytes(bytes, at + B.remoteAddress);
     const localPort = view.getUint16(at + B.localPort, true);
     const remotePort = view.getUint16(at + B.remotePort, true);
     let conn = tcp.byId.get(reader.conn);
@@ -221,6 +222,7 @@ export class Replayer {
     conn.irs = view.getUint32(at + B.irs, true);
     conn.sackOk = (flags & 1) !== 0;
     conn.tsOk = (flags & 2) !== 0;
+    conn.ecnOk = (flags & 16) !== 0;
     conn.sndScale = view.getUint8(at + B.sndScale);
     conn.rcvScale = view.getUint8(at + B.rcvScale);
     conn.receiveLimit = view.getUint32(at + B.receiveLimit, true);
@@ -235,9 +237,9 @@ export class Replayer {
     conn.cc = tcp.options.congestion(conn.sndMss);
     conn.sndNxt = 1;
     const { route } = conn;
-    if ((flags & 8) !== 0 && route instanceof Ipv4Route) {
-      route.net.neighbours.learn(route.nextHop, bytes, at + B.mac, true);
-    }
+    if ((flags & 8) === 0) return;
+    if (route instanceof Ipv4Route) route.net.neighbours.learn(route.nextHop, bytes, at + B.mac, true);
+    else if (route instanceof Ipv6Route) route.net.neighbours6.learn(route.nextHop, bytes, at + B.mac, true);
   }
 
   #acked(at: number): void {
@@ -270,10 +272,10 @@ export class Replayer {
 
   #timeWait(at: number): void {
     const { host, reader } = this;
-    const { view } = reader.ring;
+    const { view, bytes } = reader.ring;
     const B = TimeWaitBody;
-    const localAddress = view.getUint32(at + B.localAddress, true);
-    const remoteAddress = view.getUint32(at + B.remoteAddress, true);
+    const localAddress = host.stack.book.fromBytes(bytes, at + B.localAddress);
+    const remoteAddress = host.stack.book.fromBytes(bytes, at + B.remoteAddress);
     const localPort = view.getUint16(at + B.localPort, true);
     const remotePort = view.getUint16(at + B.remotePort, true);
     host.stack.tcp.timeWaits.add({

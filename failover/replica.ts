@@ -9,7 +9,7 @@ import { randomBytes } from 'node:crypto';
 import { Server as HttpServer } from 'node:http';
 import type { Server } from 'node:net';
 import { EventEmitter } from 'eventemitter3';
-import { formatIPv4, formatMac, parseIPv4 } from '../lib/address.js';
+import { formatMac } from '../lib/address.js';
 import { setChecksumKernel } from '../lib/checksum.js';
 import type { FrameDevice } from '../lib/device/device.js';
 import { CapturedDevice, PcapWriter } from '../lib/device/pcap.js';
@@ -19,6 +19,7 @@ import { FtError } from '../lib/errors.js';
 import type { NativeAddon, NativeHandle } from '../lib/native/native.js';
 import { native as loadNative } from '../lib/native/native.js';
 import { systemClock, systemRandom } from '../lib/native/system.js';
+import { isV6 } from '../stack/address-book.js';
 import type {
   ListenerEvents,
   ListenerHandle,
@@ -49,7 +50,8 @@ export interface ReplicaOptions {
   tap: string;
   /** "A.B.C.D/LEN", at least one. */
   addresses: string[];
-  gateway?: string;
+  /** One per family at most. */
+  gateway?: string[];
   mac?: string;
   offload: boolean;
   /** File for a capture of all frames. */
@@ -261,7 +263,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   listen(options: { address?: string; port: number; backlog?: number }, events: ListenerEvents): ListenerHandle {
     const { tcp } = this.stack;
-    const address = this.#listenAddress(options.address);
+    const address = this.stack.listenAddress(options.address);
     if (!Number.isInteger(options.port) || options.port < 0 || options.port > 65_535) {
       throw new FtError('EINVAL', `${options.port} is not a port`, 'Use 0 to 65535');
     }
@@ -269,18 +271,15 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       this.#adopt(new ReplicaEndpoint(conn, this.stack.events, events, this.checks));
     });
     return {
-      address: address === 0 ? '0.0.0.0' : formatIPv4(address),
+      address: this.stack.book.format(address),
       port: listener.port,
-      family: 'IPv4',
+      family: isV6(address) ? 'IPv6' : 'IPv4',
       close: () => tcp.unlisten(listener),
     };
   }
 
   connect(options: { address: string; port: number; localAddress?: string; localPort?: number }): StreamEndpoint {
-    const remote = parseIPv4(options.address);
-    if (remote === undefined)
-      throw new FtError('EINVAL', `"${options.address}" is not an IPv4 address`, 'Resolve the name first');
-    const local = options.localAddress === undefined ? 0 : (parseIPv4(options.localAddress) ?? 0);
+    const { remote, local } = this.stack.connectAddresses(options.address, options.localAddress);
     const planned = this.role === 'backup' ? this.replayer?.outgoing() : undefined;
     const conn =
       planned === undefined
@@ -299,19 +298,6 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   #adopt(endpoint: ReplicaEndpoint): ReplicaEndpoint {
     this.endpoints.set(endpoint.id, endpoint);
     return endpoint;
-  }
-
-  #listenAddress(text: string | undefined): number {
-    if (text === undefined || text === '' || text === '::' || text === '0.0.0.0') return 0;
-    const address = parseIPv4(text);
-    if (address === undefined || !this.stack.isLocal(address)) {
-      throw new FtError(
-        'EADDRNOTAVAIL',
-        `The stack does not have the address ${text}`,
-        'Listen on 0.0.0.0, or give it with --ip',
-      );
-    }
-    return address;
   }
 
   // --- Turns ---
@@ -452,7 +438,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   #becomeWriter(ring: Ring): void {
     this.#keeper ??= new BackupKeeper(ring, this.#keeperHost());
     const writer = new RingWriter(ring, this.#keeper.overrun);
-    const recorder = new Recorder(writer, this.time);
+    const recorder = new Recorder(writer, this.time, this.stack.book);
     this.#writer = writer;
     this.#recorder = recorder;
     this.stack.tcp.observer = new Forgetting(recorder, this.endpoints);
@@ -592,7 +578,7 @@ class Forgetting extends Recorder {
   readonly #endpoints: Map<number, ReplicaEndpoint>;
 
   constructor(recorder: Recorder, endpoints: Map<number, ReplicaEndpoint>) {
-    super(recorder.writer, recorder.time);
+    super(recorder.writer, recorder.time, recorder.book);
     this.#endpoints = endpoints;
   }
 

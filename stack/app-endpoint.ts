@@ -3,7 +3,7 @@
  * have something to tell stand in one queue, and whoever drives the stack delivers them one at a time. The order in which
  * they are delivered, with their amounts, is all that a backup must repeat; `deliver` is the same code on both sides.
  */
-import { formatIPv4 } from '../lib/address.js';
+import { isV6 } from './address-book.js';
 import { AppEvent } from './observer.js';
 import type { ListenerEvents, StreamEndpoint, StreamEvents } from './sockets/endpoint.js';
 import type { TcpConnection, TcpUser } from './tcp/connection.js';
@@ -49,7 +49,7 @@ export class EventQueue {
 export class AppEndpoint implements StreamEndpoint, TcpUser {
   events: StreamEvents | null = null;
   queued = false;
-  readonly family = 'IPv4' as const;
+  readonly family: 'IPv4' | 'IPv6';
   readonly localAddress: string;
   readonly remoteAddress: string;
   #reading = false;
@@ -67,8 +67,10 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
     readonly queue: EventQueue,
     readonly acceptor: ListenerEvents | null,
   ) {
-    this.localAddress = formatIPv4(conn.localAddress);
-    this.remoteAddress = formatIPv4(conn.remoteAddress);
+    const { book } = conn.tcp.host;
+    this.family = isV6(conn.remoteAddress) ? 'IPv6' : 'IPv4';
+    this.localAddress = book.format(conn.localAddress);
+    this.remoteAddress = book.format(conn.remoteAddress);
     this.#accepted = acceptor === null;
     this.#connectTold = acceptor !== null;
     conn.user = this;

@@ -25,7 +25,7 @@ export class Ipv4Route implements TcpRoute {
     /** The peer itself, or the gateway. */
     readonly nextHop: number,
   ) {
-    this.mtu = net.device.mtu;
+    this.mtu = net.stack.paths.get(destination, net.device.mtu, net.stack.now());
     this.tcpOffset = TX_HEADROOM + net.linkHeader + 20;
     this.pseudoSum = (source >>> 16) + (source & 0xffff) + (destination >>> 16) + (destination & 0xffff) + PROTOCOL_TCP;
   }

@@ -2,10 +2,9 @@
  * Drives a stack in a real process: turns of Node's event loop in which sockets are told things one at a time, and a
  * flush when nothing is due. For programs that use the stack without failover; a replica has turns of its own.
  */
-import { formatIPv4, parseIPv4 } from '../lib/address.js';
-import { FtError } from '../lib/errors.js';
 import type { NativeAddon, NativeHandle } from '../lib/native/native.js';
 import { TimerNode } from '../lib/timer-wheel.js';
+import { isV6 } from './address-book.js';
 import { AppEndpoint } from './app-endpoint.js';
 import type {
   ListenerEvents,
@@ -71,27 +70,20 @@ export class StackHost implements SocketHost {
 
   listen(options: { address?: string; port: number; backlog?: number }, events: ListenerEvents): ListenerHandle {
     const { tcp } = this.stack;
-    const any = options.address === undefined || options.address === '::' || options.address === '0.0.0.0';
-    const address = any ? 0 : parseIPv4(options.address!);
-    if (address === undefined || (address !== 0 && !this.stack.isLocal(address))) {
-      throw new FtError('EADDRNOTAVAIL', `The stack does not have the address ${options.address}`, 'Listen on 0.0.0.0');
-    }
+    const address = this.stack.listenAddress(options.address);
     const listener = tcp.listen(address, options.port, options.backlog ?? 511, (conn) => {
       new AppEndpoint(conn, this.stack.events, events);
     });
     return {
-      address: formatIPv4(address),
+      address: this.stack.book.format(address),
       port: listener.port,
-      family: 'IPv4',
+      family: isV6(address) ? 'IPv6' : 'IPv4',
       close: () => tcp.unlisten(listener),
     };
   }
 
   connect(options: { address: string; port: number; localAddress?: string; localPort?: number }): StreamEndpoint {
-    const remote = parseIPv4(options.address);
-    if (remote === undefined)
-      throw new FtError('EINVAL', `"${options.address}" is not an IPv4 address`, 'Resolve the name first');
-    const local = options.localAddress === undefined ? 0 : (parseIPv4(options.localAddress) ?? 0);
+    const { remote, local } = this.stack.connectAddresses(options.address, options.localAddress);
     return new AppEndpoint(
       this.stack.tcp.connect(remote, options.port, local, options.localPort ?? 0),
       this.stack.events,

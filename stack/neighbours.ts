@@ -143,6 +143,10 @@ export class NeighbourCache {
     this.#ask(entry);
   }
 
+  keep(mark: (address: number) => void): void {
+    for (const address of this.#entries.keys()) mark(address);
+  }
+
   clear(): void {
     for (const entry of this.#entries.values()) this.#host.cancel(entry.timer);
     this.#entries.clear();

@@ -9,23 +9,30 @@
  * and comes back at `nextDeadline()`. loop.ts does so for a real process, tests do so in virtual time.
  */
 import type { Cidr4 } from '../lib/address.js';
-import { parseCidr4, parseIPv4, parseMac } from '../lib/address.js';
+import { parseCidr4, parseMac } from '../lib/address.js';
+import { type Cidr6, parseCidr6 } from '../lib/address6.js';
 import { finish, sum16 } from '../lib/checksum.js';
 import type { Clock } from '../lib/clock.js';
 import { type FrameDevice, TX_HEADROOM, TxFrame } from '../lib/device/device.js';
+import { LoopbackDevice } from '../lib/device/loopback.js';
 import { FtError } from '../lib/errors.js';
 import { Drop } from '../lib/packet/drop.js';
-import { ETHERTYPE_IPV4, writeEthernet } from '../lib/packet/ethernet.js';
-import type { IcmpView } from '../lib/packet/icmp.js';
-import { type Ipv4View, writeIpv4 } from '../lib/packet/ipv4.js';
 import { TcpView } from '../lib/packet/tcp.js';
 import { type Random, SipHash } from '../lib/random.js';
 import { TimerWheel } from '../lib/timer-wheel.js';
+import { AddressBook, isV6 } from './address-book.js';
 import { EventQueue } from './app-endpoint.js';
 import { Icmp } from './icmp.js';
+import { Icmp6 } from './icmp6.js';
 import { NetInterface } from './interface.js';
+import { Ipv4, type SendOptions } from './ipv4.js';
 import { Ipv4Route } from './ipv4-route.js';
+import { Ipv6 } from './ipv6.js';
+import { Ipv6Route } from './ipv6-route.js';
 import type { OutputGate } from './observer.js';
+import { PathMtuCache } from './path-mtu.js';
+import { Raw } from './raw.js';
+import { MAX_ROUTES, type Route, RouteTable } from './route-table.js';
 import type { TcpRoute } from './tcp/connection.js';
 import { resumeConnection } from './tcp/input.js';
 import { payloadSum } from './tcp/output.js';
@@ -35,7 +42,6 @@ import { Tcp, type TcpHost, type TcpOptions } from './tcp/tcp.js';
 import { timersFor } from './tcp/timers.js';
 import { Udp } from './udp.js';
 
-const PROTOCOL_ICMP = 1;
 const PROTOCOL_TCP = 6;
 const PROTOCOL_UDP = 17;
 
@@ -45,15 +51,39 @@ export interface StackOptions {
   /** 16 bytes: key of initial sequence numbers and timestamp offsets. Replicas of a group share it. Drawn if absent. */
   secret?: Uint8Array;
   tcp?: Partial<TcpOptions>;
+  /** Send what is for others further, between the interfaces (default false). */
+  forwarding?: boolean;
 }
 
 export interface AddInterface {
   name?: string;
-  /** "A.B.C.D/LEN", at least one. */
+  /** "A.B.C.D/LEN" or an IPv6 address in the same form. */
   addresses: string[];
-  gateway?: string;
+  /** Default gateway, or one per family. */
+  gateway?: string | string[];
   /** "aa:bb:cc:dd:ee:ff"; a locally administered one is drawn if absent. */
   mac?: string;
+  /** Take IPv6 addresses, routes and parameters from router advertisements (default false). */
+  autoconfigure?: boolean;
+  /**
+   * Use IPv6 addresses only when a second of asking has shown that nobody else has them (RFC 4862 section 5.4; default
+   * false: a replica takes over addresses that its primary had a moment ago).
+   */
+  probe?: boolean;
+}
+
+/** What an ICMP error says about a packet of ours. */
+export interface TransportError {
+  protocol: number;
+  local: number;
+  localPort: number;
+  remote: number;
+  remotePort: number;
+  seq: number;
+  /** The path's MTU, 0 if that is not what it is about. */
+  mtu: number;
+  refused: boolean;
+  hard: boolean;
 }
 
 export class Stack implements TcpHost {
@@ -66,11 +96,22 @@ export class Stack implements TcpHost {
   readonly tcp: Tcp;
   readonly udp: Udp;
   readonly icmp: Icmp;
+  readonly icmp6: Icmp6;
+  readonly ipv4: Ipv4;
+  readonly ipv6: Ipv6;
+  readonly raw: Raw;
+  readonly book: AddressBook;
+  readonly routes: RouteTable;
+  readonly paths = new PathMtuCache();
+  readonly forwarding: boolean;
+  /** "::". */
+  readonly unspecified6: number;
   readonly events = new EventQueue();
   readonly counters = { inPackets: 0, notForUs: 0, fragments: 0, badChecksum: 0, noRoute: 0 };
   gate: OutputGate | null = null;
   #now: number;
   readonly #seg = new TcpView();
+  #loopback: { net: NetInterface; device: LoopbackDevice } | null = null;
 
   constructor(options: StackOptions) {
     this.clock = options.clock;
@@ -83,9 +124,18 @@ export class Stack implements TcpHost {
       this.random.fill(secret);
     }
     this.hash = new SipHash(secret);
+    this.book = new AddressBook(this.random.u32());
+    this.book.keep = (mark) => this.#keepAddresses(mark);
+    this.unspecified6 = this.book.intern(new Uint8Array(16), 0);
+    this.routes = new RouteTable(this.book);
+    this.forwarding = options.forwarding ?? false;
     this.tcp = new Tcp(this, options.tcp);
     this.udp = new Udp(this);
     this.icmp = new Icmp(this);
+    this.icmp6 = new Icmp6(this);
+    this.ipv4 = new Ipv4(this);
+    this.ipv6 = new Ipv6(this);
+    this.raw = new Raw(this);
   }
 
   /** Monotonic microseconds; constant within a batch. */
@@ -99,19 +149,22 @@ export class Stack implements TcpHost {
 
   /** Adds an interface and starts its device. Throws FtError EINVAL for an address that is none. */
   addInterface(device: FrameDevice, options: AddInterface): NetInterface {
-    const addresses: Cidr4[] = options.addresses.map((text) => {
-      const cidr = parseCidr4(text);
-      if (cidr === undefined)
+    const four: Cidr4[] = [];
+    const six: Cidr6[] = [];
+    for (const text of options.addresses) {
+      const cidr4 = parseCidr4(text);
+      const cidr6 = cidr4 === undefined ? parseCidr6(text) : undefined;
+      if (cidr4 !== undefined) four.push(cidr4);
+      else if (cidr6 !== undefined) six.push(cidr6);
+      else
         throw new FtError(
           'EINVAL',
-          `"${text}" is not an IPv4 address with a prefix length`,
-          'Write it like 10.0.0.2/24',
+          `"${text}" is not an IP address with a prefix length`,
+          'Write it like 10.0.0.2/24 or 2001:db8::2/64',
         );
-      return cidr;
-    });
-    const gateway = options.gateway === undefined ? 0 : parseIPv4(options.gateway);
-    if (gateway === undefined)
-      throw new FtError('EINVAL', `"${options.gateway}" is not an IPv4 address`, 'Write it like 10.0.0.1');
+    }
+    const gateways = typeof options.gateway === 'string' ? [options.gateway] : (options.gateway ?? []);
+    for (const gateway of gateways) this.#address(gateway);
     let mac: Uint8Array | undefined;
     if (options.mac !== undefined) {
       mac = parseMac(options.mac);
@@ -123,15 +176,46 @@ export class Stack implements TcpHost {
       this.random.fill(mac);
       mac[0] = (mac[0]! & 0xfc) | 2;
     }
-    const net = new NetInterface(this, device, {
-      name: options.name ?? `if${this.interfaces.length}`,
-      mac,
-      addresses,
-      gateway,
-    });
+    const name = options.name ?? `if${this.interfaces.length}`;
+    const net = this.#attach(device, { name, mac, autoconfigure: options.autoconfigure ?? false }, four);
+    const probe = options.probe ?? false;
+    if (six.length > 0 || net.autoconfigure) {
+      const local = new Uint8Array(16);
+      local[0] = 0xfe;
+      local[1] = 0x80;
+      local.set(net.interfaceId(local), 8);
+      if (device.link === 'ethernet') net.addAddress6(this.book.intern(local, 0), 64, probe, false);
+      for (const { address, prefix } of six) net.addAddress6(this.book.intern(address, 0), prefix, probe, false);
+    }
+    for (const gateway of gateways) this.addRoute('default', { gateway, interface: name });
+    if (net.autoconfigure) net.nd.start();
+    return net;
+  }
+
+  #attach(
+    device: FrameDevice,
+    options: { name: string; mac: Uint8Array; loopback?: boolean; autoconfigure?: boolean },
+    addresses: Cidr4[],
+  ): NetInterface {
+    const net = new NetInterface(this, device, { loopback: false, autoconfigure: false, ...options, addresses });
+    for (const { address, prefix } of addresses)
+      this.routes.add({ v6: false, network: address, prefix, net, gateway: 0 });
     this.interfaces.push(net);
     device.start(net);
     return net;
+  }
+
+  #keepAddresses(mark: (address: number) => void): void {
+    mark(this.unspecified6);
+    for (const net of this.interfaces) net.keep(mark);
+    for (const route of this.routes.all) {
+      mark(route.network);
+      mark(route.gateway);
+    }
+    this.tcp.keepAddresses(mark);
+    this.udp.keep(mark);
+    this.paths.keep(mark);
+    this.ipv6.fragments.keep(mark);
   }
 
   // --- Driving ---
@@ -152,6 +236,7 @@ export class Stack implements TcpHost {
   /** Fires timers that are due. */
   poll(): void {
     this.refresh();
+    this.#loopback?.device.run();
     this.wheel.advance(this.#now);
     this.tcp.timeWaits.expire(this.#now);
   }
@@ -165,7 +250,7 @@ export class Stack implements TcpHost {
 
   /** When `poll` is next needed, in microseconds of the clock; Infinity for never. */
   nextDeadline(): number {
-    return this.wheel.nextDeadline();
+    return this.#loopback !== null && this.#loopback.device.pending > 0 ? this.#now : this.wheel.nextDeadline();
   }
 
   /**
@@ -194,137 +279,232 @@ export class Stack implements TcpHost {
     });
   }
 
-  // --- IPv4 ---
+  // --- Transports ---
 
   /** @returns a drop reason, 0 for none. */
-  ipv4Input(net: NetInterface, ip: Ipv4View, bytes: Uint8Array, view: DataView, csumOk: boolean): number {
-    this.counters.inPackets++;
-    if (!net.hasAddress(ip.dst)) {
-      if (!net.isBroadcast(ip.dst) || ip.protocol === PROTOCOL_TCP) {
-        this.counters.notForUs++;
-        return 0;
-      }
-    }
-    if (ip.src >>> 28 >= 14 || net.hasAddress(ip.src)) return Drop.Ipv4BadSource;
-    if (ip.mf || ip.fragmentOffset !== 0) {
-      this.counters.fragments++;
-      return Drop.Ipv4Fragment;
-    }
-    if (this.tcp.frozen) return 0;
-    switch (ip.protocol) {
-      case PROTOCOL_TCP:
-        return this.#tcpInput(ip, bytes, view, csumOk);
-      case PROTOCOL_ICMP:
-        return this.icmp.input(net, ip, bytes, view);
-      case PROTOCOL_UDP:
-        return this.udp.input(net, ip, bytes, view, csumOk);
-      default:
-        this.icmp.sendUnreachable(net, ip, bytes, true);
-        return Drop.Ipv4Protocol;
-    }
-  }
-
-  #tcpInput(ip: Ipv4View, bytes: Uint8Array, view: DataView, csumOk: boolean): number {
+  tcpInput(
+    src: number,
+    dst: number,
+    tos: number,
+    bytes: Uint8Array,
+    view: DataView,
+    offset: number,
+    length: number,
+    csumOk: boolean,
+  ): number {
     const seg = this.#seg;
-    const drop = seg.parse(bytes, view, ip.payloadOffset, ip.payloadLength);
+    const drop = seg.parse(bytes, view, offset, length);
     if (drop !== 0) return drop;
     if (!csumOk) {
-      const pseudo =
-        (ip.src >>> 16) + (ip.src & 0xffff) + (ip.dst >>> 16) + (ip.dst & 0xffff) + PROTOCOL_TCP + ip.payloadLength;
-      if (sum16(bytes, ip.payloadOffset, ip.payloadLength, pseudo) !== 0xffff) {
+      const pseudo = this.book.sum(src) + this.book.sum(dst) + PROTOCOL_TCP + length;
+      if (sum16(bytes, offset, length, pseudo) !== 0xffff) {
         this.counters.badChecksum++;
         return Drop.TcpChecksum;
       }
     }
-    seg.ce = (ip.tos & 3) === 3;
-    this.tcp.input(seg, bytes, ip.dst, ip.src);
+    seg.ce = (tos & 3) === 3;
+    this.tcp.input(seg, bytes, dst, src);
     return 0;
   }
 
-  /** An ICMP error about something that we sent. `mtu` is not 0 for "fragmentation needed". */
-  unreachable(icmp: IcmpView, mtu: number): void {
-    if (icmp.innerProtocol === PROTOCOL_UDP) {
-      this.udp.unreachable(icmp.innerSrcPort, icmp.innerDst, icmp.innerDstPort);
+  /** An ICMP error about something that we sent. */
+  transportError(error: TransportError): void {
+    const { protocol, local, localPort, remote, remotePort, mtu } = error;
+    if (protocol === PROTOCOL_UDP) {
+      if (mtu > 0) this.#learnMtu(remote, mtu);
+      else if (error.hard) this.udp.unreachable(local, localPort, remote, remotePort);
       return;
     }
-    if (icmp.innerProtocol !== PROTOCOL_TCP) return;
-    const conn = this.tcp.table.find(icmp.innerSrc, icmp.innerSrcPort, icmp.innerDst, icmp.innerDstPort);
+    if (protocol !== PROTOCOL_TCP) return;
+    const conn = this.tcp.table.find(local, localPort, remote, remotePort);
     if (conn === null) return;
     // RFC 5927: only an error about something in flight can be genuine.
-    const offset = conn.sndUna + ((icmp.innerSeq - ((conn.iss + conn.sndUna) >>> 0)) | 0);
+    const offset = conn.sndUna + ((error.seq - ((conn.iss + conn.sndUna) >>> 0)) | 0);
     if (offset < conn.sndUna || offset > conn.sndNxt) return;
     if (mtu > 0) {
-      const mss = Math.max(48, mtu - 40 - (conn.tsOk ? 12 : 0));
+      this.#learnMtu(remote, mtu);
+      const mss = Math.max(48, mtu - conn.route.ipHeader - 20 - (conn.tsOk ? 12 : 0));
       if (mss < conn.sndMss) {
         conn.sndMss = mss;
         resendAll(conn);
         this.tcp.markDirty(conn);
       }
-    } else if (conn.state === TcpState.SynSent) {
+    } else if (conn.state === TcpState.SynSent && error.hard) {
       // Hard errors end an attempt, and only hint at trouble for an established connection (RFC 5461).
-      this.tcp.remove(conn, icmp.code === 3 ? 'ECONNREFUSED' : 'EHOSTUNREACH');
-    }
+      this.tcp.remove(conn, error.refused ? 'ECONNREFUSED' : 'EHOSTUNREACH');
+    } else conn.softError = error.refused ? 'ECONNREFUSED' : 'EHOSTUNREACH';
+  }
+
+  #learnMtu(remote: number, mtu: number): void {
+    const smallest = isV6(remote) ? 1280 : 68;
+    if (mtu >= smallest && mtu < 65_535) this.paths.learn(remote, mtu, this.#now);
   }
 
   tcpRoute(localAddress: number, remoteAddress: number): TcpRoute | null {
-    const net = this.#interfaceOf(localAddress);
-    if (net === null) return null;
-    const hop = this.#nextHop(net, remoteAddress);
-    if (hop === 0) {
+    const route = this.routeFrom(localAddress, remoteAddress);
+    if (route === null) {
       this.counters.noRoute++;
       return null;
     }
-    return new Ipv4Route(net, localAddress, remoteAddress, hop);
+    const hop = route.gateway === 0 ? remoteAddress : route.gateway;
+    return isV6(remoteAddress)
+      ? new Ipv6Route(route.net, localAddress, remoteAddress, hop)
+      : new Ipv4Route(route.net, localAddress, remoteAddress, hop);
+  }
+
+  // --- Addresses and routes ---
+
+  /** The interface that has an address, or null. */
+  interfaceOf(address: number): NetInterface | null {
+    for (const net of this.interfaces) if (net.hasAddress(address)) return net;
+    return null;
   }
 
   isLocal(address: number): boolean {
-    return this.#interfaceOf(address) !== null;
+    return this.interfaceOf(address) !== null;
+  }
+
+  /** The way from one of our addresses to another host; to ourselves through the loopback, if there is one. */
+  routeFrom(source: number, destination: number): Route | null {
+    if (isV6(source) !== isV6(destination)) return null;
+    if (this.#loopback !== null && this.isLocal(destination)) {
+      const { net } = this.#loopback;
+      return { v6: isV6(destination), network: destination, prefix: 32, net, gateway: 0 };
+    }
+    const net = this.interfaceOf(source);
+    if (net === null) return null;
+    if (this.book.isMulticast(destination) || net.isBroadcast(destination)) {
+      return { v6: isV6(destination), network: destination, prefix: 32, net, gateway: 0 };
+    }
+    const route = this.routes.lookup(destination, net);
+    if (route === null) return null;
+    // What only another interface reaches may still have our own gateway.
+    return route.net === net || net.loopback
+      ? net.loopback
+        ? null
+        : route
+      : (this.routes.through(net, destination) ?? route);
   }
 
   sourceFor(remoteAddress: number): number {
+    if (this.#loopback !== null && this.isLocal(remoteAddress)) return remoteAddress;
+    const route = this.routes.lookup(remoteAddress);
+    if (route !== null)
+      return route.net.sourceFor(route.gateway !== 0 && !isV6(remoteAddress) ? route.gateway : remoteAddress);
+    if (!this.book.isMulticast(remoteAddress) && remoteAddress !== 0xffffffff) return 0;
     for (const net of this.interfaces) {
-      for (const own of net.addresses) if ((remoteAddress & own.mask) === (own.address & own.mask)) return own.address;
+      const source = net.loopback ? 0 : net.sourceFor(remoteAddress);
+      if (source !== 0) return source;
     }
-    for (const net of this.interfaces) if (net.gateway !== 0) return net.addresses[0]?.address ?? 0;
     return 0;
   }
 
-  mtuFor(remoteAddress: number): number {
-    return this.#interfaceOf(this.sourceFor(remoteAddress))?.device.mtu ?? 1500;
+  /**
+   * Adds a route: `to` is "A.B.C.D/LEN", "v6/LEN" or "default", through a gateway, an interface, or both.
+   * @throws FtError EINVAL, ENETUNREACH, ENOBUFS
+   */
+  addRoute(to: string, via: { gateway?: string; interface?: string }): void {
+    const gateway = via.gateway === undefined ? 0 : this.#address(via.gateway);
+    const text = to === 'default' ? (isV6(gateway) ? '::/0' : '0.0.0.0/0') : to;
+    const four = parseCidr4(text);
+    const six = four === undefined ? parseCidr6(text) : undefined;
+    if (four === undefined && six === undefined)
+      throw new FtError('EINVAL', `"${to}" is not a network`, 'Write it like 10.0.0.0/8, 2001:db8::/32 or default');
+    const v6 = six !== undefined;
+    if (gateway !== 0 && isV6(gateway) !== v6)
+      throw new FtError(
+        'EINVAL',
+        `The gateway ${via.gateway} is of another family than ${to}`,
+        'Use one of the same family',
+      );
+    let net: NetInterface | null = null;
+    if (via.interface !== undefined) net = this.interfaces.find((one) => one.name === via.interface) ?? null;
+    else if (gateway !== 0) net = this.routes.lookup(gateway)?.net ?? null;
+    if (net === null)
+      throw new FtError(
+        'ENETUNREACH',
+        `No interface reaches ${via.gateway ?? via.interface ?? 'it'}`,
+        'Give a gateway in a network of an interface, or the name of an interface',
+      );
+    const network = six === undefined ? four!.address : this.book.intern(six.address, 0);
+    if (network < 0 || !this.routes.add({ v6, network, prefix: (four ?? six)!.prefix, net, gateway }))
+      throw new FtError('ENOBUFS', 'Too many routes', `There may be ${MAX_ROUTES}`);
   }
 
   /**
-   * Sends the stack's frame, whose pieces are a complete IP payload. @returns false when it could not leave.
+   * The address that a listener is to have: every one for undefined (of IPv4 only when there is no other).
+   * @throws FtError EADDRNOTAVAIL
    */
-  sendIpv4(source: number, destination: number, protocol: number, length: number): boolean {
-    const net = this.#interfaceOf(source);
-    if (net === null || this.tcp.frozen) return false;
-    const hop = this.#nextHop(net, destination);
-    if (hop === 0) return false;
-    const { frame } = this;
-    const at = TX_HEADROOM + net.linkHeader;
-    writeIpv4(
-      frame.header,
-      frame.view,
-      at,
-      0,
-      20 + length,
-      this.random.u32() & 0xffff,
-      0,
-      64,
-      protocol,
-      source,
-      destination,
+  listenAddress(text: string | undefined): number {
+    if (text === undefined || text === '') return this.hasV6 ? this.unspecified6 : 0;
+    if (text === '::') return this.hasV6 ? this.unspecified6 : 0;
+    const address = this.book.parse(text);
+    if (address === 0 || (address !== undefined && this.isLocal(address))) return address;
+    throw new FtError(
+      'EADDRNOTAVAIL',
+      `The stack does not have the address ${text}`,
+      'Listen on an address of the stack, on 0.0.0.0 or on ::',
     );
-    frame.headerLength = at + 20 - TX_HEADROOM;
-    if (net.linkHeader === 0) return net.transmit();
-    const neighbour = net.neighbours.lookup(hop);
-    writeEthernet(frame.header, frame.view, TX_HEADROOM, neighbour.mac, net.mac, ETHERTYPE_IPV4);
-    if (!neighbour.resolved) {
-      net.hold(neighbour);
-      return true;
-    }
-    return net.transmit();
+  }
+
+  /** Whether any interface beside the loopback speaks IPv6. */
+  get hasV6(): boolean {
+    return this.interfaces.some((net) => net.addresses6.length > 0 && !net.loopback);
+  }
+
+  /** Both ends of a connection that is to be made; `local` 0 is for the stack to choose. @throws FtError EINVAL, EADDRNOTAVAIL */
+  connectAddresses(remoteText: string, localText: string | undefined): { remote: number; local: number } {
+    const remote = this.book.parse(remoteText);
+    if (remote === undefined)
+      throw new FtError('EINVAL', `"${remoteText}" is not an IP address`, 'Resolve the name first');
+    const local = localText === undefined ? 0 : this.listenAddress(localText);
+    return { remote, local: this.book.isUnspecified(local) ? 0 : local };
+  }
+
+  #address(text: string): number {
+    const address = this.book.parse(text);
+    if (address === undefined)
+      throw new FtError('EINVAL', `"${text}" is not an IP address`, 'Write it like 10.0.0.1 or 2001:db8::1');
+    return address;
+  }
+
+  /** The IPv6 group ff02::N of the link. */
+  group6(low: number): number {
+    const bytes = new Uint8Array(16);
+    bytes[0] = 0xff;
+    bytes[1] = 2;
+    bytes[15] = low;
+    return this.book.intern(bytes, 0);
+  }
+
+  /** Largest IP packet to a destination. */
+  mtuFor(remoteAddress: number): number {
+    const route = this.routeFrom(this.sourceFor(remoteAddress), remoteAddress);
+    return this.paths.get(remoteAddress, route?.net.device.mtu ?? 1500, this.#now);
+  }
+
+  /**
+   * Sends the stack's frame, whose pieces are a complete IP payload; in fragments if it must be.
+   * @returns false when it could not leave.
+   */
+  send(source: number, destination: number, protocol: number, length: number, options?: SendOptions): boolean {
+    return isV6(destination)
+      ? this.ipv6.send(source, destination, protocol, length, options)
+      : this.ipv4.send(source, destination, protocol, length, options);
+  }
+
+  /** Gives the stack a way to itself: 127.0.0.1, ::1 and all its own addresses. */
+  addLoopback(): NetInterface {
+    if (this.#loopback !== null) return this.#loopback.net;
+    const device = new LoopbackDevice();
+    const net = this.#attach(device, { name: 'lo', mac: new Uint8Array(6), loopback: true }, [
+      parseCidr4('127.0.0.1/8')!,
+    ]);
+    const one = new Uint8Array(16);
+    one[15] = 1;
+    net.addAddress6(this.book.intern(one, 0), 128, false, false);
+    this.#loopback = { net, device };
+    return net;
   }
 
   /** Fills in a checksum that was left to the device, for a frame that has to be stored. */
@@ -335,15 +515,5 @@ export class Stack implements TcpHost {
     frame.view.setUint16(at + frame.csumOffset, finish(sum));
     frame.csumStart = -1;
     void linkHeader;
-  }
-
-  #interfaceOf(address: number): NetInterface | null {
-    for (const net of this.interfaces) if (net.hasAddress(address)) return net;
-    return null;
-  }
-
-  #nextHop(net: NetInterface, destination: number): number {
-    if (net.onLink(destination)) return destination;
-    return net.gateway;
   }
 }

@@ -1,18 +1,19 @@
 /** UDP (RFC 768): bound ports with a callback each. The stream sockets' world knows nothing of it; services use it directly. */
-import { formatIPv4 } from '../lib/address.js';
 import { finish, sum16 } from '../lib/checksum.js';
 import { FtError } from '../lib/errors.js';
 import { Drop } from '../lib/packet/drop.js';
-import type { Ipv4View } from '../lib/packet/ipv4.js';
 import { UdpView } from '../lib/packet/udp.js';
+import { isV6 } from './address-book.js';
 import type { NetInterface } from './interface.js';
+import type { SendOptions } from './ipv4.js';
 import type { Stack } from './stack.js';
 
 const PROTOCOL_UDP = 17;
-const MAX_PAYLOAD = 65_507;
+const MAX_PAYLOAD4 = 65_507;
+const MAX_PAYLOAD6 = 65_527;
 
 export interface UdpEvents {
-  /** A datagram arrived; the buffer is the receiver's. Addresses are u32. */
+  /** A datagram arrived; the buffer is the receiver's. Addresses are the stack's numbers (address-book.ts), valid during the call. */
   onMessage(payload: Buffer, remoteAddress: number, remotePort: number, localAddress: number): void;
   /** The peer's host says that nobody listens there. */
   onUnreachable?(remoteAddress: number, remotePort: number): void;
@@ -20,20 +21,41 @@ export interface UdpEvents {
 
 export class UdpSocket {
   closed = false;
+  /** Groups joined, with the interface. */
+  readonly groups: { net: NetInterface; group: number }[] = [];
+
   constructor(
     readonly udp: Udp,
+    /** 0 or "::" stand for every address; see `family`. */
     readonly address: number,
     readonly port: number,
     readonly events: UdpEvents,
+    /** Families whose datagrams it takes, when it is bound to no address. */
+    readonly families: { v4: boolean; v6: boolean },
   ) {}
+
+  /** Whether a datagram to this address is for the socket. */
+  takes(address: number, any: boolean): boolean {
+    return any ? (isV6(address) ? this.families.v6 : this.families.v4) : this.address === address;
+  }
 
   /**
    * Sends a datagram (copied).
    * @returns false when the device was busy and the datagram was dropped, as UDP may.
    * @throws FtError EMSGSIZE, EHOSTUNREACH
    */
-  send(payload: Uint8Array, remoteAddress: number, remotePort: number): boolean {
-    return this.udp.send(this, payload, remoteAddress, remotePort);
+  send(payload: Uint8Array, remoteAddress: number, remotePort: number, options?: SendOptions): boolean {
+    return this.udp.send(this, payload, remoteAddress, remotePort, options);
+  }
+
+  /** Joins a group on an interface. @throws FtError EINVAL, ENOBUFS, EADDRINUSE */
+  join(group: number, net: NetInterface): void {
+    this.udp.join(this, group, net);
+  }
+
+  /** @throws FtError EADDRNOTAVAIL when it was not joined. */
+  leave(group: number, net: NetInterface): void {
+    this.udp.leave(this, group, net);
   }
 
   close(): void {
@@ -41,72 +63,185 @@ export class UdpSocket {
   }
 }
 
+/** How a socket is bound. */
+export interface UdpBind {
+  /** Take datagrams of both families when bound to "::" (default true). */
+  dual?: boolean;
+  /** Share the port with others that say so too: each gets a copy of multicasts, the last one everything else. */
+  reuse?: boolean;
+}
+
 export class Udp {
-  readonly counters = { inDatagrams: 0, noPorts: 0, outDatagrams: 0, outDropped: 0 };
-  readonly #ports = new Map<number, UdpSocket>();
+  readonly counters = { inDatagrams: 0, noPorts: 0, inErrors: 0, outDatagrams: 0, outDropped: 0 };
+  readonly #ports = new Map<number, UdpSocket[]>();
+  readonly #shared = new WeakSet<UdpSocket>();
   readonly #view = new UdpView();
   readonly #stack: Stack;
+  #nextPort = 0;
 
   constructor(stack: Stack) {
     this.#stack = stack;
   }
 
-  /** Binds a port (0 chooses one). Throws FtError EADDRINUSE. */
-  bind(address: number, port: number, events: UdpEvents): UdpSocket {
-    if (port === 0) {
-      port = 49_152;
-      while (port < 65_536 && this.#ports.has(port)) port++;
-    }
-    if (port > 65_535 || this.#ports.has(port)) {
+  /** Sockets that are bound. */
+  get size(): number {
+    let count = 0;
+    for (const here of this.#ports.values()) count += here.length;
+    return count;
+  }
+
+  /** Binds a port (0 chooses one); address 0 is every IPv4 one, "::" every one. Throws FtError EADDRINUSE, EADDRNOTAVAIL. */
+  bind(address: number, port: number, events: UdpEvents, options: UdpBind = {}): UdpSocket {
+    const stack = this.#stack;
+    const any = address === 0 || address === stack.unspecified6;
+    if (!any && !stack.isLocal(address) && !stack.book.isMulticast(address))
+      throw new FtError(
+        'EADDRNOTAVAIL',
+        `The stack does not have the address ${stack.book.format(address)}`,
+        'Bind to an address of an interface, or to 0.0.0.0 or ::',
+      );
+    const v6 = isV6(address);
+    const families = { v4: !v6 || options.dual !== false, v6 };
+    if (port === 0) port = this.#freePort();
+    const here = this.#ports.get(port) ?? [];
+    const clash = here.some((other) => {
+      if (options.reuse === true && this.#shared.has(other)) return false;
+      const otherAny = other.address === 0 || other.address === stack.unspecified6;
+      if (any && otherAny) return (families.v4 && other.families.v4) || (families.v6 && other.families.v6);
+      if (any) return other.takes(other.address, false) && (isV6(other.address) ? families.v6 : families.v4);
+      if (otherAny) return other.takes(address, true);
+      return other.address === address;
+    });
+    if (port < 0 || port > 65_535 || clash) {
       throw new FtError('EADDRINUSE', `UDP port ${port} is in use`, 'Close the other socket or choose another port');
     }
-    const socket = new UdpSocket(this, address, port, events);
-    this.#ports.set(port, socket);
+    const socket = new UdpSocket(this, address, port, events, families);
+    if (options.reuse === true) this.#shared.add(socket);
+    this.#ports.set(port, [...here, socket]);
     return socket;
+  }
+
+  #freePort(): number {
+    const { random } = this.#stack;
+    const from = random.u32() % 16_384;
+    for (let i = 0; i < 16_384; i++) {
+      const port = 49_152 + ((from + i + this.#nextPort++) % 16_384);
+      if (!this.#ports.has(port)) return port;
+    }
+    return -1;
   }
 
   unbind(socket: UdpSocket): void {
     if (socket.closed) return;
     socket.closed = true;
-    this.#ports.delete(socket.port);
+    for (const { net, group } of socket.groups.splice(0)) net.leave(group);
+    const rest = (this.#ports.get(socket.port) ?? []).filter((other) => other !== socket);
+    if (rest.length > 0) this.#ports.set(socket.port, rest);
+    else this.#ports.delete(socket.port);
   }
 
-  /** @returns a drop reason, 0 for none. */
-  input(net: NetInterface, ip: Ipv4View, bytes: Uint8Array, view: DataView, csumOk: boolean): number {
+  join(socket: UdpSocket, group: number, net: NetInterface): void {
+    if (!this.#stack.book.isMulticast(group))
+      throw new FtError(
+        'EINVAL',
+        `${this.#stack.book.format(group)} is not a multicast address`,
+        'Join 224.0.0.0/4 or ff00::/8',
+      );
+    if (socket.groups.some((one) => one.group === group && one.net === net))
+      throw new FtError('EADDRINUSE', 'The socket is in that group already', 'Join each group once');
+    if (!net.join(group)) throw new FtError('ENOBUFS', `${net.name} is in too many groups`, 'Leave one');
+    socket.groups.push({ net, group });
+  }
+
+  leave(socket: UdpSocket, group: number, net: NetInterface): void {
+    const at = socket.groups.findIndex((one) => one.group === group && one.net === net);
+    if (at < 0) throw new FtError('EADDRNOTAVAIL', 'The socket is not in that group', 'Join it first');
+    socket.groups.splice(at, 1);
+    net.leave(group);
+  }
+
+  /** @returns a drop reason, 0 for none; Drop.UdpPort when nobody listens, which the caller may report. */
+  input(
+    src: number,
+    dst: number,
+    bytes: Uint8Array,
+    view: DataView,
+    offset: number,
+    length: number,
+    csumOk: boolean,
+    net: NetInterface,
+  ): number {
+    const { book } = this.#stack;
     const udp = this.#view;
-    const drop = udp.parse(bytes, view, ip.payloadOffset, ip.payloadLength);
-    if (drop !== 0) return drop;
-    if (!csumOk && view.getUint16(ip.payloadOffset + 6) !== 0) {
-      const pseudo = pseudoSum(ip.src, ip.dst, udp.length);
-      if (sum16(bytes, ip.payloadOffset, udp.length, pseudo) !== 0xffff) return Drop.UdpChecksum;
+    const drop = udp.parse(bytes, view, offset, length);
+    if (drop !== 0) {
+      if (drop === Drop.UdpPort) return 0;
+      this.counters.inErrors++;
+      return drop;
     }
-    const socket = this.#ports.get(udp.dstPort);
-    if (socket === undefined || (socket.address !== 0 && socket.address !== ip.dst)) {
-      this.counters.noPorts++;
-      this.#stack.icmp.sendUnreachable(net, ip, bytes, false);
+    // IPv6 has no datagrams without checksum (RFC 8200 section 8.1).
+    const without = view.getUint16(offset + 6) === 0;
+    if (!csumOk && (!without || isV6(dst))) {
+      const pseudo = book.sum(src) + book.sum(dst) + PROTOCOL_UDP + udp.length;
+      if (without || sum16(bytes, offset, udp.length, pseudo) !== 0xffff) {
+        this.counters.inErrors++;
+        return Drop.UdpChecksum;
+      }
+    }
+    const here = this.#ports.get(udp.dstPort) ?? [];
+    const group = book.isMulticast(dst) || net.isBroadcast(dst);
+    const { payloadOffset, payloadLength, srcPort } = udp;
+    let taken = false;
+    const give = (socket: UdpSocket): void => {
+      taken = true;
+      this.counters.inDatagrams++;
+      const payload = Buffer.from(bytes.subarray(payloadOffset, payloadOffset + payloadLength));
+      socket.events.onMessage(payload, src, srcPort, dst);
+    };
+    if (group) {
+      for (const socket of here) {
+        const member = socket.groups.some((one) => one.group === dst && one.net === net) || !book.isMulticast(dst);
+        if (member || socket.address === dst) give(socket);
+      }
       return 0;
     }
-    this.counters.inDatagrams++;
-    const payload = Buffer.from(bytes.subarray(udp.payloadOffset, udp.payloadOffset + udp.payloadLength));
-    socket.events.onMessage(payload, ip.src, udp.srcPort, ip.dst);
-    return 0;
+    const exact = here.findLast((socket) => socket.takes(dst, false));
+    const socket =
+      exact ??
+      here.findLast((one) => (one.address === 0 || one.address === this.#stack.unspecified6) && one.takes(dst, true));
+    if (socket !== undefined) give(socket);
+    if (taken) return 0;
+    this.counters.noPorts++;
+    return Drop.UdpPort;
   }
 
-  unreachable(localPort: number, remoteAddress: number, remotePort: number): void {
-    this.#ports.get(localPort)?.events.onUnreachable?.(remoteAddress, remotePort);
+  unreachable(local: number, localPort: number, remoteAddress: number, remotePort: number): void {
+    for (const socket of this.#ports.get(localPort) ?? []) {
+      const any = socket.address === 0 || socket.address === this.#stack.unspecified6;
+      if (socket.takes(local, any)) socket.events.onUnreachable?.(remoteAddress, remotePort);
+    }
   }
 
-  send(socket: UdpSocket, payload: Uint8Array, remoteAddress: number, remotePort: number): boolean {
-    const source = socket.address !== 0 ? socket.address : this.#stack.sourceFor(remoteAddress);
-    if (source === 0)
-      throw new FtError('EHOSTUNREACH', `No route to ${formatIPv4(remoteAddress)}`, 'Give the stack a gateway');
-    const mtu = this.#stack.mtuFor(remoteAddress);
-    if (payload.length > Math.min(MAX_PAYLOAD, mtu - 28)) {
-      throw new FtError(
-        'EMSGSIZE',
-        `A datagram of ${payload.length} bytes does not fit`,
-        `Send at most ${mtu - 28} bytes`,
-      );
+  keep(mark: (address: number) => void): void {
+    for (const here of this.#ports.values()) for (const socket of here) mark(socket.address);
+  }
+
+  send(
+    socket: UdpSocket,
+    payload: Uint8Array,
+    remoteAddress: number,
+    remotePort: number,
+    options?: SendOptions,
+  ): boolean {
+    const stack = this.#stack;
+    const { book } = stack;
+    const bound = socket.address !== 0 && socket.address !== stack.unspecified6 && !book.isMulticast(socket.address);
+    const source = bound ? socket.address : (options?.net?.sourceFor(remoteAddress) ?? stack.sourceFor(remoteAddress));
+    if (source === 0 || isV6(source) !== isV6(remoteAddress))
+      throw new FtError('EHOSTUNREACH', `No route to ${book.format(remoteAddress)}`, 'Give the stack a gateway');
+    const most = isV6(remoteAddress) ? MAX_PAYLOAD6 : MAX_PAYLOAD4;
+    if (payload.length > most) {
+      throw new FtError('EMSGSIZE', `A datagram of ${payload.length} bytes does not fit`, `Send at most ${most} bytes`);
     }
     const datagram = new Uint8Array(8 + payload.length);
     const view = new DataView(datagram.buffer);
@@ -114,18 +249,15 @@ export class Udp {
     view.setUint16(2, remotePort);
     view.setUint16(4, datagram.length);
     datagram.set(payload, 8);
-    const sum = finish(sum16(datagram, 0, datagram.length, pseudoSum(source, remoteAddress, datagram.length)));
+    const pseudo = book.sum(source) + book.sum(remoteAddress) + PROTOCOL_UDP + datagram.length;
+    const sum = finish(sum16(datagram, 0, datagram.length, pseudo));
     view.setUint16(6, sum === 0 ? 0xffff : sum);
-    const frame = this.#stack.frame;
+    const { frame } = stack;
     frame.reset();
     frame.addPiece(datagram, 0, datagram.length);
-    const sent = this.#stack.sendIpv4(source, remoteAddress, PROTOCOL_UDP, datagram.length);
+    const sent = stack.send(source, remoteAddress, PROTOCOL_UDP, datagram.length, options);
     if (sent) this.counters.outDatagrams++;
     else this.counters.outDropped++;
     return sent;
   }
-}
-
-function pseudoSum(a: number, b: number, length: number): number {
-  return (a >>> 16) + (a & 0xffff) + (b >>> 16) + (b & 0xffff) + PROTOCOL_UDP + length;
 }

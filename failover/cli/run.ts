@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
 import { parseArgs } from 'node:util';
 import { parseCidr4, parseIPv4, parseMac } from '../../lib/address.js';
+import { parseCidr6, parseIPv6 } from '../../lib/address6.js';
 import { errorCode, FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
 import { systemClock } from '../../lib/native/system.js';
@@ -42,9 +43,12 @@ export function runArguments(argv: string[]): RunArguments {
   const usage = (option: string, value: string, like: string): FtError =>
     new FtError('ERR_FT_USAGE', `--${option} ${value} is not right`, `Write it like --${option} ${like}`);
   const addresses = values.ip ?? ['10.77.0.2/24'];
-  for (const ip of addresses) if (parseCidr4(ip) === undefined) throw usage('ip', ip, '10.0.0.2/24');
-  if (values.gateway !== undefined && parseIPv4(values.gateway) === undefined)
-    throw usage('gateway', values.gateway, '10.0.0.1');
+  for (const ip of addresses)
+    if (parseCidr4(ip) === undefined && parseCidr6(ip) === undefined)
+      throw usage('ip', ip, '10.0.0.2/24 or 2001:db8::2/64');
+  for (const gateway of values.gateway ?? [])
+    if (parseIPv4(gateway) === undefined && parseIPv6(gateway) === undefined)
+      throw usage('gateway', gateway, '10.0.0.1 or 2001:db8::1');
   if (values.mac !== undefined && parseMac(values.mac) === undefined)
     throw usage('mac', values.mac, '02:00:00:00:00:02');
   const hang = Number(values['hang-timeout']);
@@ -95,7 +99,7 @@ function parse(args: string[]) {
       dir: { type: 'string' },
       tap: { type: 'string', default: 'ft0' },
       ip: { type: 'string', multiple: true },
-      gateway: { type: 'string' },
+      gateway: { type: 'string', multiple: true },
       mac: { type: 'string' },
       pcap: { type: 'string' },
       'no-offload': { type: 'boolean' },

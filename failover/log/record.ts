@@ -14,7 +14,7 @@
 import { FtError } from '../../lib/errors.js';
 
 export const RECORD_HEADER = 16;
-export const LOG_VERSION = 1;
+export const LOG_VERSION = 2;
 /** Largest body: a received chunk is at most one 64 KiB super-segment. */
 export const MAX_BODY = 128 * 1024;
 
@@ -57,15 +57,15 @@ export class LogError extends FtError {
 
 /** Body layouts (offsets behind the header); all numbers little-endian. */
 export const OpenedBody = {
-  size: 120,
+  size: 128,
   state: 0, // u8
-  flags: 1, // u8: 1 SACK, 2 timestamps, 4 outgoing, 8 peer's MAC known
+  flags: 1, // u8: 1 SACK, 2 timestamps, 4 outgoing, 8 peer's MAC known, 16 ECN
   sndScale: 2, // u8
   rcvScale: 3, // u8
   localPort: 4, // u16
   remotePort: 6, // u16
-  localAddress: 8, // u32
-  remoteAddress: 12, // u32
+  localAddress: 64, // 16 bytes; IPv4 as ::ffff:a.b.c.d
+  remoteAddress: 80, // 16 bytes
   iss: 16, // u32
   irs: 20, // u32
   sndMss: 24, // u32
@@ -88,9 +88,9 @@ export const AckedBody = {
 } as const;
 
 export const TimeWaitBody = {
-  size: 48,
-  localAddress: 0,
-  remoteAddress: 4,
+  size: 80,
+  localAddress: 48, // 16 bytes
+  remoteAddress: 64, // 16 bytes
   localPort: 8,
   remotePort: 10,
   sndNxt: 12,

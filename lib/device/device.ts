@@ -57,6 +57,19 @@ export class TxFrame {
     this.gsoSize = 0;
   }
 
+  /** A copy of all pieces in one. */
+  gather(): Uint8Array {
+    const whole = new Uint8Array(this.payloadLength);
+    let at = 0;
+    for (let i = 0; i < this.pieceCount; i++) {
+      const from = this.spans[2 * i]!;
+      const length = this.spans[2 * i + 1]!;
+      whole.set(this.pieces[i]!.subarray(from, from + length), at);
+      at += length;
+    }
+    return whole;
+  }
+
   addPiece(bytes: Uint8Array, offset: number, length: number): void {
     const n = this.pieceCount;
     this.pieces[n] = bytes;

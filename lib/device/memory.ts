@@ -16,7 +16,7 @@ import {
   TX_HEADROOM,
   type TxFrame,
 } from './device.js';
-import { completeChecksum, segmentTcp4 } from './segment.js';
+import { completeChecksum, segmentTcp } from './segment.js';
 
 /** What happens to frames in one direction. Probabilities are 0 to 1; what is absent does not happen. */
 export interface Impairment {
@@ -232,7 +232,7 @@ export class MemoryDevice implements FrameDevice {
     // Misfortune meets the segments of the wire; a perfect link may carry super-segments as they are.
     const whole = this.peer.capabilities.tso4 && (impairment.loss ?? 0) === 0 && (impairment.corrupt ?? 0) === 0;
     if (frame.gsoSize > 0 && !whole) {
-      for (const part of segmentTcp4(bytes, ETHERNET_HEADER, frame.gsoSize)) this.owner.carry(this, part, 0, 0);
+      for (const part of segmentTcp(bytes, ETHERNET_HEADER, frame.gsoSize)) this.owner.carry(this, part, 0, 0);
       return true;
     }
     let flags = 0;

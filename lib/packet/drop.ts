@@ -26,6 +26,21 @@ export const Drop = {
   UdpLength: 23,
   UdpChecksum: 24,
   UdpPort: 25,
+  Ipv6Short: 26,
+  Ipv6Version: 27,
+  Ipv6Length: 28,
+  Ipv6Extension: 29,
+  Ipv6Option: 30,
+  Ipv6Problem: 31,
+  Ipv6BadSource: 32,
+  FragmentOverlap: 33,
+  FragmentTooLong: 34,
+  FragmentLimit: 35,
+  NdHopLimit: 36,
+  NdFormat: 37,
+  TtlExceeded: 38,
+  NoRoute: 39,
+  SourceRoute: 40,
 } as const;
 
 const NAMES = Object.keys(Drop);

@@ -163,6 +163,8 @@ export class TcpConnection {
   orphan = false;
   /** Why the connection ended: null while it lives or after an orderly close. */
   error: string | null = null;
+  /** What ICMP last said of the path; the reason given when the connection times out (RFC 1122 section 4.2.3.9). */
+  softError: string | null = null;
   removed = false;
   established = false;
   retransmissions = 0;

@@ -18,6 +18,7 @@ import {
 } from '../../lib/packet/tcp.js';
 import type { SipHash } from '../../lib/random.js';
 import type { TimerWheel } from '../../lib/timer-wheel.js';
+import { type AddressBook, isV6 } from '../address-book.js';
 import type { OutputGate, StackObserver } from '../observer.js';
 import type { CongestionFactory } from './congestion/controller.js';
 import { Cubic } from './congestion/cubic.js';
@@ -123,6 +124,7 @@ export interface TcpHost {
   /** Chooses a local address to reach a peer from, or 0. */
   sourceFor(remoteAddress: number): number;
   isLocal(address: number): boolean;
+  readonly book: AddressBook;
 }
 
 /** Segments that are no part of a conversation are answered this often at most: two such answers must not chase each other. */
@@ -154,7 +156,8 @@ export class Tcp {
   #challenges = 0;
   /** Last acknowledgements of connections that went into TIME_WAIT while nothing could leave. */
   readonly #owedAcks: TimeWaitEntry[] = [];
-  readonly #hashInput = new Uint8Array(16);
+  readonly #hashInput = new Uint8Array(40);
+  #hashLength = 12;
   readonly #hashView = new DataView(this.#hashInput.buffer);
 
   constructor(
@@ -313,7 +316,7 @@ export class Tcp {
     const conn = new TcpConnection(this, id, key, localAddress, localPort, remoteAddress, remotePort, route);
     this.#hashTuple(localAddress, localPort, remoteAddress, remotePort);
     // RFC 6528: a 4 us clock plus a keyed hash of the four-tuple; RFC 7323 section 5.4 for the timestamp's offset.
-    conn.iss = (Math.floor(this.now / 4) + this.host.hash.hash(this.#hashInput, 12)) >>> 0;
+    conn.iss = (Math.floor(this.now / 4) + this.host.hash.hash(this.#hashInput, this.#hashLength)) >>> 0;
     conn.tsOffset = this.host.hash.hi >>> 0;
     conn.rcvScale = scaleFor(conn.receiveLimit);
     conn.rcvMss = conn.route.mtu - conn.route.ipHeader - 20;
@@ -351,18 +354,32 @@ export class Tcp {
     return conn;
   }
 
-  /** Starts listening. Throws FtError EADDRINUSE. */
-  listen(address: number, port: number, backlog: number, onConnection: (conn: TcpConnection) => void): TcpListener {
+  /**
+   * Starts listening on one address, on every IPv4 one (0) or on every one ("::"; of IPv6 only, with `only6`).
+   * Throws FtError EADDRINUSE.
+   */
+  listen(
+    address: number,
+    port: number,
+    backlog: number,
+    onConnection: (conn: TcpConnection) => void,
+    only6 = false,
+  ): TcpListener {
     if (port === 0) port = this.#freeListenPort(address);
     const here = this.#listeners.get(port) ?? [];
-    if (here.some((other) => other.address === address || other.address === 0 || address === 0)) {
+    const v6 = isV6(address) && this.host.book.isUnspecified(address);
+    const any = { v4: address === 0 || (v6 && !only6), v6 };
+    const listener = new TcpListener(address, port, backlog, onConnection, any);
+    const clash = here.some(
+      (other) => other.clashes(listener) || other.takes(address) || listener.takes(other.address),
+    );
+    if (clash) {
       throw new FtError(
         'EADDRINUSE',
         `Port ${port} is already being listened on`,
         'Close the other listener or choose another port',
       );
     }
-    const listener = new TcpListener(address, port, backlog, onConnection);
     this.#listeners.set(port, [...here, listener]);
     return listener;
   }
@@ -376,6 +393,19 @@ export class Tcp {
     this.table.forEach((conn) => {
       if (conn.listener === listener && conn.state === TcpState.SynRcvd) this.abort(conn);
     });
+  }
+
+  /** Addresses that the address book must keep. */
+  keepAddresses(mark: (address: number) => void): void {
+    this.table.forEach((conn) => {
+      mark(conn.localAddress);
+      mark(conn.remoteAddress);
+    });
+    for (const entry of this.timeWaits.values()) {
+      mark(entry.localAddress);
+      mark(entry.remoteAddress);
+    }
+    for (const here of this.#listeners.values()) for (const listener of here) mark(listener.address);
   }
 
   /** The listener that a connection to this address and port belongs to. */
@@ -552,7 +582,7 @@ export class Tcp {
   #findListener(address: number, port: number): TcpListener | null {
     const here = this.#listeners.get(port);
     if (here === undefined) return null;
-    for (const listener of here) if (listener.address === address || listener.address === 0) return listener;
+    for (const listener of here) if (listener.takes(address)) return listener;
     return null;
   }
 
@@ -567,7 +597,7 @@ export class Tcp {
   /** RFC 6056 algorithm 3: a keyed hash of the peer chooses where the search for a free port begins. */
   #ephemeralPort(localAddress: number, remoteAddress: number, remotePort: number): number {
     this.#hashTuple(localAddress, 0, remoteAddress, remotePort);
-    const start = this.host.hash.hash(this.#hashInput, 12) + this.#nextPort;
+    const start = this.host.hash.hash(this.#hashInput, this.#hashLength) + this.#nextPort;
     for (let i = 0; i < EPHEMERAL_COUNT; i++) {
       const port = EPHEMERAL_FIRST + ((start + i) % EPHEMERAL_COUNT);
       this.#nextPort++;
@@ -586,10 +616,19 @@ export class Tcp {
   }
 
   #hashTuple(localAddress: number, localPort: number, remoteAddress: number, remotePort: number): void {
-    this.#hashView.setUint32(0, localAddress);
-    this.#hashView.setUint32(4, remoteAddress);
-    this.#hashView.setUint16(8, localPort);
-    this.#hashView.setUint16(10, remotePort);
+    const view = this.#hashView;
+    let at = 8;
+    if (isV6(localAddress)) {
+      this.host.book.write(localAddress, this.#hashInput, 0);
+      this.host.book.write(remoteAddress, this.#hashInput, 16);
+      at = 32;
+    } else {
+      view.setUint32(0, localAddress);
+      view.setUint32(4, remoteAddress);
+    }
+    view.setUint16(at, localPort);
+    view.setUint16(at + 2, remotePort);
+    this.#hashLength = at + 4;
   }
 }
 

@@ -32,7 +32,7 @@ const FLAGS = [true, false] as const;
 const DIMENSIONS: { [Key in keyof Cell]: readonly Cell[Key][] } = {
   role: ['kernel-client', 'kernel-server'],
   direction: ['up', 'down', 'echo'],
-  family: [4],
+  family: [4, 6],
   mtu: [576, 1500, 9000, 65_520],
   link: ['clean', 'loss', 'reorder', 'narrow'],
   offload: FLAGS,

@@ -18,7 +18,7 @@ import {
 } from '../../lib/device/device.js';
 import type { Impairment } from '../../lib/device/memory.js';
 import { RxSlab, SLOT_BYTES, slabBytes } from '../../lib/device/rx-slab.js';
-import { completeChecksum, segmentTcp4 } from '../../lib/device/segment.js';
+import { completeChecksum, segmentTcp } from '../../lib/device/segment.js';
 import type { Random } from '../../lib/random.js';
 
 /** What a frame may meet. Bits are not changed here: that is for virtual time, where checksums are never left to a device. */
@@ -218,7 +218,7 @@ export class ImpairedDevice implements FrameDevice {
   }
 
   #cut(path: Path, bytes: Uint8Array, gsoSize: number): void {
-    const parts = segmentTcp4(bytes, this.link === 'ethernet' ? ETHERNET_HEADER : 0, gsoSize);
+    const parts = segmentTcp(bytes, this.link === 'ethernet' ? ETHERNET_HEADER : 0, gsoSize);
     path.counters.segmented += parts.length;
     for (const part of parts) path.take(part, 0);
   }

@@ -45,6 +45,7 @@ export function chart(rows: Row[]): string {
   const height = PANEL.top + PANEL.height + 66;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="sans-serif" font-size="11">`,
+    '<title>Goodput of CUBIC and NewReno over loss, for paths of several bandwidths and round trips</title>',
     `<rect width="${width}" height="${height}" fill="#ffffff"/>`,
     ...out,
     '</svg>',

@@ -188,7 +188,7 @@ t.test('UDP, and errors about it with a rate limit', async (t) => {
   peer.settle();
   t.equal(got.length, 1);
   t.throws(() => peer.stack.udp.bind(0, 53, { onMessage: () => undefined }), { code: 'EADDRINUSE' });
-  t.throws(() => socket.send(new Uint8Array(1473), PEER_IP, 1), { code: 'EMSGSIZE' });
+  t.throws(() => socket.send(new Uint8Array(65_508), PEER_IP, 1), { code: 'EMSGSIZE' });
   t.throws(() => socket.send(new Uint8Array(1), 0x08080808, 1), { code: 'EHOSTUNREACH' });
   icmps(peer);
   for (let i = 0; i < 300; i++) peer.link.a.inject(ip(17, udp(9999, 54, 'nobody here')));
