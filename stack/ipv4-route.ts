@@ -12,6 +12,8 @@ const PROTOCOL_TCP = 6;
 export class Ipv4Route implements TcpRoute {
   readonly version = 4;
   readonly ipHeader = 20;
+  ttl = 0;
+  dscp = 0;
   readonly pseudoSum: number;
   readonly tcpOffset: number;
   readonly mtu: number;
@@ -51,11 +53,11 @@ export class Ipv4Route implements TcpRoute {
       frame.header,
       frame.view,
       at,
-      ecn,
+      (this.dscp << 2) | ecn,
       total,
       this.#id,
       DONT_FRAGMENT,
-      64,
+      this.ttl > 0 ? this.ttl : 64,
       PROTOCOL_TCP,
       this.source,
       this.destination,

@@ -11,6 +11,8 @@ const PROTOCOL_TCP = 6;
 export class Ipv6Route implements TcpRoute {
   readonly version = 6;
   readonly ipHeader = 40;
+  ttl = 0;
+  dscp = 0;
   readonly pseudoSum: number;
   readonly tcpOffset: number;
   readonly mtu: number;
@@ -51,7 +53,9 @@ export class Ipv6Route implements TcpRoute {
     const { net } = this;
     const frame = net.stack.frame;
     const at = TX_HEADROOM + net.linkHeader;
-    writeIpv6(frame.header, frame.view, at, ecn, this.#flowLabel, tcpLength, PROTOCOL_TCP, net.hopLimit);
+    const hops = this.ttl > 0 ? this.ttl : net.hopLimit;
+    const trafficClass = (this.dscp << 2) | ecn;
+    writeIpv6(frame.header, frame.view, at, trafficClass, this.#flowLabel, tcpLength, PROTOCOL_TCP, hops);
     frame.header.set(this.#addresses, at + 8);
     if (net.linkHeader === 0) return net.transmit();
     let neighbour = this.#neighbour;

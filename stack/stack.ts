@@ -17,7 +17,7 @@ import { type FrameDevice, TX_HEADROOM, TxFrame } from '../lib/device/device.js'
 import { LoopbackDevice } from '../lib/device/loopback.js';
 import { FtError } from '../lib/errors.js';
 import { Drop } from '../lib/packet/drop.js';
-import { TcpView } from '../lib/packet/tcp.js';
+import { TCP_SYN, TcpView } from '../lib/packet/tcp.js';
 import { type Random, SipHash } from '../lib/random.js';
 import { TimerWheel } from '../lib/timer-wheel.js';
 import { AddressBook, isV6 } from './address-book.js';
@@ -303,6 +303,8 @@ export class Stack implements TcpHost {
       }
     }
     seg.ce = (tos & 3) === 3;
+    // Not from one host: nobody to answer (RFC 9293 MUST-63).
+    if ((seg.flags & TCP_SYN) !== 0 && !this.isUnicast(src)) return isV6(src) ? Drop.Ipv6BadSource : Drop.Ipv4BadSource;
     this.tcp.input(seg, bytes, dst, src);
     return 0;
   }
@@ -384,6 +386,13 @@ export class Stack implements TcpHost {
         ? null
         : route
       : (this.routes.through(net, destination) ?? route);
+  }
+
+  /** Neither unspecified, nor a group, nor a broadcast of any interface. */
+  isUnicast(address: number): boolean {
+    if (this.book.isUnspecified(address) || this.book.isMulticast(address)) return false;
+    for (const net of this.interfaces) if (net.isBroadcast(address)) return false;
+    return true;
   }
 
   sourceFor(remoteAddress: number): number {

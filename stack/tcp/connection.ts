@@ -10,7 +10,7 @@
  * A frozen connection (on a backup) takes part in everything but the wire: it arms no timer and sends nothing.
  */
 import { TimerNode } from '../../lib/timer-wheel.js';
-import type { CongestionController } from './congestion/controller.js';
+import type { CongestionController, CongestionFactory } from './congestion/controller.js';
 import type { TcpListener } from './listener.js';
 import { Reassembly } from './reassembly.js';
 import { Recovery } from './recovery.js';
@@ -30,8 +30,21 @@ export const Timer = {
   FinWait2: 4,
   Probe: 5,
   Reorder: 6,
+  Cork: 7,
 } as const;
-export const TIMER_COUNT = 7;
+export const TIMER_COUNT = 8;
+/** A user that holds back a short segment to add more to it may do so for so long. */
+const CORK_US = 200_000;
+
+/** What a connection can be told before it begins; a listener's are those of its connections. */
+export interface ConnectionSettings {
+  /** Bytes of receive buffer. */
+  receiveBuffer?: number;
+  /** Largest segment that is offered and sent (TCP_MAXSEG), 88 to 65 495. */
+  maxSegment?: number;
+  /** Another congestion control than the stack's. */
+  congestion?: CongestionFactory;
+}
 
 /** What a path to a peer must be able to do for TCP; IP version and link are its own business. */
 export interface TcpRoute {
@@ -46,6 +59,10 @@ export interface TcpRoute {
   readonly pseudoSum: number;
   /** Offset in a TxFrame's header where the TCP header begins. */
   readonly tcpOffset: number;
+  /** Time to live, or hop limit; 0 for the interface's own (RFC 9293 MUST-49). */
+  ttl: number;
+  /** Differentiated services field, six bits (RFC 9293 MUST-48). */
+  dscp: number;
   /**
    * Writes link and IP headers around a TCP segment of `tcpLength` bytes and sends the frame; false: the device is busy.
    * `ecn` is the two bits of the IP header.
@@ -59,6 +76,8 @@ export interface TcpRoute {
 export interface TcpUser {
   /** Data, end, space, connect or close: whatever `TcpConnection` now shows. */
   onProgress(conn: TcpConnection): void;
+  /** The peer has announced urgent data, or more of it; see `urgentBytes` (RFC 9293 MUST-32). */
+  onUrgent?(conn: TcpConnection): void;
 }
 
 export class TcpConnection {
@@ -89,6 +108,8 @@ export class TcpConnection {
   rcvAdv = 0;
   rcvScale = 0;
   rcvMss = 536;
+  /** Largest segment that has come; what counts as a full one when acknowledging. */
+  peerSegment = 536;
   readonly receiveQueue: Buffer[] = [];
   /** Bytes in receiveQueue. */
   receiveQueued = 0;
@@ -150,6 +171,15 @@ export class TcpConnection {
 
   // Settings.
   noDelay = false;
+  /** Short segments wait for more data, at most 200 ms. */
+  corked = false;
+  /** Segments larger than that are neither offered nor sent; 0 for no such limit. */
+  maxSegment = 0;
+  /** A SYN of its own count of retries, 0 for the stack's (TCP_SYNCNT). */
+  synRetries = 0;
+  /** How long FIN_WAIT_2 lasts without an owner. */
+  finWait2Us: number;
+  congestion: CongestionFactory;
   keepAlive = false;
   keepAliveUs = 7_200_000_000;
   keepAliveIntervalUs = 75_000_000;
@@ -167,7 +197,17 @@ export class TcpConnection {
   softError: string | null = null;
   removed = false;
   established = false;
+  // Counted for tcpInfo.
   retransmissions = 0;
+  bytesRetransmitted = 0;
+  bytesSent = 0;
+  segsIn = 0;
+  segsOut = 0;
+  dataSegsIn = 0;
+  dataSegsOut = 0;
+  dsackDups = 0;
+  outOfOrder = 0;
+  lastDataReceivedUs = 0;
   user: TcpUser | null = null;
   listener: TcpListener | null = null;
   /** In the stack's list of connections with something to send. */
@@ -184,8 +224,12 @@ export class TcpConnection {
     readonly remoteAddress: number,
     readonly remotePort: number,
     readonly route: TcpRoute,
+    settings: ConnectionSettings = {},
   ) {
-    this.receiveLimit = tcp.options.receiveBuffer;
+    this.receiveLimit = settings.receiveBuffer ?? tcp.options.receiveBuffer;
+    this.maxSegment = settings.maxSegment ?? 0;
+    this.congestion = settings.congestion ?? tcp.options.congestion;
+    this.finWait2Us = tcp.options.finWait2Us;
     this.timerNode = new TimerNode((nowUs) => connectionTimer(this, nowUs));
   }
 
@@ -201,6 +245,11 @@ export class TcpConnection {
 
   get flight(): number {
     return this.sndNxt - this.sndUna;
+  }
+
+  /** Bytes from the next one to be read to the end of what the peer calls urgent; 0 for none (RFC 9293 MUST-33). */
+  get urgentBytes(): number {
+    return Math.max(0, this.rcvUp - (this.rcvNxt - this.receiveQueued));
   }
 
   /** Stream bytes acknowledged by the peer. */
@@ -249,7 +298,7 @@ export class TcpConnection {
     this.orphan = true;
     this.user = null;
     this.shutdown();
-    if (this.state === TcpState.FinWait2) this.setTimer(Timer.FinWait2, this.tcp.now + this.tcp.options.finWait2Us);
+    if (this.state === TcpState.FinWait2) this.setTimer(Timer.FinWait2, this.tcp.now + this.finWait2Us);
   }
 
   /** ABORT: RST, and everything is forgotten. */
@@ -267,6 +316,28 @@ export class TcpConnection {
     this.receiveQueued -= chunk.length;
     this.considerWindowUpdate();
     return chunk;
+  }
+
+  /** RECEIVE of at most `most` bytes. @returns undefined when there are none. */
+  readSome(most: number): Buffer | undefined {
+    const first = this.receiveQueue[0];
+    if (first === undefined || most <= 0) return undefined;
+    if (first.length <= most) return this.read();
+    this.receiveQueue[0] = first.subarray(most);
+    this.receiveQueued -= most;
+    this.considerWindowUpdate();
+    return first.subarray(0, most);
+  }
+
+  /** Holds short segments back, or lets them go. */
+  cork(on: boolean): void {
+    this.corked = on;
+    if (on) {
+      if (this.deadlines[Timer.Cork] === Number.POSITIVE_INFINITY) this.setTimer(Timer.Cork, this.tcp.now + CORK_US);
+    } else {
+      this.clearTimer(Timer.Cork);
+      this.tcp.markDirty(this);
+    }
   }
 
   /** Window we could offer now: right edge as an offset, never left of what was offered (RFC 9293 SHLD-14). */

@@ -22,6 +22,12 @@ const DELAYED_ACK_US = 40_000;
 /** Handles one segment. `bytes` is only valid during the call. */
 export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Array): void {
   if (conn.removed) return;
+  conn.segsIn++;
+  if (seg.payloadLength > 0) {
+    conn.dataSegsIn++;
+    if (seg.payloadLength > conn.peerSegment) conn.peerSegment = Math.min(seg.payloadLength, conn.rcvMss);
+    conn.lastDataReceivedUs = conn.tcp.now;
+  }
   if (conn.state === TcpState.SynSent) {
     synSent(conn, seg, bytes);
     return;
@@ -51,7 +57,12 @@ export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
         : start >= conn.rcvNxt && start < conn.rcvNxt + window
       : window > 0 && start < conn.rcvNxt + window && start + segmentLength > conn.rcvNxt;
   if (!acceptable) {
-    if ((flags & TCP_RST) !== 0) return;
+    // A closed window hides neither RST nor urgency (RFC 9293 MUST-66).
+    if ((flags & TCP_RST) !== 0) {
+      if (start === conn.rcvNxt) reset(conn);
+      return;
+    }
+    if (start === conn.rcvNxt && (flags & (TCP_URG | TCP_SYN)) === TCP_URG) noteUrgent(conn, start, seg.urgent);
     if (conn.state === TcpState.SynRcvd && (flags & TCP_SYN) !== 0 && start === 0) {
       // Simultaneous open: the peer's SYN-ACK repeats its SYN and acknowledges ours (RFC 9293 figure 7).
       if ((flags & TCP_ACK) !== 0 && unwrap(seg.ack, conn.iss, conn.sndUna) === 1) {
@@ -116,14 +127,7 @@ export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
   }
 
   // Sixth: URG. The data stays in the stream; the user may ask where it ends.
-  if ((flags & TCP_URG) !== 0 && !conn.peerFin) {
-    const urgent = start + seg.urgent;
-    if (urgent > conn.rcvUp && urgent > conn.rcvNxt) {
-      conn.rcvUp = urgent;
-      tcp.counters.urgent++;
-      conn.user?.onProgress(conn);
-    }
-  }
+  if ((flags & TCP_URG) !== 0) noteUrgent(conn, start, seg.urgent);
 
   // Seventh: text. Eighth: FIN.
   if (length > 0 || fin) {
@@ -265,6 +269,7 @@ function newAck(conn: TcpConnection, seg: TcpView, ack: number, fresh: number): 
   const synced = conn.sndUna > 0;
   conn.sndUna = ack;
   conn.progressUs = tcp.now;
+  conn.softError = null;
   conn.sendBuffer.releaseTo(Math.min(ack - 1, conn.sendBuffer.end));
   conn.sent.advance(ack, tcp.now, conn.rtt.minUs);
   if (!synced) measureSyn(conn);
@@ -310,7 +315,7 @@ function finAcked(conn: TcpConnection): void {
   switch (conn.state) {
     case TcpState.FinWait1:
       conn.state = TcpState.FinWait2;
-      if (conn.orphan) conn.setTimer(Timer.FinWait2, tcp.now + tcp.options.finWait2Us);
+      if (conn.orphan) conn.setTimer(Timer.FinWait2, tcp.now + conn.finWait2Us);
       return;
     case TcpState.Closing:
       tcp.enterTimeWait(conn);
@@ -355,6 +360,7 @@ function text(conn: TcpConnection, start: number, bytes: Uint8Array, from: numbe
       else if (conn.reassembly.bytes === before) noteDuplicate(conn, start, start + length);
     } else if (length > 0) tcp.counters.reassemblyFull++;
     tcp.counters.outOfOrder++;
+    conn.outOfOrder++;
     // An immediate duplicate ACK for each, so that the peer finds the loss soon (RFC 5681 section 4.2).
     conn.ackNow = true;
     if (conn.dupAcksOwed < 64) conn.dupAcksOwed++;
@@ -371,7 +377,7 @@ function accept(conn: TcpConnection, chunk: Buffer): void {
 /** At least every second full segment is acknowledged at once, others within 40 ms (RFC 9293 section 3.8.6.3). */
 function scheduleAck(conn: TcpConnection): void {
   if (conn.ackNow) return;
-  if (conn.peerFin || conn.rcvNxt - conn.lastAckSent >= 2 * conn.rcvMss) {
+  if (conn.peerFin || conn.rcvNxt - conn.lastAckSent >= 2 * conn.peerSegment) {
     conn.ackNow = true;
     return;
   }
@@ -414,6 +420,15 @@ function reset(conn: TcpConnection): void {
     conn,
     conn.state >= TcpState.Closing ? null : conn.state === TcpState.SynRcvd ? 'ECONNREFUSED' : 'ECONNRESET',
   );
+}
+
+/** The peer's urgent data ends before `start + pointer` (RFC 9293 section 3.8.5). */
+function noteUrgent(conn: TcpConnection, start: number, pointer: number): void {
+  const end = start + pointer;
+  if (conn.peerFin || end <= conn.rcvUp || end <= conn.rcvNxt) return;
+  conn.rcvUp = end;
+  conn.tcp.counters.urgent++;
+  conn.user?.onUrgent?.(conn);
 }
 
 /** The peer must hear from us, without amplifying: one ACK per batch. */

@@ -1,5 +1,5 @@
 import { isV6 } from '../address-book.js';
-import type { TcpConnection } from './connection.js';
+import type { ConnectionSettings, TcpConnection } from './connection.js';
 
 /** A listening port (RFC 9293 LISTEN). Its half-open connections are bounded by `backlog`. */
 export class TcpListener {
@@ -16,7 +16,16 @@ export class TcpListener {
     readonly onConnection: (conn: TcpConnection) => void,
     /** Families of which every address is meant; none when it is one address only. */
     readonly any: { v4: boolean; v6: boolean },
+    /** What its connections are told before they begin. */
+    readonly settings: ConnectionSettings = {},
   ) {}
+
+  /** Connections that are established and that nobody has accepted yet; whoever queues them sets it. */
+  waiting: () => number = () => 0;
+
+  get full(): boolean {
+    return this.halfOpen >= this.backlog || this.waiting() >= this.backlog;
+  }
 
   /** Whether a SYN to this address is for it. */
   takes(address: number): boolean {

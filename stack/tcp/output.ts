@@ -27,6 +27,9 @@ const ADVISE_AFTER = 2;
 const MIN_SEGMENT = 48;
 /** ECN-capable transport, in the IP header (RFC 3168 section 5). */
 const ECT0 = 2;
+/** Timeouts in a row after which the path is suspected of swallowing large segments, and the size then tried (RFC 4821 section 7.2). */
+const BLACK_HOLE_AFTER = 3;
+const BLACK_HOLE_MSS = 1024;
 const sackScratch = new Float64Array(8);
 
 /**
@@ -63,7 +66,7 @@ function retransmitLost(conn: TcpConnection): number {
     const first = recovery.retransmitFirst || (inPipe === 0 && count === 0);
     if (inPipe + mss > conn.cc.cwnd && !first) return count;
     const length = Math.min(mss, sent.lostRangeEnd - from);
-    const covered = segment(conn, from, length, false, false);
+    const covered = segment(conn, from, length, from + length >= conn.sndEnd, false);
     if (covered < 0) return -1;
     if (covered === 0) return count;
     sent.resent(from, from + covered, tcp.now);
@@ -74,6 +77,7 @@ function retransmitLost(conn: TcpConnection): number {
     if (recovery.active) recovery.prrOut += covered;
     inPipe += covered;
     conn.retransmissions++;
+    conn.bytesRetransmitted += covered;
     tcp.counters.retransSegs++;
     count++;
   }
@@ -98,6 +102,8 @@ function sendNew(conn: TcpConnection): number {
   const mss = segmentSize(conn);
   const most = conn.route.canSegment ? Math.max(mss, Math.floor(MAX_SUPER / mss) * mss) : mss;
   let inPipe = -1;
+  const idle = conn.flight === 0 && conn.bytesSent > 0 && conn.tcp.now - conn.lastSendUs > conn.rtt.rtoUs();
+  if (idle && conn.tcp.options.slowStartAfterIdle && conn.sndNxt < limit) conn.cc.onIdle();
   while (conn.sndNxt < limit) {
     if (inPipe < 0) inPipe = pipe(conn);
     const left = limit - conn.sndNxt;
@@ -117,7 +123,6 @@ function sendNew(conn: TcpConnection): number {
       // Nagle holds the short tail back; what is before it may go.
       length -= data % mss;
     }
-    if (conn.flight === 0 && conn.lastSendUs > 0 && conn.tcp.now - conn.lastSendUs > conn.rtt.rtoUs()) conn.cc.onIdle();
     // The word that we have slowed down rides on one segment, which must not be multiplied.
     const slowed = conn.cwrDue && data > 0;
     if (slowed) length = Math.min(length, mss);
@@ -138,6 +143,7 @@ function sendNew(conn: TcpConnection): number {
 /** Nagle (RFC 9293 section 3.7.4) and sender-side silly window avoidance (RFC 1122 section 4.2.3.4). */
 function smallSegmentAllowed(conn: TcpConnection, length: number, data: number): boolean {
   const all = length >= data;
+  if (conn.corked && !conn.finQueued) return false;
   if (all && (conn.noDelay || conn.finQueued || conn.flight === 0)) return true;
   return length >= conn.maxSndWnd / 2;
 }
@@ -169,6 +175,7 @@ function armProbe(conn: TcpConnection, now: number): void {
   const rtoAt = conn.deadlines[Timer.Retransmit]!;
   const at = now + timeout;
   if (at < rtoAt) conn.setTimer(Timer.Probe, at);
+  else conn.clearTimer(Timer.Probe);
 }
 
 /** Sends a tail loss probe: new data if the window allows it, else the last segment again. */
@@ -207,8 +214,19 @@ export function retransmitTimeout(conn: TcpConnection, nowUs: number): void {
   if (conn.flight === 0) return;
   timeoutLoss(conn);
   conn.rtt.backoff++;
+  if (conn.rtt.backoff === BLACK_HOLE_AFTER && conn.tcp.options.mtuProbing) shrinkSegments(conn);
   conn.setTimer(Timer.Retransmit, nowUs + conn.rtt.rtoUs());
   conn.tcp.markDirty(conn);
+}
+
+/**
+ * Full segments go unanswered, small ones might not: a router that neither sends them on nor says so (RFC 2923 section
+ * 2.1, RFC 4821 section 7.7).
+ */
+function shrinkSegments(conn: TcpConnection): void {
+  if (conn.sndMss <= BLACK_HOLE_MSS || conn.flight < conn.sndMss) return;
+  conn.sndMss = BLACK_HOLE_MSS;
+  conn.tcp.counters.blackHoles++;
 }
 
 /** Window probe: an old sequence number, which any peer answers with its window. */
@@ -328,6 +346,11 @@ function emit(conn: TcpConnection, seqOffset: number, length: number, flags: num
   const ect = conn.ecnOk && gathered > 0 && seqOffset >= conn.sndNxt ? ECT0 : 0;
   if (!route.send(total, ect)) return -1;
   tcp.counters.outSegs++;
+  conn.segsOut++;
+  if (gathered > 0) {
+    conn.dataSegsOut++;
+    conn.bytesSent += gathered;
+  }
   conn.lastSendUs = tcp.now;
   if ((flags & TCP_ACK) !== 0) {
     conn.lastAckSent = conn.rcvNxt;

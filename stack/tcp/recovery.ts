@@ -84,7 +84,8 @@ export class Recovery {
 export function pipe(conn: TcpConnection): number {
   const { sent, recovery } = conn;
   let bytes = conn.sndNxt - conn.sndUna - sent.sacked - sent.lost;
-  if (!conn.sackOk) bytes -= recovery.dupAcks * conn.sndMss;
+  // Before recovery, `limitedTransmit` stands for what the duplicates say has left.
+  if (!conn.sackOk && recovery.active) bytes -= recovery.dupAcks * conn.sndMss;
   return Math.max(0, bytes);
 }
 
@@ -119,6 +120,7 @@ function isDsack(conn: TcpConnection, seg: TcpView, from: number, to: number, ac
 function takeDsack(conn: TcpConnection, from: number, to: number): void {
   const { recovery } = conn;
   conn.tcp.counters.dsacksReceived++;
+  conn.dsackDups++;
   if (to > conn.sndNxt || to - from > conn.maxSndWnd) return;
   if (conn.sndUna >= recovery.dsackRound) {
     // The retransmission was not needed: wait longer before the next one.
@@ -159,7 +161,7 @@ export function afterAck(conn: TcpConnection, seg: TcpView, acked: number, limit
 function updateRack(conn: TcpConnection, now: number): void {
   const { sent, recovery } = conn;
   if (sent.newestUs >= 0) {
-    recovery.rttUs = Math.max(1, now - sent.newestUs);
+    recovery.rttUs = now - sent.newestUs;
     if (
       sent.newestUs > recovery.newestUs ||
       (sent.newestUs === recovery.newestUs && sent.newestEnd > recovery.newestEnd)

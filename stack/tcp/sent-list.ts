@@ -272,6 +272,18 @@ export class SentList {
     }
   }
 
+  /** Segments in flight that were sent more than once. */
+  retransmittedCount(mss: number): number {
+    let count = 0;
+    let start = this.base;
+    for (let at = this.#head; at < this.#tail; at++) {
+      const end = this.#end[at]!;
+      if ((this.#flags[at]! & (RETRANSMITTED | SACKED)) === RETRANSMITTED) count += Math.ceil((end - start) / mss);
+      start = end;
+    }
+    return count;
+  }
+
   // --- Ranges ---
 
   #lose(at: number, start: number, end: number): void {

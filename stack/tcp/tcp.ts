@@ -22,11 +22,12 @@ import { type AddressBook, isV6 } from '../address-book.js';
 import type { OutputGate, StackObserver } from '../observer.js';
 import type { CongestionFactory } from './congestion/controller.js';
 import { Cubic } from './congestion/cubic.js';
-import { TcpConnection, type TcpRoute, Timer } from './connection.js';
+import { type ConnectionSettings, TcpConnection, type TcpRoute, Timer } from './connection.js';
 import { segmentArrives } from './input.js';
 import { TcpListener } from './listener.js';
 import { output, sendReset, sendSyn } from './output.js';
 import { TcpState } from './state.js';
+import { checkCookie, cookieOptions, cookieTimestamp, makeCookie } from './syn-cookie.js';
 import { ConnectionTable } from './table.js';
 import { type TimeWaitEntry, TimeWaitTable } from './time-wait.js';
 
@@ -53,6 +54,12 @@ export interface TcpOptions {
   synRetries: number;
   synAckRetries: number;
   dataRetries: number;
+  /** Answer SYNs without keeping anything when a listener's backlog is full (RFC 4987 section 3.6). */
+  synCookies: boolean;
+  /** Begin anew with a small window after a pause of a retransmission timeout (RFC 5681 section 4.1). */
+  slowStartAfterIdle: boolean;
+  /** Send smaller segments when full ones go unanswered (RFC 4821). */
+  mtuProbing: boolean;
 }
 
 export const TCP_DEFAULTS: TcpOptions = {
@@ -70,6 +77,9 @@ export const TCP_DEFAULTS: TcpOptions = {
   synRetries: 7,
   synAckRetries: 5,
   dataRetries: 15,
+  synCookies: true,
+  slowStartAfterIdle: true,
+  mtuProbing: true,
 };
 
 export class TcpCounters {
@@ -109,6 +119,11 @@ export class TcpCounters {
   ecnMarks = 0;
   ecnReductions = 0;
   urgent = 0;
+  /** Segments were made smaller because full ones went unanswered. */
+  blackHoles = 0;
+  syncookiesSent = 0;
+  syncookiesReceived = 0;
+  syncookiesFailed = 0;
 }
 
 /** What TCP needs of the stack around it. */
@@ -124,6 +139,8 @@ export interface TcpHost {
   /** Chooses a local address to reach a peer from, or 0. */
   sourceFor(remoteAddress: number): number;
   isLocal(address: number): boolean;
+  /** Whether an address can be that of one host. */
+  isUnicast(address: number): boolean;
   readonly book: AddressBook;
 }
 
@@ -188,10 +205,10 @@ export class Tcp {
       segmentArrives(conn, seg, bytes);
       return;
     }
-    this.#stranger(seg, localAddress, remoteAddress);
+    this.#stranger(seg, bytes, localAddress, remoteAddress);
   }
 
-  #stranger(seg: TcpView, localAddress: number, remoteAddress: number): void {
+  #stranger(seg: TcpView, bytes: Uint8Array, localAddress: number, remoteAddress: number): void {
     if (this.timeWaits.size > 0) {
       const entry = this.timeWaits.get(tupleKey(localAddress, seg.dstPort, remoteAddress, seg.srcPort));
       if (entry !== undefined && !this.#timeWaitSegment(entry, seg)) return;
@@ -202,6 +219,7 @@ export class Tcp {
       return;
     }
     if ((seg.flags & TCP_RST) !== 0) return;
+    if (listener !== null && this.#cookieAnswer(listener, seg, localAddress, remoteAddress, bytes)) return;
     this.counters.noConnection++;
     if (this.now < this.silentUntilUs) {
       this.counters.silenced++;
@@ -245,8 +263,11 @@ export class Tcp {
   }
 
   #passiveOpen(listener: TcpListener, seg: TcpView, localAddress: number, remoteAddress: number): void {
-    if (listener.halfOpen >= listener.backlog) {
+    if (listener.full) {
       this.counters.listenOverflows++;
+      // A queue that is full because nobody accepts is not helped by cookies.
+      if (this.options.synCookies && listener.waiting() < listener.backlog)
+        this.#sendCookie(seg, localAddress, remoteAddress);
       return;
     }
     if (this.table.size >= this.options.maxConnections) {
@@ -255,7 +276,9 @@ export class Tcp {
     }
     const route = this.host.tcpRoute(localAddress, remoteAddress);
     if (route === null) return;
-    const conn = this.create(this.#nextId++, localAddress, seg.dstPort, remoteAddress, seg.srcPort, route);
+    const { dstPort, srcPort } = seg;
+    const { settings } = listener;
+    const conn = this.create(this.#nextId++, localAddress, dstPort, remoteAddress, srcPort, route, settings);
     conn.listener = listener;
     listener.halfOpen++;
     conn.state = TcpState.SynRcvd;
@@ -266,6 +289,100 @@ export class Tcp {
     this.counters.passiveOpens++;
     this.observer?.opened(conn);
     sendSyn(conn);
+  }
+
+  // --- SYN cookies ---
+
+  /** Answers a SYN with all that is to be remembered in the answer itself. */
+  #sendCookie(seg: TcpView, localAddress: number, remoteAddress: number): void {
+    const route = this.host.tcpRoute(localAddress, remoteAddress);
+    if (route === null || this.frozen) return;
+    this.counters.syncookiesSent++;
+    this.#hashTuple(localAddress, seg.dstPort, remoteAddress, seg.srcPort);
+    const { hash } = this.host;
+    const cookie = makeCookie(hash, this.#hashInput, this.#hashLength, seg.seq, this.now, seg.mss);
+    hash.hash(this.#hashInput, this.#hashLength);
+    const tsOffset = hash.hi >>> 0;
+    const { frame, options } = this;
+    const { view } = frame;
+    frame.reset();
+    const at = route.tcpOffset;
+    view.setUint32(at + 20, 0x02040000 | (route.mtu - route.ipHeader - 20));
+    let header = 24;
+    if (seg.tsPresent && options.timestamps) {
+      const scale = seg.windowScale >= 0 && options.windowScaling ? Math.min(14, seg.windowScale) : -1;
+      const sack = seg.sackPermitted && options.sack;
+      if (scale >= 0) {
+        view.setUint32(at + header, 0x01030300 | scaleFor(options.receiveBuffer));
+        header += 4;
+      }
+      if (sack) {
+        view.setUint32(at + header, 0x01010402);
+        header += 4;
+      }
+      view.setUint32(at + header, 0x0101080a);
+      view.setUint32(at + header + 4, cookieTimestamp(this.#timestampAt(tsOffset), scale, sack));
+      view.setUint32(at + header + 8, seg.tsVal);
+      header += 12;
+    }
+    const window = Math.min(65_535, options.receiveBuffer);
+    const ack = (seg.seq + 1) >>> 0;
+    writeTcpHeader(frame.header, view, at, seg.dstPort, seg.srcPort, cookie, ack, TCP_SYN | TCP_ACK, window, 0, header);
+    view.setUint16(at + 16, finish(sum16(frame.header, at, header, route.pseudoSum + header)));
+    frame.headerLength = at + header - TX_HEADROOM;
+    this.counters.outSegs++;
+    route.send(header, 0);
+  }
+
+  /** An ACK for no connection may answer a cookie. @returns whether it was dealt with. */
+  #cookieAnswer(
+    listener: TcpListener,
+    seg: TcpView,
+    localAddress: number,
+    remoteAddress: number,
+    bytes: Uint8Array,
+  ): boolean {
+    if ((seg.flags & (TCP_SYN | TCP_ACK)) !== TCP_ACK || this.counters.syncookiesSent === 0) return false;
+    this.#hashTuple(localAddress, seg.dstPort, remoteAddress, seg.srcPort);
+    const irs = (seg.seq - 1) >>> 0;
+    const iss = (seg.ack - 1) >>> 0;
+    const mss = checkCookie(this.host.hash, this.#hashInput, this.#hashLength, irs, this.now, iss);
+    if (mss === 0) {
+      this.counters.syncookiesFailed++;
+      return false;
+    }
+    // No room for a connection that is complete: the peer tries again with its data.
+    if (listener.waiting() >= listener.backlog || this.table.size >= this.options.maxConnections) return true;
+    const route = this.host.tcpRoute(localAddress, remoteAddress);
+    if (route === null) return true;
+    this.counters.syncookiesReceived++;
+    this.counters.passiveOpens++;
+    const { dstPort, srcPort } = seg;
+    const { settings } = listener;
+    const conn = this.create(this.#nextId++, localAddress, dstPort, remoteAddress, srcPort, route, settings);
+    conn.listener = listener;
+    listener.halfOpen++;
+    conn.state = TcpState.SynRcvd;
+    conn.iss = iss;
+    conn.irs = irs;
+    conn.sndNxt = 1;
+    conn.rcvNxt = 1;
+    conn.rcvAdv = 1 + Math.min(65_535, conn.receiveLimit);
+    conn.lastAckSent = 1;
+    const { scale, sack } = cookieOptions(seg.tsPresent && this.options.timestamps ? seg.tsEcr : -1);
+    conn.tsOk = seg.tsPresent && this.options.timestamps;
+    conn.sackOk = sack;
+    conn.sndScale = Math.max(0, scale);
+    if (scale < 0) {
+      conn.rcvScale = 0;
+      conn.receiveLimit = Math.min(conn.receiveLimit, 65_535);
+    }
+    conn.tsRecent = seg.tsVal;
+    conn.tsRecentAtUs = this.now;
+    this.setMss(conn, mss);
+    this.observer?.opened(conn);
+    segmentArrives(conn, seg, bytes);
+    return true;
   }
 
   /** What the peer's SYN says (MSS, window scale, SACK, timestamps), and what follows for us. */
@@ -290,15 +407,17 @@ export class Tcp {
     }
     conn.sndWnd = seg.window;
     conn.maxSndWnd = seg.window;
-    const offered = seg.mss > 0 ? Math.max(64, seg.mss) : 536;
+    // Without a word of the peer's: what every path takes (RFC 9293 MUST-15).
+    const offered = seg.mss > 0 ? Math.max(64, seg.mss) : conn.route.version === 6 ? 1220 : 536;
     this.setMss(conn, offered);
   }
 
   /** Sets the sending MSS from the peer's offer and the path; resets the congestion controller to it. */
   setMss(conn: TcpConnection, offered: number): void {
     const path = conn.route.mtu - conn.route.ipHeader - 20;
-    conn.sndMss = Math.max(48, Math.min(offered, path) - (conn.tsOk ? 12 : 0));
-    conn.cc = this.options.congestion(conn.sndMss);
+    const most = conn.maxSegment > 0 ? Math.min(path, conn.maxSegment) : path;
+    conn.sndMss = Math.max(48, Math.min(offered, most) - (conn.tsOk ? 12 : 0));
+    conn.cc = conn.congestion(conn.sndMss);
   }
 
   // --- Opening and ending ---
@@ -311,16 +430,18 @@ export class Tcp {
     remoteAddress: number,
     remotePort: number,
     route: TcpRoute,
+    settings?: ConnectionSettings,
   ): TcpConnection {
     const key = tupleKey(localAddress, localPort, remoteAddress, remotePort);
-    const conn = new TcpConnection(this, id, key, localAddress, localPort, remoteAddress, remotePort, route);
+    const conn = new TcpConnection(this, id, key, localAddress, localPort, remoteAddress, remotePort, route, settings);
     this.#hashTuple(localAddress, localPort, remoteAddress, remotePort);
     // RFC 6528: a 4 us clock plus a keyed hash of the four-tuple; RFC 7323 section 5.4 for the timestamp's offset.
     conn.iss = (Math.floor(this.now / 4) + this.host.hash.hash(this.#hashInput, this.#hashLength)) >>> 0;
     conn.tsOffset = this.host.hash.hi >>> 0;
     conn.rcvScale = scaleFor(conn.receiveLimit);
     conn.rcvMss = conn.route.mtu - conn.route.ipHeader - 20;
-    conn.cc = this.options.congestion(conn.sndMss);
+    if (conn.maxSegment > 0) conn.rcvMss = Math.min(conn.rcvMss, conn.maxSegment);
+    conn.cc = conn.congestion(conn.sndMss);
     conn.lastReceiveUs = this.now;
     this.table.add(conn);
     this.byId.set(id, conn);
@@ -328,8 +449,21 @@ export class Tcp {
     return conn;
   }
 
-  /** Active open. Throws FtError EADDRNOTAVAIL (no free port), EHOSTUNREACH, EADDRINUSE. */
-  connect(remoteAddress: number, remotePort: number, localAddress = 0, localPort = 0): TcpConnection {
+  /** Active open. Throws FtError EADDRNOTAVAIL (no free port), EHOSTUNREACH, EADDRINUSE, EINVAL. */
+  connect(
+    remoteAddress: number,
+    remotePort: number,
+    localAddress = 0,
+    localPort = 0,
+    settings?: ConnectionSettings,
+  ): TcpConnection {
+    if (!this.host.isUnicast(remoteAddress)) {
+      throw new FtError(
+        'EINVAL',
+        'A connection has one peer',
+        'Connect to an address that is no broadcast and no group',
+      );
+    }
     const from = localAddress !== 0 ? localAddress : this.host.sourceFor(remoteAddress);
     const route = from === 0 ? null : this.host.tcpRoute(from, remoteAddress);
     if (route === null) {
@@ -346,7 +480,7 @@ export class Tcp {
     if (this.table.find(from, port, remoteAddress, remotePort) !== null) {
       throw new FtError('EADDRINUSE', `Port ${port} is in use for that peer`, 'Choose another local port');
     }
-    const conn = this.create(this.#nextId++, from, port, remoteAddress, remotePort, route);
+    const conn = this.create(this.#nextId++, from, port, remoteAddress, remotePort, route, settings);
     conn.state = TcpState.SynSent;
     this.counters.activeOpens++;
     this.observer?.opened(conn);
@@ -364,12 +498,13 @@ export class Tcp {
     backlog: number,
     onConnection: (conn: TcpConnection) => void,
     only6 = false,
+    settings: ConnectionSettings = {},
   ): TcpListener {
     if (port === 0) port = this.#freeListenPort(address);
     const here = this.#listeners.get(port) ?? [];
     const v6 = isV6(address) && this.host.book.isUnspecified(address);
     const any = { v4: address === 0 || (v6 && !only6), v6 };
-    const listener = new TcpListener(address, port, backlog, onConnection, any);
+    const listener = new TcpListener(address, port, backlog, onConnection, any, settings);
     const clash = here.some(
       (other) => other.clashes(listener) || other.takes(address) || listener.takes(other.address),
     );

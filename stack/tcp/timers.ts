@@ -38,7 +38,7 @@ function fire(conn: TcpConnection, timer: number, nowUs: number): void {
     case Timer.Retransmit:
       if (conn.rtt.backoff >= retries(conn) || userTimeout(conn, nowUs)) {
         conn.tcp.counters.timeouts++;
-        conn.tcp.remove(conn, 'ETIMEDOUT');
+        conn.tcp.remove(conn, conn.softError ?? 'ETIMEDOUT');
         return;
       }
       retransmitTimeout(conn, nowUs);
@@ -46,7 +46,7 @@ function fire(conn: TcpConnection, timer: number, nowUs: number): void {
     case Timer.Persist:
       if ((conn.orphan && conn.rtt.backoff >= ORPHAN_RETRIES) || userTimeout(conn, nowUs)) {
         conn.tcp.counters.timeouts++;
-        conn.tcp.remove(conn, 'ETIMEDOUT');
+        conn.tcp.remove(conn, conn.softError ?? 'ETIMEDOUT');
         return;
       }
       sendProbe(conn, nowUs);
@@ -68,6 +68,10 @@ function fire(conn: TcpConnection, timer: number, nowUs: number): void {
     case Timer.Reorder:
       reorderTimeout(conn, nowUs);
       return;
+    case Timer.Cork:
+      conn.corked = false;
+      conn.tcp.markDirty(conn);
+      return;
     default:
       return;
   }
@@ -81,7 +85,7 @@ function userTimeout(conn: TcpConnection, nowUs: number): boolean {
 function retries(conn: TcpConnection): number {
   const { options } = conn.tcp;
   if (conn.userTimeoutUs > 0) return Number.POSITIVE_INFINITY;
-  if (conn.state === TcpState.SynSent) return options.synRetries;
+  if (conn.state === TcpState.SynSent) return conn.synRetries > 0 ? conn.synRetries : options.synRetries;
   if (conn.state === TcpState.SynRcvd) return options.synAckRetries;
   return conn.orphan ? ORPHAN_RETRIES : options.dataRetries;
 }
@@ -97,7 +101,7 @@ function keepalive(conn: TcpConnection, nowUs: number): void {
     conn.keepAliveProbes >= conn.keepAliveCount ||
     (conn.keepAliveProbes > 0 && conn.userTimeoutUs > 0 && idle >= conn.userTimeoutUs)
   ) {
-    conn.tcp.remove(conn, 'ETIMEDOUT');
+    conn.tcp.remove(conn, conn.softError ?? 'ETIMEDOUT');
     return;
   }
   conn.keepAliveProbes++;
@@ -117,7 +121,6 @@ export function timersFor(conn: TcpConnection, nowUs: number): void {
     conn.deadlines[Timer.Persist] = nowUs + conn.rtt.rtoUs();
   }
   if (conn.keepAlive && conn.state >= TcpState.Established) conn.deadlines[Timer.Keepalive] = nowUs + conn.keepAliveUs;
-  if (conn.state === TcpState.FinWait2 && conn.orphan)
-    conn.deadlines[Timer.FinWait2] = nowUs + conn.tcp.options.finWait2Us;
+  if (conn.state === TcpState.FinWait2 && conn.orphan) conn.deadlines[Timer.FinWait2] = nowUs + conn.finWait2Us;
   rearm(conn);
 }

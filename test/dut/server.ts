@@ -1,0 +1,70 @@
+/**
+ * The control server (docs/control-server.md): sockets, one packet in, one packet out and a clock, over a Unix socket, so
+ * that programs in any language can drive the stack. Each connection has a stack of its own.
+ *
+ *   npm run dut -- --listen PATH
+ */
+
+import { rmSync } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
+import { parseArgs } from 'node:util';
+import { Session } from './session.js';
+
+/** A line longer than the largest packet or send in hex is none. */
+const MAX_LINE = 40 * 1024 * 1024;
+
+function serve(client: Socket): void {
+  const session = new Session((line) => {
+    if (!client.destroyed) client.write(`${line}\n`);
+  });
+  let rest: string[] = [];
+  let held = 0;
+  client.setEncoding('latin1');
+  client.on('data', (chunk: string) => {
+    const lines = chunk.split('\n');
+    const last = lines.pop() ?? '';
+    for (const line of lines) {
+      session.line([...rest, line].join(''));
+      rest = [];
+      held = 0;
+    }
+    held += last.length;
+    if (held > MAX_LINE) client.destroy();
+    else if (last !== '') rest.push(last);
+  });
+  client.on('error', () => client.destroy());
+}
+
+const { values } = parseArgs({ options: { listen: { type: 'string' }, help: { type: 'boolean', default: false } } });
+if (values.help || values.listen === undefined) {
+  (values.help ? console.log : console.error)(
+    'npm run dut -- --listen PATH\n  Serves the control protocol on a Unix socket; see docs/control-server.md.',
+  );
+  process.exit(values.help ? 0 : 2);
+}
+const path = values.listen;
+const server = createServer(serve);
+server.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EADDRINUSE') {
+    console.error(`dut: ${error.message}`);
+    process.exit(1);
+  }
+  // Left behind by one that was killed? Then nobody answers there.
+  connect(path)
+    .on('connect', () => {
+      console.error(`dut: somebody is listening on ${path}`);
+      process.exit(1);
+    })
+    .on('error', () => {
+      rmSync(path, { force: true });
+      server.listen(path);
+    });
+});
+server.listen(path, () => console.log(`listening on ${path}`));
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    server.close();
+    rmSync(path, { force: true });
+    process.exit(0);
+  });
+}
