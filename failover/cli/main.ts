@@ -1,4 +1,4 @@
-/** The command line: `ft-tcp run | status | demo | doctor`. */
+/** The command line: `ft-tcp run | serve | status | demo | doctor`. */
 import { readFileSync } from 'node:fs';
 import { errorCode, FtError } from '../../lib/errors.js';
 
@@ -10,6 +10,7 @@ const HELP = `ft-tcp: TCP connections that outlive the process that serves them
 Usage: ft-tcp <command> [options]
 
   run [options] app.js [args]   run a Node program on the userspace stack; the same words a second time start its backup
+  serve [--echo 7] [--http 80]  classic services on the stack, for trying it with outside tools
   status [--group G]            who is primary, who protects it, connections, lag, counters
   demo [--scenario S]           a lab of its own: a real client, kill -9 of its server, and what the client saw of it
   doctor                        checks this machine, and says what to install
@@ -29,8 +30,8 @@ a group is the primary. The same words started again give the backup, which take
   --dir DIR            where groups live (default /run/ft-tcp; without root $XDG_RUNTIME_DIR/ft-tcp)
   --tap NAME           the TAP device (default ft0); make it with:
                        ip tuntap add dev ft0 mode tap multi_queue vnet_hdr
-  --ip A/LEN           the stack's address (default 10.77.0.2/24); may be repeated
-  --gateway A          router for everything else
+  --ip A/LEN           the stack's address (default 10.77.0.2/24); may be repeated, IPv6 too
+  --gateway A          router for everything else; may be given once per family
   --mac M              Ethernet address (default: chosen by the group)
   --no-offload         no checksum and segmentation offload
   --hang-timeout MS    a primary whose main loop stands still for so long is killed (default 500)
@@ -68,6 +69,10 @@ export async function main(argv: string[]): Promise<number> {
         if (rest[0] === '--help' || rest[0] === '-h') return say(RUN_HELP);
         const { runCommand } = await import('./run.js');
         return await runCommand(rest);
+      }
+      case 'serve': {
+        const { serveCommand, SERVE_HELP } = await import('./serve.js');
+        return help ? say(SERVE_HELP) : await serveCommand(rest);
       }
       case 'status': {
         if (help) return say(STATUS_HELP);

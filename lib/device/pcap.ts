@@ -33,7 +33,21 @@ const fileHeader = struct<Record<'magic' | 'major' | 'minor' | 'zone' | 'accurac
 const RECORD_HEADER = 16;
 const BLOCK = 1 << 20;
 
-export class PcapWriter {
+/** Where captured frames go: classic pcap here, pcapng in pcapng.ts. */
+export interface CaptureWriter {
+  /**
+   * Begins a frame of `length` bytes that came in, or goes out, through the interface of that number.
+   * @returns how many of them to add, 0 when the file is closed.
+   */
+  begin(wallMs: number, length: number, outgoing?: boolean, port?: number): number;
+  add(bytes: Uint8Array, offset: number, length: number): void;
+  /** The frame begun last is complete. */
+  end(): void;
+  flush(): void;
+  close(): void;
+}
+
+export class PcapWriter implements CaptureWriter {
   readonly counters = { frames: 0, bytes: 0, errors: 0 };
   readonly #snaplen: number;
   readonly #block = Buffer.allocUnsafe(BLOCK);
@@ -82,6 +96,8 @@ export class PcapWriter {
     this.#used += length;
   }
 
+  end(): void {}
+
   /** Hands everything to the kernel. A full disk ends the capture, not the program. */
   flush(): void {
     if (this.#fd < 0 || this.#used === 0) return;
@@ -89,17 +105,17 @@ export class PcapWriter {
       for (let at = 0; at < this.#used; ) at += writeSync(this.#fd, this.#block, at, this.#used - at);
     } catch {
       this.counters.errors++;
-      this.#end();
+      this.#closeFile();
     }
     this.#used = 0;
   }
 
   close(): void {
     this.flush();
-    this.#end();
+    this.#closeFile();
   }
 
-  #end(): void {
+  #closeFile(): void {
     const fd = this.#fd;
     this.#fd = -1;
     if (fd >= 0) closeSync(fd);
@@ -113,8 +129,10 @@ export class CapturedDevice implements FrameDevice {
 
   constructor(
     readonly device: FrameDevice,
-    readonly writer: PcapWriter,
+    readonly writer: CaptureWriter,
     readonly wallMs: () => number,
+    /** Number of the interface in the capture. */
+    readonly port = 0,
   ) {
     this.link = device.link;
     this.capabilities = device.capabilities;
@@ -157,14 +175,16 @@ export class CapturedDevice implements FrameDevice {
     const now = this.wallMs();
     for (let i = 0; i < batch.count; i++) {
       const length = batch.meta[i * RX_META_WORDS + 1]!;
-      const kept = this.writer.begin(now, length);
-      if (kept > 0) this.writer.add(batch.bytes, batch.meta[i * RX_META_WORDS]!, kept);
+      const kept = this.writer.begin(now, length, false, this.port);
+      if (kept === 0) continue;
+      this.writer.add(batch.bytes, batch.meta[i * RX_META_WORDS]!, kept);
+      this.writer.end();
     }
     this.writer.flush();
   }
 
   #sent(frame: TxFrame): void {
-    let left = this.writer.begin(this.wallMs(), frame.headerLength + frame.payloadLength);
+    let left = this.writer.begin(this.wallMs(), frame.headerLength + frame.payloadLength, true, this.port);
     if (left === 0) return;
     const head = Math.min(left, frame.headerLength);
     this.writer.add(frame.header, TX_HEADROOM, head);
@@ -174,6 +194,7 @@ export class CapturedDevice implements FrameDevice {
       this.writer.add(frame.pieces[i]!, frame.spans[2 * i]!, part);
       left -= part;
     }
+    this.writer.end();
     this.writer.flush();
   }
 }

@@ -6,6 +6,7 @@ import { FtSocket } from './socket.js';
 import type { FtSocketOptions } from './socket-base.js';
 
 export type { FtConnectOptions } from './connect-arguments.js';
+export { createDgram, FtDgram, type FtDgramOptions } from './dgram.js';
 export type {
   ListenerEvents,
   ListenerHandle,
