@@ -334,7 +334,10 @@ export class Stack implements TcpHost {
     } else if (conn.state === TcpState.SynSent && error.hard) {
       // Hard errors end an attempt, and only hint at trouble for an established connection (RFC 5461).
       this.tcp.remove(conn, error.refused ? 'ECONNREFUSED' : 'EHOSTUNREACH');
-    } else conn.softError = error.refused ? 'ECONNREFUSED' : 'EHOSTUNREACH';
+    } else {
+      conn.softError = error.refused ? 'ECONNREFUSED' : 'EHOSTUNREACH';
+      conn.user?.onSoftError?.(conn);
+    }
   }
 
   #learnMtu(remote: number, mtu: number): void {

@@ -78,6 +78,8 @@ export interface TcpUser {
   onProgress(conn: TcpConnection): void;
   /** The peer has announced urgent data, or more of it; see `urgentBytes` (RFC 9293 MUST-32). */
   onUrgent?(conn: TcpConnection): void;
+  /** ICMP says that there is trouble on the path, or retransmissions go unanswered; see `softError` (RFC 9293 MUST-47, SHLD-9). */
+  onSoftError?(conn: TcpConnection): void;
 }
 
 export class TcpConnection {

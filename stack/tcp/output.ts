@@ -204,7 +204,10 @@ export function sendTailProbe(conn: TcpConnection, nowUs: number): void {
 export function retransmitTimeout(conn: TcpConnection, nowUs: number): void {
   conn.tcp.counters.rtoTimeouts++;
   // Advice to the layer below when nothing comes back (RFC 1122 section 3.3.1.4).
-  if (conn.rtt.backoff >= ADVISE_AFTER) conn.route.suspect();
+  if (conn.rtt.backoff >= ADVISE_AFTER) {
+    conn.route.suspect();
+    conn.user?.onSoftError?.(conn);
+  }
   if (conn.state === TcpState.SynSent || conn.state === TcpState.SynRcvd) {
     conn.rtt.backoff++;
     conn.tcp.counters.retransSegs++;

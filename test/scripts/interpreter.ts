@@ -310,11 +310,13 @@ export class Script {
     packet.set(pattern(number('data', number('seq', 1) - 1), length), 20 + header);
     const total = packet.length;
     const tos = values.has('ce') ? 3 : values.has('ect') ? 2 : 0;
-    writeIpv4(packet, view, 0, tos, total, this.#ipId++ & 0xffff, 0x4000, 64, 6, ip(PEER), ip(LOCAL));
+    const from = ip(values.get('from') ?? PEER);
+    const to = ip(values.get('to') ?? LOCAL);
+    writeIpv4(packet, view, 0, tos, total, this.#ipId++ & 0xffff, 0x4000, 64, 6, from, to);
     const pseudo = sum16(packet, 12, 8, 0) + 6 + total - 20;
     view.setUint16(36, ~sum16(packet, 20, total - 20, pseudo) & 0xffff);
     if (values.has('badsum')) packet[36]! ^= 1;
-    this.#expectOk('inject', Buffer.from(packet).toString('hex'));
+    this.#expectOk('inject', withIpOptions(packet, values.get('ipopt')).toString('hex'));
   }
 
   #options(values: Map<string, string>): Uint8Array {
@@ -401,6 +403,10 @@ export class Script {
     const view = new DataView(bytes.buffer);
     if (bytes[9] !== 6) return `protocol-${bytes[9]}`;
     const header = (bytes[0]! & 15) * 4;
+    // Whatever it says, its checksums are right (RFC 9293 MUST-2).
+    const pseudo = sum16(bytes, 12, 8, 0) + 6 + packet.length - header;
+    if (sum16(bytes, 0, header, 0) !== 0xffff || sum16(bytes, header, packet.length - header, pseudo) !== 0xffff)
+      throw new ScriptError('the stack sent a packet with a wrong checksum');
     const seg = this.#view;
     seg.parse(bytes, view, header, packet.length - header);
     if ((seg.flags & 2) !== 0 && this.#iss < 0) this.#iss = seg.seq;
@@ -409,7 +415,7 @@ export class Script {
     const signed = (value: number): number => (this.#iss < 0 ? value : (value - this.#iss) | 0);
     out.push(`seq ${signed(seg.seq)}`);
     if ((seg.flags & 16) !== 0) out.push(`ack ${(seg.ack - this.#irs) | 0}`);
-    out.push(`len ${seg.payloadLength}`, `win ${seg.window}`);
+    out.push(`len ${seg.payloadLength}`, `win ${seg.window}`, `ttl ${bytes[8]}`, `dscp ${bytes[1]! >>> 2}`);
     if ((seg.flags & 32) !== 0) out.push(`urp ${seg.urgent}`);
     if (seg.mss > 0) out.push(`mss ${seg.mss}`);
     if (seg.windowScale >= 0) out.push(`wscale ${seg.windowScale}`);
@@ -433,6 +439,18 @@ export class Script {
   now(): number {
     return this.#now();
   }
+}
+
+/** A packet with IP options (hexadecimal, a multiple of four bytes) put into its header. */
+function withIpOptions(packet: Uint8Array, options: string | undefined): Buffer {
+  if (options === undefined) return Buffer.from(packet);
+  const extra = Buffer.from(options, 'hex');
+  const out = Buffer.concat([packet.subarray(0, 20), extra, packet.subarray(20)]);
+  out[0] = 0x40 | ((20 + extra.length) / 4);
+  out.writeUInt16BE(out.length, 2);
+  out.writeUInt16BE(0, 10);
+  out.writeUInt16BE(~sum16(out, 0, 20 + extra.length, 0) & 0xffff, 10);
+  return out;
 }
 
 function normal(flags: string): string {

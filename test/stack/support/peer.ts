@@ -5,7 +5,16 @@ import { MemoryLink } from '../../../lib/device/memory.js';
 import { ARP_REPLY, ArpView, writeArp } from '../../../lib/packet/arp.js';
 import { writeEthernet } from '../../../lib/packet/ethernet.js';
 import { Ipv4View, writeIpv4 } from '../../../lib/packet/ipv4.js';
-import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, TcpView, writeTcpHeader } from '../../../lib/packet/tcp.js';
+import {
+  TCP_ACK,
+  TCP_FIN,
+  TCP_PSH,
+  TCP_RST,
+  TCP_SYN,
+  TCP_URG,
+  TcpView,
+  writeTcpHeader,
+} from '../../../lib/packet/tcp.js';
 import { SeededRandom } from '../../../lib/random.js';
 import { StackHost } from '../../../stack/loop.js';
 import type { StreamEndpoint, StreamEvents } from '../../../stack/sockets/endpoint.js';
@@ -47,6 +56,8 @@ export interface Send {
   options?: number[];
   srcPort?: number;
   dstPort?: number;
+  /** Urgent pointer. */
+  urgent?: number;
 }
 
 const FLAGS: [string, number][] = [
@@ -55,6 +66,7 @@ const FLAGS: [string, number][] = [
   ['F', TCP_FIN],
   ['R', TCP_RST],
   ['P', TCP_PSH],
+  ['U', TCP_URG],
 ];
 
 function flagBits(text: string): number {
@@ -158,7 +170,7 @@ export class Peer {
       (segment.ack ?? 0) >>> 0,
       flags,
       segment.window ?? 65_535,
-      0,
+      segment.urgent ?? 0,
       header,
     );
     frame.set(options, 54);

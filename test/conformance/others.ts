@@ -1,0 +1,219 @@
+/** RFCs beside 9293, by section. */
+import { done, not, type Row } from './row.js';
+
+function rfc(number: string): { yes: ReturnType<typeof done>; no: ReturnType<typeof not> } {
+  return { yes: done(number), no: not(number) };
+}
+
+const r1122 = rfc('1122');
+const r1191 = rfc('1191');
+const r1337 = rfc('1337');
+const r2018 = rfc('2018');
+const r2883 = rfc('2883');
+const r3042 = rfc('3042');
+const r3168 = rfc('3168');
+const r3522 = rfc('3522');
+const r3708 = rfc('3708');
+const r4821 = rfc('4821');
+const r4987 = rfc('4987');
+const r5482 = rfc('5482');
+const r5681 = rfc('5681');
+const r5682 = rfc('5682');
+const r5927 = rfc('5927');
+const r5961 = rfc('5961');
+const r6191 = rfc('6191');
+const r6298 = rfc('6298');
+const r6528 = rfc('6528');
+const r6582 = rfc('6582');
+const r6675 = rfc('6675');
+const r6928 = rfc('6928');
+const r6937 = rfc('6937');
+const r7323 = rfc('7323');
+const r8985 = rfc('8985');
+const r9438 = rfc('9438');
+const REASSEMBLY = 'stack/ip: fragments: overlap spoils the datagram, a duplicate does not, time ends it';
+const NETSIM = 'netsim/netsim: two flows share a bottleneck';
+
+export const OTHERS: Row[] = [
+  r1122.yes(
+    '2.3.2',
+    'ARP: ask, answer, hold, age, refresh; bounded',
+    'neighbours.ts',
+    'stack/stack: ARP: entries age, are asked again while in use, and follow a new address',
+  ),
+  r1122.yes(
+    '3.2.2',
+    'ICMP: echo, errors out with a limit, never about errors and broadcasts',
+    'icmp.ts',
+    'stack/stack: UDP, and errors about it with a rate limit',
+    'stack/stack: ICMP echo',
+  ),
+  r1122.yes('3.3.2', 'reassembly', 'fragments.ts', REASSEMBLY),
+  r1122.yes(
+    '4.1',
+    'UDP: ports, errors in, checksums, broadcast',
+    'udp.ts',
+    'stack/dgram: groups, broadcast and hop limits',
+  ),
+  r1191.yes('6', 'path MTU discovery, verified and remembered', 'stack.ts path-mtu.ts'),
+  r1191.yes('5', 'a router that does not tell its MTU', 'path-mtu.ts'),
+  r1337.yes('3', 'RST does not end TIME-WAIT', 'tcp/tcp.ts'),
+  r2018.yes('2', 'SACK permitted, when both say so', 'tcp/tcp.ts'),
+  r2018.yes('3', 'the option, beside timestamps', 'tcp/output.ts'),
+  r2018.yes('4', 'what the receiver reports', 'tcp/reassembly.ts'),
+  r2018.yes('5', 'what the sender does of it', 'tcp/recovery.ts'),
+  r2018.yes('8', 'a receiver that takes back what it reported', 'tcp/recovery.ts'),
+  r2883.yes('4', 'DSACK sent', 'tcp/output.ts'),
+  r2883.yes('5', 'DSACK used', 'tcp/recovery.ts'),
+  r3042.yes('2', 'limited transmit', 'tcp/recovery.ts'),
+  r3168.yes('6.1.1', 'ECN negotiated', 'tcp/tcp.ts'),
+  r3168.yes('6.1.2', 'the sender slows down once per round trip', 'tcp/recovery.ts'),
+  r3168.yes('6.1.3', 'the receiver echoes marks until CWR', 'tcp/input.ts'),
+  r3168.yes('6.1.5', 'no mark on retransmissions', 'tcp/output.ts'),
+  r3522.yes('3.2', 'Eifel detection by timestamps', 'tcp/recovery.ts'),
+  r3708.yes('3', 'undo by DSACK', 'tcp/recovery.ts'),
+  r4821.yes('7', 'black holes: smaller segments when full ones go unanswered', 'tcp/output.ts'),
+  rfc('8899').no('all', 'packetization layer discovery that grows the MTU', 'only shrinks, see RFC 4821'),
+  r4987.yes('3.6', 'SYN cookies, with their options in the timestamp', 'tcp/syn-cookie.ts'),
+  r4987.yes(
+    '3.1',
+    'bounded backlogs',
+    'tcp/listener.ts',
+    'stack/stack: a flood of SYNs meets the backlog, and goes away by itself',
+  ),
+  r5482.yes('3', 'user timeout, local', 'tcp/timers.ts'),
+  r5482.no('3.1', 'the user timeout option', 'no peer is known to send it'),
+  r5681.yes('3.1', 'slow start and congestion avoidance', 'tcp/congestion/new-reno.ts'),
+  r5681.yes('3.2', 'fast retransmit and recovery', 'tcp/recovery.ts'),
+  r5681.yes('4.1', 'restart after idle', 'tcp/output.ts'),
+  r5682.yes('2.1', 'F-RTO', 'tcp/recovery.ts'),
+  r5927.yes('7', 'ICMP only about what is in flight', 'stack.ts'),
+  r5961.yes('3.2', 'blind RST', 'tcp/input.ts'),
+  r5961.yes('4.2', 'blind SYN', 'tcp/input.ts'),
+  r5961.yes('5.2', 'blind data', 'tcp/input.ts'),
+  r5961.yes('7', 'a limit of challenges', 'tcp/tcp.ts'),
+  r6191.yes('2', 'TIME-WAIT gives way to a newer SYN', 'tcp/tcp.ts'),
+  r6298.yes('2.1', 'RTO of one second at first', 'tcp/rtt.ts'),
+  r6298.yes('2.2', 'the first measurement', 'tcp/rtt.ts'),
+  r6298.yes('3', "Karn's algorithm", 'tcp/input.ts'),
+  r6298.yes('5.1', 'the timer runs while something is in flight', 'tcp/output.ts'),
+  r6298.yes('5.2', 'and stops when nothing is', 'tcp/input.ts'),
+  r6298.yes('5.3', 'and starts anew with each acknowledgement', 'tcp/input.ts'),
+  r6298.yes('5.5', 'backs off', 'tcp/rtt.ts'),
+  r6298.no('2.4', 'a minimum of one second', '200 ms beyond SRTT, as kernels have; F-RTO and Eifel take mistakes back'),
+  r6528.yes('3', 'initial sequence numbers', 'tcp/tcp.ts'),
+  r6582.yes('3.2', 'NewReno', 'tcp/recovery.ts'),
+  r6675.yes('5', 'recovery by SACK', 'tcp/recovery.ts'),
+  r6928.yes('2', 'a window of ten at first', 'tcp/congestion/controller.ts'),
+  r6937.yes('3', 'proportional rate reduction', 'tcp/recovery.ts'),
+  r7323.yes('2.2', 'window scale offered and agreed', 'tcp/tcp.ts'),
+  r7323.yes('2.3', 'no more than 14', 'tcp/tcp.ts'),
+  r7323.yes('3.2', 'timestamps only when agreed', 'tcp/output.ts'),
+  r7323.yes('4.3', 'which timestamp is echoed', 'tcp/input.ts'),
+  r7323.yes('5.2', 'timestamps wrap', 'tcp/input.ts'),
+  r7323.yes('5.3', 'PAWS', 'tcp/input.ts'),
+  r7323.yes('5.5', 'not after 24 days of silence', 'tcp/input.ts'),
+  rfc('7413').no(
+    'all',
+    'Fast Open',
+    'data before the handshake would have to be committed to the backups too; planned',
+  ),
+  rfc('7661').no('all', 'congestion window validation', 'RFC 5681 restart instead'),
+  r8985.yes('6.2', 'RACK, with its reordering window', 'tcp/recovery.ts tcp/sent-list.ts'),
+  r8985.yes('7.2', 'tail loss probe', 'tcp/output.ts'),
+  r8985.yes('7.3', 'and what it sends', 'tcp/output.ts'),
+  r9438.yes('4.2', 'the cubic window', 'tcp/congestion/cubic.ts', NETSIM),
+  r9438.yes('4.3', 'not slower than Reno', 'tcp/congestion/cubic.ts', NETSIM),
+  r9438.yes('4.6', 'a factor of 0.7', 'tcp/congestion/cubic.ts'),
+  r9438.yes('4.7', 'fast convergence', 'tcp/congestion/cubic.ts', NETSIM),
+  rfc('9768').no('all', 'accurate ECN', 'RFC 3168 only'),
+  rfc('pacing').no('all', 'pacing', 'planned with the speed of the hot path'),
+  // Below TCP
+  rfc('791').yes(
+    '3.2',
+    'fragments taken and made',
+    'ipv4.ts fragments.ts',
+    REASSEMBLY,
+    'interop/tools: ping-fragments',
+  ),
+  rfc('1812').yes(
+    '5',
+    'forwarding, TTL, errors',
+    'ipv4.ts',
+    'stack/ip: a router says when there is no way, and when the time to live is over',
+  ),
+  rfc('2236').yes(
+    'all',
+    'IGMP version 2',
+    'igmp.ts',
+    'stack/ip: groups: only members hear; IGMP and MLD tell the link',
+  ),
+  rfc('3810').yes(
+    '5',
+    'MLD version 2 reports',
+    'nd.ts',
+    'stack/ip: groups: only members hear; IGMP and MLD tell the link',
+  ),
+  rfc('4443').yes(
+    'all',
+    'ICMPv6',
+    'icmp6.ts',
+    'stack/ip: a router says when there is no way, and when the time to live is over',
+  ),
+  rfc('4861').yes(
+    '7',
+    'neighbour discovery',
+    'nd.ts neighbours.ts',
+    'stack/ip: TCP over IPv6, with loss, with and without offload',
+  ),
+  rfc('4862').yes(
+    '5.4',
+    'duplicate address detection',
+    'nd.ts',
+    'stack/ip: duplicate address detection: the second one does not get the address',
+  ),
+  rfc('4862').yes(
+    '5.5',
+    'autoconfiguration',
+    'nd.ts',
+    'stack/ip: autoconfiguration: address, default route, MTU and hop limit come and go',
+  ),
+  rfc('5227').yes(
+    '2.3',
+    'announcement',
+    'interface.ts',
+    'stack/stack: ARP: a flood of strangers stays bounded, and somebody with our address is counted',
+  ),
+  rfc('5227').no(
+    '2.1',
+    'probing and defence of IPv4 addresses',
+    'a replica must take its address over at once; conflicts are counted',
+  ),
+  rfc('5722').yes('4', 'overlapping fragments spoil the datagram', 'fragments.ts', REASSEMBLY),
+  rfc('6724').yes(
+    '5',
+    'source addresses: scope and prefix',
+    'interface.ts',
+    'stack/ip: link-local addresses reach each other; the interface identifiers are stable and differ',
+  ),
+  rfc('7217').yes(
+    '5',
+    'opaque interface identifiers',
+    'interface.ts',
+    'stack/ip: link-local addresses reach each other; the interface identifiers are stable and differ',
+  ),
+  rfc('8200').yes('4', 'extension headers and fragments', 'lib/packet/ipv6.ts ipv6.ts', REASSEMBLY),
+  rfc('8201').yes(
+    '4',
+    'path MTU discovery',
+    'icmp6.ts path-mtu.ts',
+    'stack/ip: a router between two links; path MTU discovery across it',
+  ),
+  rfc('802.1Q').yes(
+    '9',
+    'VLAN tags',
+    'lib/device/vlan.ts',
+    'stack/vlan: two networks on one wire do not hear each other',
+  ),
+  rfc('2131').no('all', 'DHCP', 'addresses are configured, or by autoconfiguration'),
+];
