@@ -3,6 +3,7 @@
  * internal immediate: in the real loop's time, between events. Here that immediate is an event like any other, so that what
  * TLS writes next (session tickets, the rest of a flight) happens at the same place on every replica.
  */
+import { constants as openssl } from 'node:crypto';
 import { constants } from 'node:os';
 import { Duplex } from 'node:stream';
 import tls from 'node:tls';
@@ -46,8 +47,23 @@ function sampleWrap(): StreamWrap | undefined {
   return found;
 }
 
+/**
+ * OpenSSL puts the real time into the session tickets of TLS 1.3, so a handshake replayed in another second would send other
+ * bytes. Servers of a replicated program keep their sessions themselves instead: the ticket is then a random number only.
+ */
+function withoutTickets(patcher: Patcher): void {
+  patcher.method(tls.Server.prototype, 'setSecureContext', (original) => {
+    return function setSecureContext(this: unknown, options: unknown): unknown {
+      const given = options as { secureOptions?: number };
+      const secureOptions = (given.secureOptions ?? 0) | openssl.SSL_OP_NO_TICKET;
+      return original.call(this, { ...given, secureOptions });
+    };
+  });
+}
+
 /** Reports TLS as undeclared on a Node whose internals differ. */
 export function installTls(world: WorldContext, patcher: Patcher): void {
+  withoutTickets(patcher);
   const wrap = sampleWrap();
   const symbol = (name: string): symbol | undefined =>
     wrap === undefined ? undefined : Object.getOwnPropertySymbols(wrap).find((own) => own.description === name);

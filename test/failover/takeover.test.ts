@@ -243,3 +243,57 @@ t.test('TLS: curl over https, the key exchange and all', async (t) => {
   t.match(await backup.event('takeover'), { breakdown: { connections: 1 } });
   await group.close();
 });
+
+t.test('TLS 1.3: a backup replays handshakes of an earlier second', async (t) => {
+  const cert = join(directory, 'cert.pem');
+  const key = join(directory, 'key.pem');
+  const group = new TestGroup(directory, [], [KIT, cert, key]);
+  const primary = group.start();
+  await primary.event('ready');
+  const fetch = (bytes: number): Promise<string> =>
+    new Promise((done) => {
+      const hash = createHash('sha256');
+      const curl = spawn('curl', ['-sSk', '--tlsv1.3', `https://10.77.0.2/bytes/${bytes}`], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      curl.stdout.on('data', (part: Buffer) => hash.update(part));
+      curl.once('close', () => done(hash.digest('hex')));
+    });
+  t.equal(await fetch(1000), contentSha256(1000));
+  // The tickets of a server that OpenSSL gives the time to would now be others.
+  await new Promise((done) => setTimeout(done, 2100));
+  const backup = group.start();
+  await backup.event('ready');
+  t.equal(await fetch(2000), contentSha256(2000));
+  await new Promise((done) => setTimeout(done, 300));
+  t.notOk(
+    backup.events.some((event) => event.event === 'diverged'),
+    'did not diverge',
+  );
+  primary.kill('SIGKILL');
+  await backup.event('takeover');
+  t.equal(await fetch(3000), contentSha256(3000));
+  await group.close();
+});
+
+t.test('IPv6: the download goes on, and the link hears of it', async (t) => {
+  for (const words of ['addr add fd77::1/64 dev ft0 nodad', 'route replace fd77::/64 dev ft0 congctl cubic'])
+    spawnSync('ip', ['-6', ...words.split(' ')]);
+  const group = new TestGroup(directory, ['--ip', 'fd77::2/64']);
+  const [primary, backup] = await group.pair();
+  const bytes = 128 * 1024 * 1024;
+  const hash = createHash('sha256');
+  let got = 0;
+  const curl = spawn('curl', ['-sS', '-6', `http://[fd77::2]/bytes/${bytes}`], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  curl.stdout.on('data', (part: Buffer) => {
+    if (got < bytes / 2 && got + part.length >= bytes / 2) primary.kill('SIGKILL');
+    got += part.length;
+    hash.update(part);
+  });
+  t.equal(await new Promise((done) => curl.once('close', done)), 0);
+  t.equal(hash.digest('hex'), contentSha256(bytes));
+  t.match(await backup.event('takeover'), { breakdown: { reason: 'death', connections: 1 } });
+  await group.close();
+});

@@ -29,9 +29,14 @@ export class Victim {
   /** Connections accepted beside the transfer's. */
   strangers = 0;
 
-  constructor() {
+  /** @param options.bandwidth of the link, in bits per second. */
+  constructor(options: { bandwidth?: number } = {}) {
     const { clock } = this;
-    this.link = new MemoryLink({ clock, random: new SeededRandom('link'), forward: { delayUs: 100, bandwidth: 200e6, queueBytes: 1 << 20 } });
+    this.link = new MemoryLink({
+      clock,
+      random: new SeededRandom('link'),
+      forward: { delayUs: 100, bandwidth: options.bandwidth ?? 200e6, queueBytes: 1 << 20 },
+    });
     const make = (n: 1 | 2): StackHost => {
       const stack = new Stack({ clock, random: new SeededRandom(`stack ${n}`) });
       stack.addInterface(n === 1 ? this.link.a : this.link.b, {

@@ -7,6 +7,7 @@ const INTERESTING = [0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 20, 40, 64, 127, 128, 254, 
 
 /** Makes the checksums right again, as far as the lengths in the frame allow, so that the mutation is looked at. */
 export function repair(frame: Uint8Array): void {
+  if (frame.length >= ETH + 40 && frame[12] === 0x86 && frame[13] === 0xdd) repair6(frame);
   if (frame.length < ETH + 20 || frame[12] !== 8 || frame[13] !== 0) return;
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
   const header = Math.min((frame[ETH]! & 15) * 4, frame.length - ETH);
@@ -23,6 +24,19 @@ export function repair(frame: Uint8Array): void {
     protocol === 1 ? 0 : fold(pseudoSum4(view.getUint32(ETH + 12), view.getUint32(ETH + 16), protocol, length));
   view.setUint16(at + field, 0);
   view.setUint16(at + field, finish(sum16(frame, at, length, pseudo)));
+}
+
+/** The same for IPv6 without extension headers. */
+function repair6(frame: Uint8Array): void {
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+  const protocol = frame[ETH + 6]!;
+  const field = protocol === 6 ? 16 : protocol === 17 ? 6 : protocol === 58 ? 2 : -1;
+  const at = ETH + 40;
+  const length = Math.min(frame.length, at + view.getUint16(ETH + 4)) - at;
+  if (field < 0 || length < field + 2) return;
+  view.setUint16(at + field, 0);
+  const pseudo = sum16(frame, ETH + 8, 32, 0) + protocol + length;
+  view.setUint16(at + field, finish(sum16(frame, at, length, fold(pseudo))));
 }
 
 /** Changes a copy of a frame in one to four ways. */
