@@ -10,6 +10,17 @@ const directory = await inLab(import.meta.url);
 const { default: t } = await import('tap');
 t.setTimeout(120_000);
 
+function certificate(): { cert: string; key: string } {
+  const cert = join(directory, 'cert.pem');
+  const key = join(directory, 'key.pem');
+  const made = spawnSync('openssl', [
+    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'],
+    ...['-subj', '/CN=10.77.0.2', '-keyout', key, '-out', cert],
+  ]);
+  if (made.status !== 0) throw new Error(String(made.stderr));
+  return { cert, key };
+}
+
 t.test('ticks go on in order, none lost, none twice', async (t) => {
   const group = new TestGroup(directory);
   const [primary, backup] = await group.pair();
@@ -220,13 +231,7 @@ t.test('SIGTERM hands over, too', async (t) => {
 });
 
 t.test('TLS: curl over https, the key exchange and all', async (t) => {
-  const cert = join(directory, 'cert.pem');
-  const key = join(directory, 'key.pem');
-  const made = spawnSync('openssl', [
-    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'],
-    ...['-subj', '/CN=10.77.0.2', '-keyout', key, '-out', cert],
-  ]);
-  t.equal(made.status, 0, String(made.stderr));
+  const { cert, key } = certificate();
   const group = new TestGroup(directory, [], [KIT, cert, key]);
   const [primary, backup] = await group.pair();
   const bytes = 128 * 1024 * 1024;
@@ -245,8 +250,7 @@ t.test('TLS: curl over https, the key exchange and all', async (t) => {
 });
 
 t.test('TLS 1.3: a backup replays handshakes of an earlier second', async (t) => {
-  const cert = join(directory, 'cert.pem');
-  const key = join(directory, 'key.pem');
+  const { cert, key } = certificate();
   const group = new TestGroup(directory, [], [KIT, cert, key]);
   const primary = group.start();
   await primary.event('ready');
