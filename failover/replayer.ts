@@ -142,7 +142,8 @@ export class Replayer {
         return false;
       case RecordType.Removed: {
         const conn = tcp.byId.get(reader.conn);
-        host.endpoints.delete(reader.conn);
+        // Its socket may still have to be told of data, or of the end.
+        if (host.endpoints.get(reader.conn)?.settled === true) host.endpoints.delete(reader.conn);
         const code = view.getUint32(at, true);
         if (conn !== undefined) tcp.remove(conn, code === 0 ? null : (CODES[code] ?? 'ECONNRESET'));
         return false;

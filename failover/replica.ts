@@ -297,6 +297,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   #adopt(endpoint: ReplicaEndpoint): ReplicaEndpoint {
     this.endpoints.set(endpoint.id, endpoint);
+    endpoint.forget = () => void this.endpoints.delete(endpoint.id);
     return endpoint;
   }
 
@@ -528,6 +529,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#device!.firstSentUs = 0;
     this.world.goLive();
     this.stack.thaw(GRACE_US);
+    // Connections that had ended, and whose sockets had not heard all of it.
+    for (const endpoint of this.endpoints.values()) endpoint.onProgress();
     report.connections = this.stack.tcp.table.size;
     this.lastTakeover = report;
     // The frames that the primary had in its hands. It may have dealt with some; TCP has seen duplicates before.
@@ -583,7 +586,8 @@ class Forgetting extends Recorder {
   }
 
   override removed(conn: TcpConnection, code: string | null): void {
-    this.#endpoints.delete(conn.id);
+    // Its socket may still have to be told of data, or of the end.
+    if (this.#endpoints.get(conn.id)?.settled === true) this.#endpoints.delete(conn.id);
     super.removed(conn, code);
   }
 }

@@ -2,8 +2,10 @@
  * Running checksums of what the program writes to its connections: the backup's must equal the primary's at the end of
  * every event (COLO's comparison of outputs, on streams instead of packets).
  */
+
 import type { NativeAddon } from '../lib/native/native.js';
 import { AppEndpoint, type EventQueue } from '../stack/app-endpoint.js';
+import type { AppEvent } from '../stack/observer.js';
 import type { ListenerEvents } from '../stack/sockets/endpoint.js';
 import type { TcpConnection } from '../stack/tcp/connection.js';
 
@@ -55,6 +57,24 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
     readonly checks: CheckList,
   ) {
     super(conn, queue, acceptor);
+  }
+
+  /** Called when the connection is gone and its socket has heard everything. */
+  forget: (() => void) | null = null;
+
+  override close(): void {
+    super.close();
+    if (this.conn.removed) this.forget?.();
+  }
+
+  override abort(): void {
+    super.abort();
+    if (this.conn.removed) this.forget?.();
+  }
+
+  override deliver(event: AppEvent, n: number, code: string | null): void {
+    super.deliver(event, n, code);
+    if (this.settled && this.conn.removed) this.forget?.();
   }
 
   override write(chunk: Uint8Array): void {

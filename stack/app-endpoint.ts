@@ -77,6 +77,11 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
     if (acceptor !== null) this.onProgress();
   }
 
+  /** Its socket will be told nothing more. */
+  get settled(): boolean {
+    return this.#closed;
+  }
+
   get id(): number {
     return this.conn.id;
   }

@@ -270,8 +270,9 @@ t.test('TLS 1.3: a backup replays handshakes of an earlier second', async (t) =>
   await backup.event('ready');
   t.equal(await fetch(2000), contentSha256(2000));
   await new Promise((done) => setTimeout(done, 300));
-  t.notOk(
-    backup.events.some((event) => event.event === 'diverged'),
+  t.same(
+    backup.events.filter((event) => event.event === 'diverged'),
+    [],
     'did not diverge',
   );
   primary.kill('SIGKILL');
@@ -299,5 +300,31 @@ t.test('IPv6: the download goes on, and the link hears of it', async (t) => {
   t.equal(await new Promise((done) => curl.once('close', done)), 0);
   t.equal(hash.digest('hex'), contentSha256(bytes));
   t.match(await backup.event('takeover'), { breakdown: { reason: 'death', connections: 1 } });
+  await group.close();
+});
+
+t.test('clients that reset their connections do not end protection', async (t) => {
+  const group = new TestGroup(directory);
+  const [primary, backup] = await group.pair();
+  for (let i = 0; i < 24; i++) {
+    const socket = net.connect(i % 2 === 0 ? 7 : 8, '10.77.0.2');
+    socket.on('error', () => undefined);
+    await new Promise((done) => socket.once('connect', done));
+    socket.write('x'.repeat(1 + 1000 * i));
+    // Before the answer, in the midst of it, after it; some with an orderly end and data that nobody has read yet.
+    await sleep(i);
+    if (i % 3 === 0) socket.destroy();
+    else socket.resetAndDestroy();
+  }
+  await sleep(300);
+  t.same(
+    backup.events.filter((event) => event.event === 'diverged'),
+    [],
+  );
+  t.equal((await group.status(primary))?.protected, true);
+  t.equal((await group.status(primary))?.connections.total, 0);
+  primary.kill('SIGKILL');
+  t.match(await backup.event('takeover'), { breakdown: { connections: 0 } });
+  t.match(await get('/ticks/1'), /^0 /);
   await group.close();
 });
