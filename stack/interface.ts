@@ -28,6 +28,8 @@ import type { Stack } from './stack.js';
 
 const BROADCAST = new Uint8Array(6).fill(0xff);
 const PROTOCOL_ICMP6 = 58;
+/** RFC 5227 section 1.1. */
+const DEFEND_INTERVAL_US = 10_000_000;
 const ALL_HOSTS = 0xe0000001;
 /** Groups that one interface may be a member of. */
 const MAX_GROUPS = 64;
@@ -351,7 +353,7 @@ export class NetInterface implements DeviceHandler {
     if (drop !== 0) return drop;
     if ((bytes[arp.senderMacOffset]! & 1) !== 0) return Drop.ArpBadSender;
     if (arp.senderIp !== 0 && this.hasAddress(arp.senderIp)) {
-      if (!this.#isOurMac(bytes, arp.senderMacOffset)) this.neighbours.counters.conflicts++;
+      if (!this.#isOurMac(bytes, arp.senderMacOffset)) this.#defend(arp.senderIp);
       return 0;
     }
     const forUs = this.hasAddress(arp.targetIp);
@@ -367,6 +369,17 @@ export class NetInterface implements DeviceHandler {
     }
     return 0;
   }
+
+  /** Somebody else says that an address of ours is theirs: contradict, but not for ever (RFC 5227 section 2.4 c). */
+  #defend(address: number): void {
+    this.neighbours.counters.conflicts++;
+    const now = this.stack.now();
+    if (this.stack.frozen || now - this.#defendedUs < DEFEND_INTERVAL_US) return;
+    this.#defendedUs = now;
+    this.#sendArp(ARP_REQUEST, address, address, null, BROADCAST);
+  }
+
+  #defendedUs = Number.NEGATIVE_INFINITY;
 
   /** Tells everybody on the link where our addresses are (gratuitous ARP, unsolicited neighbour advertisements). */
   announce(): void {

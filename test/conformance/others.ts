@@ -184,11 +184,13 @@ export const OTHERS: Row[] = [
     'interface.ts',
     'stack/stack: ARP: a flood of strangers stays bounded, and somebody with our address is counted',
   ),
-  rfc('5227').no(
-    '2.1',
-    'probing and defence of IPv4 addresses',
-    'a replica must take its address over at once; conflicts are counted',
+  rfc('5227').yes(
+    '2.4',
+    'defence, at most every ten seconds',
+    'interface.ts',
+    'stack/stack: ARP: a flood of strangers stays bounded, and somebody with our address is counted',
   ),
+  rfc('5227').no('2.1', 'probing of IPv4 addresses', 'a replica must take its address over at once'),
   rfc('5722').yes('4', 'overlapping fragments spoil the datagram', 'fragments.ts', REASSEMBLY),
   rfc('6724').yes(
     '5',

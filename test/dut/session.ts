@@ -141,11 +141,11 @@ export class Session {
     switch (verb) {
       case 'now':
         void this.#live;
-        ok(this.#clock.now());
+        ok(Math.round(this.#clock.now()));
         return;
       case 'advance':
         this.#advance(whole(args[0], 0, Number.MAX_SAFE_INTEGER));
-        ok(this.#clock.now());
+        ok(Math.round(this.#clock.now()));
         return;
       case 'inject': {
         const packet = hex(need(args, 0));
@@ -172,7 +172,7 @@ export class Session {
 
   #emitted(): string | undefined {
     const next = this.#live.wire.sent.shift();
-    return next === undefined ? undefined : `ok ${next.atUs} ${next.packet.toString('hex')}`;
+    return next === undefined ? undefined : `ok ${Math.round(next.atUs)} ${next.packet.toString('hex')}`;
   }
 
   #open(kind: string, family: string): number {

@@ -99,6 +99,20 @@ export class Script {
     });
   }
 
+  /**
+   * Closes every socket with a reset and lets all that lasts pass: nothing may be held then.
+   * @throws ScriptError saying what is
+   */
+  finish(): void {
+    for (let fd = 3; fd < 40; fd++) {
+      this.#call('setopt', `${fd} SO_LINGER 1 0`);
+      this.#call('close', `${fd}`);
+    }
+    this.#expectOk('advance', String(micros('400s')));
+    const stats = this.#expectOk('stats');
+    for (const name of ['connections', 'timeWaits', 'timers']) this.#range(stats, name, '0');
+  }
+
   // --- The session ---
 
   #start(verb: string, args: string): string {
@@ -116,10 +130,6 @@ export class Script {
     const answer = this.#call(verb, args);
     if (answer !== 'ok' && !answer.startsWith('ok ')) throw new ScriptError(`answered "${answer}"`);
     return answer.slice(3);
-  }
-
-  #now(): number {
-    return Number(this.#expectOk('now'));
   }
 
   /** Packets that the stack has sent and no line has looked at. */
@@ -433,11 +443,6 @@ export class Script {
     }
     if ((bytes[1]! & 3) !== 0) out.push((bytes[1]! & 3) === 3 ? 'ce' : 'ect');
     return out.join(' ');
-  }
-
-  /** What is left when the script is over: no connection, no call that waits for ever unasked. */
-  now(): number {
-    return this.#now();
   }
 }
 

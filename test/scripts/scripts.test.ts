@@ -11,7 +11,9 @@ for (const folder of readdirSync(root, { withFileTypes: true }).filter((entry) =
       const source = readFileSync(new URL(`${folder.name}/${file}`, root), 'utf8');
       let problem = '';
       try {
-        new Script().run(source);
+        const script = new Script();
+        script.run(source);
+        script.finish();
       } catch (error) {
         problem = error instanceof Error ? error.message : String(error);
       }

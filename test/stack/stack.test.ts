@@ -151,9 +151,19 @@ t.test('ARP: a flood of strangers stays bounded, and somebody with our address i
   peer.settle();
   t.ok(neighbours.size <= 1024, `${neighbours.size}`);
   t.ok(neighbours.counters.evicted >= 5000 - 1024);
+  peer.settle();
+  arps(peer);
   peer.link.a.inject(arp(1, PEER_MAC, STACK_IP, STACK_IP));
   peer.settle();
   t.equal(neighbours.counters.conflicts, 1);
+  t.same(arps(peer), [[1, STACK_IP, STACK_IP]], 'contradicted (RFC 5227 section 2.4)');
+  for (let i = 0; i < 5; i++) peer.link.a.inject(arp(2, PEER_MAC, STACK_IP, PEER_IP));
+  peer.settle();
+  t.same(arps(peer), [], 'but not for ever');
+  peer.pass(10_001);
+  peer.link.a.inject(arp(1, PEER_MAC, STACK_IP, STACK_IP));
+  peer.settle();
+  t.same(arps(peer), [[1, STACK_IP, STACK_IP]]);
 });
 
 t.test('ICMP echo', async (t) => {
