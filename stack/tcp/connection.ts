@@ -11,6 +11,7 @@
  */
 import { TimerNode } from '../../lib/timer-wheel.js';
 import type { CongestionController, CongestionFactory } from './congestion/controller.js';
+import { EventLog } from './event-log.js';
 import type { TcpListener } from './listener.js';
 import { Reassembly } from './reassembly.js';
 import { Recovery } from './recovery.js';
@@ -31,8 +32,9 @@ export const Timer = {
   Probe: 5,
   Reorder: 6,
   Cork: 7,
+  Pace: 8,
 } as const;
-export const TIMER_COUNT = 8;
+export const TIMER_COUNT = 9;
 /** A user that holds back a short segment to add more to it may do so for so long. */
 const CORK_US = 200_000;
 
@@ -83,7 +85,19 @@ export interface TcpUser {
 }
 
 export class TcpConnection {
-  state: TcpState = TcpState.Closed;
+  #state: TcpState = TcpState.Closed;
+
+  get state(): TcpState {
+    return this.#state;
+  }
+
+  set state(next: TcpState) {
+    if (this.log !== null && next !== this.#state) this.log.add(this.tcp.now, 'state', this.#state, next);
+    this.#state = next;
+  }
+
+  /** What happened to it, if anybody wants to know (TcpOptions.eventLog). */
+  readonly log: EventLog | null;
 
   // Send side (offsets from ISS).
   iss = 0;
@@ -166,6 +180,8 @@ export class TcpConnection {
   dsackEnd = -1;
   cc!: CongestionController;
   lastSendUs = 0;
+  /** With pacing: nothing new before that. */
+  paceUs = 0;
 
   // Timers: one deadline each, one wheel node for all.
   readonly deadlines = new Float64Array(TIMER_COUNT).fill(Number.POSITIVE_INFINITY);
@@ -228,6 +244,7 @@ export class TcpConnection {
     readonly route: TcpRoute,
     settings: ConnectionSettings = {},
   ) {
+    this.log = tcp.options.eventLog > 0 ? new EventLog(tcp.options.eventLog) : null;
     this.receiveLimit = settings.receiveBuffer ?? tcp.options.receiveBuffer;
     this.maxSegment = settings.maxSegment ?? 0;
     this.congestion = settings.congestion ?? tcp.options.congestion;

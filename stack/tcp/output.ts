@@ -30,6 +30,8 @@ const ECT0 = 2;
 /** Timeouts in a row after which the path is suspected of swallowing large segments, and the size then tried (RFC 4821 section 7.2). */
 const BLACK_HOLE_AFTER = 3;
 const BLACK_HOLE_MSS = 1024;
+/** What is due within the timers' grain goes at once. */
+const PACE_AHEAD_US = 1000;
 const sackScratch = new Float64Array(8);
 
 /**
@@ -100,11 +102,17 @@ function sendNew(conn: TcpConnection): number {
   const limit = conn.sndLimit;
   const { recovery } = conn;
   const mss = segmentSize(conn);
-  const most = conn.route.canSegment ? Math.max(mss, Math.floor(MAX_SUPER / mss) * mss) : mss;
+  const paced = conn.tcp.options.pacing && conn.rtt.srttUs > 0;
+  const together = paced ? Math.max(2 * mss, pacingRate(conn) * PACE_AHEAD_US) : MAX_SUPER;
+  const most = conn.route.canSegment ? Math.max(mss, Math.floor(Math.min(MAX_SUPER, together) / mss) * mss) : mss;
   let inPipe = -1;
   const idle = conn.flight === 0 && conn.bytesSent > 0 && conn.tcp.now - conn.lastSendUs > conn.rtt.rtoUs();
   if (idle && conn.tcp.options.slowStartAfterIdle && conn.sndNxt < limit) conn.cc.onIdle();
   while (conn.sndNxt < limit) {
+    if (paced && conn.tcp.now + PACE_AHEAD_US < conn.paceUs) {
+      conn.setTimer(Timer.Pace, conn.paceUs - PACE_AHEAD_US);
+      break;
+    }
     if (inPipe < 0) inPipe = pipe(conn);
     const left = limit - conn.sndNxt;
     const window = conn.sndUna + conn.sndWnd - conn.sndNxt;
@@ -131,6 +139,7 @@ function sendNew(conn: TcpConnection): number {
     if (sent === 0) break;
     if (slowed) conn.cwrDue = false;
     if (conn.flight === 0) conn.progressUs = conn.tcp.now;
+    if (paced) conn.paceUs = Math.max(conn.paceUs, conn.tcp.now) + sent / pacingRate(conn);
     conn.sent.push(conn.sndNxt + sent, conn.tcp.now, grain(conn));
     if (recovery.active) recovery.prrOut += sent;
     conn.sndNxt += sent;
@@ -138,6 +147,12 @@ function sendNew(conn: TcpConnection): number {
     count++;
   }
   return count;
+}
+
+/** Bytes per microsecond: the window in a round trip, twice that while it doubles, a fifth more while it grows slowly. */
+function pacingRate(conn: TcpConnection): number {
+  const { cc, rtt } = conn;
+  return ((cc.cwnd < cc.ssthresh ? 2 : 1.2) * cc.cwnd) / rtt.srttUs;
 }
 
 /** Nagle (RFC 9293 section 3.7.4) and sender-side silly window avoidance (RFC 1122 section 4.2.3.4). */
@@ -197,6 +212,7 @@ export function sendTailProbe(conn: TcpConnection, nowUs: number): void {
     }
   }
   recovery.probeEnd = conn.sndNxt;
+  conn.log?.add(nowUs, 'probe', conn.sndNxt, recovery.probeOld ? 1 : 0);
   conn.setTimer(Timer.Retransmit, nowUs + conn.rtt.rtoUs());
 }
 
@@ -228,6 +244,7 @@ export function retransmitTimeout(conn: TcpConnection, nowUs: number): void {
  */
 function shrinkSegments(conn: TcpConnection): void {
   if (conn.sndMss <= BLACK_HOLE_MSS || conn.flight < conn.sndMss) return;
+  conn.log?.add(conn.tcp.now, 'mss', conn.sndMss, BLACK_HOLE_MSS);
   conn.sndMss = BLACK_HOLE_MSS;
   conn.tcp.counters.blackHoles++;
 }
@@ -237,6 +254,7 @@ export function sendProbe(conn: TcpConnection, nowUs: number): void {
   if (conn.flight > 0 || conn.sndNxt >= conn.sndLimit) return;
   conn.rtt.backoff++;
   conn.tcp.counters.windowProbes++;
+  conn.log?.add(nowUs, 'window-probe', conn.rtt.backoff, conn.sndLimit - conn.sndNxt);
   bare(conn, conn.sndUna - 1, TCP_ACK);
   conn.setTimer(Timer.Persist, nowUs + conn.rtt.rtoUs());
   conn.tcp.markDirty(conn);

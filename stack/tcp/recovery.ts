@@ -230,6 +230,7 @@ export function duplicateAck(conn: TcpConnection): void {
 function enter(conn: TcpConnection): void {
   const { recovery, cc, tcp } = conn;
   tcp.counters.fastRetransmits++;
+  conn.log?.add(tcp.now, 'recovery', conn.flight, cc.cwnd);
   recovery.active = true;
   recovery.point = conn.sndNxt;
   recovery.retransmitFirst = true;
@@ -326,7 +327,9 @@ function undo(conn: TcpConnection): void {
   const { recovery, sent, cc, tcp } = conn;
   tcp.counters.spuriousRecoveries++;
   recovery.undoFrom = -1;
+  const before = cc.cwnd;
   cc.undo();
+  conn.log?.add(tcp.now, 'undo', before, cc.cwnd);
   sent.unmarkLost();
   recovery.active = false;
   recovery.afterTimeout = false;
@@ -342,6 +345,7 @@ function undo(conn: TcpConnection): void {
 export function timeoutLoss(conn: TcpConnection): void {
   const { recovery, sent, cc, tcp } = conn;
   const first = conn.rtt.backoff === 0;
+  conn.log?.add(tcp.now, 'timeout', conn.rtt.backoff, conn.flight);
   if (first) {
     if (!recovery.afterTimeout) beginUndo(conn);
     // With timestamps the first acknowledgement says whether it was a true one.
@@ -406,7 +410,9 @@ export function congestionEcho(conn: TcpConnection): void {
   const { recovery, cc, tcp } = conn;
   if (recovery.active || recovery.afterTimeout || conn.sndUna < recovery.ecnPoint) return;
   recovery.ecnPoint = conn.sndNxt;
+  const before = cc.cwnd;
   cc.onLoss(loadedFlight(conn), tcp.now);
+  conn.log?.add(tcp.now, 'mark', before, cc.cwnd);
   conn.cwrDue = true;
   tcp.counters.ecnReductions++;
 }

@@ -58,6 +58,10 @@ export interface TcpOptions {
   synCookies: boolean;
   /** Begin anew with a small window after a pause of a retransmission timeout (RFC 5681 section 4.1). */
   slowStartAfterIdle: boolean;
+  /** Spread what is sent over the round trip instead of sending it in bursts. */
+  pacing: boolean;
+  /** Events that each connection keeps (event-log.ts), 0 for none. */
+  eventLog: number;
   /** Send smaller segments when full ones go unanswered (RFC 4821). */
   mtuProbing: boolean;
 }
@@ -80,6 +84,8 @@ export const TCP_DEFAULTS: TcpOptions = {
   synCookies: true,
   slowStartAfterIdle: true,
   mtuProbing: true,
+  pacing: false,
+  eventLog: 0,
 };
 
 export class TcpCounters {
@@ -567,6 +573,7 @@ export class Tcp {
     }
     if (!conn.established && conn.listener !== null) conn.listener.halfOpen--;
     conn.state = TcpState.Closed;
+    conn.log?.add(this.now, 'removed', code === null ? 0 : 1, 0);
     this.wheel.cancel(conn.timerNode);
     this.table.delete(conn);
     this.byId.delete(conn.id);

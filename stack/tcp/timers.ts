@@ -68,6 +68,9 @@ function fire(conn: TcpConnection, timer: number, nowUs: number): void {
     case Timer.Reorder:
       reorderTimeout(conn, nowUs);
       return;
+    case Timer.Pace:
+      conn.tcp.markDirty(conn);
+      return;
     case Timer.Cork:
       conn.corked = false;
       conn.tcp.markDirty(conn);

@@ -127,7 +127,12 @@ export const OTHERS: Row[] = [
   r9438.yes('4.6', 'a factor of 0.7', 'tcp/congestion/cubic.ts'),
   r9438.yes('4.7', 'fast convergence', 'tcp/congestion/cubic.ts', NETSIM),
   rfc('9768').no('all', 'accurate ECN', 'RFC 3168 only'),
-  rfc('pacing').no('all', 'pacing', 'planned with the speed of the hot path'),
+  rfc('pacing').yes(
+    'all',
+    'sending spread over the round trip, an option',
+    'tcp/output.ts',
+    'netsim/netsim: pacing: a short queue holds what bursts would overflow',
+  ),
   // Below TCP
   rfc('791').yes(
     '3.2',

@@ -23,6 +23,8 @@ export interface FlowOptions {
   congestion: CongestionFactory;
   /** When it begins, in milliseconds (default 0). */
   startMs?: number;
+  /** Spread sending over the round trip. */
+  pacing?: boolean;
   /** Part of the data segments that are lost. */
   loss?: number;
   /** Part of the data segments that come an eighth of the round trip late. */
@@ -101,7 +103,11 @@ export class Flow {
       const stack = new Stack({
         clock,
         random: new SeededRandom(`${own} ${n}`),
-        tcp: { congestion: options.congestion, receiveBuffer: Math.min(most, 1 << 29) },
+        tcp: {
+          congestion: options.congestion,
+          receiveBuffer: Math.min(most, 1 << 29),
+          pacing: options.pacing ?? false,
+        },
       });
       const device = n === 1 ? this.link.a : this.link.b;
       stack.addInterface(device, { addresses: [`10.0.${index}.${n}/24`], mac: `02:00:00:00:0${index}:0${n}` });
