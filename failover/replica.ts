@@ -98,6 +98,11 @@ const MAX_TURNS = 256;
 const LONGEST_PASS_US = 5000;
 const KEY_LENGTH = 32;
 
+/** The program lives on after an exception that nothing caught. */
+function catches(): boolean {
+  return process.listenerCount('uncaughtException') > 0 || process.hasUncaughtExceptionCaptureCallback();
+}
+
 export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, ReplayHost {
   readonly native: NativeAddon;
   readonly stack: Stack;
@@ -121,6 +126,12 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   #device: GatedDevice | null = null;
   #hook: NativeHandle | null = null;
   #inEvent = false;
+  /** The program threw, and its handler of uncaught exceptions ran. */
+  #mishap = false;
+  readonly #onMishap = (): void => {
+    this.#mishap = this.world.active;
+    this.#kick();
+  };
   #worldQueue: WorldEvent[] = [];
   #worldTurn = false;
   /** Since when events have followed each other; 0: they have not. */
@@ -189,6 +200,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       mac,
     });
     this.#hook = native.loopHook(() => this.#turn(), MAX_TURNS);
+    process.on('uncaughtExceptionMonitor', this.#onMishap);
     native.loopRef(this.#hook, true);
     if (ring !== null) this.#bells.open(this.role);
     if (this.role === 'primary') {
@@ -252,6 +264,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
+    process.off('uncaughtExceptionMonitor', this.#onMishap);
     if (this.#hook !== null) this.native.loopClose(this.#hook);
     this.#bells.close();
     this.#keeper?.close();
@@ -305,9 +318,18 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   #turn(): boolean {
     if (this.#stopped) return false;
+    if (this.#mishap) {
+      // Ticks that were left when the program threw belong to the same event: they drain after this.
+      this.#mishap = false;
+      return true;
+    }
     try {
       return this.role === 'primary' ? this.#primaryTurn() : this.#backupTurn();
     } catch (error) {
+      if (this.world.active && catches()) {
+        this.#inEvent = true;
+        throw error;
+      }
       this.emit('failed', error instanceof Error ? error : new Error(String(error)));
       return false;
     }

@@ -174,8 +174,12 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
     if (event === AppEvent.Data) n = conn.receiveQueue[0]!.length;
     else if (event === AppEvent.Space) n = conn.bytesAcked;
     conn.tcp.observer?.deliver(conn, event, n);
-    this.deliver(event, n, conn.error);
-    this.onProgress();
+    try {
+      this.deliver(event, n, conn.error);
+    } finally {
+      // A program may throw and live on.
+      this.onProgress();
+    }
     return true;
   }
 

@@ -3,6 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import net from 'node:net';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { chunk, contentSha256 } from '../../failover/demo/content.js';
 import { Client, get, inLab, KIT, sleep, TestGroup } from './support/lab.js';
 
@@ -326,5 +327,31 @@ t.test('clients that reset their connections do not end protection', async (t) =
   primary.kill('SIGKILL');
   t.match(await backup.event('takeover'), { breakdown: { connections: 0 } });
   t.match(await get('/ticks/1'), /^0 /);
+  await group.close();
+});
+
+t.test('a program that catches its own exceptions goes on, and its backup with it', async (t) => {
+  const app = fileURLToPath(new URL('apps/thrower.js', import.meta.url));
+  const group = new TestGroup(directory, [], [app]);
+  const [primary, backup] = await group.pair();
+  t.equal(await get('/'), '0 0');
+  for (let i = 0; i < 3; i++) {
+    const socket = net.connect(80, '10.77.0.2');
+    socket.on('error', () => undefined);
+    socket.write('GET /throw HTTP/1.1\r\nHost: x\r\n\r\n');
+    await sleep(50);
+    t.equal(await get('/'), `${i + 1} ${i + 1}`);
+    socket.destroy();
+  }
+  t.equal(await get('/timer'), '3 3');
+  await sleep(100);
+  t.equal(await get('/'), '4 3');
+  t.same(
+    [...primary.events, ...backup.events].filter(({ event }) => event === 'diverged' || event === 'unprotected'),
+    [],
+  );
+  primary.kill('SIGKILL');
+  t.match(await backup.event('takeover'), { breakdown: { reason: 'death' } });
+  t.equal(await get('/'), '4 3', 'the backup has caught as many');
   await group.close();
 });
