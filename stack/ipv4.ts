@@ -16,7 +16,6 @@ export const PROTOCOL_TCP = 6;
 export const PROTOCOL_UDP = 17;
 /** RFC 1122 section 3.3.2. */
 const REASSEMBLY_US = 30_000_000;
-const DONT_FRAGMENT = 0x4000;
 const MORE_FRAGMENTS = 0x2000;
 export const DEFAULT_TTL = 64;
 
@@ -196,7 +195,7 @@ export class Ipv4 {
       frame.headerLength = at + 20 - TX_HEADROOM;
     };
     if (20 + length <= mtu) {
-      head(length, ttl === 0 ? DONT_FRAGMENT : 0);
+      head(length, 0);
       return net.output(hop, ETHERTYPE_IPV4);
     }
     const whole = frame.gather();

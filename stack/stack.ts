@@ -381,14 +381,11 @@ export class Stack implements TcpHost {
     if (this.book.isMulticast(destination) || net.isBroadcast(destination)) {
       return { v6: isV6(destination), network: destination, prefix: 32, net, gateway: 0 };
     }
+    if (net.loopback) return null;
+    // As specific as there is, through the source's own interface if that leads there too.
     const route = this.routes.lookup(destination, net);
-    if (route === null) return null;
-    // What only another interface reaches may still have our own gateway.
-    return route.net === net || net.loopback
-      ? net.loopback
-        ? null
-        : route
-      : (this.routes.through(net, destination) ?? route);
+    if (route === null || route.net === net) return route;
+    return this.routes.through(net, destination) ?? route;
   }
 
   /** Neither unspecified, nor a group, nor a broadcast of any interface. */

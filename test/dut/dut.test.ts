@@ -161,6 +161,64 @@ t.test('the same seed gives the same packets', async (t) => {
   t.not(syn('5'), syn('6'));
 });
 
+t.test('two stacks talk through their control servers, in both families', async (t) => {
+  for (const [family, one, two] of [
+    [4, '10.0.0.1', '10.0.0.2'],
+    [6, 'fd00::1', 'fd00::2'],
+  ] as const) {
+    const ends = [new Client(), new Client()];
+    const [a, b] = ends as [Client, Client];
+    a.call(`config ip ${one}/${family === 4 ? 24 : 64}`);
+    b.call(`config ip ${two}/${family === 4 ? 24 : 64}`);
+    const emits = ends.map(() => '');
+    /** Carries packets, a millisecond each round, until none has come for longer than an acknowledgement may wait. */
+    const carry = (): number => {
+      let carried = 0;
+      for (let quiet = 0; quiet < 60; ) {
+        quiet++;
+        for (const [at, from] of ends.entries()) {
+          for (;;) {
+            if (emits[at] === '') {
+              from.call('emit');
+              emits[at] = String(from.last);
+            }
+            const answer = from.later(Number(emits[at]));
+            if (answer === 'blocked') break;
+            emits[at] = '';
+            quiet = 0;
+            carried++;
+            t.equal(ends[1 - at]!.call(`inject ${answer.split(' ')[2]}`), 'ok');
+          }
+          from.call('advance 1000');
+        }
+      }
+      return carried;
+    };
+    const listener = b.call(`socket tcp ${family}`).slice(3);
+    b.call(`bind ${listener} ${two} 80`);
+    b.call(`listen ${listener} 5`);
+    const client = a.call(`socket tcp ${family}`).slice(3);
+    t.equal(a.call(`connect ${client} ${two} 80`), 'blocked');
+    const dial = a.last;
+    carry();
+    t.equal(a.later(dial), 'ok');
+    const [, server, peer] = b.call(`accept ${listener}`).split(' ');
+    t.equal(peer, one);
+    const bytes = Buffer.from(Uint8Array.from({ length: 50_000 }, (_, i) => (i * 13) & 255)).toString('hex');
+    t.equal(a.call(`send ${client} ${bytes}`), 'ok 50000');
+    t.ok(carry() > 30);
+    t.equal(b.call(`recv ${server} 100000`), `ok ${bytes}`);
+    a.call(`close ${client}`);
+    carry();
+    t.equal(b.call(`recv ${server} 10`), 'ok -');
+    b.call(`close ${server}`);
+    carry();
+    a.call('advance 100000000');
+    t.match(a.call('stats'), / connections=0 timeWaits=0 timers=0 /);
+    t.match(b.call('stats'), / connections=0 timeWaits=0 timers=0 /);
+  }
+});
+
 t.test('over a Unix socket: a stack per client, calls interleaved', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'ft-dut-'));
   const path = join(directory, 'dut.sock');
