@@ -9,6 +9,15 @@ export * from './observer.js';
 export { Raw, type RawEvents, RawSocket } from './raw.js';
 export * from './sockets/index.js';
 export { type AddInterface, Stack, type StackOptions } from './stack.js';
+export {
+  type ConnectionCheckpoint,
+  checkpoint,
+  checkpointTimeWait,
+  FIELDS,
+  type FieldKind,
+  restore,
+  type TimeWaitCheckpoint,
+} from './tcp/checkpoint.js';
 export type { CongestionController, CongestionFactory } from './tcp/congestion/controller.js';
 export { Cubic } from './tcp/congestion/cubic.js';
 export { NewReno } from './tcp/congestion/new-reno.js';

@@ -38,6 +38,11 @@ export class PathMtuCache {
     this.#paths.set(address, { mtu, untilUs: nowUs + LIFETIME_US });
   }
 
+  /** What is known, for checkpoints. */
+  entries(): { address: number; mtu: number; untilUs: number }[] {
+    return [...this.#paths].map(([address, path]) => ({ address, ...path }));
+  }
+
   keep(mark: (address: number) => void): void {
     for (const address of this.#paths.keys()) mark(address);
   }

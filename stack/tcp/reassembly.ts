@@ -11,6 +11,13 @@ export interface Piece {
   bytes: Uint8Array;
 }
 
+/** Out-of-order data as plain data. */
+export interface SavedReassembly {
+  pieces: { start: number; bytes: Uint8Array }[];
+  /** Start, end, stamp. */
+  blocks: [number, number, number][];
+}
+
 interface Block {
   start: number;
   end: number;
@@ -114,6 +121,21 @@ export class Reassembly {
       n++;
     }
     return n;
+  }
+
+  /** Everything that `load` needs to go on in another process. */
+  save(): SavedReassembly {
+    return {
+      pieces: this.#pieces.map(({ start, end, bytes }) => ({ start, bytes: bytes.slice(0, end - start) })),
+      blocks: this.#blocks.map(({ start, end, stamp }) => [start, end, stamp]),
+    };
+  }
+
+  load(saved: SavedReassembly): void {
+    this.#pieces = saved.pieces.map(({ start, bytes }) => ({ start, end: start + bytes.length, bytes }));
+    this.#blocks = saved.blocks.map(([start, end, stamp]) => ({ start, end, stamp }));
+    this.#stamp = Math.max(0, ...saved.blocks.map(([, , stamp]) => stamp));
+    this.bytes = saved.pieces.reduce((sum, { bytes }) => sum + bytes.length, 0);
   }
 
   clear(): void {

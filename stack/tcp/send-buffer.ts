@@ -96,6 +96,14 @@ export class SendBuffer {
     return out;
   }
 
+  /** Begins anew with bytes that were copied out elsewhere; `start` is the stream offset of the first one. */
+  load(start: number, bytes: Uint8Array): void {
+    this.clear();
+    this.start = start;
+    this.end = start;
+    this.append(bytes);
+  }
+
   /** Index (from the head) of the chunk that holds `offset`. */
   #find(offset: number): number {
     const mask = this.#chunks.length - 1;

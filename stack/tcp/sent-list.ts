@@ -19,6 +19,18 @@ const MAX_RANGES = 8192;
 const NO_TIMES = new Float64Array(0);
 const NO_FLAGS = new Uint8Array(0);
 
+/** A list as plain data. */
+export interface SavedSentList {
+  base: number;
+  sacked: number;
+  lost: number;
+  fack: number;
+  lostFrom: number;
+  ends: number[];
+  times: number[];
+  flags: number[];
+}
+
 export class SentList {
   // Made when something is sent: an idle connection has none.
   #end = NO_TIMES;
@@ -270,6 +282,34 @@ export class SentList {
       }
       start = end;
     }
+  }
+
+  /** Everything that `load` needs to go on in another process; times are moved by `shiftUs` there. */
+  save(): SavedSentList {
+    const { base, sacked, lost, fack } = this;
+    return {
+      base,
+      sacked,
+      lost,
+      fack,
+      lostFrom: this.#lostFrom,
+      ends: Array.from(this.#end.subarray(this.#head, this.#tail)),
+      times: Array.from(this.#sentUs.subarray(this.#head, this.#tail)),
+      flags: Array.from(this.#flags.subarray(this.#head, this.#tail)),
+    };
+  }
+
+  load(saved: SavedSentList, shiftUs: number): void {
+    this.#end = Float64Array.from(saved.ends);
+    this.#sentUs = Float64Array.from(saved.times, (time) => time + shiftUs);
+    this.#flags = Uint8Array.from(saved.flags);
+    this.#head = 0;
+    this.#tail = saved.ends.length;
+    this.base = saved.base;
+    this.sacked = saved.sacked;
+    this.lost = saved.lost;
+    this.fack = saved.fack;
+    this.#lostFrom = saved.lostFrom;
   }
 
   /** Segments in flight that were sent more than once. */

@@ -20,6 +20,7 @@ import type { SipHash } from '../../lib/random.js';
 import type { TimerWheel } from '../../lib/timer-wheel.js';
 import { type AddressBook, isV6 } from '../address-book.js';
 import type { OutputGate, StackObserver } from '../observer.js';
+import type { TimeWaitCheckpoint } from './checkpoint.js';
 import type { CongestionFactory } from './congestion/controller.js';
 import { Cubic } from './congestion/cubic.js';
 import { type ConnectionSettings, TcpConnection, type TcpRoute, Timer } from './connection.js';
@@ -534,6 +535,15 @@ export class Tcp {
     this.table.forEach((conn) => {
       if (conn.listener === listener && conn.state === TcpState.SynRcvd) this.abort(conn);
     });
+  }
+
+  /** A connection in TIME-WAIT that another stack had. */
+  addTimeWait(saved: TimeWaitCheckpoint, shiftUs = 0): void {
+    const { book } = this.host;
+    const localAddress = book.fromBytes(saved.localAddress, 0);
+    const remoteAddress = book.fromBytes(saved.remoteAddress, 0);
+    const key = tupleKey(localAddress, saved.localPort, remoteAddress, saved.remotePort);
+    this.timeWaits.add({ ...saved, key, localAddress, remoteAddress, expiresUs: saved.expiresUs + shiftUs });
   }
 
   /** Addresses that the address book must keep. */

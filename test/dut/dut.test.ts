@@ -73,7 +73,7 @@ t.test('bad input gets an error and changes nothing', async (t) => {
   t.equal(client.answers.get(0), 'err EINVAL', 'a line without a number');
   t.equal(client.call('now'), 'ok 0');
   t.equal(client.call('config mtu 1400'), 'err EINVAL', 'too late');
-  t.equal(client.call('takeover'), 'err EOPNOTSUPP');
+  t.equal(client.call('takeover'), 'err EOPNOTSUPP', 'without a backup');
   const fd = client.call('socket tcp 4').slice(3);
   t.equal(client.call(`setopt ${fd} TCP_NO_SUCH 1`), 'err ENOPROTOOPT');
   t.equal(client.call(`setopt ${fd} TCP_NODELAY x`), 'err EINVAL');

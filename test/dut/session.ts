@@ -4,6 +4,7 @@
  */
 import { errorCode, ManualClock, SeededRandom } from '../../lib/index.js';
 import { LINUX_LISTEN, mib, Stack, tcpInfo } from '../../stack/index.js';
+import { Backup } from './backup.js';
 import { bad, CONGESTION, configure, defaultSettings, whole } from './settings.js';
 import { getOption, setOption } from './socket-options.js';
 import { formatFor, type Name, Options, posix, type Socket, TcpSocket, UdpEndpoint } from './sockets.js';
@@ -31,10 +32,13 @@ export class Session {
   readonly #settings = defaultSettings();
   readonly #clock = new ManualClock(0);
   readonly #sockets = new Map<number, Socket>();
+  /** Closed, and still waiting for acknowledgements. */
+  readonly #lingering = new Set<Socket>();
   #stack: Stack | null = null;
   #wire: Wire | null = null;
   #waiting: Waiting[] = [];
   #nextFd = 3;
+  #backup: Backup | null = null;
 
   constructor(readonly answer: (line: string) => void) {}
 
@@ -58,19 +62,51 @@ export class Session {
 
   get #live(): { stack: Stack; wire: Wire } {
     if (this.#stack === null || this.#wire === null) {
-      const settings = this.#settings;
-      const stack = new Stack({
-        clock: this.#clock,
-        random: new SeededRandom(settings.seed),
-        tcp: settings.tcp,
-        forwarding: settings.forwarding,
-      });
-      const wire = new Wire(settings.mtu, () => this.#clock.now());
-      stack.addInterface(wire, { name: 'dut', addresses: settings.addresses, gateway: settings.gateways });
-      this.#stack = stack;
-      this.#wire = wire;
+      this.#wire = new Wire(this.#settings.mtu, () => this.#clock.now());
+      this.#stack = this.#makeStack(this.#wire);
+      this.#backup = this.#settings.backup ? new Backup() : null;
     }
     return { stack: this.#stack, wire: this.#wire };
+  }
+
+  #makeStack(wire: Wire): Stack {
+    const { seed, tcp, forwarding, addresses, gateways } = this.#settings;
+    const random = new SeededRandom(seed);
+    // Replicas share the key of initial sequence numbers.
+    const secret = new Uint8Array(16);
+    random.fill(secret);
+    const stack = new Stack({ clock: this.#clock, random, secret, tcp, forwarding });
+    stack.addInterface(wire, { name: 'dut', addresses, gateway: gateways });
+    return stack;
+  }
+
+  /** The primary is gone; all that its backup has goes into a new stack, and the descriptors stay. */
+  #takeOver(): void {
+    const { wire } = this.#live;
+    const backup = this.#backup;
+    if (backup === null) throw posix('EOPNOTSUPP');
+    const stack = this.#makeStack(wire);
+    const sockets = [...this.#sockets.values(), ...this.#lingering];
+    for (const socket of sockets) {
+      socket.move(stack);
+      if (socket instanceof TcpSocket && socket.listener !== null) {
+        const { backlog } = socket.listener;
+        socket.listener = null;
+        this.#listen(socket, backlog);
+      }
+    }
+    const made = backup.takeOver(stack);
+    for (const socket of sockets) {
+      if (!(socket instanceof TcpSocket)) continue;
+      const waiting = socket.acceptable.map((conn) => made.get(conn.id)).filter((conn) => conn !== undefined);
+      socket.acceptable.splice(0, socket.acceptable.length, ...waiting);
+      const conn = socket.conn === null ? undefined : made.get(socket.conn.id);
+      if (conn === undefined) continue;
+      socket.conn = conn;
+      conn.user = socket;
+      if (socket.options.congestion !== '') conn.congestion = CONGESTION[socket.options.congestion]!;
+    }
+    this.#stack = stack;
   }
 
   /** Sends what is to be sent and answers what can be answered, until nothing changes any more. */
@@ -80,6 +116,8 @@ export class Session {
     stack.flush();
     for (let again = true; again; ) {
       again = false;
+      // Nothing is given out that the backup does not know of.
+      this.#backup?.commit(stack);
       for (const call of [...this.#waiting]) {
         if (!this.#waiting.includes(call)) continue;
         const reply = this.#try(call);
@@ -90,6 +128,7 @@ export class Session {
       }
       stack.flush();
     }
+    this.#backup?.commit(stack);
   }
 
   #try(call: Waiting): string | undefined {
@@ -161,7 +200,9 @@ export class Session {
         ok(...pairs(mib(this.#live.stack)));
         return;
       case 'takeover':
-        throw posix('EOPNOTSUPP');
+        this.#takeOver();
+        ok();
+        return;
       case 'socket':
         ok(this.#open(need(args, 0), need(args, 1)));
         return;
@@ -432,9 +473,16 @@ export class Session {
       this.answer(`${id} ok`);
       return;
     }
-    const conn = socket.conn!;
     const deadline = this.#clock.now() + socket.options.linger.seconds * 1e6;
-    this.#wait(id, () => (conn.removed || conn.sndUna >= conn.sndLimit ? 'ok' : undefined), false, deadline, 'ok');
+    this.#lingering.add(socket);
+    const done = (): string | undefined => {
+      const { conn } = socket;
+      if (conn !== null && !conn.removed && conn.sndUna < conn.sndLimit && this.#clock.now() < deadline)
+        return undefined;
+      this.#lingering.delete(socket);
+      return 'ok';
+    };
+    this.#wait(id, done, false, deadline, 'ok');
   }
 
   #info(socket: TcpSocket, ok: (...values: (string | number)[]) => void): void {

@@ -69,9 +69,20 @@ export abstract class Socket {
   constructor(
     readonly fd: number,
     readonly family: 4 | 6,
-    readonly stack: Stack,
+    /** Another one after a takeover. */
+    public stack: Stack,
     public options: Options,
   ) {}
+
+  /** The socket's names are numbers of its stack's address book: they move to another stack as text. */
+  move(stack: Stack): void {
+    const { book } = this.stack;
+    const name = (old: Name | null): Name | null =>
+      old === null ? null : { address: stack.book.parse(book.format(old.address)) ?? 0, port: old.port };
+    this.local = name(this.local);
+    this.remote = name(this.remote);
+    this.stack = stack;
+  }
 
   abstract readonly kind: 'tcp' | 'udp';
   abstract get letters(): string;
@@ -273,6 +284,11 @@ export class UdpEndpoint extends Socket {
 
   get letters(): string {
     return `${this.queue.length > 0 || this.error !== null ? 'r' : ''}w${this.error !== null ? 'e' : ''}`;
+  }
+
+  override move(stack: Stack): void {
+    super.move(stack);
+    if (this.socket !== null && this.local !== null) this.bind(this.local);
   }
 
   sendTo(name: Name, bytes: Buffer): number {

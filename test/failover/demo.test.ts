@@ -11,7 +11,6 @@ import { demoOptions, parseSize } from '../../failover/demo/options.js';
 import type { DemoReport } from '../../failover/demo/report.js';
 
 const CLI = fileURLToPath(new URL('../../../bin/ft-tcp.js', import.meta.url));
-const labs = (): string[] => readdirSync(tmpdir()).filter((name) => name.startsWith('ft-tcp-lab-'));
 
 function demo(...words: string[]): Promise<{ code: number | null; report: DemoReport; text: string }> {
   const child = spawn(process.execPath, [CLI, 'demo', '--json', ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -113,15 +112,20 @@ t.test('a demo that could not kill says so', async (t) => {
 });
 
 t.test('killed itself, it leaves nothing', async (t) => {
-  const before = labs();
-  const child = spawn(process.execPath, [CLI, 'demo', '--bytes', '100G'], { stdio: 'ignore' });
+  // Other tests have labs, too: this one's is in a place of its own.
+  const place = mkdtempSync(join(tmpdir(), 'ft-tcp-place-'));
+  t.teardown(() => rmSync(place, { recursive: true, force: true }));
+  const child = spawn(process.execPath, [CLI, 'demo', '--bytes', '100G'], {
+    stdio: 'ignore',
+    env: { ...process.env, TMPDIR: place },
+  });
   await new Promise((done) => setTimeout(done, 1500));
   const inside = spawnSync('ps', ['-o', 'pid=', '--ppid', String(child.pid)], { encoding: 'utf8' }).stdout.trim();
   t.not(inside, '', 'it runs');
   child.kill('SIGTERM');
   await new Promise((done) => child.once('exit', done));
   t.throws(() => process.kill(Number(inside), 0), { code: 'ESRCH' }, 'the lab has ended');
-  t.same(labs(), before);
+  t.same(readdirSync(place), []);
 });
 
 t.test('doctor', async (t) => {

@@ -76,12 +76,14 @@ export class Script {
   #queue: { atUs: number; packet: Buffer }[] = [];
   readonly #view = new TcpView();
 
-  constructor() {
+  /** @param takeovers after every line the primary vanishes and its backup goes on. */
+  constructor(readonly takeovers = false) {
     this.#session = new Session((line) => {
       const [id, ...rest] = line.split(' ');
       this.#answers.set(id!, rest.join(' '));
     });
     this.#expectOk('config', `ip ${LOCAL}/24`);
+    if (takeovers) this.#expectOk('config', 'backup 1');
   }
 
   /** Runs a script. @throws ScriptError with the line's number. */
@@ -91,6 +93,7 @@ export class Script {
       if (text === '') return;
       try {
         this.#line(text);
+        if (this.takeovers && !/^(config|isn|rtt|ports) /.test(text)) this.#expectOk('takeover');
       } catch (error) {
         throw new ScriptError(
           `line ${index + 1}: ${text}\n  ${error instanceof Error ? error.message : String(error)}`,

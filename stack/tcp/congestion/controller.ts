@@ -17,6 +17,9 @@ export interface CongestionController {
   remember(): void;
   /** Nothing was lost: all is as it was when `remember` was called, but the window does not shrink. */
   undo(): void;
+  /** Everything that `load` needs to go on in another process; times are moved by `shiftUs` there. */
+  save(): number[];
+  load(values: readonly number[], shiftUs: number): void;
 }
 
 /** Initial window of RFC 6928. */

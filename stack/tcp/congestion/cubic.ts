@@ -86,6 +86,37 @@ export class Cubic implements CongestionController {
     this.#cwndPrior = cwndPrior;
   }
 
+  save(): number[] {
+    const { cwnd, ssthresh, wMax, k, epochStartUs, wEst, cwndPrior } = this.#before;
+    const before = [cwnd, ssthresh, wMax, k, epochStartUs, wEst, cwndPrior];
+    const now = [this.cwnd, this.ssthresh, this.#wMax, this.#k, this.#epochStartUs, this.#wEst, this.#cwndPrior];
+    return [...now, ...before];
+  }
+
+  load(values: readonly number[], shiftUs: number): void {
+    const at = (time: number): number => (time < 0 ? time : time + shiftUs);
+    const [cwnd, ssthresh, wMax, k, epoch, wEst, cwndPrior, ...before] = values as [
+      ...[number, number, number, number, number, number, number],
+      ...number[],
+    ];
+    this.cwnd = cwnd;
+    this.ssthresh = ssthresh;
+    this.#wMax = wMax;
+    this.#k = k;
+    this.#epochStartUs = at(epoch);
+    this.#wEst = wEst;
+    this.#cwndPrior = cwndPrior;
+    this.#before = {
+      cwnd: before[0]!,
+      ssthresh: before[1]!,
+      wMax: before[2]!,
+      k: before[3]!,
+      epochStartUs: at(before[4]!),
+      wEst: before[5]!,
+      cwndPrior: before[6]!,
+    };
+  }
+
   onIdle(): void {
     this.cwnd = Math.min(this.cwnd, initialWindow(this.#mss));
     this.#epochStartUs = -1;

@@ -48,6 +48,18 @@ export class NewReno implements CongestionController {
     this.ssthresh = Math.max(this.ssthresh, this.#before.ssthresh);
   }
 
+  save(): number[] {
+    return [this.cwnd, this.ssthresh, this.#acked, this.#before.cwnd, this.#before.ssthresh];
+  }
+
+  load(values: readonly number[]): void {
+    const [cwnd, ssthresh, acked, beforeCwnd, beforeSsthresh] = values as [number, number, number, number, number];
+    this.cwnd = cwnd;
+    this.ssthresh = ssthresh;
+    this.#acked = acked;
+    this.#before = { cwnd: beforeCwnd, ssthresh: beforeSsthresh };
+  }
+
   onIdle(): void {
     this.cwnd = Math.min(this.cwnd, initialWindow(this.#mss));
   }

@@ -1,0 +1,39 @@
+/**
+ * What a backup of the control server's stack has: the state as of the last moment before anything left. It is plain data,
+ * cloned, so nothing of the primary's memory is in it.
+ */
+import {
+  type ConnectionCheckpoint,
+  checkpoint,
+  checkpointTimeWait,
+  restore,
+  type Stack,
+  type TcpConnection,
+  type TimeWaitCheckpoint,
+} from '../../stack/index.js';
+
+export class Backup {
+  #connections: ConnectionCheckpoint[] = [];
+  #timeWaits: TimeWaitCheckpoint[] = [];
+  #paths: { address: string; mtu: number }[] = [];
+
+  /** Called before the stack's packets are given out. */
+  commit(stack: Stack): void {
+    const connections: ConnectionCheckpoint[] = [];
+    stack.tcp.table.forEach((conn) => {
+      connections.push(checkpoint(conn));
+    });
+    this.#connections = structuredClone(connections);
+    this.#timeWaits = [...stack.tcp.timeWaits.values()].map((entry) => checkpointTimeWait(stack.tcp, entry));
+    this.#paths = stack.paths.entries().map(({ address, mtu }) => ({ address: stack.book.format(address), mtu }));
+  }
+
+  /** Rebuilds everything in another stack. @returns the connections by number. */
+  takeOver(stack: Stack): Map<number, TcpConnection> {
+    const made = new Map<number, TcpConnection>();
+    for (const { address, mtu } of this.#paths) stack.paths.learn(stack.book.parse(address)!, mtu, stack.now());
+    for (const saved of this.#connections) made.set(saved.id, restore(stack.tcp, saved));
+    for (const saved of this.#timeWaits) stack.tcp.addTimeWait(saved);
+    return made;
+  }
+}
