@@ -57,7 +57,12 @@ export class Ipv4 {
     if (ip.src >>> 28 >= 14 || (net.hasAddress(ip.src) && !net.loopback)) return Drop.Ipv4BadSource;
     if ((ip.src >>> 24 === 127 || ip.dst >>> 24 === 127) && !net.loopback) return Drop.Ipv4BadSource;
     // A sender that chooses the way round us is not served (RFC 7126 section 4.3).
-    if (ip.optionsLength > 0 && hasSourceRoute(bytes, ip)) return Drop.SourceRoute;
+    stack.receivedRoute = null;
+    if (ip.optionsLength > 0 && hasSourceRoute(bytes, ip)) {
+      if (!stack.sourceRoutes) return Drop.SourceRoute;
+      stack.receivedRoute = returnRoute(bytes, view, ip);
+      if (stack.receivedRoute === null) return Drop.SourceRoute;
+    }
     const unicast = net.hasAddress(ip.dst) || ((net.loopback || stack.forwarding) && stack.isLocal(ip.dst));
     if (!unicast) {
       const group = net.isBroadcast(ip.dst) || net.hasGroup(ip.dst);
@@ -229,6 +234,30 @@ function hasSourceRoute(bytes: Uint8Array, ip: Ipv4View): boolean {
     at += length;
   }
   return false;
+}
+
+/** The way back of a packet that has come to the end of its source route, else null (RFC 9293 MUST-53). */
+function returnRoute(bytes: Uint8Array, view: DataView, ip: Ipv4View): number[] | null {
+  const end = ip.payloadOffset;
+  for (let at = end - ip.optionsLength; at < end; ) {
+    const type = bytes[at]!;
+    if (type === 0) return null;
+    if (type === 1) {
+      at++;
+      continue;
+    }
+    const length = at + 1 < end ? bytes[at + 1]! : 0;
+    if (length < 2 || at + length > end) return null;
+    if (type === 131 || type === 137) {
+      // The pointer behind the option: every hop has been passed.
+      if (length < 3 || (length - 3) % 4 !== 0 || bytes[at + 2]! <= length) return null;
+      const back: number[] = [];
+      for (let hop = at + length - 4; hop > at + 2; hop -= 4) back.push(view.getUint32(hop));
+      return back;
+    }
+    at += length;
+  }
+  return null;
 }
 
 export function viewOf(bytes: Uint8Array): DataView {

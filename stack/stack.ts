@@ -53,6 +53,11 @@ export interface StackOptions {
   tcp?: Partial<TcpOptions>;
   /** Send what is for others further, between the interfaces (default false). */
   forwarding?: boolean;
+  /**
+   * Take packets that came over a source route, and answer over the way back (RFC 9293 MUST-53; default false: such packets
+   * are dropped, as RFC 7126 section 4.3 advises).
+   */
+  sourceRoutes?: boolean;
 }
 
 export interface AddInterface {
@@ -104,6 +109,9 @@ export class Stack implements TcpHost {
   readonly routes: RouteTable;
   readonly paths = new PathMtuCache();
   readonly forwarding: boolean;
+  readonly sourceRoutes: boolean;
+  /** The way back over which the packet at hand came, if it came over one. */
+  receivedRoute: readonly number[] | null = null;
   /** "::". */
   readonly unspecified6: number;
   readonly events = new EventQueue();
@@ -129,6 +137,7 @@ export class Stack implements TcpHost {
     this.unspecified6 = this.book.intern(new Uint8Array(16), 0);
     this.routes = new RouteTable(this.book);
     this.forwarding = options.forwarding ?? false;
+    this.sourceRoutes = options.sourceRoutes ?? false;
     this.tcp = new Tcp(this, options.tcp);
     this.udp = new Udp(this);
     this.icmp = new Icmp(this);
@@ -345,16 +354,17 @@ export class Stack implements TcpHost {
     if (mtu >= smallest && mtu < 65_535) this.paths.learn(remote, mtu, this.#now);
   }
 
-  tcpRoute(localAddress: number, remoteAddress: number): TcpRoute | null {
-    const route = this.routeFrom(localAddress, remoteAddress);
+  tcpRoute(localAddress: number, remoteAddress: number, via: readonly number[] = []): TcpRoute | null {
+    const first = via[0] ?? remoteAddress;
+    const route = this.routeFrom(localAddress, first);
     if (route === null) {
       this.counters.noRoute++;
       return null;
     }
-    const hop = route.gateway === 0 ? remoteAddress : route.gateway;
+    const hop = route.gateway === 0 ? first : route.gateway;
     return isV6(remoteAddress)
       ? new Ipv6Route(route.net, localAddress, remoteAddress, hop)
-      : new Ipv4Route(route.net, localAddress, remoteAddress, hop);
+      : new Ipv4Route(route.net, localAddress, remoteAddress, hop, via);
   }
 
   // --- Addresses and routes ---

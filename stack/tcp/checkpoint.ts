@@ -130,6 +130,8 @@ export interface ConnectionCheckpoint {
   remotePort: number;
   ttl: number;
   dscp: number;
+  /** IPv4 hosts to pass on the way. */
+  via: number[];
   fields: Record<string, Plain>;
   /** Stream offset of the first byte that is not acknowledged, and the bytes from there. */
   sendStart: number;
@@ -164,6 +166,7 @@ export function checkpoint(conn: TcpConnection): ConnectionCheckpoint {
     remotePort: conn.remotePort,
     ttl: conn.route.ttl,
     dscp: conn.route.dscp,
+    via: [...(conn.route.via ?? [])],
     fields,
     sendStart: conn.sendBuffer.start,
     sendBytes: conn.sendBuffer.toBytes(),
@@ -186,7 +189,7 @@ export function restore(tcp: Tcp, saved: ConnectionCheckpoint, shiftUs = 0): Tcp
   const { book } = tcp.host;
   const localAddress = book.fromBytes(saved.localAddress, 0);
   const remoteAddress = book.fromBytes(saved.remoteAddress, 0);
-  const route = tcp.host.tcpRoute(localAddress, remoteAddress);
+  const route = tcp.host.tcpRoute(localAddress, remoteAddress, saved.via);
   if (route === null)
     throw new FtError(
       'EADDRNOTAVAIL',

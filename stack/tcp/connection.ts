@@ -46,6 +46,8 @@ export interface ConnectionSettings {
   maxSegment?: number;
   /** Another congestion control than the stack's. */
   congestion?: CongestionFactory;
+  /** IPv4 hosts to pass on the way, as numbers, at most 8; overrides the way that a SYN came (RFC 9293 MUST-51, MUST-52). */
+  sourceRoute?: readonly number[];
 }
 
 /** What a path to a peer must be able to do for TCP; IP version and link are its own business. */
@@ -61,6 +63,8 @@ export interface TcpRoute {
   readonly pseudoSum: number;
   /** Offset in a TxFrame's header where the TCP header begins. */
   readonly tcpOffset: number;
+  /** Hosts to pass on the way; IPv4 only. */
+  readonly via?: readonly number[];
   /** Time to live, or hop limit; 0 for the interface's own (RFC 9293 MUST-49). */
   ttl: number;
   /** Differentiated services field, six bits (RFC 9293 MUST-48). */

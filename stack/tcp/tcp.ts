@@ -142,7 +142,9 @@ export interface TcpHost {
   readonly frame: TxFrame;
   gate: OutputGate | null;
   /** A path to the peer, or null. `hint` is the device-specific sender of the segment being answered, if any. */
-  tcpRoute(localAddress: number, remoteAddress: number): TcpRoute | null;
+  tcpRoute(localAddress: number, remoteAddress: number, via?: readonly number[]): TcpRoute | null;
+  /** The way back over which the segment at hand came, if it came over a source route. */
+  readonly receivedRoute: readonly number[] | null;
   /** Chooses a local address to reach a peer from, or 0. */
   sourceFor(remoteAddress: number): number;
   isLocal(address: number): boolean;
@@ -155,6 +157,8 @@ export interface TcpHost {
 const INVALID_ANSWER_US = 100_000;
 /** More than so many acknowledgements are not kept: their peers ask again. */
 const MAX_OWED_ACKS = 4096;
+/** Hops that fit into the IPv4 header's options, beside the destination. */
+const MAX_VIA = 8;
 const EPHEMERAL_FIRST = 32_768;
 const EPHEMERAL_COUNT = 28_232;
 
@@ -281,7 +285,8 @@ export class Tcp {
       this.counters.tableFull++;
       return;
     }
-    const route = this.host.tcpRoute(localAddress, remoteAddress);
+    const via = listener.settings.sourceRoute ?? this.host.receivedRoute ?? undefined;
+    const route = this.host.tcpRoute(localAddress, remoteAddress, via);
     if (route === null) return;
     const { dstPort, srcPort } = seg;
     const { settings } = listener;
@@ -472,7 +477,11 @@ export class Tcp {
       );
     }
     const from = localAddress !== 0 ? localAddress : this.host.sourceFor(remoteAddress);
-    const route = from === 0 ? null : this.host.tcpRoute(from, remoteAddress);
+    const via = settings?.sourceRoute;
+    if (via !== undefined && (via.length > MAX_VIA || isV6(remoteAddress))) {
+      throw new FtError('EINVAL', 'Not a source route', `Give at most ${MAX_VIA} IPv4 addresses, for an IPv4 peer`);
+    }
+    const route = from === 0 ? null : this.host.tcpRoute(from, remoteAddress, via);
     if (route === null) {
       throw new FtError(
         'EHOSTUNREACH',

@@ -167,14 +167,25 @@ export const RFC9293: Row[] = [
   yes('MUST-50', 'unknown IP options are ignored', 'ipv4.ts'),
   no('MAY-10', 'timestamp option', 'nobody looks at it'),
   no('MAY-11', 'record route', 'nobody looks at it'),
-  no(
+  yes(
     'MUST-51',
     'the user can set a source route',
-    'source routes are dropped everywhere (RFC 7126 section 4.3): who is asked for one gets no connection either way',
+    'ipv4-route.ts',
+    'stack/source-route: the user chooses hosts to pass',
   ),
-  no('MUST-52', 'it overrides one received', 'see MUST-51'),
-  no('MUST-53', 'the return route of one received', 'see MUST-51'),
-  no('SHLD-24', 'the latest counts', 'see MUST-51'),
+  yes(
+    'MUST-52',
+    'which overrides the one that a SYN came over',
+    TCP,
+    'stack/source-route: what the user chose for a listener overrides the way that a SYN came',
+  ),
+  yes(
+    'MUST-53',
+    'else the answer takes the same way back; such packets are dropped unless asked for (RFC 7126)',
+    'ipv4.ts',
+    'stack/source-route: the answer to a SYN over a source route goes the same way back, if the stack takes such',
+  ),
+  no('SHLD-24', 'a later source route overrides', 'the way of a connection does not change while it lives'),
   // ICMP
   yes('MUST-54', 'ICMP reaches TCP', 'stack.ts icmp.ts'),
   yes('SHLD-25', 'unreachable (0, 1, 5) is told the user', 'stack.ts'),
