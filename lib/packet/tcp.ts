@@ -17,6 +17,7 @@ const OPT_SCALE = 3;
 const OPT_SACK_OK = 4;
 const OPT_SACK = 5;
 const OPT_TIMESTAMPS = 8;
+const OPT_FAST_OPEN = 34;
 
 export class TcpView {
   srcPort = 0;
@@ -38,6 +39,9 @@ export class TcpView {
   tsPresent = false;
   tsVal = 0;
   tsEcr = 0;
+  /** Length of the Fast Open cookie (RFC 7413 section 4.1.1), 0 for a request, -1 when absent; and where it begins. */
+  fastOpenLength = -1;
+  fastOpenAt = 0;
   sackCount = 0;
   /** Pairs of left and right edge, `sackCount` of them. */
   readonly sackEdges = new Uint32Array(8);
@@ -63,6 +67,7 @@ export class TcpView {
     this.windowScale = -1;
     this.sackPermitted = false;
     this.tsPresent = false;
+    this.fastOpenLength = -1;
     this.sackCount = 0;
     if (header === 32 && view.getUint32(offset + 20) === 0x0101080a) {
       // The layout that nearly every segment of a connection has.
@@ -96,6 +101,9 @@ export class TcpView {
         this.tsPresent = true;
         this.tsVal = view.getUint32(at + 2);
         this.tsEcr = view.getUint32(at + 6);
+      } else if (kind === OPT_FAST_OPEN && (length === 2 || (length >= 6 && length <= 18))) {
+        this.fastOpenLength = length - 2;
+        this.fastOpenAt = at + 2;
       } else if (kind === OPT_SACK && length >= 10 && (length - 2) % 8 === 0) {
         this.sackCount = Math.min(4, (length - 2) / 8);
         for (let i = 0; i < 2 * this.sackCount; i++) this.sackEdges[i] = view.getUint32(at + 2 + 4 * i);

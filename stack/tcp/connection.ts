@@ -46,6 +46,8 @@ export interface ConnectionSettings {
   maxSegment?: number;
   /** Another congestion control than the stack's. */
   congestion?: CongestionFactory;
+  /** Data for the SYN, if the peer has given us a cookie (RFC 7413); else it goes right after the handshake. */
+  fastOpenData?: Uint8Array;
   /** IPv4 hosts to pass on the way, as numbers, at most 8; overrides the way that a SYN came (RFC 9293 MUST-51, MUST-52). */
   sourceRoute?: readonly number[];
 }
@@ -150,6 +152,12 @@ export class TcpConnection {
 
   /** A SYN or SYN-ACK could not leave when it was made. */
   synDue = false;
+  /** The Fast Open option of our SYN or SYN-ACK (RFC 7413): a cookie, an empty request, or none. */
+  fastOpenCookie: Uint8Array | null = null;
+  /** Bytes of data that go with the SYN. */
+  synData = 0;
+  /** The SYN's data was taken, and the user has the connection, before the handshake is complete. */
+  fastOpened = false;
 
   // Acknowledging.
   /** When an unacceptable segment without data was last answered. */

@@ -107,7 +107,7 @@ export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
   }
   if (conn.state === TcpState.SynRcvd) {
     const ack = unwrap(seg.ack, conn.iss, conn.sndUna);
-    if (ack !== 1) {
+    if (ack < 1 || ack > conn.sndNxt) {
       tcp.resetReply(conn, seg);
       return;
     }
@@ -164,7 +164,7 @@ export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
 function synSent(conn: TcpConnection, seg: TcpView, bytes: Uint8Array): void {
   const { tcp } = conn;
   const ack = unwrap(seg.ack, conn.iss, conn.sndUna);
-  if ((seg.flags & TCP_ACK) !== 0 && ack !== 1) {
+  if ((seg.flags & TCP_ACK) !== 0 && (ack < 1 || ack > conn.sndNxt)) {
     if ((seg.flags & TCP_RST) === 0) tcp.resetReply(conn, seg);
     return;
   }
@@ -180,8 +180,16 @@ function synSent(conn: TcpConnection, seg: TcpView, bytes: Uint8Array): void {
   if ((seg.flags & TCP_ACK) !== 0) {
     conn.sndWl1 = 0;
     conn.lastReceiveUs = tcp.now;
-    conn.sndUna = 1;
-    conn.sent.advance(1, tcp.now, conn.rtt.minUs);
+    // More than the SYN: its data was taken, or a part of it (RFC 7413 section 4.2.1). The rest is sent again.
+    conn.sndUna = ack;
+    conn.sndNxt = ack;
+    conn.sendBuffer.releaseTo(ack - 1);
+    if (ack > 1) tcp.counters.fastOpenActive++;
+    conn.sent.advance(ack, tcp.now, conn.rtt.minUs);
+    if (seg.fastOpenLength > 0) {
+      const { fastOpenAt, fastOpenLength } = seg;
+      tcp.fastOpen.remember(conn.remoteAddress, bytes.slice(fastOpenAt, fastOpenAt + fastOpenLength), seg.mss);
+    }
     measureSyn(conn);
     conn.rtt.backoff = 0;
     conn.clearTimer(Timer.Retransmit);

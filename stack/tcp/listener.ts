@@ -6,6 +6,9 @@ export class TcpListener {
   /** Connections in SYN_RCVD. */
   halfOpen = 0;
   closed = false;
+  /** Connections that the user may have before their handshake is complete (RFC 7413 section 5.1); 0: no Fast Open. */
+  fastOpen = 0;
+  fastPending = 0;
 
   constructor(
     /** 0 listens on every IPv4 address, "::" on every one. */

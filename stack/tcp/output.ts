@@ -29,6 +29,7 @@ const MIN_SEGMENT = 48;
 const ECT0 = 2;
 /** Timeouts in a row after which the path is suspected of swallowing large segments, and the size then tried (RFC 4821 section 7.2). */
 const BLACK_HOLE_AFTER = 3;
+const OPT_FAST_OPEN = 34;
 const BLACK_HOLE_MSS = 1024;
 /** What is due within the timers' grain goes at once. */
 const PACE_AHEAD_US = 1000;
@@ -40,7 +41,11 @@ const sackScratch = new Float64Array(8);
  */
 export function output(conn: TcpConnection): boolean {
   if (conn.removed || conn.tcp.frozen) return true;
-  if (conn.state < TcpState.Established) return !conn.synDue || sendSyn(conn);
+  if (conn.state < TcpState.Established) {
+    if (conn.synDue && !sendSyn(conn)) return false;
+    // The user has a connection of Fast Open before its handshake is complete.
+    if (!conn.fastOpened || conn.state !== TcpState.SynRcvd) return true;
+  }
   let sent = false;
   if (conn.sndLimit > conn.sndUna) {
     const again = newDataFirst(conn) ? 0 : retransmitLost(conn);
@@ -127,7 +132,14 @@ function sendNew(conn: TcpConnection): number {
         if (length < left) length -= length % mss;
       } else if (!smallSegmentAllowed(conn, length, data)) break;
     }
-    if (length > mss && length === left && data % mss !== 0 && !conn.noDelay && !conn.finQueued && conn.flight > 0) {
+    if (
+      length > mss &&
+      length === left &&
+      data % mss !== 0 &&
+      !conn.noDelay &&
+      !conn.finQueued &&
+      !nothingUnderWay(conn)
+    ) {
       // Nagle holds the short tail back; what is before it may go.
       length -= data % mss;
     }
@@ -155,11 +167,16 @@ function pacingRate(conn: TcpConnection): number {
   return ((cc.cwnd < cc.ssthresh ? 2 : 1.2) * cc.cwnd) / rtt.srttUs;
 }
 
+/** No data waits for its acknowledgement; a SYN may (Fast Open). */
+function nothingUnderWay(conn: TcpConnection): boolean {
+  return conn.flight === 0 || (conn.sndUna === 0 && conn.sndNxt === 1);
+}
+
 /** Nagle (RFC 9293 section 3.7.4) and sender-side silly window avoidance (RFC 1122 section 4.2.3.4). */
 function smallSegmentAllowed(conn: TcpConnection, length: number, data: number): boolean {
   const all = length >= data;
   if (conn.corked && !conn.finQueued) return false;
-  if (all && (conn.noDelay || conn.finQueued || conn.flight === 0)) return true;
+  if (all && (conn.noDelay || conn.finQueued || nothingUnderWay(conn))) return true;
   return length >= conn.maxSndWnd / 2;
 }
 
@@ -289,9 +306,11 @@ export function sendSyn(conn: TcpConnection): boolean {
   // A SYN that goes unanswered may have been dropped for its ECN bits (RFC 3168 section 6.1.1.1).
   if (conn.state !== TcpState.SynSent) flags |= conn.ecnOk ? TCP_ECE : 0;
   else if (tcp.options.ecn === 'ask' && conn.rtt.backoff < 2) flags |= TCP_ECE | TCP_CWR;
-  const ok = emit(conn, 0, 0, flags) >= 0;
+  // What met a router or a server that does not like it goes without the second time (RFC 7413 section 4.1.3).
+  if (conn.state === TcpState.SynSent && conn.rtt.backoff > 0) conn.fastOpenCookie = null;
+  const ok = emit(conn, 0, conn.sndNxt === 0 ? conn.synData : 0, flags) >= 0;
   if (conn.sndNxt === 0) {
-    conn.sndNxt = 1;
+    conn.sndNxt = 1 + conn.synData;
     conn.synSentUs = conn.tcp.now;
     conn.progressUs = conn.tcp.now;
   } else conn.synSentUs = -1;
@@ -331,7 +350,8 @@ function emit(conn: TcpConnection, seqOffset: number, length: number, flags: num
   let gathered = 0;
   const mss = length > conn.sndMss ? segmentSize(conn) : conn.sndMss;
   if (length > 0) {
-    gathered = conn.sendBuffer.gather(frame, seqOffset - 1, length);
+    // The data of a SYN begins behind it.
+    gathered = conn.sendBuffer.gather(frame, (flags & TCP_SYN) !== 0 ? 0 : seqOffset - 1, length);
     if (gathered < length) {
       flags &= ~(TCP_FIN | TCP_PSH);
       // Too many small pieces: cut at a segment boundary so that the rest stays aligned.
@@ -434,6 +454,14 @@ function writeOptions(conn: TcpConnection, view: DataView, at: number, flags: nu
     view.setUint32(at + n + 4, conn.tcp.timestamp(conn));
     view.setUint32(at + n + 8, (flags & TCP_ACK) !== 0 ? conn.tsRecent : 0);
     n += 12;
+  }
+  if (syn && conn.fastOpenCookie !== null) {
+    const cookie = conn.fastOpenCookie;
+    view.setUint8(at + n, OPT_FAST_OPEN);
+    view.setUint8(at + n + 1, 2 + cookie.length);
+    for (let i = 0; i < cookie.length; i++) view.setUint8(at + n + 2 + i, cookie[i]!);
+    n += 2 + cookie.length;
+    for (; (n & 3) !== 0; n++) view.setUint8(at + n, 1);
   }
   const duplicate = conn.dsackStart >= 0;
   if (!syn && conn.sackOk && (duplicate || !conn.reassembly.empty) && (flags & TCP_RST) === 0) {

@@ -24,6 +24,7 @@ import type { TimeWaitCheckpoint } from './checkpoint.js';
 import type { CongestionFactory } from './congestion/controller.js';
 import { Cubic } from './congestion/cubic.js';
 import { type ConnectionSettings, TcpConnection, type TcpRoute, Timer } from './connection.js';
+import { FastOpen } from './fast-open.js';
 import { segmentArrives } from './input.js';
 import { TcpListener } from './listener.js';
 import { output, sendReset, sendSyn } from './output.js';
@@ -59,6 +60,9 @@ export interface TcpOptions {
   synCookies: boolean;
   /** Begin anew with a small window after a pause of a retransmission timeout (RFC 5681 section 4.1). */
   slowStartAfterIdle: boolean;
+  /** Fast Open (RFC 7413): ask for cookies and use them; give them, where a listener wants it. Not with a backup. */
+  fastOpenClient: boolean;
+  fastOpenServer: boolean;
   /** Spread what is sent over the round trip instead of sending it in bursts. */
   pacing: boolean;
   /** Events that each connection keeps (event-log.ts), 0 for none. */
@@ -85,6 +89,8 @@ export const TCP_DEFAULTS: TcpOptions = {
   synCookies: true,
   slowStartAfterIdle: true,
   mtuProbing: true,
+  fastOpenClient: false,
+  fastOpenServer: false,
   pacing: false,
   eventLog: 0,
 };
@@ -128,6 +134,11 @@ export class TcpCounters {
   urgent = 0;
   /** Segments were made smaller because full ones went unanswered. */
   blackHoles = 0;
+  /** SYNs whose data was taken, and those of ours whose data was. */
+  fastOpenPassive = 0;
+  fastOpenActive = 0;
+  /** Cookies that were none of ours, and openings refused for their number. */
+  fastOpenRefused = 0;
   syncookiesSent = 0;
   syncookiesReceived = 0;
   syncookiesFailed = 0;
@@ -168,6 +179,7 @@ export class Tcp {
   readonly table = new ConnectionTable();
   readonly byId = new Map<number, TcpConnection>();
   readonly timeWaits: TimeWaitTable;
+  readonly fastOpen: FastOpen;
   readonly frame: TxFrame;
   readonly wheel: TimerWheel;
   observer: StackObserver | null = null;
@@ -194,6 +206,7 @@ export class Tcp {
   ) {
     this.options = { ...TCP_DEFAULTS, ...options };
     this.timeWaits = new TimeWaitTable(this.options.maxTimeWait);
+    this.fastOpen = new FastOpen(host.hash, host.book);
     this.frame = host.frame;
     this.wheel = host.wheel;
   }
@@ -226,7 +239,7 @@ export class Tcp {
     }
     const listener = this.#findListener(localAddress, seg.dstPort);
     if (listener !== null && (seg.flags & (TCP_SYN | TCP_ACK | TCP_RST)) === TCP_SYN) {
-      this.#passiveOpen(listener, seg, localAddress, remoteAddress);
+      this.#passiveOpen(listener, seg, bytes, localAddress, remoteAddress);
       return;
     }
     if ((seg.flags & TCP_RST) !== 0) return;
@@ -273,7 +286,13 @@ export class Tcp {
     return this.#bareSegment(route, localPort, remotePort, sndNxt, rcvNxt, TCP_ACK, rcvWindow, ts, tsRecent);
   }
 
-  #passiveOpen(listener: TcpListener, seg: TcpView, localAddress: number, remoteAddress: number): void {
+  #passiveOpen(
+    listener: TcpListener,
+    seg: TcpView,
+    bytes: Uint8Array,
+    localAddress: number,
+    remoteAddress: number,
+  ): void {
     if (listener.full) {
       this.counters.listenOverflows++;
       // A queue that is full because nobody accepts is not helped by cookies.
@@ -300,7 +319,35 @@ export class Tcp {
     this.takeSynOptions(conn, seg);
     this.counters.passiveOpens++;
     this.observer?.opened(conn);
+    const early = this.#takeFastOpen(listener, conn, seg, bytes);
     sendSyn(conn);
+    if (early) listener.onConnection(conn);
+  }
+
+  /** The Fast Open option of a SYN (RFC 7413 section 4.2.2). @returns whether its data was taken. */
+  #takeFastOpen(listener: TcpListener, conn: TcpConnection, seg: TcpView, bytes: Uint8Array): boolean {
+    const { fastOpenLength, fastOpenAt, payloadLength, payloadOffset } = seg;
+    if (fastOpenLength < 0 || listener.fastOpen === 0 || !this.options.fastOpenServer || this.observer !== null)
+      return false;
+    if (!this.fastOpen.valid(conn.remoteAddress, bytes, fastOpenAt, fastOpenLength)) {
+      conn.fastOpenCookie = this.fastOpen.cookieFor(conn.remoteAddress);
+      if (fastOpenLength > 0) this.counters.fastOpenRefused++;
+      return false;
+    }
+    if (listener.fastPending >= listener.fastOpen || payloadLength > conn.receiveLimit) {
+      this.counters.fastOpenRefused++;
+      return false;
+    }
+    listener.fastPending++;
+    this.counters.fastOpenPassive++;
+    conn.fastOpened = true;
+    if (payloadLength > 0) {
+      conn.rcvNxt = 1 + payloadLength;
+      conn.rcvAdv = conn.rcvNxt;
+      conn.receiveQueue.push(Buffer.from(bytes.slice(payloadOffset, payloadOffset + payloadLength)));
+      conn.receiveQueued = payloadLength;
+    }
+    return true;
   }
 
   // --- SYN cookies ---
@@ -499,6 +546,17 @@ export class Tcp {
     const conn = this.create(this.#nextId++, from, port, remoteAddress, remotePort, route, settings);
     conn.state = TcpState.SynSent;
     this.counters.activeOpens++;
+    const early = settings?.fastOpenData;
+    if (early !== undefined) {
+      conn.write(early);
+      if (this.options.fastOpenClient && this.observer === null) {
+        const known = this.fastOpen.remembered(remoteAddress);
+        conn.fastOpenCookie = known?.cookie ?? new Uint8Array(0);
+        const most = Math.min(known?.mss || (route.version === 6 ? 1220 : 536), route.mtu - route.ipHeader - 20);
+        // Whatever options stand beside the data.
+        conn.synData = known === undefined ? 0 : Math.min(early.length, most - 40);
+      }
+    }
     this.observer?.opened(conn);
     if (!this.frozen) sendSyn(conn);
     return conn;
@@ -566,6 +624,7 @@ export class Tcp {
       mark(entry.remoteAddress);
     }
     for (const here of this.#listeners.values()) for (const listener of here) mark(listener.address);
+    this.fastOpen.keep(mark);
   }
 
   /** The listener that a connection to this address and port belongs to. */
@@ -575,9 +634,10 @@ export class Tcp {
 
   connectionEstablished(conn: TcpConnection): void {
     if (conn.listener !== null) conn.listener.halfOpen--;
+    if (conn.listener !== null && conn.fastOpened) conn.listener.fastPending--;
     this.observer?.established(conn);
     if (conn.keepAlive) conn.setTimer(Timer.Keepalive, this.now + conn.keepAliveUs);
-    if (conn.listener !== null) conn.listener.onConnection(conn);
+    if (conn.listener !== null && !conn.fastOpened) conn.listener.onConnection(conn);
     else conn.user?.onProgress(conn);
   }
 
@@ -590,7 +650,10 @@ export class Tcp {
       if (conn.established) this.counters.estabResets++;
       else this.counters.attemptFails++;
     }
-    if (!conn.established && conn.listener !== null) conn.listener.halfOpen--;
+    if (!conn.established && conn.listener !== null) {
+      conn.listener.halfOpen--;
+      if (conn.fastOpened) conn.listener.fastPending--;
+    }
     conn.state = TcpState.Closed;
     conn.log?.add(this.now, 'removed', code === null ? 0 : 1, 0);
     this.wheel.cancel(conn.timerNode);

@@ -342,6 +342,7 @@ export class Session {
       socket.settings(CONGESTION[options.congestion]),
     );
     listener.waiting = () => socket.acceptable.length;
+    listener.fastOpen = options.fastOpen;
     socket.listener = listener;
     socket.local = { address, port: listener.port };
   }
@@ -376,29 +377,40 @@ export class Session {
     if (!(socket instanceof TcpSocket)) throw posix('EOPNOTSUPP');
     if (socket.listener !== null) throw posix('EISCONN');
     if (socket.conn !== null) throw posix(socket.connecting ? 'EALREADY' : 'EISCONN');
+    if (socket.deferred !== null) throw posix('EALREADY');
+    if (socket.options.fastOpenConnect) {
+      // The first data opens it.
+      socket.deferred = name;
+      this.answer(`${id} ok`);
+      return;
+    }
+    this.#dial(socket, name);
+    if (socket.nonblocking) throw posix('EINPROGRESS');
+    this.#wait(id, () => this.#dialled(socket), false);
+  }
+
+  #dialled(socket: TcpSocket): string | undefined {
+    if (!this.#sockets.has(socket.fd)) throw posix('EBADF');
+    if (socket.connecting) return undefined;
+    const error = socket.takeError();
+    if (error === null) return 'ok';
+    // It may be tried again.
+    socket.conn = null;
+    socket.told = false;
+    throw posix(error);
+  }
+
+  /** Begins to connect; with data, if it is to go with the SYN. */
+  #dial(socket: TcpSocket, name: Name, data?: Buffer): void {
     const { stack, local, options } = socket;
     const from = local === null || stack.book.isUnspecified(local.address) ? 0 : local.address;
-    const settings = socket.settings(CONGESTION[options.congestion]);
+    const settings = {
+      ...socket.settings(CONGESTION[options.congestion]),
+      ...(data === undefined ? {} : { fastOpenData: data }),
+    };
     const conn = stack.tcp.connect(name.address, name.port, from, local?.port ?? 0, settings);
     socket.connecting = true;
     socket.attach(conn);
-    if (socket.nonblocking) throw posix('EINPROGRESS');
-    this.#wait(
-      id,
-      () => {
-        if (!this.#sockets.has(socket.fd)) throw posix('EBADF');
-        if (socket.connecting) return undefined;
-        const error = socket.takeError();
-        if (error !== null) {
-          // It may be tried again.
-          socket.conn = null;
-          socket.told = false;
-          throw posix(error);
-        }
-        return 'ok';
-      },
-      false,
-    );
   }
 
   #send(id: string, socket: Socket, bytes: Buffer, flags: string[]): void {
@@ -410,6 +422,13 @@ export class Session {
     if (!(socket instanceof TcpSocket)) throw posix('EOPNOTSUPP');
     for (const flag of flags)
       if (!['', 'more', 'oob', 'nosignal', 'dontwait'].includes(flag)) throw bad(`unknown flag ${flag}`);
+    if (socket.deferred !== null) {
+      const name = socket.deferred;
+      socket.deferred = null;
+      this.#dial(socket, name, Buffer.from(bytes));
+      this.answer(`${id} ok ${bytes.length}`);
+      return;
+    }
     let sent = 0;
     const nonblocking = socket.nonblocking || flags.includes('dontwait');
     this.#wait(

@@ -74,6 +74,11 @@ const SYSCTLS: Record<string, (settings: Settings, value: string, all: string[])
   tcp_challenge_ack_limit: (s, v) => void (s.tcp.challengeAcksPerSecond = whole(v, 0, 2 ** 31 - 1)),
   tcp_slow_start_after_idle: (s, v) => void (s.tcp.slowStartAfterIdle = flag(v)),
   tcp_mtu_probing: (s, v) => void (s.tcp.mtuProbing = whole(v, 0, 2) > 0),
+  tcp_fastopen: (s, v) => {
+    const bits = whole(v, 0, 0xfff);
+    s.tcp.fastOpenClient = (bits & 1) !== 0;
+    s.tcp.fastOpenServer = (bits & 2) !== 0;
+  },
   ip_forward: (s, v) => void (s.forwarding = flag(v)),
   tcp_congestion_control: (s, v) => {
     const factory = CONGESTION[v];

@@ -86,6 +86,19 @@ const OPTIONS: Record<string, Option> = {
       return name === 'newreno' ? 'reno' : name;
     },
   },
+  TCP_FASTOPEN: {
+    tcp: true,
+    set: (s, v) => {
+      s.options.fastOpen = whole(v[0], 0, 65_535);
+      if (s instanceof TcpSocket && s.listener !== null) s.listener.fastOpen = s.options.fastOpen;
+    },
+    get: (s) => String(s.options.fastOpen),
+  },
+  TCP_FASTOPEN_CONNECT: {
+    tcp: true,
+    set: (s, v) => void (s.options.fastOpenConnect = flag(v)),
+    get: (s) => bit(s.options.fastOpenConnect),
+  },
   SO_RCVBUF: {
     set: (s, v) => {
       const size = whole(v[0], 1, 2 ** 30);

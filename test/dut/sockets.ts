@@ -46,6 +46,9 @@ export class Options {
   /** 0 for the stack's own. */
   ttl = 0;
   tos = 0;
+  /** Of a listener: connections before their handshake; of another socket: connect with the first data (TCP_FASTOPEN_CONNECT). */
+  fastOpen = 0;
+  fastOpenConnect = false;
 
   constructor(settings: Settings) {
     this.keepAliveUs = settings.keepAliveUs;
@@ -108,6 +111,8 @@ export class TcpSocket extends Socket implements TcpUser {
   readShut = false;
   writeShut = false;
   connecting = false;
+  /** Where the first data will open the connection to (TCP_FASTOPEN_CONNECT). */
+  deferred: Name | null = null;
   /** Everything that happened to its connection has been noticed; the reset was told. */
   told = false;
 

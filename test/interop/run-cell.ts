@@ -16,8 +16,11 @@ export interface CellResult {
   state: StackState | null;
 }
 
-/** Things that a kernel counts when a segment of ours is not right. */
-const KERNEL_ERRORS = ['Tcp.InErrs', 'Tcp.InCsumErrors', 'Ip.InHdrErrors', 'Ip.InDiscards', 'TcpExt.TCPAbortOnData'];
+/**
+ * Things that a kernel counts when a segment of ours is not right. Not Tcp.InErrs: a SYN that the path has doubled counts
+ * there, too.
+ */
+const KERNEL_ERRORS = ['Tcp.InCsumErrors', 'Ip.InHdrErrors', 'Ip.InDiscards', 'TcpExt.TCPAbortOnData'];
 
 /** Keeps one process for many cells; a failed one gets another process. */
 export class CellRunner {

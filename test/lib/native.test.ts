@@ -483,7 +483,8 @@ function tests(t: Test): void {
         };
       });
       const took = performance.now() - begun;
-      t.ok(took < ms + 1000, `woken after ${ms} ms`);
+      // Not a measurement: only that something woke it.
+      t.ok(took < ms + 20_000, `woken after ${ms} ms`);
     }
     noticed = () => {};
     clearTimeout(alive);

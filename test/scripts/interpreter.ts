@@ -46,6 +46,7 @@ function fields(text: string): Fields {
       name === 'ect' ||
       name === 'nosack' ||
       name === 'nots' ||
+      name === 'notfo' ||
       name === 'badsum'
     ) {
       values.set(name, '');
@@ -73,6 +74,8 @@ export class Script {
   #rtt = '0';
   /** The stack's timestamp in what it sent last. */
   #lastTs = 0;
+  /** The last Fast Open cookie that the stack has sent. */
+  #lastCookie = '';
   #queue: { atUs: number; packet: Buffer }[] = [];
   readonly #view = new TcpView();
 
@@ -343,6 +346,11 @@ export class Script {
       const [val, ecr] = ts.split(' ');
       out.push(1, 1, 8, 10, ...u32(Number(val)), ...u32(ecr === 'last' ? this.#lastTs : Number(ecr)));
     }
+    const cookie = values.get('tfo');
+    if (cookie !== undefined) {
+      const bytes = cookie === 'request' ? [] : [...Buffer.from(cookie === 'last' ? this.#lastCookie : cookie, 'hex')];
+      out.push(34, 2 + bytes.length, ...bytes);
+    }
     const sack = values.get('sack');
     if (sack !== undefined) {
       const edges = sack.split(',').flatMap((range) => range.split('-').map(Number));
@@ -396,7 +404,7 @@ export class Script {
     for (const [name, value] of values) {
       if (name === 'at') {
         if (Math.abs(next.atUs - micros(value)) > TIME_TOLERANCE_US) wrong.push(`at ${next.atUs / 1e6}s`);
-      } else if (name === 'nosack' || name === 'nots') {
+      } else if (name === 'nosack' || name === 'nots' || name === 'notfo') {
         if (seen.values.has(name.slice(2))) wrong.push(`${name.slice(2)} ${seen.values.get(name.slice(2))}`);
       } else if (name === 'ts') {
         const [, ecr] = value.split(' ');
@@ -406,6 +414,8 @@ export class Script {
         const [least, most] = value.split('..').map(Number);
         const got = Number(seen.values.get(name));
         if (!(got >= least! && got <= most!)) wrong.push(`${name} ${seen.values.get(name)}`);
+      } else if (value === '*') {
+        if (!seen.values.has(name)) wrong.push(`no ${name}`);
       } else if (seen.values.get(name) !== value) wrong.push(`${name} ${seen.values.get(name)}`);
     }
     if (wrong.length > 0) throw new ScriptError(`the stack sent ${shown}\n  differs in: ${wrong.join(', ')}`);
@@ -436,6 +446,11 @@ export class Script {
     if (seg.tsPresent) {
       this.#lastTs = seg.tsVal;
       out.push(`ts ${seg.tsVal} ${seg.tsEcr}`);
+    }
+    if (seg.fastOpenLength >= 0) {
+      const cookie = packet.subarray(seg.fastOpenAt, seg.fastOpenAt + seg.fastOpenLength).toString('hex');
+      if (cookie !== '') this.#lastCookie = cookie;
+      out.push(`tfo ${cookie === '' ? 'request' : cookie}`);
     }
     if (seg.sackCount > 0) {
       const ranges: string[] = [];
