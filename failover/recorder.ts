@@ -60,7 +60,8 @@ export class Recorder implements StackObserver {
     view.setUint32(at + B.iss, conn.iss, true);
     view.setUint32(at + B.irs, conn.irs, true);
     view.setUint32(at + B.sndMss, conn.sndMss, true);
-    view.setUint32(at + B.receiveLimit, conn.receiveLimit, true);
+    // A replica that takes over does not know how far the window had grown.
+    view.setUint32(at + B.receiveLimit, conn.receiveMax, true);
     view.setUint32(at + B.tsOffset, conn.tsOffset, true);
     view.setUint32(at + B.tsRecent, conn.tsRecent, true);
     view.setFloat64(at + B.sndWnd, conn.sndWnd, true);

@@ -226,7 +226,8 @@ export class Replayer {
     conn.ecnOk = (flags & 16) !== 0;
     conn.sndScale = view.getUint8(at + B.sndScale);
     conn.rcvScale = view.getUint8(at + B.rcvScale);
-    conn.receiveLimit = view.getUint32(at + B.receiveLimit, true);
+    conn.receiveMax = view.getUint32(at + B.receiveLimit, true);
+    conn.receiveLimit = conn.receiveMax;
     conn.tsOffset = view.getUint32(at + B.tsOffset, true);
     conn.tsRecent = view.getUint32(at + B.tsRecent, true);
     conn.tsRecentAtUs = tcp.now;

@@ -37,6 +37,10 @@ export const Timer = {
 export const TIMER_COUNT = 9;
 /** A user that holds back a short segment to add more to it may do so for so long. */
 const CORK_US = 200_000;
+/** Receive window to begin with, where it is tuned. */
+const FIRST_LIMIT = 512 * 1024;
+/** Timestamps are milliseconds: no round trip is told apart below that. */
+const MIN_TUNE_US = 1000;
 
 /** What a connection can be told before it begins; a listener's are those of its connections. */
 export interface ConnectionSettings {
@@ -91,19 +95,10 @@ export interface TcpUser {
 }
 
 export class TcpConnection {
-  #state: TcpState = TcpState.Closed;
-
-  get state(): TcpState {
-    return this.#state;
-  }
-
-  set state(next: TcpState) {
-    if (this.log !== null && next !== this.#state) this.log.add(this.tcp.now, 'state', this.#state, next);
-    this.#state = next;
-  }
-
+  state: TcpState = TcpState.Closed;
   /** What happened to it, if anybody wants to know (TcpOptions.eventLog). */
   readonly log: EventLog | null;
+  loggedState: TcpState = TcpState.Closed;
 
   // Send side (offsets from ISS).
   iss = 0;
@@ -135,7 +130,14 @@ export class TcpConnection {
   readonly receiveQueue: Buffer[] = [];
   /** Bytes in receiveQueue. */
   receiveQueued = 0;
+  /** Bytes that we offer to hold; grows to `receiveMax` as the path and the reader can use it. */
   receiveLimit: number;
+  receiveMax: number;
+  /** Round trip as a receiver sees it: the age of the timestamps that are echoed. 0 before the first. */
+  rcvRttUs = 0;
+  /** Bytes read since `readSinceUs`. */
+  readBytes = 0;
+  readSinceUs = 0;
   readonly reassembly = new Reassembly();
   /** The peer's FIN has been received in order. */
   peerFin = false;
@@ -257,7 +259,10 @@ export class TcpConnection {
     settings: ConnectionSettings = {},
   ) {
     this.log = tcp.options.eventLog > 0 ? new EventLog(tcp.options.eventLog) : null;
-    this.receiveLimit = settings.receiveBuffer ?? tcp.options.receiveBuffer;
+    this.receiveMax = settings.receiveBuffer ?? tcp.options.receiveBuffer;
+    // A size that the user has chosen stays.
+    const tuned = tcp.options.autoTune && settings.receiveBuffer === undefined;
+    this.receiveLimit = tuned ? Math.min(this.receiveMax, FIRST_LIMIT) : this.receiveMax;
     this.maxSegment = settings.maxSegment ?? 0;
     this.congestion = settings.congestion ?? tcp.options.congestion;
     this.finWait2Us = tcp.options.finWait2Us;
@@ -345,8 +350,27 @@ export class TcpConnection {
     const chunk = this.receiveQueue.shift();
     if (chunk === undefined) return undefined;
     this.receiveQueued -= chunk.length;
+    this.#tune(chunk.length);
     this.considerWindowUpdate();
     return chunk;
+  }
+
+  /** Notes a change of state since the last time. */
+  noteState(): void {
+    if (this.log === null || this.loggedState === this.state) return;
+    this.log.add(this.tcp.now, 'state', this.loggedState, this.state);
+    this.loggedState = this.state;
+  }
+
+  /** Who reads more than half of the window in a round trip could use a larger one. */
+  #tune(bytes: number): void {
+    if (this.receiveLimit >= this.receiveMax) return;
+    const { now } = this.tcp;
+    this.readBytes += bytes;
+    if (now - this.readSinceUs < Math.max(MIN_TUNE_US, this.rcvRttUs, this.rtt.srttUs)) return;
+    if (2 * this.readBytes > this.receiveLimit) this.receiveLimit = Math.min(this.receiveMax, 2 * this.receiveLimit);
+    this.readBytes = 0;
+    this.readSinceUs = now;
   }
 
   /** RECEIVE of at most `most` bytes. @returns undefined when there are none. */
@@ -356,6 +380,7 @@ export class TcpConnection {
     if (first.length <= most) return this.read();
     this.receiveQueue[0] = first.subarray(most);
     this.receiveQueued -= most;
+    this.#tune(most);
     this.considerWindowUpdate();
     return first.subarray(0, most);
   }

@@ -25,6 +25,11 @@ export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
   conn.segsIn++;
   if (seg.payloadLength > 0) {
     conn.dataSegsIn++;
+    if (seg.tsPresent && conn.tsOk && seg.tsEcr !== 0) {
+      const us = ((conn.tcp.timestamp(conn) - seg.tsEcr) | 0) * 1000;
+      // The least of late: a sender that pauses echoes old ones.
+      if (us >= 0) conn.rcvRttUs = conn.rcvRttUs === 0 ? us : Math.min(us, conn.rcvRttUs + conn.rcvRttUs / 8 + 100);
+    }
     if (seg.payloadLength > conn.peerSegment) conn.peerSegment = Math.min(seg.payloadLength, conn.rcvMss);
     conn.lastDataReceivedUs = conn.tcp.now;
   }

@@ -34,8 +34,10 @@ import { ConnectionTable } from './table.js';
 import { type TimeWaitEntry, TimeWaitTable } from './time-wait.js';
 
 export interface TcpOptions {
-  /** Bytes of receive buffer per connection (RFC 9293 RCV.WND at most). */
+  /** Bytes of receive buffer per connection at most (RFC 9293 RCV.WND). */
   receiveBuffer: number;
+  /** Begin with 512 KiB of it, and offer more as the path and the reader can use it. */
+  autoTune: boolean;
   /** Most connections; further SYNs are dropped and counted. */
   maxConnections: number;
   /** Maximum segment lifetime in microseconds; TIME_WAIT lasts twice as long. */
@@ -73,6 +75,7 @@ export interface TcpOptions {
 
 export const TCP_DEFAULTS: TcpOptions = {
   receiveBuffer: 4 * 1024 * 1024,
+  autoTune: true,
   maxConnections: 200_000,
   mslUs: 30_000_000,
   maxTimeWait: 65_536,
@@ -434,6 +437,7 @@ export class Tcp {
     conn.sndScale = Math.max(0, scale);
     if (scale < 0) {
       conn.rcvScale = 0;
+      conn.receiveMax = Math.min(conn.receiveMax, 65_535);
       conn.receiveLimit = Math.min(conn.receiveLimit, 65_535);
     }
     conn.tsRecent = seg.tsVal;
@@ -458,6 +462,7 @@ export class Tcp {
     else {
       conn.sndScale = 0;
       conn.rcvScale = 0;
+      conn.receiveMax = Math.min(conn.receiveMax, 65_535);
       conn.receiveLimit = Math.min(conn.receiveLimit, 65_535);
     }
     if (conn.tsOk) {
@@ -497,7 +502,7 @@ export class Tcp {
     // RFC 6528: a 4 us clock plus a keyed hash of the four-tuple; RFC 7323 section 5.4 for the timestamp's offset.
     conn.iss = (Math.floor(this.now / 4) + this.host.hash.hash(this.#hashInput, this.#hashLength)) >>> 0;
     conn.tsOffset = this.host.hash.hi >>> 0;
-    conn.rcvScale = scaleFor(conn.receiveLimit);
+    conn.rcvScale = scaleFor(conn.receiveMax);
     conn.rcvMss = conn.route.mtu - conn.route.ipHeader - 20;
     if (conn.maxSegment > 0) conn.rcvMss = Math.min(conn.rcvMss, conn.maxSegment);
     conn.cc = conn.congestion(conn.sndMss);
@@ -654,6 +659,7 @@ export class Tcp {
       conn.listener.halfOpen--;
       if (conn.fastOpened) conn.listener.fastPending--;
     }
+    conn.noteState();
     conn.state = TcpState.Closed;
     conn.log?.add(this.now, 'removed', code === null ? 0 : 1, 0);
     this.wheel.cancel(conn.timerNode);
@@ -722,6 +728,7 @@ export class Tcp {
       const conn = list[i]!;
       conn.dirty = false;
       if (conn.removed) continue;
+      if (conn.log !== null) conn.noteState();
       if (conn.ackHint) {
         conn.ackHint = false;
         this.observer?.acked(conn);

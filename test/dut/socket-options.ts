@@ -104,7 +104,10 @@ const OPTIONS: Record<string, Option> = {
       const size = whole(v[0], 1, 2 ** 30);
       s.options.receiveBuffer = Math.max(1152, size);
       const conn = connected(s);
-      if (conn !== null) conn.receiveLimit = Math.min(s.options.receiveBuffer, 65_535 * 2 ** conn.rcvScale);
+      if (conn !== null) {
+        conn.receiveMax = Math.min(s.options.receiveBuffer, 65_535 * 2 ** conn.rcvScale);
+        conn.receiveLimit = conn.receiveMax;
+      }
     },
     get: (s) => String(s.options.receiveBuffer),
   },
