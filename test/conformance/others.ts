@@ -133,6 +133,17 @@ export const OTHERS: Row[] = [
     'tcp/output.ts',
     'netsim/netsim: pacing: a short queue holds what bursts would overflow',
   ),
+  rfc('tuning').yes(
+    'receive',
+    'the receive window grows as path and reader can use it',
+    'tcp/connection.ts',
+    'stack/autotune: the receive window follows the path and the reader',
+  ),
+  rfc('tuning').no(
+    'send',
+    'a send buffer that follows the window',
+    'a backup replays the backpressure that the program saw, so it must not depend on the path',
+  ),
   // Below TCP
   rfc('791').yes(
     '3.2',
