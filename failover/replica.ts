@@ -370,6 +370,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#worldTurn = !this.#worldTurn;
     if (this.#worldTurn && this.#deliverWorldEvent()) return true;
     for (let endpoint = stack.events.shift(); endpoint !== undefined; endpoint = stack.events.shift()) {
+      // Where there is no log, nobody else gives the event its time.
+      if (this.#recorder === null) this.#drawTime();
       if (endpoint.deliverNext()) return true;
     }
     return !this.#worldTurn && this.#deliverWorldEvent();
@@ -381,12 +383,14 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     if (event === undefined) return false;
     const recorder = this.#recorder;
     if (recorder !== null) recorder.world(worldKind(event), event.id, encodeWorldEvent(event));
-    else {
-      this.time.next();
-      this.time.begin();
-    }
+    else this.#drawTime();
     this.world.deliver(event);
     return true;
+  }
+
+  #drawTime(): void {
+    this.time.next();
+    this.time.begin();
   }
 
   #backupTurn(): boolean {

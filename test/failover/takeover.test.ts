@@ -355,3 +355,17 @@ t.test('a program that catches its own exceptions goes on, and its backup with i
   t.equal(await get('/'), '4 3', 'the backup has caught as many');
   await group.close();
 });
+
+t.test('alone, without a log, time goes on with every event of a connection', async (t) => {
+  const app = fileURLToPath(new URL('apps/thrower.js', import.meta.url));
+  const group = new TestGroup(directory, ['--solo'], [app]);
+  const primary = group.start();
+  await primary.event('ready');
+  const times: number[] = [];
+  for (let i = 0; i < 5; i++) {
+    times.push(Number(await get('/now')));
+    await sleep(120);
+  }
+  for (let i = 1; i < 5; i++) t.ok(times[i]! - times[i - 1]! >= 100, `${times[i]! - times[i - 1]!} ms later`);
+  await group.close();
+});

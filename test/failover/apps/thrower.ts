@@ -20,6 +20,6 @@ http
         throw new Error('a late bug');
       }, 5);
     }
-    response.end(`${caught} ${later}`);
+    response.end(request.url === '/now' ? String(Date.now()) : `${caught} ${later}`);
   })
   .listen(80);
