@@ -76,7 +76,7 @@ function syn(pointer: number): Uint8Array {
   writeIpv4(packet, view, 0, 0, packet.length, 1, 0, 60, 6, PEER, 0x0a000001);
   packet[0] = 0x40 | ((20 + options) / 4);
   packet.set([1, 131, options - 1, pointer], 20);
-  HOPS.forEach((hop, i) => view.setUint32(24 + 4 * i, hop));
+  for (const [i, hop] of HOPS.entries()) view.setUint32(24 + 4 * i, hop);
   view.setUint16(10, 0);
   view.setUint16(10, finish(sum16(packet, 0, 20 + options, 0)));
   const at = 20 + options;
