@@ -21,131 +21,20 @@ import type { TimerWheel } from '../../lib/timer-wheel.js';
 import { type AddressBook, isV6 } from '../address-book.js';
 import type { OutputGate, StackObserver } from '../observer.js';
 import type { TimeWaitCheckpoint } from './checkpoint.js';
-import type { CongestionFactory } from './congestion/controller.js';
-import { Cubic } from './congestion/cubic.js';
 import { type ConnectionSettings, TcpConnection, type TcpRoute, Timer } from './connection.js';
+import { TcpCounters } from './counters.js';
 import { FastOpen } from './fast-open.js';
 import { segmentArrives } from './input.js';
 import { TcpListener } from './listener.js';
+import { TCP_DEFAULTS, type TcpOptions } from './options.js';
 import { output, sendReset, sendSyn } from './output.js';
 import { TcpState } from './state.js';
 import { checkCookie, cookieOptions, cookieTimestamp, makeCookie } from './syn-cookie.js';
 import { ConnectionTable } from './table.js';
 import { type TimeWaitEntry, TimeWaitTable } from './time-wait.js';
 
-export interface TcpOptions {
-  /** Bytes of receive buffer per connection at most (RFC 9293 RCV.WND). */
-  receiveBuffer: number;
-  /** Begin with 512 KiB of it, and offer more as the path and the reader can use it. */
-  autoTune: boolean;
-  /** Most connections; further SYNs are dropped and counted. */
-  maxConnections: number;
-  /** Maximum segment lifetime in microseconds; TIME_WAIT lasts twice as long. */
-  mslUs: number;
-  maxTimeWait: number;
-  /** How long a connection that nobody owns may wait in FIN_WAIT_2. */
-  finWait2Us: number;
-  congestion: CongestionFactory;
-  /** Challenge ACKs per second at most (RFC 5961 section 7). */
-  challengeAcksPerSecond: number;
-  /** Options offered and accepted (RFC 2018, RFC 7323). */
-  sack: boolean;
-  timestamps: boolean;
-  windowScaling: boolean;
-  /** Explicit congestion notification (RFC 3168): never, when the peer asks, or asked for on every connection. */
-  ecn: 'off' | 'accept' | 'ask';
-  /** Retransmissions before giving up: of a SYN (3 minutes at least, RFC 9293 MUST-23), of a SYN-ACK, of data. */
-  synRetries: number;
-  synAckRetries: number;
-  dataRetries: number;
-  /** Answer SYNs without keeping anything when a listener's backlog is full (RFC 4987 section 3.6). */
-  synCookies: boolean;
-  /** Begin anew with a small window after a pause of a retransmission timeout (RFC 5681 section 4.1). */
-  slowStartAfterIdle: boolean;
-  /** Fast Open (RFC 7413): ask for cookies and use them; give them, where a listener wants it. Not with a backup. */
-  fastOpenClient: boolean;
-  fastOpenServer: boolean;
-  /** Spread what is sent over the round trip instead of sending it in bursts. */
-  pacing: boolean;
-  /** Events that each connection keeps (event-log.ts), 0 for none. */
-  eventLog: number;
-  /** Send smaller segments when full ones go unanswered (RFC 4821). */
-  mtuProbing: boolean;
-}
-
-export const TCP_DEFAULTS: TcpOptions = {
-  receiveBuffer: 4 * 1024 * 1024,
-  autoTune: true,
-  maxConnections: 200_000,
-  mslUs: 30_000_000,
-  maxTimeWait: 65_536,
-  finWait2Us: 60_000_000,
-  congestion: (mss) => new Cubic(mss),
-  challengeAcksPerSecond: 1000,
-  sack: true,
-  timestamps: true,
-  windowScaling: true,
-  ecn: 'accept',
-  synRetries: 7,
-  synAckRetries: 5,
-  dataRetries: 15,
-  synCookies: true,
-  slowStartAfterIdle: true,
-  mtuProbing: true,
-  fastOpenClient: false,
-  fastOpenServer: false,
-  pacing: false,
-  eventLog: 0,
-};
-
-export class TcpCounters {
-  activeOpens = 0;
-  passiveOpens = 0;
-  attemptFails = 0;
-  estabResets = 0;
-  inSegs = 0;
-  outSegs = 0;
-  retransSegs = 0;
-  outRsts = 0;
-  resetsReceived = 0;
-  rtoTimeouts = 0;
-  fastRetransmits = 0;
-  tailProbes = 0;
-  windowProbes = 0;
-  keepalives = 0;
-  delayedAcks = 0;
-  outOfOrder = 0;
-  outOfWindow = 0;
-  pawsDropped = 0;
-  ackedUnsent = 0;
-  challengeAcks = 0;
-  reassemblyFull = 0;
-  timeouts = 0;
-  listenOverflows = 0;
-  tableFull = 0;
-  noConnection = 0;
-  silenced = 0;
-  dsacksSent = 0;
-  dsacksReceived = 0;
-  /** Recoveries and timeouts that turned out to have been needless. */
-  spuriousRecoveries = 0;
-  reorderingSeen = 0;
-  sackReneging = 0;
-  probeRepairs = 0;
-  ecnMarks = 0;
-  ecnReductions = 0;
-  urgent = 0;
-  /** Segments were made smaller because full ones went unanswered. */
-  blackHoles = 0;
-  /** SYNs whose data was taken, and those of ours whose data was. */
-  fastOpenPassive = 0;
-  fastOpenActive = 0;
-  /** Cookies that were none of ours, and openings refused for their number. */
-  fastOpenRefused = 0;
-  syncookiesSent = 0;
-  syncookiesReceived = 0;
-  syncookiesFailed = 0;
-}
+export { TcpCounters } from './counters.js';
+export { TCP_DEFAULTS, type TcpOptions } from './options.js';
 
 /** What TCP needs of the stack around it. */
 export interface TcpHost {
