@@ -17,10 +17,7 @@ export function cellProblem(cell: Cell, result: CellResult): string {
   const product = (cell.mbit * 1e6 * cell.rttMs) / 8000;
   // A queue much shorter than the product leaves the bottleneck idle after each loss (for Reno half of the window).
   const deep = cell.buffer >= 1 || product < 20_000;
-  let least = cell.loss === 0 && deep ? 0.9 : 0.6 * Math.min(1, allowed);
-  // At 3 % timeouts count for much; a transfer too short for its path, or one that reordering slows, does not fill it.
-  if (cell.loss >= 0.03) least = 0.4 * Math.min(1, allowed);
-  else if (cell.loss === 0 && (product > 5e6 || cell.reorder > 0)) least = 0.3;
+  const least = cell.loss === 0 && deep ? 0.9 : 0.6 * Math.min(1, allowed);
   if (result.goodput < least) return `goodput ${result.goodput.toFixed(3)}, expected ${least.toFixed(3)}`;
   if (result.stallMs > result.stallBoundMs)
     return `stall of ${result.stallMs.toFixed(0)} ms, expected ${result.stallBoundMs.toFixed(0)} at most`;
