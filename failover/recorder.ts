@@ -9,6 +9,8 @@ import { Ipv6Route } from '../stack/ipv6-route.js';
 import type { Neighbour } from '../stack/neighbours.js';
 import { AppEvent, type StackObserver } from '../stack/observer.js';
 import type { TcpConnection } from '../stack/tcp/connection.js';
+import { SEND_TARGET_UNIT } from '../stack/tcp/connection.js';
+import { marksWord } from '../stack/tcp/ecn.js';
 import { TcpState } from '../stack/tcp/state.js';
 import type { TimeWaitEntry } from '../stack/tcp/time-wait.js';
 import type { EventTime } from './event-time.js';
@@ -48,7 +50,12 @@ export class Recorder implements StackObserver {
     else if (route instanceof Ipv6Route) mac = route.net.neighbours6.peek(route.nextHop);
     const known = mac?.resolved === true ? mac : undefined;
     view.setUint8(at + B.state, conn.state);
-    const options = (conn.sackOk ? 1 : 0) | (conn.tsOk ? 2 : 0) | (conn.ecnOk ? 16 : 0);
+    const options =
+      (conn.sackOk ? 1 : 0) |
+      (conn.tsOk ? 2 : 0) |
+      (conn.ecnOk ? 16 : 0) |
+      (conn.accEcn ? 32 : 0) |
+      ((conn.synEcn & 3) << 6);
     view.setUint8(at + B.flags, options | (outgoing ? 4 : 0) | (known === undefined ? 0 : 8));
     view.setUint8(at + B.sndScale, conn.sndScale);
     view.setUint8(at + B.rcvScale, conn.rcvScale);
@@ -81,6 +88,7 @@ export class Recorder implements StackObserver {
     const at = writer.begin(RecordType.Received, conn.id, 8 + bytes.length);
     if (at < 0) return;
     writer.ring.view.setUint32(at, bytes.length, true);
+    writer.ring.view.setUint32(at + 4, marksWord(conn), true);
     writer.ring.bytes.set(bytes, at + 8);
     writer.end();
   }
@@ -139,7 +147,8 @@ export class Recorder implements StackObserver {
     const at = writer.begin(RecordType.Event, conn.id, EventBody.size);
     if (at >= 0) {
       const { view } = writer.ring;
-      view.setUint32(at + EventBody.kind, event, true);
+      const limit = event === AppEvent.Space ? conn.sendTarget / SEND_TARGET_UNIT : 0;
+      view.setUint32(at + EventBody.kind, event | (limit << 8), true);
       view.setFloat64(at + EventBody.n, n, true);
       view.setFloat64(at + EventBody.monoUs, time.monoUs, true);
       view.setFloat64(at + EventBody.wallMs, time.wallMs, true);

@@ -8,6 +8,8 @@ import { Ipv4Route } from '../stack/ipv4-route.js';
 import { Ipv6Route } from '../stack/ipv6-route.js';
 import { AppEvent } from '../stack/observer.js';
 import type { Stack } from '../stack/stack.js';
+import { SEND_TARGET_UNIT } from '../stack/tcp/connection.js';
+import { FIRST_MARKS_WORD, setMarksWord } from '../stack/tcp/ecn.js';
 import { TcpState } from '../stack/tcp/state.js';
 import { tupleKey } from '../stack/tcp/tcp.js';
 import type { EventTime } from './event-time.js';
@@ -124,6 +126,7 @@ export class Replayer {
         const chunk = Buffer.allocUnsafe(length);
         chunk.set(reader.ring.bytes.subarray(at + 8, at + 8 + length), 0);
         conn.rcvNxt += length;
+        setMarksWord(conn, view.getUint32(at + 4, true));
         conn.receiveQueue.push(chunk);
         conn.receiveQueued += length;
         return false;
@@ -224,6 +227,9 @@ export class Replayer {
     conn.sackOk = (flags & 1) !== 0;
     conn.tsOk = (flags & 2) !== 0;
     conn.ecnOk = (flags & 16) !== 0;
+    conn.accEcn = (flags & 32) !== 0;
+    conn.synEcn = conn.listener !== null && conn.ecnOk ? flags >> 6 : -1;
+    if (conn.accEcn) setMarksWord(conn, FIRST_MARKS_WORD);
     conn.sndScale = view.getUint8(at + B.sndScale);
     conn.rcvScale = view.getUint8(at + B.rcvScale);
     conn.receiveMax = view.getUint32(at + B.receiveLimit, true);
@@ -308,7 +314,9 @@ export class Replayer {
         );
       return false;
     }
-    const kind = view.getUint32(at + EventBody.kind, true) as AppEvent;
+    const word = view.getUint32(at + EventBody.kind, true);
+    const kind = (word & 0xff) as AppEvent;
+    if (word > 0xff) endpoint.conn.sendTarget = (word >>> 8) * SEND_TARGET_UNIT;
     const n = view.getFloat64(at + EventBody.n, true);
     if (kind === AppEvent.Data && endpoint.conn.receiveQueue[0]?.length !== n) {
       host.diverged(`connection ${reader.conn}: the next chunk is not the one that the primary's program read`);

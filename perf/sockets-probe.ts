@@ -236,7 +236,7 @@ class Peer implements StreamEndpoint {
   turn(request: Buffer): void {
     if (this.#want > 0) {
       this.#want = 0;
-      this.events!.onSpace(this.written);
+      this.events!.onSpace(this.written, 0);
     }
     if (!this.due) return;
     this.due = false;

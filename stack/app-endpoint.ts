@@ -7,7 +7,7 @@ import { isV6 } from './address-book.js';
 import { AppEvent } from './observer.js';
 import type { ListenerEvents, StreamEndpoint, StreamEvents } from './sockets/endpoint.js';
 import type { TcpConnection, TcpUser } from './tcp/connection.js';
-import { Timer } from './tcp/connection.js';
+import { SEND_TARGET_UNIT, Timer } from './tcp/connection.js';
 
 /** Connections whose sockets have something to be told, first come first served. */
 export class EventQueue {
@@ -44,6 +44,19 @@ export class EventQueue {
     this.#ready = [];
     this.#head = 0;
   }
+}
+
+/** Below that a window needs no more than the usual buffer. */
+const TUNE_RTT_US = 1000;
+
+/**
+ * What may be under way follows the window, as the path's capacity shows (twice the congestion window, as Linux has it). It
+ * is told with the event, so that a backup's program is held back where the primary's was.
+ */
+function tuneSend(conn: TcpConnection): void {
+  if (!conn.tcp.options.autoTune || conn.rtt.minUs < TUNE_RTT_US || conn.rtt.minUs === Number.POSITIVE_INFINITY) return;
+  const want = Math.min(conn.tcp.options.sendBufferMax, 2 * conn.cc.cwnd);
+  if (want > conn.sendTarget) conn.sendTarget = Math.ceil(want / SEND_TARGET_UNIT) * SEND_TARGET_UNIT;
 }
 
 export class AppEndpoint implements StreamEndpoint, TcpUser {
@@ -172,7 +185,10 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
     const { conn } = this;
     let n = 0;
     if (event === AppEvent.Data) n = conn.receiveQueue[0]!.length;
-    else if (event === AppEvent.Space) n = conn.bytesAcked;
+    else if (event === AppEvent.Space) {
+      n = conn.bytesAcked;
+      tuneSend(conn);
+    }
     conn.tcp.observer?.deliver(conn, event, n);
     try {
       this.deliver(event, n, conn.error);
@@ -206,7 +222,7 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
         return;
       case AppEvent.Space:
         this.#spaceAt = Number.POSITIVE_INFINITY;
-        events?.onSpace(n);
+        events?.onSpace(n, conn.sendTarget);
         return;
       case AppEvent.Close:
         this.#closed = true;

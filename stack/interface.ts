@@ -21,6 +21,7 @@ import { Ipv4View } from '../lib/packet/ipv4.js';
 import { IPV6_HEADER, Ipv6View, writeIpv6 } from '../lib/packet/ipv6.js';
 import { TimerNode } from '../lib/timer-wheel.js';
 import { isV6 } from './address-book.js';
+import { ArpProbe } from './arp-probe.js';
 import { Igmp } from './igmp.js';
 import { type Address6, NeighbourDiscovery } from './nd.js';
 import { type Neighbour, NeighbourCache } from './neighbours.js';
@@ -48,6 +49,8 @@ export class NetInterface implements DeviceHandler {
   readonly name: string;
   readonly mac: Uint8Array;
   readonly addresses: Cidr4[];
+  /** Those that we do not have yet. */
+  readonly #probes: ArpProbe[] = [];
   readonly addresses6: Address6[] = [];
   readonly loopback: boolean;
   readonly autoconfigure: boolean;
@@ -342,6 +345,7 @@ export class NetInterface implements DeviceHandler {
 
   onLink(address: number): boolean {
     for (const own of this.addresses) if ((address & own.mask) === (own.address & own.mask)) return true;
+    for (const { address: own } of this.#probes) if ((address & own.mask) === (own.address & own.mask)) return true;
     return false;
   }
 
@@ -356,6 +360,8 @@ export class NetInterface implements DeviceHandler {
       if (!this.#isOurMac(bytes, arp.senderMacOffset)) this.#defend(arp.senderIp);
       return 0;
     }
+    const sought = arp.senderIp === 0 && !this.#isOurMac(bytes, arp.senderMacOffset) ? arp.targetIp : arp.senderIp;
+    if (sought !== 0) this.#probes.find(({ address }) => address.address === sought)?.conflict();
     const forUs = this.hasAddress(arp.targetIp);
     if (arp.senderIp !== 0) this.neighbours.learn(arp.senderIp, bytes, arp.senderMacOffset, forUs);
     if (forUs && arp.op === ARP_REQUEST && !this.stack.frozen) {
@@ -386,6 +392,33 @@ export class NetInterface implements DeviceHandler {
     if (this.linkHeader === 0) return;
     for (const own of this.addresses) this.#sendArp(ARP_REQUEST, own.address, own.address, null, BROADCAST);
     this.nd.announce();
+  }
+
+  // --- Probing (arp-probe.ts) ---
+
+  /** Asks the link whether anybody has the address; it is ours some seconds later if not (RFC 5227 section 2.1). */
+  probeAddress(address: Cidr4): void {
+    this.#probes.push(new ArpProbe(this, address));
+  }
+
+  sendProbe(address: number): void {
+    if (!this.stack.frozen) this.#sendArp(ARP_REQUEST, 0, address, null, BROADCAST);
+  }
+
+  announceAddress(address: number): void {
+    if (!this.stack.frozen) this.#sendArp(ARP_REQUEST, address, address, null, BROADCAST);
+  }
+
+  probeSucceeded(probe: ArpProbe): void {
+    const { address } = probe;
+    this.#probes.splice(this.#probes.indexOf(probe), 1);
+    this.addresses.push(address);
+    this.stack.routes.add({ v6: false, network: address.address, prefix: address.prefix, net: this, gateway: 0 });
+  }
+
+  probeFailed(probe: ArpProbe): void {
+    this.#probes.splice(this.#probes.indexOf(probe), 1);
+    this.neighbours.counters.conflicts++;
   }
 
   #request(address: number, mac: Uint8Array | null): void {

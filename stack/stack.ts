@@ -35,6 +35,7 @@ import { Raw } from './raw.js';
 import { MAX_ROUTES, type Route, RouteTable } from './route-table.js';
 import type { TcpRoute } from './tcp/connection.js';
 import { resumeConnection } from './tcp/input.js';
+import { narrow } from './tcp/mtu-probe.js';
 import { payloadSum } from './tcp/output.js';
 import { resendAll } from './tcp/recovery.js';
 import { TcpState } from './tcp/state.js';
@@ -71,8 +72,8 @@ export interface AddInterface {
   /** Take IPv6 addresses, routes and parameters from router advertisements (default false). */
   autoconfigure?: boolean;
   /**
-   * Use IPv6 addresses only when a second of asking has shown that nobody else has them (RFC 4862 section 5.4; default
-   * false: a replica takes over addresses that its primary had a moment ago).
+   * Use addresses only when some seconds of asking have shown that nobody else has them (RFC 5227 section 2.1, RFC 4862
+   * section 5.4; default false: a replica takes over addresses that its primary had a moment ago).
    */
   probe?: boolean;
 }
@@ -186,8 +187,9 @@ export class Stack implements TcpHost {
       mac[0] = (mac[0]! & 0xfc) | 2;
     }
     const name = options.name ?? `if${this.interfaces.length}`;
-    const net = this.#attach(device, { name, mac, autoconfigure: options.autoconfigure ?? false }, four);
-    const probe = options.probe ?? false;
+    const probe = (options.probe ?? false) && device.link === 'ethernet';
+    const net = this.#attach(device, { name, mac, autoconfigure: options.autoconfigure ?? false }, probe ? [] : four);
+    if (probe) for (const address of four) net.probeAddress(address);
     if (six.length > 0 || net.autoconfigure) {
       const local = new Uint8Array(16);
       local[0] = 0xfe;
@@ -311,7 +313,7 @@ export class Stack implements TcpHost {
         return Drop.TcpChecksum;
       }
     }
-    seg.ce = (tos & 3) === 3;
+    seg.ecn = tos & 3;
     // Not from one host: nobody to answer (RFC 9293 MUST-63).
     if ((seg.flags & TCP_SYN) !== 0 && !this.isUnicast(src)) return isV6(src) ? Drop.Ipv6BadSource : Drop.Ipv4BadSource;
     this.tcp.input(seg, bytes, dst, src);
@@ -336,7 +338,7 @@ export class Stack implements TcpHost {
       this.#learnMtu(remote, mtu);
       const mss = Math.max(48, mtu - conn.route.ipHeader - 20 - (conn.tsOk ? 12 : 0));
       if (mss < conn.sndMss) {
-        conn.sndMss = mss;
+        narrow(conn, mss);
         resendAll(conn);
         this.tcp.markDirty(conn);
       }

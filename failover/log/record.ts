@@ -59,7 +59,7 @@ export class LogError extends FtError {
 export const OpenedBody = {
   size: 128,
   state: 0, // u8
-  flags: 1, // u8: 1 SACK, 2 timestamps, 4 outgoing, 8 peer's MAC known, 16 ECN
+  flags: 1, // u8: 1 SACK, 2 timestamps, 4 outgoing, 8 peer's MAC known, 16 ECN, 32 accurate ECN, from 64 on: the SYN's codepoint
   sndScale: 2, // u8
   rcvScale: 3, // u8
   localPort: 4, // u16
@@ -104,7 +104,7 @@ export const TimeWaitBody = {
 
 export const EventBody = {
   size: 40,
-  kind: 0, // u32
+  kind: 0, // u8; above it, for Space, the send buffer in units of 64 KiB
   n: 8, // f64
   monoUs: 16, // f64
   wallMs: 24, // f64

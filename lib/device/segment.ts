@@ -46,7 +46,8 @@ export function segmentTcp(frame: Uint8Array, ipAt: number, gsoSize: number): Ui
     out.setUint32(tcpAt + 4, (seq + at) >>> 0);
     let kept = flags;
     if (!last) kept &= ~(TCP_FIN | TCP_PSH);
-    if (at > 0) kept &= ~TCP_CWR;
+    // With accurate ECN the bit is part of a number that all parts have; the bit above is only set there.
+    if (at > 0 && (part[tcpAt + 12]! & 1) === 0) kept &= ~TCP_CWR;
     part[tcpAt + 13] = kept;
     // The addresses stand next to each other, at the end of the fixed header.
     const addresses = v6 ? sum16(part, ipAt + 8, 32, 0) : sum16(part, ipAt + 12, 8, 0);

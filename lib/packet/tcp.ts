@@ -9,6 +9,8 @@ export const TCP_ACK = 0x10;
 export const TCP_URG = 0x20;
 export const TCP_ECE = 0x40;
 export const TCP_CWR = 0x80;
+/** The lowest of the once reserved bits (RFC 9768 section 3.1). */
+export const TCP_AE = 0x100;
 
 const OPT_END = 0;
 const OPT_NOP = 1;
@@ -27,8 +29,8 @@ export class TcpView {
   flags = 0;
   window = 0;
   urgent = 0;
-  /** The packet was marked on its way (RFC 3168); the caller of `parse` says so. */
-  ce = false;
+  /** The IP header's ECN field (RFC 3168): 3 when the packet was marked on its way. The caller of `parse` sets it. */
+  ecn = 0;
   payloadOffset = 0;
   payloadLength = 0;
   /** 0 when absent. */
@@ -58,7 +60,7 @@ export class TcpView {
     if (this.srcPort === 0 || this.dstPort === 0) return Drop.TcpPort;
     this.seq = view.getUint32(offset + 4);
     this.ack = view.getUint32(offset + 8);
-    this.flags = bytes[offset + 13]!;
+    this.flags = bytes[offset + 13]! | ((bytes[offset + 12]! & 1) << 8);
     this.window = view.getUint16(offset + 14);
     this.urgent = view.getUint16(offset + 18);
     this.payloadOffset = offset + header;
@@ -131,7 +133,7 @@ export function writeTcpHeader(
   view.setUint16(offset + 2, dstPort);
   view.setUint32(offset + 4, seq);
   view.setUint32(offset + 8, ack);
-  bytes[offset + 12] = (headerLength / 4) << 4;
+  bytes[offset + 12] = ((headerLength / 4) << 4) | (flags >>> 8);
   bytes[offset + 13] = flags;
   view.setUint16(offset + 14, window);
   view.setUint16(offset + 16, 0);

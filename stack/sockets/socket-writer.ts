@@ -33,7 +33,7 @@ export class SocketWriter {
   /** Told once no wrapped callback is left; only while the socket lingers. */
   drained: (() => void) | null = null;
 
-  readonly #limit: number;
+  #limit: number;
   readonly #idle: IdleTimeout;
   /** End of the last chunk that was handed over without a copy. */
   #uncopiedEnd = 0;
@@ -161,9 +161,10 @@ export class SocketWriter {
     if (this.drained !== null) this.release();
   }
 
-  /** So much is acknowledged in total, as was asked for. */
-  onSpace(acked: number): void {
+  /** So much is acknowledged in total, as was asked for; and so much may be under way now. */
+  onSpace(acked: number, limit: number): void {
     this.#asked = 0;
+    if (limit > this.#limit) this.#limit = limit;
     if (acked > this.acked) this.acked = acked;
   }
 

@@ -177,8 +177,8 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   }
 
   /** @internal */
-  onSpace(acked: number): void {
-    this.#writer.onSpace(acked);
+  onSpace(acked: number, limit: number): void {
+    this.#writer.onSpace(acked, limit);
     if (!this.destroyed) this._idle.touch();
     this.#writer.release();
   }

@@ -94,6 +94,9 @@ export interface TcpUser {
   onSoftError?(conn: TcpConnection): void;
 }
 
+/** It is replicated in units of that. */
+export const SEND_TARGET_UNIT = 65_536;
+
 export class TcpConnection {
   state: TcpState = TcpState.Closed;
   /** What happened to it, if anybody wants to know (TcpOptions.eventLog). */
@@ -112,10 +115,17 @@ export class TcpConnection {
   sndWl2 = 0;
   maxSndWnd = 0;
   readonly sendBuffer = new SendBuffer();
+  /** Bytes that the user may have under way before he is held back, in whole units; 0: as many as his socket says. */
+  sendTarget = 0;
   /** The user wants no more bytes sent: a FIN follows the last one. */
   finQueued = false;
   /** Largest payload per segment, options deducted. */
   sndMss = 536;
+  /** What it was before the path became narrower, 0 if it did not; see mtu-probe.ts. */
+  fullMss = 0;
+  /** Not before that is the larger size tried; end of the segment that tries it, -1 for none. */
+  mtuProbeUs = 0;
+  mtuProbeEnd = -1;
   sndScale = 0;
 
   // Receive side (offsets from IRS).
@@ -178,8 +188,24 @@ export class TcpConnection {
   /** When SND.UNA last moved, or something was first sent after a pause. */
   progressUs = 0;
 
-  // Congestion marks (RFC 3168).
+  // Congestion marks (ecn.ts).
   ecnOk = false;
+  /** They are counted (RFC 9768). */
+  accEcn = false;
+  /** The path meddles with the marks: we send none that could be. */
+  ecnMute = false;
+  /** The IP header's codepoint of the peer's SYN, until our answer to it has left or was answered; -1 then. */
+  synEcn = -1;
+  /** Marked packets that have come, and that the peer has reported; -1 after a takeover, when that is not known. */
+  rCep = 0;
+  sCep = 0;
+  /** Marked packets since we last sent anything. */
+  cePending = 0;
+  /** The last packet was marked. */
+  lastCe = false;
+  /** Counted for tcpInfo: marked packets that came, and reports of the peer. */
+  marksSeen = 0;
+  marksHeard = 0;
   /** The peer hears of a mark until it says that it has slowed down. */
   ecnEcho = false;
   /** The next new data tells the peer that we have slowed down. */

@@ -38,6 +38,9 @@ export class TcpCounters {
   urgent = 0;
   /** Segments were made smaller because full ones went unanswered. */
   blackHoles = 0;
+  /** Larger segments tried after a path had become narrower, and found to pass. */
+  mtuProbes = 0;
+  mtuRaised = 0;
   /** SYNs whose data was taken, and those of ours whose data was. */
   fastOpenPassive = 0;
   fastOpenActive = 0;

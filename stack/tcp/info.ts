@@ -77,6 +77,8 @@ export function tcpInfo(conn: TcpConnection): Record<string, number> {
     tcpi_bytes_retrans: conn.bytesRetransmitted,
     tcpi_dsack_dups: conn.dsackDups,
     tcpi_reord_seen: recovery.reorderingSeen ? 1 : 0,
+    tcpi_delivered_ce: conn.marksHeard,
+    tcpi_received_ce: conn.marksSeen,
     tcpi_rcv_ooopack: conn.outOfOrder,
     tcpi_snd_wnd: conn.sndWnd,
     tcpi_rcv_wnd: Math.max(0, conn.rcvAdv - conn.rcvNxt),

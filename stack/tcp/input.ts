@@ -4,11 +4,13 @@
  * so that one ACK answers a whole batch.
  */
 import { RX_CSUM_OK } from '../../lib/device/device.js';
-import { TCP_ACK, TCP_CWR, TCP_ECE, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG, type TcpView } from '../../lib/packet/tcp.js';
+import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG, type TcpView } from '../../lib/packet/tcp.js';
 import { unwrap } from '../../lib/seq.js';
 import { type TcpConnection, Timer } from './connection.js';
+import { takeEcho, takeFirstAck, takeMark, takeSynAgain } from './ecn.js';
+import { probeAcked } from './mtu-probe.js';
 import { bare, sendSyn } from './output.js';
-import { afterAck, congestionEcho, duplicateAck, resendAll, takeSack } from './recovery.js';
+import { afterAck, duplicateAck, resendAll, takeSack } from './recovery.js';
 import { TcpState } from './state.js';
 
 export { RX_CSUM_OK };
@@ -79,6 +81,7 @@ export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
       return;
     }
     tcp.counters.outOfWindow++;
+    if ((flags & TCP_SYN) !== 0 && start === 0) takeSynAgain(conn, seg);
     if (length > 0 && start < conn.rcvNxt) noteDuplicate(conn, start, Math.min(start + length, conn.rcvNxt));
     if (segmentLength > 0) ackSoon(conn);
     else if (tcp.now - conn.invalidAnsweredUs >= INVALID_ANSWER_US) {
@@ -117,19 +120,13 @@ export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
       return;
     }
     establish(conn, seg);
+    takeFirstAck(conn, seg);
   }
   conn.lastReceiveUs = tcp.now;
   conn.keepAliveProbes = 0;
   if (!acknowledge(conn, seg, start)) return;
   if (conn.removed) return;
-  if (conn.ecnOk) {
-    if ((flags & TCP_CWR) !== 0) conn.ecnEcho = false;
-    if (seg.ce && length > 0) {
-      conn.ecnEcho = true;
-      conn.ackNow = true;
-      tcp.counters.ecnMarks++;
-    }
-  }
+  if (conn.ecnOk) takeMark(conn, seg);
 
   // Sixth: URG. The data stays in the stream; the user may ask where it ends.
   if ((flags & TCP_URG) !== 0) noteUrgent(conn, start, seg.urgent);
@@ -241,6 +238,7 @@ function acknowledge(conn: TcpConnection, seg: TcpView, start: number): boolean 
   }
   conn.sent.beginAck();
   const fresh = conn.sackOk && seg.sackCount > 0 ? takeSack(conn, seg, ack) : 0;
+  const before = conn.sndUna;
   let windowChanged = false;
   if (ack >= conn.sndUna && (start > conn.sndWl1 || (start === conn.sndWl1 && ack >= conn.sndWl2))) {
     const window = seg.window * 2 ** conn.sndScale;
@@ -266,7 +264,7 @@ function acknowledge(conn: TcpConnection, seg: TcpView, start: number): boolean 
       duplicateAck(conn);
     }
   }
-  if (conn.ecnOk && (seg.flags & (TCP_ECE | TCP_SYN)) === TCP_ECE && !conn.removed) congestionEcho(conn);
+  if (conn.ecnOk && !conn.removed) takeEcho(conn, seg, before > 0 && (fresh > 0 || ack > before));
   if (!conn.removed) {
     conn.ackHint = true;
     tcp.markDirty(conn);
@@ -290,6 +288,7 @@ function newAck(conn: TcpConnection, seg: TcpView, ack: number, fresh: number): 
   else if (conn.sackOk ? fresh > 0 || !recovering : !recovering && recovery.dupAcks === 0) measure(conn);
   conn.rtt.backoff = 0;
   recovery.limitedTransmit = 0;
+  if (conn.mtuProbeEnd >= 0) probeAcked(conn, ack);
   if (recovery.probeEnd >= 0 && !recovery.probeOld && ack >= recovery.probeEnd) recovery.probeEnd = -1;
   afterAck(conn, seg, acked, limited);
   if (conn.flight > 0) conn.setTimer(Timer.Retransmit, tcp.now + conn.rtt.rtoUs());

@@ -5,7 +5,9 @@ import { Cubic } from './congestion/cubic.js';
 export interface TcpOptions {
   /** Bytes of receive buffer per connection at most (RFC 9293 RCV.WND). */
   receiveBuffer: number;
-  /** Begin with 512 KiB of it, and offer more as the path and the reader can use it. */
+  /** Bytes that a socket may have under way at most, where the path can use them. */
+  sendBufferMax: number;
+  /** Begin with 512 KiB of it, and offer more as the path and the reader can use it; let the send buffer follow the window. */
   autoTune: boolean;
   /** Most connections; further SYNs are dropped and counted. */
   maxConnections: number;
@@ -21,8 +23,11 @@ export interface TcpOptions {
   sack: boolean;
   timestamps: boolean;
   windowScaling: boolean;
-  /** Explicit congestion notification (RFC 3168): never, when the peer asks, or asked for on every connection. */
-  ecn: 'off' | 'accept' | 'ask';
+  /**
+   * Explicit congestion notification: never; when the peer asks (RFC 3168 or RFC 9768, as it asks); asked for on every
+   * connection, the classic kind (`ask`) or the accurate one (`accurate`, which falls back to the classic one).
+   */
+  ecn: 'off' | 'accept' | 'ask' | 'accurate';
   /** Retransmissions before giving up: of a SYN (3 minutes at least, RFC 9293 MUST-23), of a SYN-ACK, of data. */
   synRetries: number;
   synAckRetries: number;
@@ -44,6 +49,7 @@ export interface TcpOptions {
 
 export const TCP_DEFAULTS: TcpOptions = {
   receiveBuffer: 4 * 1024 * 1024,
+  sendBufferMax: 16 * 1024 * 1024,
   autoTune: true,
   maxConnections: 200_000,
   mslUs: 30_000_000,

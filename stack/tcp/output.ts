@@ -5,18 +5,10 @@
  */
 import { finish, fold, sum16 } from '../../lib/checksum.js';
 import { TX_HEADROOM } from '../../lib/device/device.js';
-import {
-  TCP_ACK,
-  TCP_CWR,
-  TCP_ECE,
-  TCP_FIN,
-  TCP_PSH,
-  TCP_RST,
-  TCP_SYN,
-  TCP_URG,
-  writeTcpHeader,
-} from '../../lib/packet/tcp.js';
+import { TCP_ACK, TCP_CWR, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, TCP_URG, writeTcpHeader } from '../../lib/packet/tcp.js';
 import { type TcpConnection, Timer } from './connection.js';
+import { answersSyn, capable, countSurvivesOffload, segmentFlags, synFlags } from './ecn.js';
+import { narrow, probeLost, probeSent, probeSize } from './mtu-probe.js';
 import { newDataFirst, pipe, retransmitted, timeoutLoss } from './recovery.js';
 import { TcpState } from './state.js';
 
@@ -30,6 +22,8 @@ const ECT0 = 2;
 /** Timeouts in a row after which the path is suspected of swallowing large segments, and the size then tried (RFC 4821 section 7.2). */
 const BLACK_HOLE_AFTER = 3;
 const OPT_FAST_OPEN = 34;
+/** Timestamps; with SACK blocks it is more. */
+const PLAIN_OPTIONS = 12;
 const BLACK_HOLE_MSS = 1024;
 /** What is due within the timers' grain goes at once. */
 const PACE_AHEAD_US = 1000;
@@ -46,6 +40,7 @@ export function output(conn: TcpConnection): boolean {
     // The user has a connection of Fast Open before its handshake is complete.
     if (!conn.fastOpened || conn.state !== TcpState.SynRcvd) return true;
   }
+  if (conn.ackNow && answersSyn(conn) && !sendAckIfDue(conn)) return false;
   let sent = false;
   if (conn.sndLimit > conn.sndUna) {
     const again = newDataFirst(conn) ? 0 : retransmitLost(conn);
@@ -78,6 +73,7 @@ function retransmitLost(conn: TcpConnection): number {
     if (covered === 0) return count;
     sent.resent(from, from + covered, tcp.now);
     retransmitted(conn, from, from + covered);
+    if (conn.mtuProbeEnd >= 0) probeLost(conn, from, from + covered);
     // The answer to the head's new copy takes a round trip from now.
     if (from === conn.sndUna) conn.setTimer(Timer.Retransmit, tcp.now + conn.rtt.rtoUs());
     recovery.retransmitFirst = false;
@@ -109,7 +105,8 @@ function sendNew(conn: TcpConnection): number {
   const mss = segmentSize(conn);
   const paced = conn.tcp.options.pacing && conn.rtt.srttUs > 0;
   const together = paced ? Math.max(2 * mss, pacingRate(conn) * PACE_AHEAD_US) : MAX_SUPER;
-  const most = conn.route.canSegment ? Math.max(mss, Math.floor(Math.min(MAX_SUPER, together) / mss) * mss) : mss;
+  const many = conn.route.canSegment && countSurvivesOffload(conn);
+  const most = many ? Math.max(mss, Math.floor(Math.min(MAX_SUPER, together) / mss) * mss) : mss;
   let inPipe = -1;
   const idle = conn.flight === 0 && conn.bytesSent > 0 && conn.tcp.now - conn.lastSendUs > conn.rtt.rtoUs();
   if (idle && conn.tcp.options.slowStartAfterIdle && conn.sndNxt < limit) conn.cc.onIdle();
@@ -146,7 +143,15 @@ function sendNew(conn: TcpConnection): number {
     // The word that we have slowed down rides on one segment, which must not be multiplied.
     const slowed = conn.cwrDue && data > 0;
     if (slowed) length = Math.min(length, mss);
+    const probe = conn.fullMss === 0 ? 0 : probeSize(conn, Math.min(left, window, cwnd));
+    const usual = conn.sndMss;
+    if (probe > 0) {
+      conn.sndMss = probe;
+      length = probe;
+    }
     const sent = segment(conn, conn.sndNxt, length, conn.sndNxt + length >= conn.sndEnd, slowed);
+    conn.sndMss = usual;
+    if (probe > 0 && sent > 0) probeSent(conn, conn.sndNxt + sent);
     if (sent < 0) return -1;
     if (sent === 0) break;
     if (slowed) conn.cwrDue = false;
@@ -261,8 +266,7 @@ export function retransmitTimeout(conn: TcpConnection, nowUs: number): void {
  */
 function shrinkSegments(conn: TcpConnection): void {
   if (conn.sndMss <= BLACK_HOLE_MSS || conn.flight < conn.sndMss) return;
-  conn.log?.add(conn.tcp.now, 'mss', conn.sndMss, BLACK_HOLE_MSS);
-  conn.sndMss = BLACK_HOLE_MSS;
+  narrow(conn, BLACK_HOLE_MSS);
   conn.tcp.counters.blackHoles++;
 }
 
@@ -301,11 +305,8 @@ export function bare(conn: TcpConnection, seqOffset: number, flags: number): boo
 
 /** SYN or SYN-ACK, with the options that are offered or agreed on. */
 export function sendSyn(conn: TcpConnection): boolean {
-  const { tcp } = conn;
   let flags = conn.state === TcpState.SynSent ? TCP_SYN : TCP_SYN | TCP_ACK;
-  // A SYN that goes unanswered may have been dropped for its ECN bits (RFC 3168 section 6.1.1.1).
-  if (conn.state !== TcpState.SynSent) flags |= conn.ecnOk ? TCP_ECE : 0;
-  else if (tcp.options.ecn === 'ask' && conn.rtt.backoff < 2) flags |= TCP_ECE | TCP_CWR;
+  flags |= synFlags(conn, conn.state === TcpState.SynSent);
   // What met a router or a server that does not like it goes without the second time (RFC 7413 section 4.1.3).
   if (conn.state === TcpState.SynSent && conn.rtt.backoff > 0) conn.fastOpenCookie = null;
   const ok = emit(conn, 0, conn.sndNxt === 0 ? conn.synData : 0, flags) >= 0;
@@ -358,9 +359,10 @@ function emit(conn: TcpConnection, seqOffset: number, length: number, flags: num
       if (gathered > mss) gathered = trim(frame, gathered - (gathered % mss), conn, seqOffset);
     }
   }
-  const header = 20 + writeOptions(conn, view, at + 20, flags, gathered);
+  const options = writeOptions(conn, view, at + 20, flags, gathered);
+  const header = 20 + options;
   if ((flags & TCP_ACK) !== 0) advertise(conn, flags);
-  if (conn.ecnEcho && (flags & (TCP_SYN | TCP_RST)) === 0) flags |= TCP_ECE;
+  if (conn.ecnOk) flags |= segmentFlags(conn, flags, gathered === 0 && options <= PLAIN_OPTIONS);
   let urgent = 0;
   if (conn.sndUp > seqOffset && (flags & (TCP_SYN | TCP_RST)) === 0) {
     flags |= TCP_URG;
@@ -384,7 +386,7 @@ function emit(conn: TcpConnection, seqOffset: number, length: number, flags: num
   }
   frame.headerLength = at + header - TX_HEADROOM;
   // New data only: neither retransmissions nor what has none carries the mark (RFC 3168 section 6.1.5).
-  const ect = conn.ecnOk && gathered > 0 && seqOffset >= conn.sndNxt ? ECT0 : 0;
+  const ect = capable(conn) && gathered > 0 && seqOffset >= conn.sndNxt ? ECT0 : 0;
   if (!route.send(total, ect)) return -1;
   tcp.counters.outSegs++;
   conn.segsOut++;

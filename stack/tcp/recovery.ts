@@ -13,6 +13,7 @@
 import type { TcpView } from '../../lib/packet/tcp.js';
 import { unwrap } from '../../lib/seq.js';
 import { type TcpConnection, Timer } from './connection.js';
+import { onlyProbeLost } from './mtu-probe.js';
 
 const DUP_THRESH = 3;
 /** Recoveries for which a longer reordering window is kept (RFC 8985 section 6.2 step 4). */
@@ -67,6 +68,8 @@ export class Recovery {
   // ECN (RFC 3168 section 6.1.2).
   /** No further reduction for marks until this is acknowledged. */
   ecnPoint = 0;
+  /** What was lost says nothing of congestion: afterwards all is as before. */
+  harmless = false;
 
   reset(): void {
     this.active = false;
@@ -77,6 +80,7 @@ export class Recovery {
     this.undoFrom = -1;
     this.frto = 0;
     this.probeEnd = -1;
+    this.harmless = false;
   }
 }
 
@@ -240,9 +244,12 @@ function enter(conn: TcpConnection): void {
   recovery.prrOut = 0;
   beginUndo(conn);
   // A mark in the same round trip has reduced it already.
-  if (conn.sndUna >= recovery.ecnPoint) {
+  if (onlyProbeLost(conn)) {
+    recovery.harmless = true;
+    cc.ssthresh = cc.cwnd;
+  } else if (conn.sndUna >= recovery.ecnPoint) {
     cc.onLoss(loadedFlight(conn), tcp.now);
-    if (conn.ecnOk) conn.cwrDue = true;
+    if (conn.ecnOk && !conn.accEcn) conn.cwrDue = true;
   }
   conn.clearTimer(Timer.Probe);
 }
@@ -286,6 +293,11 @@ function leave(conn: TcpConnection): void {
     recovery.afterTimeout = false;
     recovery.dupAcks = 0;
     recovery.frto = 0;
+  }
+  if (recovery.harmless) {
+    recovery.harmless = false;
+    undo(conn);
+    return;
   }
   // A DSACK may still come for what was sent again last.
   if (recovery.undoFrom >= 0 && recovery.undoBytes <= 0 && recovery.firstTs >= 0) undo(conn);
@@ -351,9 +363,10 @@ export function timeoutLoss(conn: TcpConnection): void {
     // With timestamps the first acknowledgement says whether it was a true one.
     recovery.frto = conn.tsOk || recovery.active ? 0 : 1;
     cc.onTimeout(loadedFlight(conn), tcp.now);
-    if (conn.ecnOk) conn.cwrDue = true;
+    if (conn.ecnOk && !conn.accEcn) conn.cwrDue = true;
   } else recovery.frto = 0;
   recovery.active = false;
+  recovery.harmless = false;
   recovery.afterTimeout = true;
   recovery.point = conn.sndNxt;
   recovery.dupAcks = 0;
@@ -413,7 +426,7 @@ export function congestionEcho(conn: TcpConnection): void {
   const before = cc.cwnd;
   cc.onLoss(loadedFlight(conn), tcp.now);
   conn.log?.add(tcp.now, 'mark', before, cc.cwnd);
-  conn.cwrDue = true;
+  if (!conn.accEcn) conn.cwrDue = true;
   tcp.counters.ecnReductions++;
 }
 

@@ -1,21 +1,6 @@
-/**
- * TCP as a protocol of the stack: finding the connection for a segment, opening and removing connections, listeners, and
- * replies to segments that belong to none. One connection's own machine is in connection.ts, input.ts, output.ts.
- */
-
-import { finish, sum16 } from '../../lib/checksum.js';
-import { TX_HEADROOM, type TxFrame } from '../../lib/device/device.js';
+import type { TxFrame } from '../../lib/device/device.js';
 import { FtError } from '../../lib/errors.js';
-import {
-  TCP_ACK,
-  TCP_CWR,
-  TCP_ECE,
-  TCP_FIN,
-  TCP_RST,
-  TCP_SYN,
-  type TcpView,
-  writeTcpHeader,
-} from '../../lib/packet/tcp.js';
+import { TCP_ACK, TCP_RST, TCP_SYN, type TcpView } from '../../lib/packet/tcp.js';
 import type { SipHash } from '../../lib/random.js';
 import type { TimerWheel } from '../../lib/timer-wheel.js';
 import { type AddressBook, isV6 } from '../address-book.js';
@@ -23,15 +8,19 @@ import type { OutputGate, StackObserver } from '../observer.js';
 import type { TimeWaitCheckpoint } from './checkpoint.js';
 import { type ConnectionSettings, TcpConnection, type TcpRoute, Timer } from './connection.js';
 import { TcpCounters } from './counters.js';
+import { takeSyn } from './ecn.js';
 import { FastOpen } from './fast-open.js';
 import { segmentArrives } from './input.js';
 import { TcpListener } from './listener.js';
 import { TCP_DEFAULTS, type TcpOptions } from './options.js';
 import { output, sendReset, sendSyn } from './output.js';
+import { cookieAnswer, passiveOpen } from './passive-open.js';
 import { TcpState } from './state.js';
-import { checkCookie, cookieOptions, cookieTimestamp, makeCookie } from './syn-cookie.js';
+import { replyReset, timeWaitAck, timeWaitSegment } from './stranger.js';
 import { ConnectionTable } from './table.js';
 import { type TimeWaitEntry, TimeWaitTable } from './time-wait.js';
+
+import { TupleBytes } from './tuple-hash.js';
 
 export { TcpCounters } from './counters.js';
 export { TCP_DEFAULTS, type TcpOptions } from './options.js';
@@ -56,8 +45,6 @@ export interface TcpHost {
   readonly book: AddressBook;
 }
 
-/** Segments that are no part of a conversation are answered this often at most: two such answers must not chase each other. */
-const INVALID_ANSWER_US = 100_000;
 /** More than so many acknowledgements are not kept: their peers ask again. */
 const MAX_OWED_ACKS = 4096;
 /** Hops that fit into the IPv4 header's options, beside the destination. */
@@ -72,6 +59,8 @@ export class Tcp {
   readonly byId = new Map<number, TcpConnection>();
   readonly timeWaits: TimeWaitTable;
   readonly fastOpen: FastOpen;
+  /** For keyed hashes over a four-tuple. */
+  readonly tuple: TupleBytes;
   readonly frame: TxFrame;
   readonly wheel: TimerWheel;
   observer: StackObserver | null = null;
@@ -88,9 +77,6 @@ export class Tcp {
   #challenges = 0;
   /** Last acknowledgements of connections that went into TIME_WAIT while nothing could leave. */
   readonly #owedAcks: TimeWaitEntry[] = [];
-  readonly #hashInput = new Uint8Array(40);
-  #hashLength = 12;
-  readonly #hashView = new DataView(this.#hashInput.buffer);
 
   constructor(
     readonly host: TcpHost,
@@ -99,6 +85,7 @@ export class Tcp {
     this.options = { ...TCP_DEFAULTS, ...options };
     this.timeWaits = new TimeWaitTable(this.options.maxTimeWait);
     this.fastOpen = new FastOpen(host.hash, host.book);
+    this.tuple = new TupleBytes(host.book);
     this.frame = host.frame;
     this.wheel = host.wheel;
   }
@@ -109,6 +96,10 @@ export class Tcp {
 
   get nextId(): number {
     return this.#nextId;
+  }
+
+  takeId(): number {
+    return this.#nextId++;
   }
 
   // --- Arrivals ---
@@ -127,226 +118,29 @@ export class Tcp {
   #stranger(seg: TcpView, bytes: Uint8Array, localAddress: number, remoteAddress: number): void {
     if (this.timeWaits.size > 0) {
       const entry = this.timeWaits.get(tupleKey(localAddress, seg.dstPort, remoteAddress, seg.srcPort));
-      if (entry !== undefined && !this.#timeWaitSegment(entry, seg)) return;
+      if (entry !== undefined && !timeWaitSegment(this, entry, seg)) return;
     }
     const listener = this.#findListener(localAddress, seg.dstPort);
     if (listener !== null && (seg.flags & (TCP_SYN | TCP_ACK | TCP_RST)) === TCP_SYN) {
-      this.#passiveOpen(listener, seg, bytes, localAddress, remoteAddress);
+      passiveOpen(this, listener, seg, bytes, localAddress, remoteAddress);
       return;
     }
     if ((seg.flags & TCP_RST) !== 0) return;
-    if (listener !== null && this.#cookieAnswer(listener, seg, localAddress, remoteAddress, bytes)) return;
+    if (listener !== null && cookieAnswer(this, listener, seg, localAddress, remoteAddress, bytes)) return;
     this.counters.noConnection++;
     if (this.now < this.silentUntilUs) {
       this.counters.silenced++;
       return;
     }
-    this.#replyReset(seg, localAddress, remoteAddress);
-  }
-
-  /** A segment for a connection in TIME_WAIT. @returns true when it may open a new connection instead. */
-  #timeWaitSegment(entry: TimeWaitEntry, seg: TcpView): boolean {
-    const ahead = (seg.seq - entry.rcvNxt) | 0;
-    if ((seg.flags & (TCP_SYN | TCP_ACK | TCP_RST)) === TCP_SYN) {
-      const newer =
-        entry.tsOk && seg.tsPresent
-          ? ((seg.tsVal - entry.tsRecent) | 0) > 0 || (seg.tsVal === entry.tsRecent && ahead > 0)
-          : ahead > 0;
-      if (newer) {
-        this.timeWaits.delete(entry.key);
-        return true;
-      }
-    }
-    // A RST does not end TIME_WAIT (RFC 1337).
-    if ((seg.flags & TCP_RST) !== 0) return false;
-    if ((seg.flags & TCP_FIN) !== 0) this.timeWaits.renew(entry, this.now + 2 * this.options.mslUs);
-    else if (ahead === 0 && seg.payloadLength === 0 && (seg.flags & TCP_SYN) === 0) {
-      // All is well at the other end. Two ends in TIME_WAIT that answered this would never stop.
-      return false;
-    } else if (this.now - (entry.answeredUs ?? Number.NEGATIVE_INFINITY) < INVALID_ANSWER_US) return false;
-    else entry.answeredUs = this.now;
-    this.#timeWaitAck(entry);
-    return false;
-  }
-
-  /** @returns false when it could not leave. */
-  #timeWaitAck(entry: TimeWaitEntry): boolean {
-    const route = this.host.tcpRoute(entry.localAddress, entry.remoteAddress);
-    if (route === null) return true;
-    const ts = entry.tsOk ? this.#timestampAt(entry.tsOffset) : -1;
-    const { localPort, remotePort, sndNxt, rcvNxt, rcvWindow, tsRecent } = entry;
-    return this.#bareSegment(route, localPort, remotePort, sndNxt, rcvNxt, TCP_ACK, rcvWindow, ts, tsRecent);
-  }
-
-  #passiveOpen(
-    listener: TcpListener,
-    seg: TcpView,
-    bytes: Uint8Array,
-    localAddress: number,
-    remoteAddress: number,
-  ): void {
-    if (listener.full) {
-      this.counters.listenOverflows++;
-      // A queue that is full because nobody accepts is not helped by cookies.
-      if (this.options.synCookies && listener.waiting() < listener.backlog)
-        this.#sendCookie(seg, localAddress, remoteAddress);
-      return;
-    }
-    if (this.table.size >= this.options.maxConnections) {
-      this.counters.tableFull++;
-      return;
-    }
-    const via = listener.settings.sourceRoute ?? this.host.receivedRoute ?? undefined;
-    const route = this.host.tcpRoute(localAddress, remoteAddress, via);
-    if (route === null) return;
-    const { dstPort, srcPort } = seg;
-    const { settings } = listener;
-    const conn = this.create(this.#nextId++, localAddress, dstPort, remoteAddress, srcPort, route, settings);
-    conn.listener = listener;
-    listener.halfOpen++;
-    conn.state = TcpState.SynRcvd;
-    conn.irs = seg.seq;
-    conn.rcvNxt = 1;
-    conn.rcvAdv = 1;
-    this.takeSynOptions(conn, seg);
-    this.counters.passiveOpens++;
-    this.observer?.opened(conn);
-    const early = this.#takeFastOpen(listener, conn, seg, bytes);
-    sendSyn(conn);
-    if (early) listener.onConnection(conn);
-  }
-
-  /** The Fast Open option of a SYN (RFC 7413 section 4.2.2). @returns whether its data was taken. */
-  #takeFastOpen(listener: TcpListener, conn: TcpConnection, seg: TcpView, bytes: Uint8Array): boolean {
-    const { fastOpenLength, fastOpenAt, payloadLength, payloadOffset } = seg;
-    if (fastOpenLength < 0 || listener.fastOpen === 0 || !this.options.fastOpenServer || this.observer !== null)
-      return false;
-    if (!this.fastOpen.valid(conn.remoteAddress, bytes, fastOpenAt, fastOpenLength)) {
-      conn.fastOpenCookie = this.fastOpen.cookieFor(conn.remoteAddress);
-      if (fastOpenLength > 0) this.counters.fastOpenRefused++;
-      return false;
-    }
-    if (listener.fastPending >= listener.fastOpen || payloadLength > conn.receiveLimit) {
-      this.counters.fastOpenRefused++;
-      return false;
-    }
-    listener.fastPending++;
-    this.counters.fastOpenPassive++;
-    conn.fastOpened = true;
-    if (payloadLength > 0) {
-      conn.rcvNxt = 1 + payloadLength;
-      conn.rcvAdv = conn.rcvNxt;
-      conn.receiveQueue.push(Buffer.from(bytes.slice(payloadOffset, payloadOffset + payloadLength)));
-      conn.receiveQueued = payloadLength;
-    }
-    return true;
-  }
-
-  // --- SYN cookies ---
-
-  /** Answers a SYN with all that is to be remembered in the answer itself. */
-  #sendCookie(seg: TcpView, localAddress: number, remoteAddress: number): void {
-    const route = this.host.tcpRoute(localAddress, remoteAddress);
-    if (route === null || this.frozen) return;
-    this.counters.syncookiesSent++;
-    this.#hashTuple(localAddress, seg.dstPort, remoteAddress, seg.srcPort);
-    const { hash } = this.host;
-    const cookie = makeCookie(hash, this.#hashInput, this.#hashLength, seg.seq, this.now, seg.mss);
-    hash.hash(this.#hashInput, this.#hashLength);
-    const tsOffset = hash.hi >>> 0;
-    const { frame, options } = this;
-    const { view } = frame;
-    frame.reset();
-    const at = route.tcpOffset;
-    view.setUint32(at + 20, 0x02040000 | (route.mtu - route.ipHeader - 20));
-    let header = 24;
-    if (seg.tsPresent && options.timestamps) {
-      const scale = seg.windowScale >= 0 && options.windowScaling ? Math.min(14, seg.windowScale) : -1;
-      const sack = seg.sackPermitted && options.sack;
-      if (scale >= 0) {
-        view.setUint32(at + header, 0x01030300 | scaleFor(options.receiveBuffer));
-        header += 4;
-      }
-      if (sack) {
-        view.setUint32(at + header, 0x01010402);
-        header += 4;
-      }
-      view.setUint32(at + header, 0x0101080a);
-      view.setUint32(at + header + 4, cookieTimestamp(this.#timestampAt(tsOffset), scale, sack));
-      view.setUint32(at + header + 8, seg.tsVal);
-      header += 12;
-    }
-    const window = Math.min(65_535, options.receiveBuffer);
-    const ack = (seg.seq + 1) >>> 0;
-    writeTcpHeader(frame.header, view, at, seg.dstPort, seg.srcPort, cookie, ack, TCP_SYN | TCP_ACK, window, 0, header);
-    view.setUint16(at + 16, finish(sum16(frame.header, at, header, route.pseudoSum + header)));
-    frame.headerLength = at + header - TX_HEADROOM;
-    this.counters.outSegs++;
-    route.send(header, 0);
-  }
-
-  /** An ACK for no connection may answer a cookie. @returns whether it was dealt with. */
-  #cookieAnswer(
-    listener: TcpListener,
-    seg: TcpView,
-    localAddress: number,
-    remoteAddress: number,
-    bytes: Uint8Array,
-  ): boolean {
-    if ((seg.flags & (TCP_SYN | TCP_ACK)) !== TCP_ACK || this.counters.syncookiesSent === 0) return false;
-    this.#hashTuple(localAddress, seg.dstPort, remoteAddress, seg.srcPort);
-    const irs = (seg.seq - 1) >>> 0;
-    const iss = (seg.ack - 1) >>> 0;
-    const mss = checkCookie(this.host.hash, this.#hashInput, this.#hashLength, irs, this.now, iss);
-    if (mss === 0) {
-      this.counters.syncookiesFailed++;
-      return false;
-    }
-    // No room for a connection that is complete: the peer tries again with its data.
-    if (listener.waiting() >= listener.backlog || this.table.size >= this.options.maxConnections) return true;
-    const route = this.host.tcpRoute(localAddress, remoteAddress);
-    if (route === null) return true;
-    this.counters.syncookiesReceived++;
-    this.counters.passiveOpens++;
-    const { dstPort, srcPort } = seg;
-    const { settings } = listener;
-    const conn = this.create(this.#nextId++, localAddress, dstPort, remoteAddress, srcPort, route, settings);
-    conn.listener = listener;
-    listener.halfOpen++;
-    conn.state = TcpState.SynRcvd;
-    conn.iss = iss;
-    conn.irs = irs;
-    conn.sndNxt = 1;
-    conn.rcvNxt = 1;
-    conn.rcvAdv = 1 + Math.min(65_535, conn.receiveLimit);
-    conn.lastAckSent = 1;
-    const { scale, sack } = cookieOptions(seg.tsPresent && this.options.timestamps ? seg.tsEcr : -1);
-    conn.tsOk = seg.tsPresent && this.options.timestamps;
-    conn.sackOk = sack;
-    conn.sndScale = Math.max(0, scale);
-    if (scale < 0) {
-      conn.rcvScale = 0;
-      conn.receiveMax = Math.min(conn.receiveMax, 65_535);
-      conn.receiveLimit = Math.min(conn.receiveLimit, 65_535);
-    }
-    conn.tsRecent = seg.tsVal;
-    conn.tsRecentAtUs = this.now;
-    this.setMss(conn, mss);
-    this.observer?.opened(conn);
-    segmentArrives(conn, seg, bytes);
-    return true;
+    replyReset(this, seg, localAddress, remoteAddress);
   }
 
   /** What the peer's SYN says (MSS, window scale, SACK, timestamps), and what follows for us. */
   takeSynOptions(conn: TcpConnection, seg: TcpView): void {
-    const active = conn.state === TcpState.SynSent;
     const { options } = this;
     conn.tsOk = seg.tsPresent && options.timestamps;
     conn.sackOk = seg.sackPermitted && options.sack;
-    // A SYN asks with both bits, a SYN-ACK agrees with one (RFC 3168 section 6.1.1).
-    const ecnBits = seg.flags & (TCP_ECE | TCP_CWR);
-    if (active) conn.ecnOk = options.ecn === 'ask' && ecnBits === TCP_ECE;
-    else conn.ecnOk = options.ecn !== 'off' && ecnBits === (TCP_ECE | TCP_CWR);
+    takeSyn(conn, seg);
     if (seg.windowScale >= 0 && options.windowScaling) conn.sndScale = Math.min(14, seg.windowScale);
     else {
       conn.sndScale = 0;
@@ -387,9 +181,9 @@ export class Tcp {
   ): TcpConnection {
     const key = tupleKey(localAddress, localPort, remoteAddress, remotePort);
     const conn = new TcpConnection(this, id, key, localAddress, localPort, remoteAddress, remotePort, route, settings);
-    this.#hashTuple(localAddress, localPort, remoteAddress, remotePort);
+    this.tuple.take(localAddress, localPort, remoteAddress, remotePort);
     // RFC 6528: a 4 us clock plus a keyed hash of the four-tuple; RFC 7323 section 5.4 for the timestamp's offset.
-    conn.iss = (Math.floor(this.now / 4) + this.host.hash.hash(this.#hashInput, this.#hashLength)) >>> 0;
+    conn.iss = (Math.floor(this.now / 4) + this.host.hash.hash(this.tuple.bytes, this.tuple.length)) >>> 0;
     conn.tsOffset = this.host.hash.hi >>> 0;
     conn.rcvScale = scaleFor(conn.receiveMax);
     conn.rcvMss = conn.route.mtu - conn.route.ipHeader - 20;
@@ -605,7 +399,7 @@ export class Tcp {
   /** Sends what dirty connections have to send. @returns false when the device got busy; the rest stays dirty. */
   flush(): boolean {
     while (this.#owedAcks.length > 0) {
-      if (!this.#timeWaitAck(this.#owedAcks.at(-1)!)) return false;
+      if (!timeWaitAck(this, this.#owedAcks.at(-1)!)) return false;
       this.#owedAcks.pop();
     }
     if (this.#dirty.length === 0) return true;
@@ -633,10 +427,10 @@ export class Tcp {
 
   /** TSval of a segment sent now: milliseconds, offset per connection (RFC 7323 section 5.4). */
   timestamp(conn: TcpConnection): number {
-    return this.#timestampAt(conn.tsOffset);
+    return this.timestampAt(conn.tsOffset);
   }
 
-  #timestampAt(offset: number): number {
+  timestampAt(offset: number): number {
     return (Math.floor(this.now / 1000) + offset) >>> 0;
   }
 
@@ -656,47 +450,7 @@ export class Tcp {
 
   /** RST in answer to a segment that a known connection cannot accept (SYN_SENT, SYN_RCVD). */
   resetReply(conn: TcpConnection, seg: TcpView): void {
-    this.#replyReset(seg, conn.localAddress, conn.remoteAddress);
-  }
-
-  #replyReset(seg: TcpView, localAddress: number, remoteAddress: number): void {
-    if (this.frozen) return;
-    const route = this.host.tcpRoute(localAddress, remoteAddress);
-    if (route === null) return;
-    this.counters.outRsts++;
-    if ((seg.flags & TCP_ACK) !== 0) {
-      this.#bareSegment(route, seg.dstPort, seg.srcPort, seg.ack, 0, TCP_RST, 0, -1, 0);
-    } else {
-      const length = seg.payloadLength + ((seg.flags & TCP_SYN) !== 0 ? 1 : 0) + ((seg.flags & TCP_FIN) !== 0 ? 1 : 0);
-      this.#bareSegment(route, seg.dstPort, seg.srcPort, 0, (seg.seq + length) >>> 0, TCP_RST | TCP_ACK, 0, -1, 0);
-    }
-  }
-
-  #bareSegment(
-    route: TcpRoute,
-    localPort: number,
-    remotePort: number,
-    seq: number,
-    ack: number,
-    flags: number,
-    window: number,
-    tsVal: number,
-    tsEcr: number,
-  ): boolean {
-    const frame = this.frame;
-    frame.reset();
-    const at = route.tcpOffset;
-    const header = tsVal >= 0 ? 32 : 20;
-    writeTcpHeader(frame.header, frame.view, at, localPort, remotePort, seq, ack, flags, window, 0, header);
-    if (tsVal >= 0) {
-      frame.view.setUint32(at + 20, 0x0101080a);
-      frame.view.setUint32(at + 24, tsVal);
-      frame.view.setUint32(at + 28, tsEcr);
-    }
-    frame.view.setUint16(at + 16, finish(sum16(frame.header, at, header, route.pseudoSum + header)));
-    frame.headerLength = at + header - TX_HEADROOM;
-    this.counters.outSegs++;
-    return route.send(header, 0);
+    replyReset(this, seg, conn.localAddress, conn.remoteAddress);
   }
 
   #findListener(address: number, port: number): TcpListener | null {
@@ -716,8 +470,8 @@ export class Tcp {
 
   /** RFC 6056 algorithm 3: a keyed hash of the peer chooses where the search for a free port begins. */
   #ephemeralPort(localAddress: number, remoteAddress: number, remotePort: number): number {
-    this.#hashTuple(localAddress, 0, remoteAddress, remotePort);
-    const start = this.host.hash.hash(this.#hashInput, this.#hashLength) + this.#nextPort;
+    this.tuple.take(localAddress, 0, remoteAddress, remotePort);
+    const start = this.host.hash.hash(this.tuple.bytes, this.tuple.length) + this.#nextPort;
     for (let i = 0; i < EPHEMERAL_COUNT; i++) {
       const port = EPHEMERAL_FIRST + ((start + i) % EPHEMERAL_COUNT);
       this.#nextPort++;
@@ -734,22 +488,6 @@ export class Tcp {
       'Close connections or use another local address',
     );
   }
-
-  #hashTuple(localAddress: number, localPort: number, remoteAddress: number, remotePort: number): void {
-    const view = this.#hashView;
-    let at = 8;
-    if (isV6(localAddress)) {
-      this.host.book.write(localAddress, this.#hashInput, 0);
-      this.host.book.write(remoteAddress, this.#hashInput, 16);
-      at = 32;
-    } else {
-      view.setUint32(0, localAddress);
-      view.setUint32(4, remoteAddress);
-    }
-    view.setUint16(at, localPort);
-    view.setUint16(at + 2, remotePort);
-    this.#hashLength = at + 4;
-  }
 }
 
 /** Text form of a four-tuple, for tables off the hot path. */
@@ -758,7 +496,7 @@ export function tupleKey(localAddress: number, localPort: number, remoteAddress:
 }
 
 /** Smallest window scale that can express the buffer (RFC 7323 section 2.3). */
-function scaleFor(receiveLimit: number): number {
+export function scaleFor(receiveLimit: number): number {
   let scale = 0;
   while (scale < 14 && 65_535 * 2 ** scale < receiveLimit) scale++;
   return scale;

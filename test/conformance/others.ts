@@ -12,6 +12,7 @@ const r2018 = rfc('2018');
 const r2883 = rfc('2883');
 const r3042 = rfc('3042');
 const r3168 = rfc('3168');
+const r9768 = rfc('9768');
 const r3522 = rfc('3522');
 const r3708 = rfc('3708');
 const r4821 = rfc('4821');
@@ -73,7 +74,9 @@ export const OTHERS: Row[] = [
   r3522.yes('3.2', 'Eifel detection by timestamps', 'tcp/recovery.ts'),
   r3708.yes('3', 'undo by DSACK', 'tcp/recovery.ts'),
   r4821.yes('7', 'black holes: smaller segments when full ones go unanswered', 'tcp/output.ts'),
-  rfc('8899').no('all', 'packetization layer discovery that grows the MTU', 'only shrinks, see RFC 4821'),
+  rfc('1191').yes('6.3', 'the larger size is tried again after ten minutes', 'tcp/mtu-probe.ts'),
+  rfc('8899').yes('3', 'the loss of a probe is no sign of congestion', 'tcp/mtu-probe.ts'),
+  rfc('8899').yes('5.3.3', 'ten minutes after it shrank, the larger size is tried', 'tcp/mtu-probe.ts'),
   r4987.yes('3.6', 'SYN cookies, with their options in the timestamp', 'tcp/syn-cookie.ts'),
   r4987.yes(
     '3.1',
@@ -126,7 +129,17 @@ export const OTHERS: Row[] = [
   r9438.yes('4.3', 'not slower than Reno', 'tcp/congestion/cubic.ts', NETSIM),
   r9438.yes('4.6', 'a factor of 0.7', 'tcp/congestion/cubic.ts'),
   r9438.yes('4.7', 'fast convergence', 'tcp/congestion/cubic.ts', NETSIM),
-  rfc('9768').no('all', 'accurate ECN', 'RFC 3168 only'),
+  r9768.yes('3.1.1', 'accurate ECN negotiated, as server and client', 'tcp/ecn.ts'),
+  r9768.yes('3.1.2', 'peers that know the classic kind, none, or copy bits', 'tcp/ecn.ts'),
+  r9768.yes('3.1.4', 'a SYN that goes unanswered is sent without', 'tcp/ecn.ts'),
+  r9768.yes('3.1.5', 'no CWR; marks are answered also without a codepoint', 'tcp/ecn.ts'),
+  r9768.yes('3.2.1', 'counters begin at five', 'tcp/ecn.ts'),
+  r9768.yes('3.2.2', 'marked packets are counted in three bits', 'tcp/ecn.ts'),
+  r9768.yes('3.2.2.1', 'the first acknowledgement has a meaning of its own', 'tcp/ecn.ts'),
+  r9768.yes('3.2.2.2', 'each change of the count is a mark', 'tcp/ecn.ts'),
+  r9768.yes('3.2.2.3', 'a path that meddles with codepoints', 'tcp/ecn.ts'),
+  r9768.yes('3.2.2.5.1', 'marks are reported at once, then in twos', 'tcp/ecn.ts'),
+  r9768.no('3.2.3', 'the AccECN option', 'optional; the response depends on whether there were marks, not on bytes'),
   rfc('pacing').yes(
     'all',
     'sending spread over the round trip, an option',
@@ -139,10 +152,11 @@ export const OTHERS: Row[] = [
     'tcp/connection.ts',
     'stack/autotune: the receive window follows the path and the reader',
   ),
-  rfc('tuning').no(
+  rfc('tuning').yes(
     'send',
-    'a send buffer that follows the window',
-    'a backup replays the backpressure that the program saw, so it must not depend on the path',
+    'the send buffer follows the window; a backup is told how far',
+    'app-endpoint.ts',
+    'stack/autotune: the send buffer follows the window where the path is long',
   ),
   // Below TCP
   rfc('791').yes(
@@ -206,7 +220,12 @@ export const OTHERS: Row[] = [
     'interface.ts',
     'stack/stack: ARP: a flood of strangers stays bounded, and somebody with our address is counted',
   ),
-  rfc('5227').no('2.1', 'probing of IPv4 addresses', 'a replica must take its address over at once'),
+  rfc('5227').yes(
+    '2.1',
+    'probing of IPv4 addresses, on demand: a replica must take its address over at once',
+    'arp-probe.ts',
+    'stack/ip: an IPv4 address that is probed is ours seconds later, unless somebody has it',
+  ),
   rfc('5722').yes('4', 'overlapping fragments spoil the datagram', 'fragments.ts', REASSEMBLY),
   rfc('6724').yes(
     '5',

@@ -8,7 +8,8 @@ export const LINKS = {
   clean: {},
   loss: { loss: 0.01 },
   reorder: { delayUs: 1000, reorder: 0.02, reorderUs: 3000, duplicate: 0.005 },
-  narrow: { delayUs: 3000, jitterUs: 200, bandwidth: 200e6, queueBytes: 262_144 },
+  // Marks where there is somebody to understand it, before its queue is full.
+  narrow: { delayUs: 3000, jitterUs: 200, bandwidth: 200e6, queueBytes: 262_144, markBytes: 65_536 },
 } as const satisfies Record<string, PathImpairment>;
 export type LinkName = keyof typeof LINKS;
 
@@ -25,7 +26,8 @@ export interface Cell {
   sack: boolean;
   timestamps: boolean;
   scaling: boolean;
-  ecn: boolean;
+  /** Not at all, as in RFC 3168, or as in RFC 9768. */
+  ecn: 'noecn' | 'ecn' | 'accecn';
 }
 
 const FLAGS = [true, false] as const;
@@ -39,7 +41,7 @@ const DIMENSIONS: { [Key in keyof Cell]: readonly Cell[Key][] } = {
   sack: FLAGS,
   timestamps: FLAGS,
   scaling: FLAGS,
-  ecn: FLAGS,
+  ecn: ['ecn', 'noecn', 'accecn'],
 };
 const KEYS = Object.keys(DIMENSIONS) as (keyof Cell)[];
 
@@ -64,7 +66,7 @@ export function cellName(cell: Cell): string {
     flag('sack', cell.sack),
     flag('ts', cell.timestamps),
     flag('ws', cell.scaling),
-    flag('ecn', cell.ecn),
+    cell.ecn,
   ].join('.');
 }
 

@@ -5,6 +5,7 @@
  *
  * It works in real time: only the decisions repeat with the seed, not the moments.
  */
+import { finish, sum16 } from '../../lib/checksum.js';
 import type { Clock } from '../../lib/clock.js';
 import {
   type DeviceCapabilities,
@@ -22,7 +23,10 @@ import { completeChecksum, segmentTcp } from '../../lib/device/segment.js';
 import type { Random } from '../../lib/random.js';
 
 /** What a frame may meet. Bits are not changed here: that is for virtual time, where checksums are never left to a device. */
-export type PathImpairment = Omit<Impairment, 'corrupt'>;
+export type PathImpairment = Omit<Impairment, 'corrupt'> & {
+  /** Bytes in the queue from which on packets that can be are marked instead of dropped (RFC 3168). */
+  markBytes?: number;
+};
 
 export interface ImpairOptions {
   clock: Clock;
@@ -42,6 +46,8 @@ export interface PathCounters {
   reordered: number;
   /** Dropped because a queue was full. */
   overflowed: number;
+  /** Marked: congestion experienced. */
+  marked: number;
 }
 
 interface Waiting {
@@ -57,8 +63,16 @@ const SLOTS = 64;
 const ETHERNET_HEADER = 14;
 
 /** One direction: decides what becomes of a frame, and when. */
-class Path {
-  readonly counters: PathCounters = { frames: 0, segmented: 0, lost: 0, duplicated: 0, reordered: 0, overflowed: 0 };
+export class Path {
+  readonly counters: PathCounters = {
+    frames: 0,
+    segmented: 0,
+    lost: 0,
+    duplicated: 0,
+    reordered: 0,
+    overflowed: 0,
+    marked: 0,
+  };
   /** Latest first: the next frame is taken from the end. */
   readonly #waiting: Waiting[] = [];
   #busyUntilUs = 0;
@@ -68,6 +82,7 @@ class Path {
     readonly clock: Clock,
     readonly random: Random,
     readonly impairment: PathImpairment,
+    readonly ipAt: number,
   ) {}
 
   nextUs(): number {
@@ -92,11 +107,15 @@ class Path {
       counters.lost++;
       return;
     }
+    const now = this.clock.now();
+    const { bandwidth, markBytes } = impairment;
+    const queued = (bandwidth ?? 0) * ((this.#busyUntilUs - now) / 8e6);
     let atUs = this.#departure(frame.length);
     if (atUs < 0 || this.#waiting.length >= MAX_WAITING) {
       counters.overflowed++;
       return;
     }
+    if (markBytes !== undefined && queued > markBytes && mark(frame, this.ipAt)) counters.marked++;
     atUs += (impairment.delayUs ?? 0) + Math.floor(random.float() * (impairment.jitterUs ?? 0));
     if (chance(impairment.reorder)) {
       counters.reordered++;
@@ -134,6 +153,22 @@ class Path {
   }
 }
 
+/** Marks a packet whose sender understands it. @returns false when it does not. */
+function mark(frame: Uint8Array, ipAt: number): boolean {
+  const v6 = frame[ipAt]! >>> 4 === 6;
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+  const ecn = v6 ? (frame[ipAt + 1]! >>> 4) & 3 : frame[ipAt + 1]! & 3;
+  if (ecn !== 1 && ecn !== 2) return false;
+  if (v6) {
+    frame[ipAt + 1]! |= 0x30;
+    return true;
+  }
+  frame[ipAt + 1]! |= 3;
+  view.setUint16(ipAt + 10, 0);
+  view.setUint16(ipAt + 10, finish(sum16(frame, ipAt, (frame[ipAt]! & 15) * 4, 0)));
+  return true;
+}
+
 export class ImpairedDevice implements FrameDevice {
   readonly link: 'ethernet' | 'ip';
   readonly mtu: number;
@@ -157,8 +192,9 @@ export class ImpairedDevice implements FrameDevice {
     this.mtu = inner.mtu;
     this.capabilities = inner.capabilities;
     this.#clock = options.clock;
-    this.#in = new Path(options.clock, options.random, options.inbound);
-    this.#out = new Path(options.clock, options.random, options.outbound);
+    const ipAt = inner.link === 'ethernet' ? ETHERNET_HEADER : 0;
+    this.#in = new Path(options.clock, options.random, options.inbound, ipAt);
+    this.#out = new Path(options.clock, options.random, options.outbound, ipAt);
     this.#batch = new RxSlab(new ArrayBuffer(slabBytes(SLOTS))).batch;
   }
 

@@ -70,7 +70,7 @@ async function attempt(
   setting('ipv4/tcp_sack', Number(cell.sack));
   setting('ipv4/tcp_timestamps', Number(cell.timestamps));
   setting('ipv4/tcp_window_scaling', Number(cell.scaling));
-  setting('ipv4/tcp_ecn', cell.ecn ? 1 : 0);
+  const accurate = kernelEcn(cell.ecn);
   // Nothing of an earlier cell, such as a smaller threshold, is remembered.
   setting('ipv4/tcp_no_metrics_save', 1);
   makeDevice(cell.mtu, cell.offload);
@@ -83,6 +83,7 @@ async function attempt(
     impairment: LINKS[cell.link],
     seed: result.name,
     port: PORT,
+    ecn: cell.ecn === 'noecn' ? 'off' : cell.ecn === 'ecn' ? 'ask' : 'accurate',
   });
   const before = kernelCounters();
   const [client, server, agreed] =
@@ -90,7 +91,7 @@ async function attempt(
       ? await kernelClient(cell, bytes, stack, kernel, theirs)
       : await kernelServer(cell, bytes, stack, kernel, ours);
   result.wrong.push(...compareSides(client, server, cell.direction, bytes));
-  result.wrong.push(...compareAgreed(cell, agreed));
+  result.wrong.push(...compareAgreed(cell, agreed, accurate));
   const settled = await stack.settled(5000);
   if (settled.connections !== 0) result.wrong.push(`${settled.connections} connections are left in the stack`);
   const state = (result.state = await stack.state('stop'));
@@ -143,12 +144,28 @@ async function kernelServer(
 }
 
 /** A dimension that had no effect would be tested in name only. */
-function compareAgreed(cell: Cell, agreed: Agreed | null): string[] {
+/** @returns whether the kernel counts marks (Linux 6.19 and later); one that does not falls back to the classic kind. */
+function kernelEcn(ecn: Cell['ecn']): boolean {
+  if (ecn === 'accecn') {
+    try {
+      setting('ipv4/tcp_ecn', 3);
+      return true;
+    } catch {
+      // The value is not known to it.
+    }
+  }
+  setting('ipv4/tcp_ecn', ecn === 'noecn' ? 0 : 1);
+  return false;
+}
+
+function compareAgreed(cell: Cell, agreed: Agreed | null, accurate: boolean): string[] {
   if (agreed === null) return ['the connection was not found in the stack'];
   const wrong: string[] = [];
   if (agreed.sack !== cell.sack) wrong.push(`SACK is ${agreed.sack}`);
   if (agreed.timestamps !== cell.timestamps) wrong.push(`timestamps are ${agreed.timestamps}`);
   if (agreed.scales.every((scale) => scale > 0) !== cell.scaling) wrong.push(`scales are ${agreed.scales.join(', ')}`);
+  const ecn = cell.ecn === 'accecn' && !accurate ? 'ecn' : cell.ecn;
+  if (agreed.ecn !== ecn) wrong.push(`ECN is ${agreed.ecn}`);
   const ipHeader = cell.family === 4 ? 20 : 40;
   const mss = cell.mtu - ipHeader - 20 - (cell.timestamps ? 12 : 0);
   if (agreed.mss !== mss) wrong.push(`the MSS is ${agreed.mss}, not ${mss}`);
@@ -167,5 +184,7 @@ function checkPath(cell: Cell, bytes: number, state: StackState, wrong: string[]
   const lost = path.inbound.lost + path.outbound.lost;
   const late = path.inbound.reordered + path.outbound.reordered;
   if (cell.link === 'loss' && lost === 0) wrong.push('nothing was lost');
+  const marked = path.inbound.marked + path.outbound.marked;
+  if (cell.ecn === 'noecn' && marked > 0) wrong.push(`${marked} packets were marked, which nobody would understand`);
   if (cell.link === 'reorder' && late === 0) wrong.push('nothing was reordered');
 }

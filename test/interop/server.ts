@@ -2,7 +2,6 @@
  * The stack's process in a cell: our stack on a TAP device, serving transfers on one port and opening them on request.
  * Commands come over IPC, one object each, and are answered by number.
  */
-import http from 'node:http';
 import net from 'node:net';
 import { setChecksumKernel } from '../../lib/checksum.js';
 import type { FrameDevice } from '../../lib/device/device.js';
@@ -13,8 +12,9 @@ import { SeededRandom } from '../../lib/random.js';
 import { StackHost } from '../../stack/loop.js';
 import { connect, createServer } from '../../stack/sockets/index.js';
 import { Stack } from '../../stack/stack.js';
+import type { TcpOptions } from '../../stack/tcp/options.js';
 import { ImpairedDevice, type PathCounters, type PathImpairment } from './impair.js';
-import { type Direction, PAGE, request, type Side, serve } from './transfer.js';
+import { type Direction, request, type Side, serve } from './transfer.js';
 
 export interface StartCommand {
   op: 'start';
@@ -25,6 +25,7 @@ export interface StartCommand {
   impairment: PathImpairment;
   seed: string;
   port: number;
+  ecn: TcpOptions['ecn'];
 }
 
 export type Command =
@@ -32,8 +33,8 @@ export type Command =
   /** The next transfer that this side has served. */
   | { op: 'served' }
   | { op: 'open'; address: string; port: number; direction: Direction; bytes: number }
-  /** Serves pages on port 80, and passes port 5201 on to the kernel's loopback. */
-  | { op: 'http' }
+  /** Passes a port on to the same port of the kernel's loopback. */
+  | { op: 'relay'; port: number }
   | { op: 'state' }
   | { op: 'stop' };
 
@@ -44,6 +45,7 @@ export interface Agreed {
   /** Scale of the window that the kernel offers, and of ours. */
   scales: [number, number];
   mss: number;
+  ecn: 'noecn' | 'ecn' | 'accecn';
 }
 
 export interface StackState {
@@ -80,7 +82,7 @@ class Running {
         outbound: impairment,
       });
     }
-    this.stack = new Stack({ clock: systemClock, random: systemRandom });
+    this.stack = new Stack({ clock: systemClock, random: systemRandom, tcp: { ecn: command.ecn } });
     this.stack.addInterface(device, { addresses: command.addresses });
     this.host = new StackHost(this.stack, native());
     createServer(this.host, { allowHalfOpen: true }, (socket) => {
@@ -119,24 +121,20 @@ class Running {
         timestamps: conn.tsOk,
         scales: [conn.sndScale, conn.rcvScale],
         mss: conn.sndMss,
+        ecn: conn.accEcn ? 'accecn' : conn.ecnOk ? 'ecn' : 'noecn',
       };
     });
     return found;
   }
 
-  serveWeb(): void {
-    const web = http.createServer((_request, response) => {
-      response.setHeader('content-length', PAGE.length);
-      response.end(PAGE);
-    });
-    createServer(this.host, (socket) => web.emit('connection', socket)).listen(80);
+  relay(port: number): void {
     createServer(this.host, { allowHalfOpen: true }, (socket) => {
-      const inner = net.connect({ host: '127.0.0.1', port: 5201, allowHalfOpen: true });
+      const inner = net.connect({ host: '127.0.0.1', port, allowHalfOpen: true });
       socket.on('error', () => inner.destroy());
       inner.on('error', () => socket.destroy());
       socket.pipe(inner);
       inner.pipe(socket);
-    }).listen(5201);
+    }).listen(port);
   }
 
   state(): StackState {
@@ -166,8 +164,8 @@ async function perform(command: Command): Promise<unknown> {
       return running.served();
     case 'open':
       return running.open(command.address, command.port, command.direction, command.bytes);
-    case 'http':
-      running.serveWeb();
+    case 'relay':
+      running.relay(command.port);
       return null;
     case 'state':
       return running.state();

@@ -48,7 +48,7 @@ export class StackProcess {
     });
   }
 
-  async run(command: Extract<Command, { op: 'start' | 'http' }>): Promise<void> {
+  async run(command: Extract<Command, { op: 'start' | 'relay' }>): Promise<void> {
     await this.#call(command);
   }
 

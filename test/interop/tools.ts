@@ -1,10 +1,13 @@
 /** Outside tools against `ft-tcp serve` on a TAP and on a TUN device. A tool that the machine lacks is told, not failed. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { findTool } from '../../failover/cli/tools.js';
 import { ip } from '../../failover/lab/network.js';
 import { chargenText } from '../../failover/serve/services.js';
+import { ADDRESSES, makeDevice, PORT, removeDevice, TAP } from './network.js';
+import { StackProcess } from './stack-process.js';
 
 export interface Outcome {
   outcome: 'passed' | 'failed' | 'known' | 'absent';
@@ -29,6 +32,8 @@ interface Ran {
   out: string;
   sha256: string;
   bytes: number;
+  /** The last of the output. */
+  end: string;
 }
 
 function run(command: string, args: string[]): Promise<Ran> {
@@ -37,10 +42,12 @@ function run(command: string, args: string[]): Promise<Ran> {
     const hash = createHash('sha256');
     let bytes = 0;
     let out = '';
+    let end = '';
     child.stdout.on('data', (chunk: Buffer) => {
       hash.update(chunk);
       bytes += chunk.length;
       if (out.length < 20_000) out += chunk.toString('latin1');
+      end = (end + chunk.toString('latin1')).slice(-20_000);
     });
     child.stderr.on('data', (chunk: Buffer) => {
       if (out.length < 20_000) out += chunk.toString('latin1');
@@ -48,7 +55,7 @@ function run(command: string, args: string[]): Promise<Ran> {
     const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MS);
     child.once('close', (status) => {
       clearTimeout(timer);
-      done({ status, out, bytes, sha256: hash.digest('hex') });
+      done({ status, out, end, bytes, sha256: hash.digest('hex') });
     });
   });
 }
@@ -180,8 +187,65 @@ function only4(): { name: string; tool: string; args: string[]; good: (ran: Ran)
   ];
 }
 
+const IPERF_PORT = 5201;
+
+/** iperf3 speaks to a server of its own behind the stack: what the stack receives goes on over the loopback, and back. */
+async function iperf(family: Family, reverse: boolean): Promise<Outcome> {
+  const path = findTool('iperf3');
+  if (path === null) return { outcome: 'absent', text: 'iperf3 is not installed' };
+  const { stack: address, bits } = ADDRESSES[family];
+  makeDevice(1500, true);
+  const stack = new StackProcess();
+  const server = spawn(path, ['-s', '-1', '--forceflush', '-p', String(IPERF_PORT)], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  try {
+    await once(server.stdout, 'data');
+    await stack.run({
+      op: 'start',
+      tap: TAP,
+      addresses: [`${address}/${bits}`],
+      offload: true,
+      impairment: {},
+      seed: 'iperf3',
+      port: PORT,
+      ecn: 'accept',
+    });
+    await stack.run({ op: 'relay', port: IPERF_PORT });
+    const ran = await run(path, [
+      `-${family}`,
+      '-c',
+      address,
+      '-p',
+      String(IPERF_PORT),
+      ...(reverse ? ['-R'] : []),
+      '-P',
+      '4',
+      '-n',
+      '100M',
+      '-J',
+    ]);
+    const sum = (name: string): number =>
+      Number(new RegExp(`"${name}":\\s*\\{[^}]*"bytes":\\s*(\\d+)`).exec(ran.end)?.[1]);
+    // The receiver stops counting when the sender is done, whatever is still in the relay.
+    if (ran.status === 0 && sum('sum_sent') >= 100_000_000 && sum('sum_received') > 50_000_000)
+      return { outcome: 'passed', text: '' };
+    return { outcome: 'failed', text: `exit ${ran.status}: ${ran.end.slice(-400)}` };
+  } finally {
+    server.kill('SIGKILL');
+    await stack.kill();
+    removeDevice();
+  }
+}
+
 export function toolChecks(): Check[] {
   const checks: Check[] = [];
+  for (const family of [4, 6] as const) {
+    for (const reverse of [false, true]) {
+      const name = `tool.tap.v${family}.iperf3${reverse ? '-R' : ''}`;
+      checks.push({ name, run: () => iperf(family, reverse) });
+    }
+  }
   for (const mode of ['tap', 'tun'] as const) {
     for (const family of [4, 6] as const) {
       const runs = [...toolRuns(family), ...(family === 4 && mode === 'tap' ? only4() : [])];

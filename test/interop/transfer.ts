@@ -28,10 +28,6 @@ const CHUNKS = [1, 1460, 65_536, 131_072, 37, 16_384, 200_003];
 const pattern = Buffer.alloc(PATTERN_LENGTH);
 new SeededRandom('interop').fill(pattern);
 
-/** What the web server of a cell answers with, and its digest. */
-export const PAGE = pattern.subarray(0, 1_000_000);
-export const PAGE_SHA256 = createHash('sha256').update(PAGE).digest('hex');
-
 class Transfer {
   readonly side: Side = { sent: 0, received: 0, sentSha256: '', receivedSha256: '', confirmed: '' };
   readonly done: Promise<Side>;

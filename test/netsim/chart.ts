@@ -1,5 +1,5 @@
 /** The grid as a picture: goodput over loss, a panel per bandwidth, a line per round trip and congestion control. */
-import { type Cell, type CellResult, type Congestion, cells } from './grid.js';
+import { type Cell, type CellResult, type Congestion, cellKey, cells } from './grid.js';
 import { expectedRate, payloadRate } from './theory.js';
 
 const PANEL = { width: 300, height: 220, left: 46, top: 34, gap: 26 };
@@ -11,8 +11,8 @@ interface Row {
   result: CellResult;
 }
 
-/** Draws the cells without reordering and with a queue of one bandwidth-delay product. */
-export function chart(rows: Row[]): string {
+/** Draws the cells without reordering and with a queue of one bandwidth-delay product; `kernel`: goodput of the kernel's own TCP by cell. */
+export function chart(rows: Row[], kernel: Map<string, number>): string {
   const shown = rows.filter(({ cell }) => cell.reorder === 0 && cell.buffer === 1);
   const mbits = distinct(shown.map(({ cell }) => cell.mbit));
   const rtts = distinct(cells(false).map((cell) => cell.rttMs));
@@ -25,6 +25,7 @@ export function chart(rows: Row[]): string {
       mbit,
       shown.filter(({ cell }) => cell.mbit === mbit),
       rtts,
+      kernel,
     );
   });
   rtts.forEach((rtt, index) => {
@@ -39,7 +40,7 @@ export function chart(rows: Row[]): string {
     text(
       PANEL.left + rtts.length * 110,
       PANEL.top + PANEL.height + 50,
-      'solid: CUBIC, dashed: NewReno, dots: what theory allows',
+      'solid: CUBIC, dashed: NewReno, circles: what theory allows, crosses: the kernel’s CUBIC, measured',
     ),
   );
   const height = PANEL.top + PANEL.height + 66;
@@ -53,7 +54,14 @@ export function chart(rows: Row[]): string {
   ].join('\n');
 }
 
-function panel(out: string[], left: number, mbit: number, rows: Row[], rtts: number[]): void {
+function panel(
+  out: string[],
+  left: number,
+  mbit: number,
+  rows: Row[],
+  rtts: number[],
+  kernel: Map<string, number>,
+): void {
   const { width, height, top } = PANEL;
   const losses = distinct(rows.map(({ cell }) => cell.loss));
   const x = (loss: number): number => left + (losses.indexOf(loss) * width) / Math.max(1, losses.length - 1);
@@ -77,12 +85,19 @@ function panel(out: string[], left: number, mbit: number, rows: Row[], rtts: num
       if (congestion !== 'cubic') continue;
       for (const { cell } of line) {
         const theory = expectedRate(congestion, mbit * 1e6, rtt, cell.loss) / payloadRate(mbit * 1e6);
+        const measured = kernel.get(cellKey(cell));
+        if (measured !== undefined) out.push(cross(x(cell.loss), y(measured), COLOURS[index]!));
         out.push(
           `<circle cx="${x(cell.loss).toFixed(1)}" cy="${y(theory).toFixed(1)}" r="3.5" fill="none" stroke="${COLOURS[index]}"/>`,
         );
       }
     }
   });
+}
+
+function cross(x: number, y: number, colour: string): string {
+  const path = `M${(x - 4).toFixed(1)} ${(y - 4).toFixed(1)}l8 8m0 -8l-8 8`;
+  return `<path d="${path}" stroke="${colour}" stroke-width="1.5" fill="none"/>`;
 }
 
 function text(x: number, y: number, words: string): string {

@@ -7,7 +7,7 @@ import { Session } from '../dut/session.js';
 
 const LOCAL = '10.0.0.1';
 const PEER = '10.0.0.2';
-const FLAGS: Record<string, number> = { F: 1, S: 2, R: 4, P: 8, A: 16, U: 32, E: 64, C: 128 };
+const FLAGS: Record<string, number> = { F: 1, S: 2, R: 4, P: 8, A: 16, U: 32, E: 64, C: 128, N: 256 };
 /** Times are good to that: the stack's timers have a millisecond's grain, and some follow each other. */
 const TIME_TOLERANCE_US = 5000;
 

@@ -37,3 +37,33 @@ t.test('the receive window follows the path and the reader', async (t) => {
   t.equal(limitAfter('nobody reads', 40_000, 1e9, { read: false }), 512 << 10, 'nobody reads');
   t.equal(limitAfter('off', 100, 1e9, { autoTune: false }), 4 << 20, 'all of it at once when it is not tuned');
 });
+
+/** How much a writer may have under way in the end. */
+function sendLimit(seed: string, delayUs: number, autoTune: boolean): number {
+  const sim = new Sim({
+    seed,
+    forward: { delayUs, bandwidth: 1e9, queueBytes: 16 << 20 },
+    backward: { delayUs },
+    tcp: { autoTune },
+  });
+  sim.serve(80, () => new SimSocket(sim, 1, 0), []);
+  const source = new SimSocket(sim, 0, 20_000_000);
+  source.window = 4 << 20;
+  const client = sim.connect(80, source);
+  let limit = 0;
+  sim.run(() => {
+    sim.stacks[0].tcp.table.forEach((conn) => {
+      limit = Math.max(limit, conn.sendTarget);
+    });
+    return client.closed !== undefined;
+  }, 20e6);
+  return limit;
+}
+
+t.test('the send buffer follows the window where the path is long', async (t) => {
+  const limit = sendLimit('send', 40_000, true);
+  t.ok(limit > 2 << 20 && limit <= 16 << 20, `${limit} bytes`);
+  t.equal(limit % 65_536, 0, 'in whole units');
+  t.equal(sendLimit('send short', 100, true), 0, 'a short path needs no more than it has');
+  t.equal(sendLimit('send off', 40_000, false), 0, 'not when it is not tuned');
+});

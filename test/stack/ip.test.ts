@@ -360,3 +360,31 @@ t.test('the address book forgets strangers, not those in use', async (t) => {
   t.equal(full.intern(bytes, 0), -1);
   t.equal(full.counters.refused, 1);
 });
+
+t.test('an IPv4 address that is probed is ours seconds later, unless somebody has it', async (t) => {
+  const net = new Net('arp-probe');
+  const link = net.link({ mtu: 1500 });
+  net.stack([{ device: link.a, options: { addresses: ['10.0.0.1/24'] } }]);
+  const options = { addresses: ['10.0.0.1/24', '10.0.0.2/24'], probe: true, gateway: '10.0.0.1' };
+  const { stack } = net.stack([{ device: link.b, options }]);
+  const [taken, free] = [stack.book.parse('10.0.0.1')!, stack.book.parse('10.0.0.2')!];
+  t.equal(stack.isLocal(free), false, 'not before it is known to be free');
+  const began = net.clock.now();
+  net.run(() => stack.isLocal(free));
+  const seconds = (net.clock.now() - began) / 1e6;
+  t.ok(seconds >= 4 && seconds < 8, `after ${seconds} s: three probes and a pause`);
+  t.equal(stack.isLocal(taken), false, 'the other has an owner');
+  t.equal(stack.interfaces[0]!.neighbours.counters.conflicts, 1);
+  t.not(stack.routeFrom(free, stack.book.parse('192.0.2.1')!), null, 'the gateway is known');
+});
+
+t.test('two that probe for the same address: neither takes it', async (t) => {
+  const net = new Net('arp-probe-both');
+  const link = net.link({ mtu: 1500 });
+  const options = { addresses: ['10.0.0.9/24'], probe: true };
+  const { stack: a } = net.stack([{ device: link.a, options }]);
+  const { stack: b } = net.stack([{ device: link.b, options }]);
+  net.run(() => net.clock.now() > 10_000_000);
+  const address = a.book.parse('10.0.0.9')!;
+  t.notOk(a.isLocal(address) && b.isLocal(b.book.parse('10.0.0.9')!), 'never both');
+});

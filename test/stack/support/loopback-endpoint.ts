@@ -303,7 +303,7 @@ export class LoopbackEndpoint implements StreamEndpoint {
     if (this.gone) return false;
     if (this.#want > 0 && this.acked >= this.#want) {
       this.#want = 0;
-      this.#emit((events) => events.onSpace(this.acked));
+      this.#emit((events) => events.onSpace(this.acked, 0));
       return true;
     }
     if (this.#reading && this.#inbox.length > 0) {
