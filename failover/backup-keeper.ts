@@ -4,7 +4,7 @@
  */
 import type { NativeAddon, NativeHandle } from '../lib/native/native.js';
 import type { LogGate } from './gate.js';
-import type { Group } from './group.js';
+import type { GroupPlace } from './group.js';
 import { ReaderState, type Ring, type RingWriter, Word } from './log/ring.js';
 
 /** A doorbell is only rung when more than this much waits: a backup that is up to date looks by itself. */
@@ -23,7 +23,7 @@ const TOO_SLOW_TEXT = 'the backup did not keep up with the log';
 export interface KeeperHost {
   readonly native: NativeAddon;
   readonly gate: LogGate;
-  readonly group: Group;
+  readonly group: GroupPlace;
   readonly programLoaded: boolean;
   /** How long a main loop may stand still. */
   readonly hangTimeoutUs: number;

@@ -1,6 +1,6 @@
 /** Two FIFOs in the group's directory by which primary and backup wake each other; a byte means "look at the log". */
 import type { NativeAddon, NativeHandle } from '../lib/native/native.js';
-import type { Group } from './group.js';
+import type { GroupPlace } from './group.js';
 
 export class Doorbells {
   #own: NativeHandle | null = null;
@@ -8,7 +8,7 @@ export class Doorbells {
 
   constructor(
     readonly native: NativeAddon,
-    readonly group: Group,
+    readonly group: GroupPlace,
     readonly onRing: () => void,
   ) {}
 

@@ -6,9 +6,8 @@ import { RxSlab, slabBytes } from '../lib/device/rx-slab.js';
 import { FtError } from '../lib/errors.js';
 import type { NativeAddon } from '../lib/native/native.js';
 import { Detector } from './detector.js';
-import type { Group } from './group.js';
+import type { GroupPlace } from './group.js';
 import { ReaderState, type Ring, RingReader, Word } from './log/ring.js';
-import { ownPid } from './own-pid.js';
 import { Replayer, type ReplayHost } from './replayer.js';
 
 /** Frames that a replica's device hands over at once. */
@@ -26,8 +25,9 @@ export class Follower {
   /** Throws FtError ESRCH when there is no such process. */
   constructor(
     native: NativeAddon,
+    readonly ownPid: number,
     readonly ring: Ring,
-    readonly group: Group,
+    readonly group: GroupPlace,
     readonly host: ReplayHost,
     primary: number,
     hangTimeoutUs: number,
@@ -39,22 +39,39 @@ export class Follower {
   /** Begins to follow when the primary has let us. @returns true when it has just begun. */
   join(): boolean {
     const { ring } = this;
-    if (ring.load(Word.readerState) !== ReaderState.Live || ring.words[Word.readerPid] !== ownPid) return false;
+    if (ring.load(Word.readerState) !== ReaderState.Live || ring.words[Word.readerPid] !== this.ownPid) return false;
+    this.#read();
+    const queue = ring.words[Word.tapFd]!;
+    if (queue > 0) this.queue = this.detector.copyDescriptor(queue);
+    return true;
+  }
+
+  #read(): void {
+    const { ring } = this;
     this.reader = new RingReader(ring);
     this.replayer = new Replayer(this.reader, this.host);
     this.replayer.joiner = ring.words[Word.historyLost] === 1;
-    const queue = ring.words[Word.tapFd]!;
-    if (queue > 0) this.queue = this.detector.copyDescriptor(queue);
     const slab = this.group.mapSlab(ring.writerPid, slabBytes(RX_SLOTS));
     this.slab = slab === null ? null : new RxSlab(slab);
-    return true;
+  }
+
+  /**
+   * The primary died before it let us join. The log outlives it: while it has the whole history, everything can still be
+   * repeated; without it, we begin as a new program, and say nothing to connections that we do not know.
+   */
+  #joinDead(): void {
+    const { ring } = this;
+    if (ring.words[Word.historyLost] === 1) return;
+    ring.words[Word.startAt] = 0;
+    ring.words[Word.tail] = 0;
+    this.#read();
   }
 
   /** What is not read yet may be overwritten, once the primary has given us up. Throws FtError ERR_FT_DROPPED. */
   assertFollowing(): void {
     const { ring } = this;
     if (this.reader === null) return;
-    if (ring.load(Word.readerState) === ReaderState.Live && ring.words[Word.readerPid] === ownPid) return;
+    if (ring.load(Word.readerState) === ReaderState.Live && ring.words[Word.readerPid] === this.ownPid) return;
     throw new FtError(
       'ERR_FT_DROPPED',
       'The primary has dropped this replica, which did not keep up with the log',
@@ -69,7 +86,7 @@ export class Follower {
     if (!this.group.lockPrimary()) {
       throw new FtError('ERR_FT_FENCE', 'Another process holds the group', 'See ft-tcp status');
     }
-    if (this.replayer === null) this.join();
+    if (this.replayer === null && !this.join()) this.#joinDead();
     this.reader?.readAll();
   }
 

@@ -35,9 +35,21 @@ export function defaultDirectory(env: NodeJS.ProcessEnv, uid: number): string {
     : `/dev/shm/ft-tcp-${uid}`;
 }
 
+/** What a replica needs of its group's place. */
+export interface GroupPlace {
+  file(name: string): string;
+  /** Tries to become the primary. */
+  lockPrimary(): boolean;
+  /** The place of the backup is free again. */
+  unlockBackup(): void;
+  createSlab(pid: number, bytes: number): ArrayBuffer;
+  mapSlab(pid: number, bytes: number): ArrayBuffer | null;
+  removeSlab(pid: number): void;
+}
+
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
-export class Group {
+export class Group implements GroupPlace {
   readonly path: string;
   #primaryLock = -1;
   #backupLock = -1;

@@ -51,7 +51,7 @@ export class Replayer {
   started = false;
   /** This replica did not see the beginning: what it does not know is skipped. */
   joiner = false;
-  #unchecked = new Set<number>();
+  #unchecked = new Map<number, ReplicaEndpoint>();
   #delivered = 0;
 
   constructor(
@@ -85,7 +85,7 @@ export class Replayer {
     const { reader, host } = this;
     // The last event is over. Each is told by itself: a reader that is behind shows that it gets on.
     reader.release();
-    for (const endpoint of host.checks.take()) this.#unchecked.add(endpoint.id);
+    for (const endpoint of host.checks.take()) this.#unchecked.set(endpoint.id, endpoint);
     while (reader.next()) {
       if (this.#apply()) {
         this.counters.events++;
@@ -374,10 +374,17 @@ export class Replayer {
     }
   }
 
+  /** Connections that were written to in the last event, without a word of the primary about it. */
+  takeUnchecked(): ReplicaEndpoint[] {
+    const out = [...this.#unchecked.values()];
+    this.#unchecked.clear();
+    return out;
+  }
+
   /** Before the next event: all that this program wrote in the last one must have been written by the primary's too. */
   #allChecked(): boolean {
     if (this.#unchecked.size === 0) return true;
-    const [id] = this.#unchecked;
+    const [id] = this.#unchecked.keys();
     this.#unchecked.clear();
     this.host.diverged(`connection ${id}: this replica's program wrote something that the primary's did not`);
     return false;

@@ -11,14 +11,13 @@ import type { Server } from 'node:net';
 import { EventEmitter } from 'eventemitter3';
 import { formatMac } from '../lib/address.js';
 import { setChecksumKernel } from '../lib/checksum.js';
+import type { Clock } from '../lib/clock.js';
 import type { FrameDevice } from '../lib/device/device.js';
 import { CapturedDevice, PcapWriter } from '../lib/device/pcap.js';
 import { slabBytes } from '../lib/device/rx-slab.js';
 import { TapDevice } from '../lib/device/tap.js';
 import { FtError } from '../lib/errors.js';
 import type { NativeAddon, NativeHandle } from '../lib/native/native.js';
-import { native as loadNative } from '../lib/native/native.js';
-import { systemClock, systemRandom } from '../lib/native/system.js';
 import { isV6 } from '../stack/address-book.js';
 import type {
   ListenerEvents,
@@ -31,13 +30,13 @@ import { Stack } from '../stack/stack.js';
 import type { TcpConnection } from '../stack/tcp/connection.js';
 import { BackupKeeper, type KeeperHost } from './backup-keeper.js';
 import { Doorbells } from './doorbells.js';
+import { type Environment, thisMachine } from './environment.js';
 import { EventTime } from './event-time.js';
 import { Follower, RX_SLOTS } from './follower.js';
 import { type CommitMode, GatedDevice, LogGate } from './gate.js';
-import type { Group } from './group.js';
+import type { GroupPlace } from './group.js';
 import { RecordType } from './log/record.js';
 import { ReaderState, type Ring, type RingReader, RingWriter, SECRET_LENGTH, Word } from './log/ring.js';
-import { ownPid } from './own-pid.js';
 import { Recorder } from './recorder.js';
 import { virtualizeHttpServer } from './replay/http.js';
 import { World, type WorldEvent } from './replay/world.js';
@@ -46,7 +45,9 @@ import type { Replayer, ReplayHost } from './replayer.js';
 import { CheckList, ReplicaEndpoint } from './stream-check.js';
 
 export interface ReplicaOptions {
-  group: Group;
+  group: GroupPlace;
+  /** The machine, if it is not this one. */
+  environment?: Environment;
   tap: string;
   /** "A.B.C.D/LEN", at least one. */
   addresses: string[];
@@ -105,6 +106,8 @@ function catches(): boolean {
 
 export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, ReplayHost {
   readonly native: NativeAddon;
+  readonly clock: Clock;
+  readonly pid: number;
   readonly stack: Stack;
   readonly time: EventTime;
   readonly checks: CheckList;
@@ -147,13 +150,16 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     role: 'primary' | 'backup',
   ) {
     super();
-    this.native = loadNative();
+    const { native, clock, random, pid } = options.environment ?? thisMachine();
+    this.native = native;
+    this.clock = clock;
+    this.pid = pid;
     setChecksumKernel((bytes, offset, length, seed) => this.native.checksum(bytes, offset, length, seed));
     this.role = role;
     const secret = ring === null ? randomBytes(SECRET_LENGTH) : ring.secret;
-    this.startedUs = systemClock.now();
+    this.startedUs = clock.now();
     this.world = new World({
-      clock: systemClock,
+      clock,
       secret: Uint8Array.from(secret.subarray(0, KEY_LENGTH)),
       live: role === 'primary',
       native: this.native,
@@ -163,12 +169,12 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       ...(options.origin === undefined ? {} : { origin: options.origin }),
     });
     this.#bells = new Doorbells(this.native, options.group, () => this.#kick());
-    this.time = new EventTime(systemClock, this.world);
+    this.time = new EventTime(clock, this.world);
     this.checks = new CheckList(this.native);
     this.gate = new LogGate(options.commit);
     this.stack = new Stack({
-      clock: systemClock,
-      random: systemRandom,
+      clock,
+      random,
       secret: Uint8Array.from(secret.subarray(KEY_LENGTH)),
     });
     this.stack.gate = this.gate;
@@ -183,13 +189,14 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   open(): void {
     const { options, native, ring } = this;
     this.#tap = TapDevice.open({
+      native,
       name: options.tap,
       multiQueue: true,
       offload: options.offload,
       detached: this.role === 'backup',
-      ...(ring === null ? {} : { slab: options.group.createSlab(ownPid, slabBytes(RX_SLOTS)) }),
+      ...(ring === null ? {} : { slab: options.group.createSlab(this.pid, slabBytes(RX_SLOTS)) }),
     });
-    this.#device = new GatedDevice(this.#captured(this.#tap), this.gate, () => systemClock.now());
+    this.#device = new GatedDevice(this.#captured(this.#tap), this.gate, () => this.clock.now());
     const secret = ring === null ? randomBytes(SECRET_LENGTH) : ring.secret;
     // The replicas share the address that frames go to: derived from what they share anyway.
     const mac = options.mac ?? formatMac(Uint8Array.from([2, ...secret.subarray(KEY_LENGTH + 3, KEY_LENGTH + 8)]));
@@ -214,19 +221,19 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   #captured(device: TapDevice): FrameDevice {
     const { pcap } = this.options;
     if (pcap === undefined) return device;
-    const file = this.role === 'primary' ? pcap : `${pcap}.${ownPid}`;
-    return new CapturedDevice(device, new PcapWriter(file, device.link), () => systemClock.wall());
+    const file = this.role === 'primary' ? pcap : `${pcap}.${this.pid}`;
+    return new CapturedDevice(device, new PcapWriter(file, device.link), () => this.clock.wall());
   }
 
   /** The program is about to start: event 0, at the group's own starting time. */
   beginStart(): void {
     const { origin } = this.options;
-    this.time.set(0, origin?.monoUs ?? systemClock.now(), origin?.wallMs ?? systemClock.wall());
+    this.time.set(0, origin?.monoUs ?? this.clock.now(), origin?.wallMs ?? this.clock.wall());
     this.time.begin();
     this.#inEvent = true;
     const { ring } = this;
     if (this.role === 'backup' && ring !== null) {
-      ring.words[Word.readerPid] = ownPid;
+      ring.words[Word.readerPid] = this.pid;
       ring.store(Word.readerState, ReaderState.Joining);
       this.#bells.ring();
     }
@@ -256,7 +263,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const { ring } = this;
     if (ring === null) return;
     const hangUs = this.options.hangTimeoutMs * 1000;
-    this.#follower = new Follower(this.native, ring, this.options.group, this, pid, hangUs, (reason) => {
+    this.#follower = new Follower(this.native, this.pid, ring, this.options.group, this, pid, hangUs, (reason) => {
       this.#beginTakeover(reason);
     });
   }
@@ -357,7 +364,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.gate.isOpen();
     stack.flush();
     if (this.lastTakeover !== null && this.lastTakeover.firstByteUs === 0) this.#firstByte(this.lastTakeover);
-    const until = (Math.min(stack.nextDeadline(), world.nextDeadline()) - systemClock.now()) / 1000;
+    const until = (Math.min(stack.nextDeadline(), world.nextDeadline()) - this.clock.now()) / 1000;
     const again = late || world.pendingImmediates > 0 || stack.events.length > 0;
     const paused = this.#keeper?.paused === true;
     this.native.loopTimer(this.#hook!, again && !paused ? 0 : Math.max(0, Math.min(until, paused ? 1 : HEARTBEAT_MS)));
@@ -379,7 +386,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   #deliverWorldEvent(): boolean {
     const { world } = this;
-    const event = this.#worldQueue.shift() ?? world.takeImmediate() ?? world.takeDue(systemClock.now());
+    const event = this.#worldQueue.shift() ?? world.takeImmediate() ?? world.takeDue(this.clock.now());
     if (event === undefined) return false;
     const recorder = this.#recorder;
     if (recorder !== null) recorder.world(worldKind(event), event.id, encodeWorldEvent(event));
@@ -418,7 +425,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       this.#finishTakeover(this.#taking);
       return true;
     }
-    follower?.detector.look(systemClock.now());
+    follower?.detector.look(this.clock.now());
     const { ring } = this;
     if (ring !== null) {
       if (replayer !== null && ring.load(Word.writerWaiting) !== 0) {
@@ -470,7 +477,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#recorder = recorder;
     this.stack.tcp.observer = new Forgetting(recorder, this.endpoints);
     this.gate.writer = writer;
-    ring.words[Word.writerPid] = ownPid;
+    ring.words[Word.writerPid] = this.pid;
     ring.words[Word.tapFd] = this.#tap?.fd ?? 0;
     this.#keeper.start(writer);
   }
@@ -485,7 +492,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       get programLoaded() {
         return replica.programLoaded;
       },
-      nowUs: () => systemClock.now(),
+      nowUs: () => this.clock.now(),
       wakeBackup: () => this.#bells.ring(),
       holdInput: (on) => (on ? this.#tap?.pause() : this.#tap?.resume()),
       nextConnection: () => this.stack.tcp.nextId,
@@ -510,7 +517,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   }
 
   #beginTakeover(reason: 'death' | 'hang'): void {
-    const now = systemClock.now();
+    const now = this.clock.now();
     const report: TakeoverReport = {
       reason,
       atMonotonicUs: now,
@@ -527,7 +534,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       this.emit('failed', error instanceof Error ? error : new Error(String(error)));
       return;
     }
-    report.fencedUs = systemClock.now();
+    report.fencedUs = this.clock.now();
     report.events = this.replayer?.counters.events ?? 0;
     this.#taking = report;
     this.#kick();
@@ -537,20 +544,22 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const ring = this.ring!;
     const follower = this.#follower!;
     this.#taking = null;
-    report.drainedUs = systemClock.now();
+    report.drainedUs = this.clock.now();
     report.events = (follower.replayer?.counters.events ?? 0) - report.events;
     // With the primary's own queue nothing is lost that waits in it; else every such client waits for its timer.
     if (follower.queue >= 0) this.#tap!.switchQueue(follower.queue);
     else this.#tap!.attach();
-    report.attachedUs = systemClock.now();
+    report.attachedUs = this.clock.now();
     this.role = 'primary';
     this.#follower = null;
     ring.words[Word.epoch] = (ring.words[Word.epoch]! + 1) & 0xffff;
     ring.words[Word.tail] = ring.words[Word.head]!;
     ring.words[Word.complete] = ring.words[Word.head]!;
     this.#becomeWriter(ring);
-    this.checks.take();
     this.#recorder!.mark(RecordType.Epoch);
+    // What the program wrote in the last event that the old primary logged, and did not live to sum up.
+    for (const endpoint of follower.replayer?.takeUnchecked() ?? []) this.#recorder!.check(endpoint.id, endpoint);
+    for (const endpoint of this.checks.take()) this.#recorder!.check(endpoint.id, endpoint);
     this.#bells.open('primary');
     this.#device!.firstSentUs = 0;
     this.world.goLive();

@@ -3,7 +3,6 @@ import { rmSync } from 'node:fs';
 import net from 'node:net';
 import { errorCode } from '../lib/errors.js';
 import { Word } from './log/ring.js';
-import { ownPid } from './own-pid.js';
 import type { Replica } from './replica.js';
 
 export interface ReplicaStatus {
@@ -33,7 +32,7 @@ export function statusOf(replica: Replica): ReplicaStatus {
     if (backup || conn.id >= replica.firstProtected) protectedConnections++;
   });
   return {
-    pid: ownPid,
+    pid: replica.pid,
     role: replica.role,
     peer: ring === null ? 0 : ring.words[backup ? Word.writerPid : Word.readerPid]!,
     protected: backup ? replica.reader !== null : replica.writer?.readerAttached === true,
@@ -59,7 +58,7 @@ export function statusOf(replica: Replica): ReplicaStatus {
 
 /** Serves the status until closed. */
 export function serveStatus(replica: Replica): Promise<{ close(): void }> {
-  const path = replica.options.group.file(`${ownPid}.sock`);
+  const path = replica.options.group.file(`${replica.pid}.sock`);
   rmSync(path, { force: true });
   const server = net.createServer((socket) => {
     socket.on('error', () => undefined);

@@ -164,7 +164,9 @@ function digestOf(program: string): string {
   }
 }
 
-function startPrimary(base: ReplicaOptions, program: string, args: RunArguments): Replica {
+type RunBase = ReplicaOptions & { group: Group };
+
+function startPrimary(base: RunBase, program: string, args: RunArguments): Replica {
   const { group } = base;
   let ring: Ring | null = null;
   const origin = { monoUs: systemClock.now(), wallMs: systemClock.wall() };
@@ -196,7 +198,7 @@ function startPrimary(base: ReplicaOptions, program: string, args: RunArguments)
   return replica;
 }
 
-async function startBackup(base: ReplicaOptions, program: string, args: RunArguments): Promise<Replica> {
+async function startBackup(base: RunBase, program: string, args: RunArguments): Promise<Replica> {
   const { group } = base;
   tell('role', { role: 'backup' });
   // One replica follows the log; further ones wait for its place.

@@ -28,6 +28,8 @@ export interface TapOptions {
   slots?: number;
   /** Memory to receive into, slabBytes(slots) of it; own memory if absent. */
   slab?: ArrayBuffer;
+  /** The addon, if it is not this machine's. */
+  native?: NativeAddon;
   /** The device has ceased to exist or to work; no frames will follow. */
   onError?: (error: FtError) => void;
 }
@@ -102,7 +104,7 @@ export class TapDevice implements FrameDevice {
     };
     const slots = options.slots ?? DEFAULT_SLOTS;
     checkOptions(request, slots);
-    const addon = native();
+    const addon = options.native ?? native();
     let opened: TapOpened;
     try {
       opened = addon.tapOpen(request);

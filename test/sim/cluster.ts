@@ -1,0 +1,184 @@
+/** A group of replicas on one machine, its clients, the wire between them, and one run of a scenario with its faults. */
+
+import { RING_HEADER, Ring, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
+import { Replica } from '../../failover/replica.js';
+import { RX_META_WORDS } from '../../lib/device/device.js';
+import { MemoryLink } from '../../lib/device/memory.js';
+import { SeededRandom } from '../../lib/random.js';
+import { StackHost } from '../../stack/loop.js';
+import { Stack } from '../../stack/stack.js';
+import type { Client } from './clients.js';
+import { Machine, type Process, SimGroup } from './machine.js';
+import type { Scenario } from './scenarios.js';
+import { Wire } from './wire.js';
+
+const LOG_BYTES = 1 << 20;
+const ADDRESS = { 4: '10.0.0.1', 6: 'fd00::1' } as const;
+const CLIENT = { 4: '10.0.0.2', 6: 'fd00::2' } as const;
+const HANG_MS = 500;
+
+export interface Member {
+  process: Process;
+  replica: Replica;
+}
+
+export class Cluster {
+  readonly machine: Machine;
+  readonly link: MemoryLink;
+  readonly wire: Wire;
+  readonly host: StackHost;
+  readonly members: Member[] = [];
+  readonly failures: string[] = [];
+  /** Times of takeovers. */
+  takeovers = 0;
+  #memory = new ArrayBuffer(RING_HEADER + LOG_BYTES);
+
+  constructor(
+    readonly scenario: Scenario,
+    readonly seed: string,
+  ) {
+    const random = new SeededRandom(seed);
+    // Sequence numbers and timestamps that wrap are as likely as others.
+    this.machine = new Machine(seed, 1_000_000 + (random.u32() % 4_000_000_000));
+    const { clock } = this.machine;
+    this.wire = new Wire(
+      () => clock.now(),
+      (port) => scenario.resets?.includes(port) === true,
+    );
+    const impairment = { delayUs: 500, ...scenario.link };
+    this.link = new MemoryLink({
+      clock,
+      random,
+      forward: impairment,
+      watch: (from, frame) => this.wire.frame(frame, from === this.link.b),
+    });
+    // The machine's side of the link is its TAP interface.
+    this.link.b.start({
+      onFrames: (batch) => {
+        for (let i = 0; i < batch.count; i++) {
+          const at = batch.meta[i * RX_META_WORDS]!;
+          this.machine.receive(batch.bytes.slice(at, at + batch.meta[i * RX_META_WORDS + 1]!));
+        }
+      },
+      onWritable: () => undefined,
+    });
+    this.machine.transmit = (frame) => this.link.b.inject(frame);
+    const stack = new Stack({ clock, random: new SeededRandom(`${seed} clients`) });
+    stack.addInterface(this.link.a, { addresses: [`${CLIENT[4]}/24`, `${CLIENT[6]}/64`], mac: '02:00:00:00:00:02' });
+    this.host = new StackHost(stack, null);
+    const secret = new Uint8Array(SECRET_LENGTH);
+    random.fill(secret);
+    this.#secret = secret;
+  }
+
+  readonly #secret: Uint8Array;
+  #origin = { monoUs: 0, wallMs: 0 };
+
+  get address(): string {
+    return ADDRESS[this.scenario.family ?? 4];
+  }
+
+  /** Starts a process of the group; which role it gets is found, as in reality. */
+  start(name: string): Member | null {
+    const { machine, scenario } = this;
+    const process = machine.spawn(name);
+    let member: Member | null = null;
+    process.as(() => {
+      const group = new SimGroup(machine, process);
+      const ring = new Ring(process.environment.native, this.#memory);
+      const primary = group.lockPrimary();
+      if (primary) {
+        ring.format(this.#secret);
+        this.#origin = { monoUs: machine.clock.now(), wallMs: machine.clock.wall() };
+      } else if (!group.lockBackup()) return;
+      const replica = new Replica(
+        {
+          group,
+          environment: process.environment,
+          tap: 'sim0',
+          addresses: [`${ADDRESS[4]}/24`, `${ADDRESS[6]}/64`],
+          mac: '02:00:00:00:00:01',
+          offload: false,
+          commit: scenario.commit ?? 'written',
+          hangTimeoutMs: HANG_MS,
+          ringBytes: LOG_BYTES,
+          solo: false,
+          origin: this.#origin,
+        },
+        ring,
+        primary ? 'primary' : 'backup',
+      );
+      const here: Member = { process, replica };
+      replica.on('failed', (error) => {
+        if (!process.dead) this.failures.push(`${name} failed: ${error.message}`);
+      });
+      replica.on('diverged', (reason) => {
+        if (!process.dead) this.failures.push(`${name} diverged: ${reason}`);
+      });
+      replica.on('takeover', () => this.takeovers++);
+      replica.open();
+      if (!primary) replica.watchPrimary(ring.words[Word.writerPid]!);
+      replica.beginStart();
+      scenario.program(replica);
+      replica.programStarted();
+      member = here;
+      this.members.push(here);
+    });
+    return member;
+  }
+
+  /** The member that serves now, if there is one. */
+  get primary(): Member | undefined {
+    return this.members.find(({ process, replica }) => !process.dead && replica.role === 'primary');
+  }
+
+  get backup(): Member | undefined {
+    return this.members.find(({ process, replica }) => !process.dead && replica.role === 'backup');
+  }
+
+  /** A backup follows, has read everything once, and is waited for. */
+  get protected(): boolean {
+    const { primary, backup } = this;
+    return primary?.replica.writer?.readerReady === true && backup?.replica.reader != null;
+  }
+
+  /** Lets virtual time pass until something holds, or so much of it is over. */
+  run(until: () => boolean, limitUs: number): boolean {
+    const { machine, link, host } = this;
+    const { clock } = machine;
+    const end = clock.now() + limitUs;
+    for (;;) {
+      let busy = link.run() > 0;
+      if (machine.run()) busy = true;
+      while (host.turn()) busy = true;
+      if (until()) return true;
+      const next = Math.min(link.nextDeadline(), host.stack.nextDeadline(), machine.nextDeadline());
+      if (busy || next <= clock.now()) {
+        // Something that is due for ever would stop the time.
+        if (!busy) clock.advance(1);
+        continue;
+      }
+      if (next > end) {
+        clock.advance(end - clock.now());
+        return until();
+      }
+      clock.advance(next - clock.now());
+    }
+  }
+
+  /** Everything that a run leaves behind in this process. */
+  close(): void {
+    for (const { process, replica } of this.members) {
+      process.kill();
+      try {
+        replica.stop();
+      } catch {
+        // It is dead.
+      }
+    }
+  }
+
+  clients(): Client[] {
+    return this.scenario.clients(this.host, this.address);
+  }
+}

@@ -1,0 +1,101 @@
+/** All scenarios with a fault at every point, or at points drawn from a seed. */
+import { SeededRandom } from '../../lib/random.js';
+import { FAULTS, type Fault, type Outcome, runFault, type Sabotage } from './fault.js';
+import { SCENARIOS, type Scenario } from './scenarios.js';
+
+export interface Failure {
+  /** What `--only` and `--seed` need to repeat it: "scenario/fault/at/seed". */
+  case: string;
+  failures: string[];
+}
+
+export interface Explored {
+  scenarios: number;
+  faultPoints: number;
+  failures: Failure[];
+  /** Longest waits of clients, by kind of fault, in milliseconds. */
+  gapsMs: Record<string, number[]>;
+}
+
+export function caseName(scenario: Scenario, fault: Fault | null, seed: string): string {
+  return fault === null ? `${scenario.name}/none/0/${seed}` : `${scenario.name}/${fault.kind}/${fault.at}/${seed}`;
+}
+
+/** Repeats a case by its name. @throws Error when there is no such scenario or fault. */
+export function runCase(name: string, sabotage: Sabotage = {}): Outcome {
+  const [wanted, kind, at, ...rest] = name.split('/');
+  const scenario = SCENARIOS.find((one) => one.name === wanted);
+  const fault = kind === 'none' ? null : FAULTS.find((one) => one === kind);
+  if (scenario === undefined || fault === undefined || !/^\d+$/.test(at ?? '') || rest.length === 0)
+    throw new Error(`${name} is not like download/kill/17/1`);
+  return runFault(scenario, rest.join('/'), fault === null ? null : { kind: fault, at: Number(at) }, sabotage);
+}
+
+/** How many points a fault has in a scenario, given a run without one. */
+function points(kind: Fault['kind'], clean: Outcome): number {
+  return (kind === 'kill-backup' || kind === 'slow' ? Math.min(clean.backupCalls, 400) : clean.calls) + 1;
+}
+
+export interface Plan {
+  scenarios: Scenario[];
+  kinds: readonly Fault['kind'][];
+  seed: string;
+  /** Every n-th point; 1: all. */
+  stride: Partial<Record<Fault['kind'], number>>;
+  /** Ends early when this says so. */
+  enough?: (explored: Explored) => boolean;
+  onFailure?: (failure: Failure) => void;
+}
+
+/** Runs the plan's cases, one after the other. */
+export function explore(plan: Plan): Explored {
+  const explored: Explored = { scenarios: plan.scenarios.length, faultPoints: 0, failures: [], gapsMs: {} };
+  const note = (name: string, kind: string, outcome: Outcome): void => {
+    explored.faultPoints++;
+    (explored.gapsMs[kind] ??= []).push(outcome.gapUs / 1000);
+    if (outcome.failures.length === 0) return;
+    const failure = { case: name, failures: outcome.failures };
+    explored.failures.push(failure);
+    plan.onFailure?.(failure);
+  };
+  for (const scenario of plan.scenarios) {
+    const clean = runFault(scenario, plan.seed, null);
+    note(caseName(scenario, null, plan.seed), 'none', clean);
+    for (const kind of plan.kinds) {
+      const stride = plan.stride[kind] ?? 1;
+      for (let at = 0; at < points(kind, clean); at += stride) {
+        if (plan.enough?.(explored) === true) return explored;
+        const fault = { kind, at };
+        note(caseName(scenario, fault, plan.seed), kind, runFault(scenario, plan.seed, fault));
+      }
+    }
+  }
+  return explored;
+}
+
+/** Goes on with new seeds, a random point of a random scenario each, until told to stop. */
+export function search(
+  seed: string,
+  enough: (explored: Explored) => boolean,
+  onFailure: (f: Failure) => void,
+): Explored {
+  const random = new SeededRandom(`search ${seed}`);
+  const explored: Explored = { scenarios: SCENARIOS.length, faultPoints: 0, failures: [], gapsMs: {} };
+  for (let n = 0; !enough(explored); n++) {
+    const scenario = SCENARIOS[random.u32() % SCENARIOS.length]!;
+    const kind = FAULTS[random.u32() % FAULTS.length]!;
+    const own = `${seed}.${n}`;
+    const clean = runFault(scenario, own, null);
+    const tries = [null, ...Array.from({ length: 8 }, () => ({ kind, at: random.u32() % points(kind, clean) }))];
+    for (const fault of tries) {
+      const outcome = fault === null ? clean : runFault(scenario, own, fault);
+      explored.faultPoints++;
+      (explored.gapsMs[fault?.kind ?? 'none'] ??= []).push(outcome.gapUs / 1000);
+      if (outcome.failures.length === 0) continue;
+      const failure = { case: caseName(scenario, fault, own), failures: outcome.failures };
+      explored.failures.push(failure);
+      onFailure(failure);
+    }
+  }
+  return explored;
+}

@@ -1,0 +1,137 @@
+/** One run of a scenario with a fault at one point, and what is wrong afterwards. */
+import type { Client } from './clients.js';
+import { Cluster } from './cluster.js';
+import type { Scenario } from './scenarios.js';
+
+/**
+ * What goes wrong. `at` counts from the moment the clients start: calls of the process into its kernel, for a death, or turns
+ * of its loop, for a hang.
+ *   kill          the primary dies
+ *   kill-backup   the backup dies; another one joins, and then the primary dies
+ *   hang          the primary stands still and wakes much later, when somebody else is primary
+ *   double        the primary dies; a third replica joins; the new primary dies too
+ *   restart       the primary dies while a third replica waits for the backup's place
+ *   slow          the backup stands still for a while, and then the primary dies
+ */
+export const FAULTS = ['kill', 'kill-backup', 'hang', 'double', 'slow'] as const;
+export type FaultKind = (typeof FAULTS)[number];
+
+export interface Fault {
+  kind: FaultKind;
+  at: number;
+}
+
+export interface Outcome {
+  failures: string[];
+  /** Calls of primary and backup, and turns, during the clients' time. */
+  calls: number;
+  backupCalls: number;
+  /** Longest time that a client waited. */
+  gapUs: number;
+  takeovers: number;
+  resentBytes: number;
+  endedUs: number;
+}
+
+const START_US = 5e6;
+const LIMIT_US = 60e6;
+/** After its last client a replica holds nothing. */
+const DRAIN_US = 10e6;
+const HANG_US = 3e6;
+const SLOW_US = 200_000;
+/** A client may wait for so long when a process dies; a retransmission timer of its own is 200 ms. */
+const GAP_US = 450_000;
+/** A hang is noticed after half a second. */
+const HANG_GAP_US = 1_200_000;
+
+/** Switches of the mutation check: what is broken on purpose. */
+export interface Sabotage {
+  fences?: boolean;
+}
+
+export function runFault(scenario: Scenario, seed: string, fault: Fault | null, sabotage: Sabotage = {}): Outcome {
+  const cluster = new Cluster(scenario, seed);
+  try {
+    return play(cluster, fault, sabotage);
+  } finally {
+    cluster.close();
+  }
+}
+
+function play(cluster: Cluster, fault: Fault | null, sabotage: Sabotage): Outcome {
+  const { machine, wire, failures } = cluster;
+  machine.fences = sabotage.fences ?? true;
+  const first = cluster.start('first')!;
+  cluster.run(() => false, 10_000);
+  const second = cluster.start('second')!;
+  if (!cluster.run(() => cluster.protected, START_US)) failures.push('no backup has joined');
+  const clients = cluster.clients();
+  const before = first.process.calls;
+  const backupBefore = second.process.calls;
+  const began = machine.clock.now();
+  let third = false;
+  let backupGone = false;
+  let killedUs = 0;
+  if (fault?.kind === 'kill' || fault?.kind === 'double') first.process.dieAt = before + fault.at;
+  if (fault?.kind === 'kill-backup') second.process.dieAt = backupBefore + fault.at;
+  let stopped = false;
+  const watch = (): boolean => {
+    const now = machine.clock.now();
+    if ((fault?.kind === 'hang' || fault?.kind === 'slow') && !stopped) {
+      const process = fault.kind === 'hang' ? first.process : second.process;
+      const since = fault.kind === 'hang' ? before : backupBefore;
+      if (process.calls - since >= fault.at) {
+        stopped = true;
+        killedUs = now;
+        process.stoppedUntilUs = now + (fault.kind === 'hang' ? HANG_US : SLOW_US);
+      }
+    }
+    if (fault?.kind === 'slow' && stopped && now >= killedUs + SLOW_US / 2 && !first.process.dead) first.process.kill();
+    if (fault?.kind === 'double' && first.process.dead && !third && cluster.primary === second) {
+      third = cluster.start('third') !== null;
+    }
+    if (fault?.kind === 'double' && third && cluster.protected && !second.process.dead) second.process.kill();
+    if (fault?.kind === 'kill-backup' && second.process.dead && !third) {
+      third = cluster.start('third') !== null;
+      backupGone = true;
+    }
+    if (backupGone && third && cluster.protected && !first.process.dead) first.process.kill();
+    return clients.every(finished) && cluster.host.stack.tcp.table.size === 0;
+  };
+  const complete = cluster.run(watch, LIMIT_US);
+  const endedUs = machine.clock.now() - began;
+  if (!complete) failures.push(`not over after ${LIMIT_US / 1e6} s`);
+  let gapUs = 0;
+  for (const [n, client] of clients.entries()) {
+    const { seen } = client;
+    if (seen.wrong !== '') failures.push(`client ${n}: ${seen.wrong}`);
+    else if (!client.done) failures.push(`client ${n}: ended early, with ${seen.closed}, after ${seen.received} bytes`);
+    if (seen.closed !== null && seen.closed !== undefined && cluster.scenario.resets === undefined)
+      failures.push(`client ${n}: the connection ended with ${seen.closed}`);
+    gapUs = Math.max(gapUs, client.longestGapUs);
+  }
+  const bound = fault?.kind === 'hang' ? HANG_GAP_US : GAP_US;
+  if (cluster.scenario.link === undefined && gapUs > bound) failures.push(`a client waited for ${gapUs / 1000} ms`);
+  const calls = first.process.calls - before;
+  const backupCalls = second.process.calls - backupBefore;
+  if (stopped && fault?.kind === 'hang') cluster.run(() => false, HANG_US);
+  cluster.run(() => cluster.primary?.replica.stack.tcp.table.size === 0, DRAIN_US);
+  const left = cluster.primary?.replica.stack.tcp.table.size ?? -1;
+  if (left > 0) failures.push(`${left} connections are left`);
+  if (left < 0) failures.push('nobody is primary');
+  failures.push(...wire.violations);
+  return {
+    failures,
+    calls,
+    backupCalls,
+    gapUs,
+    takeovers: cluster.takeovers,
+    resentBytes: wire.resentBytes,
+    endedUs,
+  };
+}
+
+/** It has what it came for, or never will. */
+function finished(client: Client): boolean {
+  return client.done || client.seen.closed !== undefined || client.seen.wrong !== '';
+}

@@ -1,0 +1,469 @@
+/**
+ * A machine in virtual time: processes that run the real replica code against a kernel of ours, which knows TAP queues,
+ * shared memory, FIFOs, pidfds and locks. Each call of a process into that kernel is numbered, and the process can be made
+ * to die just before any of them: what it did before is done, what it would have done after never happens, as with SIGKILL.
+ */
+
+import type { Environment } from '../../failover/environment.js';
+import type { GroupPlace } from '../../failover/group.js';
+import { ManualClock } from '../../lib/clock.js';
+import {
+  type NativeAddon,
+  type NativeHandle,
+  native,
+  type TapOpened,
+  type TapRequest,
+} from '../../lib/native/native.js';
+import { SeededRandom } from '../../lib/random.js';
+
+/** Thrown out of a process that has died; nobody may catch it but the machine. */
+export class Killed extends Error {
+  constructor() {
+    super('killed');
+  }
+}
+
+/** Frames that wait in a TAP queue at most, as in the kernel. */
+const QUEUE_FRAMES = 1000;
+const EAGAIN = 11;
+
+interface Queue {
+  frames: Uint8Array[];
+  attached: boolean;
+  owners: number;
+}
+
+interface Fifo {
+  bytes: number;
+}
+
+type Descriptor = { queue: Queue } | { pid: number } | { fifo: Fifo };
+
+interface Reader {
+  queue: Queue;
+  slab: Uint8Array;
+  slotSize: number;
+  slots: number;
+  meta: Int32Array;
+  onBatch: (count: number) => void;
+  running: boolean;
+}
+
+interface Watch {
+  ready: () => boolean;
+  drain: () => void;
+  fire: () => void;
+  /** A dead process is told once. */
+  once: boolean;
+  told: boolean;
+}
+
+/** How often the hook is called before the loop looks at descriptors again. */
+const MAX_TURNS = 256;
+
+export class Machine {
+  readonly clock: ManualClock;
+  readonly processes: Process[] = [];
+  readonly queues: Queue[] = [];
+  readonly fifos = new Map<string, Fifo>();
+  readonly memory = new Map<string, ArrayBuffer>();
+  readonly locks = new Map<string, number>();
+  /** Takes a frame that a process sends. */
+  transmit: (frame: Uint8Array, from: Process) => void = () => undefined;
+  /** Faults of the mutation check: a fence that does nothing. */
+  fences = true;
+  /** Frames that found no queue. */
+  unread = 0;
+  #nextPid = 100;
+
+  constructor(
+    readonly seed: string,
+    startUs: number,
+  ) {
+    this.clock = new ManualClock(startUs);
+  }
+
+  spawn(name: string): Process {
+    const process = new Process(this, name, this.#nextPid++);
+    this.processes.push(process);
+    return process;
+  }
+
+  find(pid: number): Process | undefined {
+    return this.processes.find((process) => process.pid === pid);
+  }
+
+  /** A frame from the wire. */
+  receive(frame: Uint8Array): void {
+    const queue = this.queues.find((one) => one.attached && one.owners > 0);
+    if (queue === undefined || queue.frames.length >= QUEUE_FRAMES) this.unread++;
+    else queue.frames.push(frame);
+  }
+
+  /** Lets every process do what it can do now. @returns whether any did something. */
+  run(): boolean {
+    let busy = false;
+    for (const process of this.processes) if (process.iterate()) busy = true;
+    return busy;
+  }
+
+  nextDeadline(): number {
+    return Math.min(Number.POSITIVE_INFINITY, ...this.processes.map((process) => process.nextDeadline()));
+  }
+
+  /** Locks of a group, held by processes. */
+  tryLock(name: string, pid: number): boolean {
+    const holder = this.locks.get(name);
+    if (holder !== undefined && holder !== pid && this.find(holder)?.dead === false) return false;
+    this.locks.set(name, pid);
+    return true;
+  }
+}
+
+export class Process {
+  dead = false;
+  /** Stands still until then, as after SIGSTOP. */
+  stoppedUntilUs = 0;
+  /** Calls into the kernel so far, and the one before which it dies. */
+  calls = 0;
+  dieAt = Number.POSITIVE_INFINITY;
+  readonly environment: Environment;
+  readonly #descriptors = new Map<number, Descriptor>();
+  readonly #readers: Reader[] = [];
+  readonly #watches: Watch[] = [];
+  #hook: (() => boolean) | null = null;
+  #kicked = false;
+  #timerUs = Number.POSITIVE_INFINITY;
+  #nextFd = 3;
+
+  constructor(
+    readonly machine: Machine,
+    readonly name: string,
+    readonly pid: number,
+  ) {
+    this.environment = {
+      native: this.#native(),
+      clock: machine.clock,
+      random: new SeededRandom(`${machine.seed} ${pid}`),
+      pid,
+    };
+  }
+
+  /** Runs something as this process. @returns false when it died of it. */
+  as(body: () => void): boolean {
+    try {
+      if (!this.dead) body();
+    } catch (error) {
+      if (!(error instanceof Killed)) throw error;
+    }
+    return !this.dead;
+  }
+
+  /** SIGKILL. */
+  kill(): void {
+    if (this.dead) return;
+    this.dead = true;
+    for (const fd of [...this.#descriptors.keys()]) this.#close(fd);
+    this.#readers.length = 0;
+    this.#watches.length = 0;
+    this.#hook = null;
+  }
+
+  get stopped(): boolean {
+    return this.machine.clock.now() < this.stoppedUntilUs;
+  }
+
+  nextDeadline(): number {
+    if (this.dead) return Number.POSITIVE_INFINITY;
+    return Math.max(this.stoppedUntilUs, this.#timerUs);
+  }
+
+  /** One round of the event loop. @returns whether there was anything to do. */
+  iterate(): boolean {
+    if (this.dead || this.stopped) return false;
+    const before = this.calls;
+    let due = this.#kicked || this.#timerUs <= this.machine.clock.now();
+    this.as(() => {
+      for (const watch of [...this.#watches]) {
+        if (watch.told || !watch.ready()) continue;
+        watch.told = watch.once;
+        watch.drain();
+        due = true;
+        watch.fire();
+      }
+      for (const reader of [...this.#readers]) if (this.#read(reader)) due = true;
+      if (!due || this.#hook === null) return;
+      this.#kicked = false;
+      if (this.#timerUs <= this.machine.clock.now()) this.#timerUs = Number.POSITIVE_INFINITY;
+      for (let i = 0; this.#hook?.() === true; i++) {
+        if (i < MAX_TURNS) continue;
+        this.#kicked = true;
+        return;
+      }
+    });
+    return due && (this.calls > before || this.dead);
+  }
+
+  #read(reader: Reader): boolean {
+    const { queue, slab, slotSize, slots, meta } = reader;
+    if (!reader.running || queue.frames.length === 0) return false;
+    let count = 0;
+    for (; count < slots && queue.frames.length > 0; count++) {
+      const frame = queue.frames.shift()!;
+      slab.set(frame, count * slotSize);
+      meta.set([count * slotSize, frame.length, 0, 0], count * 4);
+      if (count + 1 < slots) meta[(count + 1) * 4 + 1] = 0;
+    }
+    // Here the frames are in the process's hands only.
+    this.#call();
+    reader.onBatch(count);
+    // Looked at: a recovery after the next call finds none of them, or all.
+    return true;
+  }
+
+  /** A call into the kernel. */
+  #call(): void {
+    if (this.dead) throw new Killed();
+    if (this.calls++ < this.dieAt) return;
+    this.kill();
+    throw new Killed();
+  }
+
+  #open(descriptor: Descriptor): number {
+    const fd = this.#nextFd++;
+    this.#descriptors.set(fd, descriptor);
+    if ('queue' in descriptor) descriptor.queue.owners++;
+    return fd;
+  }
+
+  #close(fd: number): void {
+    const descriptor = this.#descriptors.get(fd);
+    this.#descriptors.delete(fd);
+    if (descriptor !== undefined && 'queue' in descriptor) descriptor.queue.owners--;
+  }
+
+  #queue(fd: number): Queue {
+    const descriptor = this.#descriptors.get(fd);
+    if (descriptor === undefined || !('queue' in descriptor)) throw new Error(`${this.name}: ${fd} is no queue`);
+    return descriptor.queue;
+  }
+
+  #target(fd: number): Process | undefined {
+    const descriptor = this.#descriptors.get(fd);
+    return descriptor !== undefined && 'pid' in descriptor ? this.machine.find(descriptor.pid) : undefined;
+  }
+
+  #watch(fd: number, drain: boolean, fire: () => void): Watch {
+    const descriptor = this.#descriptors.get(fd);
+    if (descriptor !== undefined && 'fifo' in descriptor) {
+      const { fifo } = descriptor;
+      const empty = (): void => {
+        if (drain) fifo.bytes = 0;
+      };
+      return { ready: () => fifo.bytes > 0, drain: empty, fire, once: false, told: false };
+    }
+    const target = this.#target(fd);
+    return { ready: () => target === undefined || target.dead, drain: () => undefined, fire, once: true, told: false };
+  }
+
+  #native(): NativeAddon {
+    const real = native();
+    const { machine } = this;
+    const call = (): void => this.#call();
+    const handle = (value: object): NativeHandle => value as NativeHandle;
+    const remove = <T>(list: T[], entry: unknown): void => {
+      const at = list.indexOf(entry as T);
+      if (at >= 0) list.splice(at, 1);
+    };
+    return {
+      tapOpen: (request: TapRequest): TapOpened => {
+        call();
+        const queue: Queue = { frames: [], attached: !request.detached, owners: 0 };
+        machine.queues.push(queue);
+        return { fd: this.#open({ queue }), name: request.name, vnetHdr: false, csum: false, tso4: false, tso6: false };
+      },
+      tapAttach: (fd) => {
+        call();
+        this.#queue(fd).attached = true;
+      },
+      tapDetach: (fd) => {
+        call();
+        const queue = this.#queue(fd);
+        queue.attached = false;
+        queue.frames.length = 0;
+      },
+      ifMtu: () => 1500,
+      closeFd: (fd) => {
+        call();
+        this.#close(fd);
+      },
+      readerOpen: (fd, _vnet, slab, slotSize, meta, onBatch) => {
+        call();
+        const reader: Reader = {
+          queue: this.#queue(fd),
+          slab: new Uint8Array(slab),
+          slotSize,
+          slots: meta.length / 4,
+          meta,
+          onBatch,
+          running: false,
+        };
+        this.#readers.push(reader);
+        return handle(reader);
+      },
+      readerRun: (reader, on) => {
+        (reader as unknown as Reader).running = on;
+      },
+      readerClose: (reader) => {
+        remove(this.#readers, reader);
+      },
+      readerArmWritable: () => undefined,
+      send: (fd, header, offset, length, pieces, spans, count) => {
+        call();
+        if (this.#queue(fd).owners === 0) return -EAGAIN;
+        let total = length;
+        for (let i = 0; i < count; i++) total += spans[2 * i + 1]!;
+        const frame = new Uint8Array(total);
+        frame.set(header.subarray(offset, offset + length));
+        let at = length;
+        for (let i = 0; i < count; i++) {
+          const from = spans[2 * i]!;
+          const span = spans[2 * i + 1]!;
+          frame.set(pieces[i]!.subarray(from, from + span), at);
+          at += span;
+        }
+        machine.transmit(frame, this);
+        return total;
+      },
+      loopHook: (turn) => {
+        this.#hook = turn;
+        return handle(turn);
+      },
+      loopKick: () => {
+        this.#kicked = true;
+      },
+      loopTimer: (_hook, ms) => {
+        if (this.dead) throw new Killed();
+        this.#timerUs = ms < 0 ? Number.POSITIVE_INFINITY : machine.clock.now() + Math.ceil(ms * 1000);
+        if (ms === 0) this.#kicked = true;
+      },
+      loopRef: () => undefined,
+      loopClose: () => {
+        this.#hook = null;
+      },
+      watchOpen: (fd, drain, onReadable) => {
+        call();
+        const watch = this.#watch(fd, drain, onReadable);
+        this.#watches.push(watch);
+        return handle(watch);
+      },
+      watchRef: () => undefined,
+      watchClose: (watch) => remove(this.#watches, watch),
+      shmMap: (path, size) => {
+        call();
+        let buffer = machine.memory.get(path);
+        if (buffer === undefined) {
+          buffer = new ArrayBuffer(size);
+          machine.memory.set(path, buffer);
+        }
+        return buffer;
+      },
+      storeRelease: (words, index, value) => {
+        call();
+        words[index] = value;
+      },
+      loadAcquire: (words, index) => {
+        if (this.dead) throw new Killed();
+        return words[index]!;
+      },
+      fifoOpen: (path) => {
+        call();
+        let fifo = machine.fifos.get(path);
+        if (fifo === undefined) {
+          fifo = { bytes: 0 };
+          machine.fifos.set(path, fifo);
+        }
+        return this.#open({ fifo });
+      },
+      fifoRing: (fd) => {
+        call();
+        const descriptor = this.#descriptors.get(fd);
+        if (descriptor !== undefined && 'fifo' in descriptor) descriptor.fifo.bytes++;
+      },
+      lockFile: (path) => {
+        call();
+        return machine.tryLock(path, this.pid) ? this.#open({ fifo: { bytes: 0 } }) : -1;
+      },
+      pidfdOpen: (pid) => {
+        call();
+        const target = machine.find(pid);
+        if (target === undefined || target.dead) throw Object.assign(new Error('no such process'), { code: 'ESRCH' });
+        return this.#open({ pid });
+      },
+      pidfdSignal: (fd) => {
+        call();
+        if (machine.fences) this.#target(fd)?.kill();
+        return 0;
+      },
+      pidfdWait: (fd) => {
+        call();
+        return !machine.fences || (this.#target(fd)?.dead ?? true);
+      },
+      pidfdGetfd: (fd, theirs) => {
+        call();
+        const target = this.#target(fd);
+        if (target === undefined || target.dead) return -3;
+        return this.#open({ queue: target.#queue(theirs) });
+      },
+      letCopy: call,
+      dieWithParent: call,
+      crc32c: (bytes, offset, length, seed) => {
+        if (this.dead) throw new Killed();
+        return real.crc32c(bytes, offset, length, seed);
+      },
+      checksum: real.checksum,
+      monotonicUs: () => machine.clock.now(),
+      realtimeMs: () => machine.clock.wall(),
+      randInstall: () => undefined,
+    };
+  }
+}
+
+/** A group on a machine, as one process sees it. */
+export class SimGroup implements GroupPlace {
+  constructor(
+    readonly machine: Machine,
+    readonly process: Process,
+  ) {}
+
+  file(name: string): string {
+    return `group/${name}`;
+  }
+
+  lockPrimary(): boolean {
+    const locked = this.machine.tryLock('primary', this.process.pid);
+    return locked || !this.machine.fences;
+  }
+
+  lockBackup(): boolean {
+    return this.machine.tryLock('backup', this.process.pid);
+  }
+
+  unlockBackup(): void {
+    if (this.machine.locks.get('backup') === this.process.pid) this.machine.locks.delete('backup');
+  }
+
+  createSlab(pid: number, bytes: number): ArrayBuffer {
+    const buffer = new ArrayBuffer(bytes);
+    this.machine.memory.set(this.file(`frames.${pid}`), buffer);
+    return buffer;
+  }
+
+  mapSlab(pid: number): ArrayBuffer | null {
+    return this.machine.memory.get(this.file(`frames.${pid}`)) ?? null;
+  }
+
+  removeSlab(pid: number): void {
+    this.machine.memory.delete(this.file(`frames.${pid}`));
+  }
+}

@@ -1,0 +1,95 @@
+/** `npm run sim`: failover in virtual time, with faults at every point; see docs/simulation.md. */
+import { performance } from 'node:perf_hooks';
+import { parseArgs } from 'node:util';
+import { type Explored, explore, type Failure, runCase, search } from './explore.js';
+import { FAULTS } from './fault.js';
+import { SCENARIOS } from './scenarios.js';
+
+const USAGE = `npm run sim -- [--quick] [--seed S] [--only SCENARIO] [--fault KIND] [--case NAME] [--hours H] [--json]
+  Runs every scenario with every fault at every point, in virtual time.
+  --quick       every second to seventh point, in less than five minutes
+  --seed S      another seed (default 1); the same seed gives the same run
+  --only NAME   one scenario: ${SCENARIOS.map(({ name }) => name).join(', ')}
+  --fault KIND  one kind of fault: ${FAULTS.join(', ')}
+  --case NAME   repeats one case as it was reported: scenario/fault/point/seed
+  --hours H     searches with new seeds for so long
+  --json        the last line is one JSON object
+`;
+const QUICK = { kill: 2, 'kill-backup': 5, hang: 5, double: 7, slow: 5 } as const;
+/** The quick run stops by then, done or not. */
+const QUICK_MS = 280_000;
+
+function percentile(values: number[], part: number): number {
+  const sorted = [...values].sort((one, other) => one - other);
+  return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? 0;
+}
+
+function report(explored: Explored, began: number, json: boolean): number {
+  const print = (text: string): void => void (json ? process.stderr : process.stdout).write(`${text}\n`);
+  for (const [kind, gaps] of Object.entries(explored.gapsMs)) {
+    const figures = [0.5, 0.99, 1].map((part) => percentile(gaps, part).toFixed(0));
+    print(`${kind}: ${gaps.length} runs, clients waited ${figures.join(' / ')} ms (median / 99 % / longest)`);
+  }
+  const seconds = Math.round((performance.now() - began) / 1000);
+  const { scenarios, faultPoints, failures } = explored;
+  print(`${scenarios} scenarios, ${faultPoints} fault points, ${failures.length} failures, ${seconds} s`);
+  if (json) process.stdout.write(`${JSON.stringify({ scenarios, faultPoints, failures: failures.length })}\n`);
+  return failures.length === 0 && faultPoints > 0 ? 0 : 1;
+}
+
+function main(): number {
+  const { values } = parseArgs({
+    options: {
+      quick: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+      seed: { type: 'string', default: '1' },
+      only: { type: 'string' },
+      fault: { type: 'string' },
+      case: { type: 'string' },
+      hours: { type: 'string' },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const complain = (failure: Failure): void => {
+    process.stderr.write(`${failure.case}\n${failure.failures.map((text) => `  ${text}\n`).join('')}`);
+  };
+  if (values.case !== undefined) {
+    const outcome = runCase(values.case);
+    process.stdout.write(`${JSON.stringify(outcome, null, 2)}\n`);
+    return outcome.failures.length === 0 ? 0 : 1;
+  }
+  const began = performance.now();
+  const spent = (): number => performance.now() - began;
+  if (values.hours !== undefined) {
+    const limit = Number(values.hours) * 3_600_000;
+    if (!(limit > 0)) throw new Error(`--hours ${values.hours} is not a number of hours`);
+    return report(
+      search(values.seed, () => spent() > limit, complain),
+      began,
+      values.json,
+    );
+  }
+  const scenarios = SCENARIOS.filter(({ name }) => values.only === undefined || name === values.only);
+  const kinds = FAULTS.filter((kind) => values.fault === undefined || kind === values.fault);
+  if (scenarios.length === 0 || kinds.length === 0) throw new Error('--only or --fault names nothing');
+  const explored = explore({
+    scenarios,
+    kinds,
+    seed: values.seed,
+    stride: values.quick ? QUICK : {},
+    enough: () => values.quick && spent() > QUICK_MS,
+    onFailure: complain,
+  });
+  return report(explored, began, values.json);
+}
+
+try {
+  process.exitCode = main();
+} catch (error) {
+  process.stderr.write(`sim: ${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
+  process.exitCode = 2;
+}
