@@ -105,7 +105,10 @@ export class Wire {
     const opening = syn && (seg.flags & TCP_ACK) === 0;
     const side = fromServer ? 'server' : 'client';
     if (flow === undefined || (opening && flow[side].isn >= 0 && flow[side].isn !== seg.seq && this.#over(flow))) {
-      if (!opening) return this.#stranger(key, seg, fromServer);
+      if (!opening) {
+        this.#stranger(key, seg, fromServer);
+        return;
+      }
       flow = { client: new Half(), server: new Half() };
       this.flows.set(key, flow);
     }
