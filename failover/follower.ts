@@ -9,6 +9,7 @@ import { Detector } from './detector.js';
 import type { GroupPlace } from './group.js';
 import { ReaderState, type Ring, RingReader, Word } from './log/ring.js';
 import { Replayer, type ReplayHost } from './replayer.js';
+import { rules } from './rules.js';
 
 /** Frames that a replica's device hands over at once. */
 export const RX_SLOTS = 64;
@@ -82,8 +83,8 @@ export class Follower {
   /** Makes sure that the primary is dead and the group ours; from then on the log is read to its end. Throws FtError. */
   succeed(): void {
     this.assertFollowing();
-    this.detector.fence();
-    if (!this.group.lockPrimary()) {
+    if (rules.fence) this.detector.fence();
+    if (!this.group.lockPrimary() && rules.fence) {
       throw new FtError('ERR_FT_FENCE', 'Another process holds the group', 'See ft-tcp status');
     }
     if (this.replayer === null && !this.join()) this.#joinDead();

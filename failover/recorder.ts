@@ -20,11 +20,14 @@ import {
   EventBody,
   JoinBody,
   OpenedBody,
+  OutOfOrderBody,
+  ReceivedBody,
   RecordType,
   TimeWaitBody,
   WorldBody,
 } from './log/record.js';
 import type { RingWriter } from './log/ring.js';
+import { rules } from './rules.js';
 import type { StreamCheck } from './stream-check.js';
 
 /** Removal codes as numbers in the log. */
@@ -38,6 +41,10 @@ export class Recorder implements StackObserver {
   ) {}
 
   opened(conn: TcpConnection): void {
+    if (rules.H1 || conn.listener === null) this.#opened(conn);
+  }
+
+  #opened(conn: TcpConnection): void {
     const { writer } = this;
     const at = writer.begin(RecordType.Opened, conn.id, OpenedBody.size);
     if (at < 0) return;
@@ -80,16 +87,33 @@ export class Recorder implements StackObserver {
   established(conn: TcpConnection): void {
     // An active open learned the peer's side with the SYN-ACK, so all of it is told again.
     if (conn.listener === null) this.opened(conn);
+    if (!rules.H1) this.#opened(conn);
     if (this.writer.begin(RecordType.Established, conn.id, 0) >= 0) this.writer.end();
   }
 
   received(conn: TcpConnection, bytes: Uint8Array): void {
+    if (rules.A1) this.#received(conn, bytes);
+    else this.#late.push([conn, bytes.slice()]);
+  }
+
+  #received(conn: TcpConnection, bytes: Uint8Array): void {
     const { writer } = this;
-    const at = writer.begin(RecordType.Received, conn.id, 8 + bytes.length);
+    const at = writer.begin(RecordType.Received, conn.id, ReceivedBody.size + bytes.length);
     if (at < 0) return;
-    writer.ring.view.setUint32(at, bytes.length, true);
-    writer.ring.view.setUint32(at + 4, marksWord(conn), true);
-    writer.ring.bytes.set(bytes, at + 8);
+    writer.ring.view.setUint32(at + ReceivedBody.length, bytes.length, true);
+    writer.ring.view.setUint32(at + ReceivedBody.marks, marksWord(conn), true);
+    writer.ring.bytes.set(bytes, at + ReceivedBody.size);
+    writer.end();
+  }
+
+  outOfOrder(conn: TcpConnection, start: number, bytes: Uint8Array): void {
+    const { writer } = this;
+    if (!rules.A3) return;
+    const at = writer.begin(RecordType.OutOfOrder, conn.id, OutOfOrderBody.size + bytes.length);
+    if (at < 0) return;
+    writer.ring.view.setFloat64(at + OutOfOrderBody.start, start, true);
+    writer.ring.view.setUint32(at + OutOfOrderBody.length, bytes.length, true);
+    writer.ring.bytes.set(bytes, at + OutOfOrderBody.size);
     writer.end();
   }
 
@@ -142,6 +166,7 @@ export class Recorder implements StackObserver {
 
   deliver(conn: TcpConnection, event: AppEvent, n: number): void {
     const { writer, time } = this;
+    this.#beforeEvent();
     time.next();
     if (event === AppEvent.Close && n === 0) n = conn.error === null ? 0 : Math.max(1, CODES.indexOf(conn.error));
     const at = writer.begin(RecordType.Event, conn.id, EventBody.size);
@@ -161,9 +186,26 @@ export class Recorder implements StackObserver {
     time.begin();
   }
 
+  // --- What the mutation check breaks (rules.ts); with all rules in force nothing of it happens ---
+
+  readonly #late: [TcpConnection, Uint8Array][] = [];
+
+  #beforeEvent(): void {
+    if (this.#late.length > 0) for (const [conn, bytes] of this.#late.splice(0)) this.#received(conn, bytes);
+    if (rules.D1 && rules.F1 && rules.F2) return;
+    this.writer.letGo();
+    this.writer.holdAt(this.writer.position);
+  }
+
+  /** The event is over, and the program has closed or aborted something in it. */
+  ended(closed: boolean, aborted: boolean): void {
+    if (rules.D1 && (rules.F1 || !closed) && (rules.F2 || !aborted)) this.writer.letGo();
+  }
+
   /** An event of the program's world is about to be delivered. */
   world(kind: number, id: number, result: Uint8Array | null): void {
     const { writer, time } = this;
+    this.#beforeEvent();
     time.next();
     const length = result === null ? 0 : result.length;
     const at = writer.begin(RecordType.World, 0, WorldBody.size + length);

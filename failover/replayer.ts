@@ -19,13 +19,16 @@ import {
   EventBody,
   JoinBody,
   OpenedBody,
+  OutOfOrderBody,
   RECORD_HEADER,
+  ReceivedBody,
   RecordType,
   TimeWaitBody,
   WorldBody,
 } from './log/record.js';
 import type { RingReader } from './log/ring.js';
 import { CODES } from './recorder.js';
+import { rules } from './rules.js';
 import type { CheckList, ReplicaEndpoint } from './stream-check.js';
 
 export interface ReplayHost {
@@ -122,13 +125,27 @@ export class Replayer {
       case RecordType.Received: {
         const conn = tcp.byId.get(reader.conn);
         if (conn === undefined) return false;
-        const length = view.getUint32(at, true);
+        const length = view.getUint32(at + ReceivedBody.length, true);
         const chunk = Buffer.allocUnsafe(length);
-        chunk.set(reader.ring.bytes.subarray(at + 8, at + 8 + length), 0);
+        const from = at + ReceivedBody.size;
+        chunk.set(reader.ring.bytes.subarray(from, from + length), 0);
         conn.rcvNxt += length;
-        setMarksWord(conn, view.getUint32(at + 4, true));
+        conn.reassembly.dropBelow(conn.rcvNxt);
+        if (reader.version > 2) setMarksWord(conn, view.getUint32(at + ReceivedBody.marks, true));
         conn.receiveQueue.push(chunk);
         conn.receiveQueued += length;
+        return false;
+      }
+      case RecordType.OutOfOrder: {
+        const conn = tcp.byId.get(reader.conn);
+        if (conn === undefined) return false;
+        const length = view.getUint32(at + OutOfOrderBody.length, true);
+        conn.reassembly.insert(
+          view.getFloat64(at + OutOfOrderBody.start, true),
+          reader.ring.bytes,
+          at + OutOfOrderBody.size,
+          length,
+        );
         return false;
       }
       case RecordType.PeerFin: {
@@ -233,8 +250,9 @@ export class Replayer {
     conn.sndScale = view.getUint8(at + B.sndScale);
     conn.rcvScale = view.getUint8(at + B.rcvScale);
     conn.receiveMax = view.getUint32(at + B.receiveLimit, true);
-    conn.receiveLimit = conn.receiveMax;
-    conn.tsOffset = view.getUint32(at + B.tsOffset, true);
+    // How far the window had grown is not known: as far as it can.
+    if (rules.A2) conn.receiveLimit = conn.receiveMax;
+    conn.tsOffset = rules.T1 ? view.getUint32(at + B.tsOffset, true) : 0;
     conn.tsRecent = view.getUint32(at + B.tsRecent, true);
     conn.tsRecentAtUs = tcp.now;
     conn.sndWnd = view.getFloat64(at + B.sndWnd, true);

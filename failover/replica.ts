@@ -42,6 +42,7 @@ import { virtualizeHttpServer } from './replay/http.js';
 import { World, type WorldEvent } from './replay/world.js';
 import { decodeWorldEvent, encodeWorldEvent, worldKind } from './replay/world-events.js';
 import type { Replayer, ReplayHost } from './replayer.js';
+import { rules } from './rules.js';
 import { CheckList, ReplicaEndpoint } from './stream-check.js';
 
 export interface ReplicaOptions {
@@ -446,6 +447,9 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       this.#inEvent = false;
       this.world.endEvent();
     }
+    if (this.role === 'primary') this.#recorder?.ended(this.checks.closed, this.checks.aborted);
+    this.checks.closed = false;
+    this.checks.aborted = false;
     if (this.role === 'primary' && this.checks.length > 0) {
       const recorder = this.#recorder;
       for (const endpoint of this.checks.take()) recorder?.check(endpoint.id, endpoint);
@@ -563,7 +567,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#bells.open('primary');
     this.#device!.firstSentUs = 0;
     this.world.goLive();
-    this.stack.thaw(GRACE_US);
+    this.stack.thaw(rules.F2 ? GRACE_US : 0, rules.D2);
     // Connections that had ended, and whose sockets had not heard all of it.
     for (const endpoint of this.endpoints.values()) endpoint.onProgress();
     report.connections = this.stack.tcp.table.size;

@@ -21,6 +21,10 @@ export class CheckList {
   #list: ReplicaEndpoint[] = [];
   #spare: ReplicaEndpoint[] = [];
 
+  /** The program has closed, or aborted, a connection in the event that runs. */
+  closed = false;
+  aborted = false;
+
   constructor(readonly native: NativeAddon) {}
 
   add(endpoint: ReplicaEndpoint): void {
@@ -62,12 +66,19 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
   /** Called when the connection is gone and its socket has heard everything. */
   forget: (() => void) | null = null;
 
+  override shutdown(): void {
+    this.checks.closed = true;
+    super.shutdown();
+  }
+
   override close(): void {
+    this.checks.closed = true;
     super.close();
     if (this.conn.removed) this.forget?.();
   }
 
   override abort(): void {
+    this.checks.aborted = true;
     super.abort();
     if (this.conn.removed) this.forget?.();
   }

@@ -25,6 +25,8 @@ export interface StackObserver {
   established(conn: TcpConnection): void;
   /** In-order bytes were put into the receive queue. */
   received(conn: TcpConnection, bytes: Uint8Array): void;
+  /** Bytes from `start` on (an offset from IRS) wait for those before them; the peer will hear that it need not send them again. */
+  outOfOrder(conn: TcpConnection, start: number, bytes: Uint8Array): void;
   peerFin(conn: TcpConnection): void;
   /** SND.UNA or the peer's window moved; at most once per connection and batch. A hint: losing it costs a retransmission. */
   acked(conn: TcpConnection): void;

@@ -266,16 +266,17 @@ export class Stack implements TcpHost {
 
   /**
    * Leaves the frozen state: timers are derived from the connections' state, every connection says where it is and sends
-   * again what is not acknowledged. Unknown connections are met with silence for `graceUs`.
+   * again what is not acknowledged. Unknown connections are met with silence for `graceUs`. `extent` is false in the
+   * mutation check only: nothing is known then of what a predecessor may have sent.
    */
-  thaw(graceUs: number): void {
+  thaw(graceUs: number, extent = true): void {
     this.refresh();
     this.tcp.frozen = false;
     this.tcp.silentUntilUs = this.#now + graceUs;
     this.tcp.table.forEach((conn) => {
       // What is queued and fits into the peer's window counts as sent. An acknowledgement may be for more: the window
       // may have been larger.
-      if (conn.state >= TcpState.Established) {
+      if (conn.state >= TcpState.Established && extent) {
         conn.sentBefore = conn.sndLimit;
         conn.sndNxt = Math.max(conn.sndUna, Math.min(conn.sndLimit, conn.sndUna + conn.sndWnd));
       }

@@ -9,7 +9,7 @@ import { errorCode, FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
 import { systemClock } from '../../lib/native/system.js';
 import { defaultDirectory, Group, programDigest, type StartSnapshot } from '../group.js';
-import { LOG_VERSION } from '../log/record.js';
+import { LOG_VERSION, OLDEST_VERSION } from '../log/record.js';
 import { isPowerOfTwo, RING_HEADER, Ring, SECRET_LENGTH } from '../log/ring.js';
 import { ownPid } from '../own-pid.js';
 import { loadProgram, patchNet } from '../program.js';
@@ -234,11 +234,11 @@ async function startBackup(base: RunBase, program: string, args: RunArguments): 
 
 /** A backup that is not the same program under the same Node could not be where the primary is. */
 function refuseOther(snapshot: StartSnapshot, program: string): void {
-  if (snapshot.format !== LOG_VERSION) {
+  if (snapshot.format < OLDEST_VERSION || snapshot.format > LOG_VERSION) {
     throw new FtError(
       'ERR_FT_LOG_VERSION',
-      `The primary writes log version ${snapshot.format}, this program reads ${LOG_VERSION}`,
-      'Run the same version of ft-tcp on all replicas',
+      `The primary writes log version ${snapshot.format}, this program reads ${OLDEST_VERSION} to ${LOG_VERSION}`,
+      'Upgrade one version at a time, the backup first',
     );
   }
   if (snapshot.node !== process.version) {

@@ -14,7 +14,9 @@
 import { FtError } from '../../lib/errors.js';
 
 export const RECORD_HEADER = 16;
-export const LOG_VERSION = 2;
+export const LOG_VERSION = 3;
+/** The oldest version that can be read: an upgrade goes one version at a time, the backup first. */
+export const OLDEST_VERSION = 2;
 /** Largest body: a received chunk is at most one 64 KiB super-segment. */
 export const MAX_BODY = 128 * 1024;
 
@@ -39,6 +41,8 @@ export const RecordType = {
   Join: 13,
   /** The program's start-up is complete. */
   Started: 14,
+  /** Bytes that came before those in front of them; since version 3. */
+  OutOfOrder: 15,
 } as const;
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 
@@ -49,7 +53,7 @@ export class LogError extends FtError {
       code,
       message,
       code === 'ERR_FT_LOG_VERSION'
-        ? 'Run the same version of ft-tcp on all replicas'
+        ? 'Upgrade one version at a time, the backup first'
         : 'This replica cannot follow any more; restart it, and it joins again',
     );
   }
@@ -85,6 +89,20 @@ export const AckedBody = {
   srttUs: 24, // f64
   tsRecent: 32, // u32
   sndWl2Lag: 36, // u32: SND.UNA - SND.WL2
+} as const;
+
+/** Followed by the bytes. */
+export const OutOfOrderBody = {
+  size: 16,
+  start: 0, // f64: offset from IRS
+  length: 8, // u32
+} as const;
+
+/** Followed by the bytes. */
+export const ReceivedBody = {
+  size: 8,
+  length: 0, // u32
+  marks: 4, // u32: congestion marks counted so far (stack/tcp/ecn.ts); since version 3
 } as const;
 
 export const TimeWaitBody = {

@@ -11,9 +11,11 @@
  */
 import { FtError } from '../../lib/errors.js';
 import type { NativeAddon } from '../../lib/native/native.js';
-import { LOG_VERSION, LogError, RECORD_HEADER, RecordType } from './record.js';
+import { LOG_VERSION, LogError, OLDEST_VERSION, RECORD_HEADER, RecordType } from './record.js';
 
 export const RING_HEADER = 4096;
+/** Part of the log that a reader who joins may have to read while the rest is written. */
+const MOST_HISTORY = 0.75;
 const MAGIC = 0x46544c47;
 
 export const Word = {
@@ -95,10 +97,10 @@ export class Ring {
   check(): void {
     if (this.load(Word.magic) !== MAGIC) throw new LogError('ERR_FT_LOG_CORRUPT', 'The shared log has no valid header');
     const version = this.words[Word.version]!;
-    if (version !== LOG_VERSION) {
+    if (version < OLDEST_VERSION || version > LOG_VERSION) {
       throw new LogError(
         'ERR_FT_LOG_VERSION',
-        `The primary writes log version ${version}, this program reads version ${LOG_VERSION}`,
+        `The primary writes log version ${version}, this program reads versions ${OLDEST_VERSION} to ${LOG_VERSION}`,
       );
     }
     if (this.words[Word.units] !== this.size / 8)
@@ -216,9 +218,25 @@ export class RingWriter {
     this.#advance(ring.view.getUint32(at, true));
   }
 
+  /** Nothing behind that is published; for the mutation check only. */
+  #heldAt = -1;
+
+  letGo(): void {
+    this.#heldAt = -1;
+  }
+
+  /** Where the log ends now. */
+  get position(): number {
+    return this.#units;
+  }
+
+  holdAt(units: number): void {
+    if (this.#heldAt < 0) this.#heldAt = units;
+  }
+
   /** Makes everything appended visible to the reader. */
   publish(): boolean {
-    const units = this.#units;
+    const units = this.#heldAt < 0 ? this.#units : this.#heldAt;
     const fresh = this.#publishedUnits !== units;
     if (fresh) {
       this.#publishedUnits = units;
@@ -237,9 +255,11 @@ export class RingWriter {
   attach(): boolean {
     const { ring } = this;
     this.publish();
-    const whole = this.#total <= ring.size && this.logging;
+    // A reader of a log that is nearly full would have to be waited for at once.
+    const whole = this.#total <= ring.size * MOST_HISTORY && this.logging;
     if (!whole) {
       this.logging = true;
+      this.#total = ring.size + 1;
       ring.words[Word.historyLost] = 1;
     }
     const start = whole ? 0 : this.#units;
@@ -291,6 +311,8 @@ export class RingReader {
   // The current record, after `next` has returned true.
   type: RecordType = RecordType.Pad;
   conn = 0;
+  /** Of the log's format. */
+  version = 0;
   /** Offset of the body in the ring's data area, and its length (padding included). */
   body = 0;
   bodyLength = 0;
@@ -373,13 +395,14 @@ export class RingReader {
         continue;
       }
       const version = view.getUint8(at + 5);
-      if (version !== LOG_VERSION) {
+      if (version < OLDEST_VERSION || version > LOG_VERSION) {
         throw new LogError('ERR_FT_LOG_VERSION', `The shared log has a record of version ${version}`);
       }
       const epoch = view.getUint16(at + 6, true);
       if (epoch < this.epoch)
         throw new LogError('ERR_FT_LOG_EPOCH', `The shared log has a record of the older epoch ${epoch}`);
       this.type = type as RecordType;
+      this.version = version;
       this.conn = view.getUint32(at + 12, true);
       this.body = at + RECORD_HEADER;
       this.bodyLength = length - RECORD_HEADER;

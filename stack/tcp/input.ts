@@ -349,16 +349,7 @@ function text(conn: TcpConnection, start: number, bytes: Uint8Array, from: numbe
       const chunk = Buffer.allocUnsafe(length);
       chunk.set(bytes.subarray(from, from + length), 0);
       accept(conn, chunk);
-      if (!conn.reassembly.empty) {
-        for (
-          let more = conn.reassembly.take(conn.rcvNxt);
-          more !== undefined;
-          more = conn.reassembly.take(conn.rcvNxt)
-        ) {
-          accept(conn, Buffer.from(more.buffer, more.byteOffset, more.byteLength));
-        }
-        conn.ackNow = true;
-      }
+      assemble(conn);
     }
     if (conn.peerFinAt === conn.rcvNxt) finArrives(conn);
     if (!conn.removed) {
@@ -370,6 +361,7 @@ function text(conn: TcpConnection, start: number, bytes: Uint8Array, from: numbe
       const before = conn.reassembly.bytes;
       if (!conn.reassembly.insert(start, bytes, from, length)) tcp.counters.reassemblyFull++;
       else if (conn.reassembly.bytes === before) noteDuplicate(conn, start, start + length);
+      else tcp.observer?.outOfOrder(conn, start, bytes.subarray(from, from + length));
     } else if (length > 0) tcp.counters.reassemblyFull++;
     tcp.counters.outOfOrder++;
     conn.outOfOrder++;
@@ -377,6 +369,16 @@ function text(conn: TcpConnection, start: number, bytes: Uint8Array, from: numbe
     conn.ackNow = true;
     if (conn.dupAcksOwed < 64) conn.dupAcksOwed++;
   }
+}
+
+/** Takes what follows without a gap out of what came out of order. */
+function assemble(conn: TcpConnection): void {
+  const { reassembly } = conn;
+  if (reassembly.empty) return;
+  for (let more = reassembly.take(conn.rcvNxt); more !== undefined; more = reassembly.take(conn.rcvNxt)) {
+    accept(conn, Buffer.from(more.buffer, more.byteOffset, more.byteLength));
+  }
+  conn.ackNow = true;
 }
 
 function accept(conn: TcpConnection, chunk: Buffer): void {
@@ -452,6 +454,8 @@ function ackSoon(conn: TcpConnection): void {
 /** After a takeover: say where we are, and send again what was not acknowledged. */
 export function resumeConnection(conn: TcpConnection): void {
   if (conn.state >= TcpState.Established) {
+    // The predecessor may have died between a segment and those that it joined.
+    assemble(conn);
     resendAll(conn);
     bare(conn, conn.sndNxt, TCP_ACK);
   } else if (conn.state === TcpState.SynRcvd || conn.state === TcpState.SynSent) {

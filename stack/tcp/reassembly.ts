@@ -99,6 +99,16 @@ export class Reassembly {
     }
   }
 
+  /** Lets go of everything before `offset`. */
+  dropBelow(offset: number): void {
+    const pieces = this.#pieces;
+    while (pieces.length > 0 && pieces[0]!.end <= offset) {
+      const piece = pieces.shift()!;
+      this.bytes -= piece.end - piece.start;
+    }
+    this.#trimBlocks(offset);
+  }
+
   /**
    * Writes up to `max` SACK blocks as pairs of sequence offsets, the most recently changed first (RFC 2018 section 4),
    * from `out[at]` on.

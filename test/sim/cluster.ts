@@ -31,12 +31,13 @@ export class Cluster {
   readonly failures: string[] = [];
   /** Times of takeovers. */
   takeovers = 0;
-  #memory = new ArrayBuffer(RING_HEADER + LOG_BYTES);
+  readonly #memory: ArrayBuffer;
 
   constructor(
     readonly scenario: Scenario,
     readonly seed: string,
   ) {
+    this.#memory = new ArrayBuffer(RING_HEADER + (scenario.logBytes ?? LOG_BYTES));
     const random = new SeededRandom(seed);
     // Sequence numbers and timestamps that wrap are as likely as others.
     this.machine = new Machine(seed, 1_000_000 + (random.u32() % 4_000_000_000));
@@ -101,7 +102,7 @@ export class Cluster {
           offload: false,
           commit: scenario.commit ?? 'written',
           hangTimeoutMs: HANG_MS,
-          ringBytes: LOG_BYTES,
+          ringBytes: scenario.logBytes ?? LOG_BYTES,
           solo: false,
           origin: this.#origin,
         },

@@ -1,6 +1,6 @@
 /** All scenarios with a fault at every point, or at points drawn from a seed. */
 import { SeededRandom } from '../../lib/random.js';
-import { FAULTS, type Fault, type Outcome, runFault, type Sabotage } from './fault.js';
+import { FAULTS, type Fault, type Outcome, runFault } from './fault.js';
 import { SCENARIOS, type Scenario } from './scenarios.js';
 
 export interface Failure {
@@ -22,13 +22,13 @@ export function caseName(scenario: Scenario, fault: Fault | null, seed: string):
 }
 
 /** Repeats a case by its name. @throws Error when there is no such scenario or fault. */
-export function runCase(name: string, sabotage: Sabotage = {}): Outcome {
+export function runCase(name: string): Outcome {
   const [wanted, kind, at, ...rest] = name.split('/');
   const scenario = SCENARIOS.find((one) => one.name === wanted);
   const fault = kind === 'none' ? null : FAULTS.find((one) => one === kind);
   if (scenario === undefined || fault === undefined || !/^\d+$/.test(at ?? '') || rest.length === 0)
     throw new Error(`${name} is not like download/kill/17/1`);
-  return runFault(scenario, rest.join('/'), fault === null ? null : { kind: fault, at: Number(at) }, sabotage);
+  return runFault(scenario, rest.join('/'), fault === null ? null : { kind: fault, at: Number(at) });
 }
 
 /** How many points a fault has in a scenario, given a run without one. */
@@ -62,7 +62,7 @@ export function explore(plan: Plan): Explored {
     const clean = runFault(scenario, plan.seed, null);
     note(caseName(scenario, null, plan.seed), 'none', clean);
     for (const kind of plan.kinds) {
-      const stride = plan.stride[kind] ?? 1;
+      const stride = (plan.stride[kind] ?? 1) * (scenario.sparse ?? 1);
       for (let at = 0; at < points(kind, clean); at += stride) {
         if (plan.enough?.(explored) === true) return explored;
         const fault = { kind, at };

@@ -44,23 +44,17 @@ const GAP_US = 450_000;
 /** A hang is noticed after half a second. */
 const HANG_GAP_US = 1_200_000;
 
-/** Switches of the mutation check: what is broken on purpose. */
-export interface Sabotage {
-  fences?: boolean;
-}
-
-export function runFault(scenario: Scenario, seed: string, fault: Fault | null, sabotage: Sabotage = {}): Outcome {
+export function runFault(scenario: Scenario, seed: string, fault: Fault | null): Outcome {
   const cluster = new Cluster(scenario, seed);
   try {
-    return play(cluster, fault, sabotage);
+    return play(cluster, fault);
   } finally {
     cluster.close();
   }
 }
 
-function play(cluster: Cluster, fault: Fault | null, sabotage: Sabotage): Outcome {
+function play(cluster: Cluster, fault: Fault | null): Outcome {
   const { machine, wire, failures } = cluster;
-  machine.fences = sabotage.fences ?? true;
   const first = cluster.start('first')!;
   cluster.run(() => false, 10_000);
   const second = cluster.start('second')!;

@@ -70,8 +70,6 @@ export class Machine {
   readonly locks = new Map<string, number>();
   /** Takes a frame that a process sends. */
   transmit: (frame: Uint8Array, from: Process) => void = () => undefined;
-  /** Faults of the mutation check: a fence that does nothing. */
-  fences = true;
   /** Frames that found no queue. */
   unread = 0;
   #nextPid = 100;
@@ -402,12 +400,12 @@ export class Process {
       },
       pidfdSignal: (fd) => {
         call();
-        if (machine.fences) this.#target(fd)?.kill();
+        this.#target(fd)?.kill();
         return 0;
       },
       pidfdWait: (fd) => {
         call();
-        return !machine.fences || (this.#target(fd)?.dead ?? true);
+        return this.#target(fd)?.dead ?? true;
       },
       pidfdGetfd: (fd, theirs) => {
         call();
@@ -441,8 +439,7 @@ export class SimGroup implements GroupPlace {
   }
 
   lockPrimary(): boolean {
-    const locked = this.machine.tryLock('primary', this.process.pid);
-    return locked || !this.machine.fences;
+    return this.machine.tryLock('primary', this.process.pid);
   }
 
   lockBackup(): boolean {

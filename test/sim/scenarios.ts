@@ -23,6 +23,10 @@ export interface Scenario {
   link?: Impairment;
   /** Ports whose connections the program aborts. */
   resets?: number[];
+  /** Takes long: only one of so many points is tried. */
+  sparse?: number;
+  /** Bytes of the log, if not 1 MiB. */
+  logBytes?: number;
 }
 
 const PORT = 80;
@@ -213,11 +217,12 @@ class Uploader extends Client {
     host: StackHost,
     readonly stream: number,
     readonly total: number,
+    readonly window = 64 * 1024,
   ) {
     super(host);
   }
   start(): void {
-    sendAll(this.endpoint, this.stream, this.total, 64 * 1024, () => {
+    sendAll(this.endpoint, this.stream, this.total, this.window, () => {
       this.rested();
       this.endpoint.shutdown();
     });
@@ -539,6 +544,15 @@ export const SCENARIOS: Scenario[] = [
     program: upload,
     link: LOSSY,
     clients: (host, address) => many(1, 0, (n) => new Uploader(host, n, 120_000), at(address)),
+  },
+  {
+    // Long enough for the receive window to grow.
+    name: 'upload-long',
+    program: upload,
+    link: { delayUs: 15_000 },
+    sparse: 10,
+    logBytes: 8 << 20,
+    clients: (host, address) => many(1, 0, (n) => new Uploader(host, n, 2_500_000, 1 << 20), at(address)),
   },
   {
     name: 'echo',

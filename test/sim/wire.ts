@@ -8,7 +8,7 @@
  *   I6  a handshake has one initial sequence number
  *   I7  no RST for a connection that the program has not aborted; nothing follows a RST
  *   I8  nothing is sent beyond FIN, which stays where it is
- *   I9  a selective acknowledgement is for what was sent
+ *   I9  a selective acknowledgement is for what was sent, and is not taken back
  *   I10 options and addresses of a connection stay what they were
  *   I11 nothing is sent beyond the peer's window
  */
@@ -28,6 +28,8 @@ class Half {
   scale = -1;
   timestamps = false;
   reset = false;
+  /** Ranges acknowledged selectively, beyond `ack`. */
+  sacked: [number, number][] = [];
   /** Bytes by offset from 1. */
   bytes = new Uint8Array(4096);
   known = new Uint8Array(4096);
@@ -169,8 +171,15 @@ export class Wire {
     // The scale's granularity is no retreat.
     if (edge < own.edge - 2 ** scale) bad('I3', `the right edge retreated from ${own.edge} to ${edge}`);
     own.edge = Math.max(own.edge, edge);
+    for (const [start, end] of own.sacked)
+      if (ack >= start && ack < end)
+        bad('I9', `${ack} is acknowledged, though ${start} to ${end} had been, selectively`);
+    own.sacked = own.sacked.filter(([, end]) => end > ack);
     for (let i = 0; i < seg.sackCount; i++) {
+      const start = (seg.sackEdges[2 * i]! - other.isn) | 0;
       const end = (seg.sackEdges[2 * i + 1]! - other.isn) | 0;
+      // The first may tell of a duplicate (RFC 2883).
+      if (start > ack && own.sacked.length < 1000) own.sacked.push([start, end]);
       if (end > other.end) bad('I9', `${end} is acknowledged selectively, ${other.end} was sent`);
     }
   }

@@ -1,0 +1,27 @@
+/**
+ * The rules of output commit, by the names of docs/failure-model.md. They always hold. The mutation check (test/sim/mutation.ts)
+ * breaks one at a time, to see that the tests would notice; nothing else may write here.
+ */
+export const rules = {
+  /** No acknowledgement leaves before the bytes that it covers are in the log. */
+  A1: true,
+  /** The right edge of the window, once advertised, is honoured by whoever takes over. */
+  A2: true,
+  /** What is acknowledged selectively is in the log. */
+  A3: true,
+  /** No data leaves before the events that the program had seen when it wrote it are in the log. */
+  D1: true,
+  /** Whoever takes over knows how far its predecessor may have sent. */
+  D2: true,
+  /** No FIN leaves before the event in which the program closed is in the log. */
+  F1: true,
+  /** No RST leaves before the end of the connection is in the log. */
+  F2: true,
+  /** Timestamps go on where they were. */
+  T1: true,
+  /** No SYN-ACK leaves before the connection is in the log. */
+  H1: true,
+  /** A primary that is believed dead is killed and waited for. */
+  fence: true,
+};
+export type Rule = keyof typeof rules;

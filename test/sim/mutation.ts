@@ -1,0 +1,68 @@
+/**
+ * `npm run mutation [-- --json]`: breaks the rules of output commit (failover/rules.ts), one at a time, and looks for a case of
+ * the simulation that notices. Each case found is run once more with the rule in force, where it has to pass.
+ */
+import { parseArgs } from 'node:util';
+import { type Rule, rules } from '../../failover/rules.js';
+import { explore, type Failure, runCase } from './explore.js';
+import { FAULTS, type FaultKind } from './fault.js';
+import { SCENARIOS } from './scenarios.js';
+
+export interface Verdict {
+  name: Rule;
+  caught: boolean;
+  /** The case that noticed, and what it said. */
+  by: string;
+}
+
+/** Faults that a rule is about, most telling first. */
+const KINDS: Partial<Record<Rule, FaultKind[]>> = { fence: ['hang'], A3: ['kill', 'double'] };
+/** Where to look first. */
+const FIRST: Partial<Record<Rule, string>> = { A1: 'upload', A2: 'upload-long', A3: 'upload-loss', F2: 'reset' };
+const SEEDS = ['1', '2', '3'];
+
+/** Breaks one rule and looks for a case that notices. */
+export function mutate(rule: Rule): Verdict {
+  rules[rule] = false;
+  let found: Failure | undefined;
+  try {
+    for (const seed of SEEDS) {
+      explore({
+        scenarios: [...SCENARIOS].sort(
+          (one, other) => Number(other.name === FIRST[rule]) - Number(one.name === FIRST[rule]),
+        ),
+        kinds: KINDS[rule] ?? FAULTS,
+        seed,
+        stride: { kill: 3, hang: 3, double: 5, slow: 5, 'kill-backup': 5 },
+        enough: () => found !== undefined,
+        onFailure: (failure) => {
+          found ??= failure;
+        },
+      });
+      if (found !== undefined) break;
+    }
+  } finally {
+    rules[rule] = true;
+  }
+  if (found === undefined) return { name: rule, caught: false, by: '' };
+  // What fails with the rule in force, too, is no witness.
+  const innocent = runCase(found.case).failures.length === 0;
+  return { name: rule, caught: innocent, by: `sim ${found.case}: ${found.failures[0]}` };
+}
+
+export function mutateAll(tell: (verdict: Verdict) => void): Verdict[] {
+  return (Object.keys(rules) as Rule[]).map((rule) => {
+    const verdict = mutate(rule);
+    tell(verdict);
+    return verdict;
+  });
+}
+
+if (process.argv[1]?.endsWith('mutation.js')) {
+  const { values } = parseArgs({ options: { json: { type: 'boolean', default: false } } });
+  const print = (text: string): void => void (values.json ? process.stderr : process.stdout).write(`${text}\n`);
+  const verdicts = mutateAll(({ name, caught, by }) => print(`${name} ${caught ? 'caught' : 'NOT caught'} by ${by}`));
+  if (values.json) process.stdout.write(`${JSON.stringify({ rules: verdicts })}\n`);
+  else print(`${verdicts.filter(({ caught }) => caught).length} of ${verdicts.length} rules caught`);
+  process.exitCode = verdicts.every(({ caught }) => caught) ? 0 : 1;
+}
