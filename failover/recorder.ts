@@ -23,6 +23,7 @@ import {
   OutOfOrderBody,
   ReceivedBody,
   RecordType,
+  SentBody,
   TimeWaitBody,
   WorldBody,
 } from './log/record.js';
@@ -114,6 +115,21 @@ export class Recorder implements StackObserver {
     writer.ring.view.setFloat64(at + OutOfOrderBody.start, start, true);
     writer.ring.view.setUint32(at + OutOfOrderBody.length, bytes.length, true);
     writer.ring.bytes.set(bytes, at + OutOfOrderBody.size);
+    writer.end();
+  }
+
+  /** A planned move: whoever goes on need not send again what is on its way. */
+  sent(conn: TcpConnection): void {
+    const { writer } = this;
+    if (conn.state < TcpState.Established) return;
+    const at = writer.begin(RecordType.Sent, conn.id, SentBody.size);
+    if (at < 0) return;
+    const { view } = writer.ring;
+    view.setFloat64(at + SentBody.sndNxt, conn.sndNxt, true);
+    view.setFloat64(at + SentBody.cwnd, conn.cc.cwnd, true);
+    view.setFloat64(at + SentBody.ssthresh, conn.cc.ssthresh, true);
+    view.setFloat64(at + SentBody.srttUs, conn.rtt.srttUs, true);
+    view.setFloat64(at + SentBody.rttvarUs, conn.rtt.rttvarUs, true);
     writer.end();
   }
 

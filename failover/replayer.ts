@@ -23,6 +23,7 @@ import {
   RECORD_HEADER,
   ReceivedBody,
   RecordType,
+  SentBody,
   TimeWaitBody,
   WorldBody,
 } from './log/record.js';
@@ -146,6 +147,16 @@ export class Replayer {
           at + OutOfOrderBody.size,
           length,
         );
+        return false;
+      }
+      case RecordType.Sent: {
+        const conn = tcp.byId.get(reader.conn);
+        if (conn === undefined) return false;
+        conn.handedNxt = view.getFloat64(at + SentBody.sndNxt, true);
+        conn.cc.cwnd = view.getFloat64(at + SentBody.cwnd, true);
+        conn.cc.ssthresh = view.getFloat64(at + SentBody.ssthresh, true);
+        conn.rtt.srttUs = view.getFloat64(at + SentBody.srttUs, true);
+        conn.rtt.rttvarUs = view.getFloat64(at + SentBody.rttvarUs, true);
         return false;
       }
       case RecordType.PeerFin: {

@@ -70,7 +70,7 @@ export interface ReplicaOptions {
 
 /** Times of a takeover, CLOCK_MONOTONIC in microseconds. */
 export interface TakeoverReport {
-  reason: 'death' | 'hang';
+  reason: 'death' | 'hang' | 'switchover';
   atMonotonicUs: number;
   fencedUs: number;
   drainedUs: number;
@@ -88,9 +88,17 @@ export interface ReplicaEvents {
   takeover: [report: TakeoverReport];
   diverged: [reason: string];
   failed: [error: Error];
+  /** After `switchover`: this process may end, and has to. */
+  handed: [];
+  /** After `drain`: the last connection is over. */
+  drained: [];
+  /** The primary has ended the group: there is nothing to take over. */
+  over: [];
 }
 
 const HEARTBEAT_MS = 20;
+/** A backup that does not come to the log's end by then cannot be handed over to. */
+const HANDOVER_US = 3_000_000;
 /** A backup that is up to date looks at the log this often. */
 const POLL_MS = 2;
 /** After a takeover, segments for unknown connections are met with silence for so long (rule F2). */
@@ -99,6 +107,13 @@ const MAX_TURNS = 256;
 /** Events that are due follow each other for so long at most before output, heartbeat and input have their turn. */
 const LONGEST_PASS_US = 5000;
 const KEY_LENGTH = 32;
+
+interface Handover {
+  untilUs: number;
+  told: boolean;
+  done: () => void;
+  fail: (error: FtError) => void;
+}
 
 /** The program lives on after an exception that nothing caught. */
 function catches(): boolean {
@@ -325,7 +340,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   // --- Turns ---
 
   #turn(): boolean {
-    if (this.#stopped) return false;
+    if (this.#stopped || this.#handed) return false;
     if (this.#mishap) {
       // Ticks that were left when the program threw belong to the same event: they drain after this.
       this.#mishap = false;
@@ -346,6 +361,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   #primaryTurn(): boolean {
     const { stack, world } = this;
     this.#finishEvent();
+    if (this.#handover !== null && !this.#inEvent) return this.#handOver(this.#handover);
     stack.poll();
     // What came in is safe from here on: a backup will know it even if the program below never returns.
     this.#writer?.publish();
@@ -364,12 +380,88 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     }
     this.gate.isOpen();
     stack.flush();
+    if (stack.tcp.draining && stack.tcp.table.size === 0 && stack.events.length === 0) this.emit('drained');
     if (this.lastTakeover !== null && this.lastTakeover.firstByteUs === 0) this.#firstByte(this.lastTakeover);
     const until = (Math.min(stack.nextDeadline(), world.nextDeadline()) - this.clock.now()) / 1000;
     const again = late || world.pendingImmediates > 0 || stack.events.length > 0;
     const paused = this.#keeper?.paused === true;
     this.native.loopTimer(this.#hook!, again && !paused ? 0 : Math.max(0, Math.min(until, paused ? 1 : HEARTBEAT_MS)));
     return false;
+  }
+
+  // --- Planned moves ---
+
+  /**
+   * Hands over to the backup: input waits in the device's queue, the backup reads the log to its end, and is told how far each
+   * connection has sent, so that nothing need be sent again. Resolves when this process may end (and has to).
+   * Rejects with FtError ERR_FT_UNPROTECTED when there is no backup that could go on, ERR_FT_STATE when it is under way.
+   */
+  switchover(): Promise<void> {
+    return new Promise((done, fail) => {
+      const refuse = (code: string, what: string, hint: string): void => fail(new FtError(code, what, hint));
+      if (this.role !== 'primary') refuse('ERR_FT_ROLE', 'This replica is not the primary', 'Ask the primary');
+      else if (this.#handover !== null) refuse('ERR_FT_STATE', 'It is handing over already', 'Wait for it');
+      else if (this.#writer?.readerReady !== true)
+        refuse('ERR_FT_UNPROTECTED', 'There is no backup that could go on', 'Start one, and wait for "protected"');
+      else {
+        this.#handover = { untilUs: this.clock.now() + HANDOVER_US, told: false, done, fail };
+        this.#kick();
+      }
+    });
+  }
+
+  #handover: Handover | null = null;
+  /** The backup has all, and only waits for our end. */
+  #handed = false;
+
+  #handOver(handover: Handover): boolean {
+    const { ring, stack } = this;
+    const writer = this.#writer!;
+    const recorder = this.#recorder!;
+    if (!handover.told) {
+      handover.told = true;
+      // Everything that may leave leaves now; what comes in waits in the queue for the backup.
+      this.gate.isOpen();
+      stack.flush();
+      this.#tap?.pause();
+      stack.tcp.table.forEach((conn) => {
+        recorder.sent(conn);
+      });
+    }
+    ring!.words[Word.heartbeat] = (ring!.words[Word.heartbeat]! + 1) | 0;
+    writer.publish();
+    this.#keeper?.serve();
+    if (writer.readerAttached && writer.lag === 0) {
+      ring!.store(Word.planned, 1);
+      this.#handed = true;
+      handover.done();
+      this.emit('handed');
+      return false;
+    }
+    if (!writer.readerAttached || this.clock.now() > handover.untilUs) {
+      this.#handover = null;
+      this.#tap?.resume();
+      this.#kick();
+      handover.fail(
+        new FtError('ERR_FT_UNPROTECTED', 'The backup did not come to the end of the log', 'See ft-tcp status'),
+      );
+      return false;
+    }
+    this.#bells.ring();
+    this.native.loopTimer(this.#hook!, 1);
+    return false;
+  }
+
+  /** No new connections from now on; emits `drained` when the last one is over. Survives a takeover. */
+  drain(): void {
+    this.ring?.store(Word.draining, 1);
+    this.stack.tcp.draining = true;
+    this.#kick();
+  }
+
+  /** Nobody is to go on: a backup that sees this primary end ends, too. */
+  endGroup(): void {
+    this.ring?.store(Word.planned, 2);
   }
 
   /** Delivers one event if one is due; sockets and the world take turns. */
@@ -522,8 +614,14 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   #beginTakeover(reason: 'death' | 'hang'): void {
     const now = this.clock.now();
+    const planned = this.ring?.load(Word.planned) ?? 0;
+    if (planned === 2) {
+      this.stop();
+      this.emit('over');
+      return;
+    }
     const report: TakeoverReport = {
-      reason,
+      reason: planned === 1 ? 'switchover' : reason,
       atMonotonicUs: now,
       fencedUs: 0,
       drainedUs: 0,
@@ -567,13 +665,16 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#bells.open('primary');
     this.#device!.firstSentUs = 0;
     this.world.goLive();
-    this.stack.thaw(rules.F2 ? GRACE_US : 0, rules.D2);
+    const planned = report.reason === 'switchover';
+    ring.words[Word.planned] = 0;
+    this.stack.tcp.draining = ring.words[Word.draining] === 1;
+    this.stack.thaw(rules.F2 ? GRACE_US : 0, rules.D2, planned);
     // Connections that had ended, and whose sockets had not heard all of it.
     for (const endpoint of this.endpoints.values()) endpoint.onProgress();
     report.connections = this.stack.tcp.table.size;
     this.lastTakeover = report;
     // The frames that the primary had in its hands. It may have dealt with some; TCP has seen duplicates before.
-    if (follower.slab !== null) this.#tap!.receive(follower.slab.recover());
+    if (follower.slab !== null && !planned) this.#tap!.receive(follower.slab.recover());
     this.stack.flush();
     this.#announce();
     follower.finish();

@@ -39,6 +39,7 @@ import { narrow } from './tcp/mtu-probe.js';
 import { payloadSum } from './tcp/output.js';
 import { resendAll } from './tcp/recovery.js';
 import { TcpState } from './tcp/state.js';
+import { COOKIE_LIFE_US } from './tcp/syn-cookie.js';
 import { Tcp, type TcpHost, type TcpOptions } from './tcp/tcp.js';
 import { timersFor } from './tcp/timers.js';
 import { Udp } from './udp.js';
@@ -267,16 +268,21 @@ export class Stack implements TcpHost {
   /**
    * Leaves the frozen state: timers are derived from the connections' state, every connection says where it is and sends
    * again what is not acknowledged. Unknown connections are met with silence for `graceUs`. `extent` is false in the
-   * mutation check only: nothing is known then of what a predecessor may have sent.
+   * mutation check only: nothing is known then of what a predecessor may have sent. `planned`: the predecessor has said how far
+   * each connection is, and nothing of it is sent again.
    */
-  thaw(graceUs: number, extent = true): void {
+  thaw(graceUs: number, extent = true, planned = false): void {
     this.refresh();
     this.tcp.frozen = false;
     this.tcp.silentUntilUs = this.#now + graceUs;
+    this.tcp.cookiesUntilUs = this.#now + COOKIE_LIFE_US;
     this.tcp.table.forEach((conn) => {
       // What is queued and fits into the peer's window counts as sent. An acknowledgement may be for more: the window
       // may have been larger.
-      if (conn.state >= TcpState.Established && extent) {
+      if (planned && conn.handedNxt >= 0) {
+        conn.sndNxt = Math.max(conn.sndUna, conn.handedNxt);
+        conn.sentBefore = conn.sndNxt;
+      } else if (conn.state >= TcpState.Established && extent) {
         conn.sentBefore = conn.sndLimit;
         conn.sndNxt = Math.max(conn.sndUna, Math.min(conn.sndLimit, conn.sndUna + conn.sndWnd));
       }
@@ -286,7 +292,8 @@ export class Stack implements TcpHost {
       timersFor(conn, this.#now);
     });
     this.tcp.table.forEach((conn) => {
-      resumeConnection(conn);
+      resumeConnection(conn, planned && conn.handedNxt >= 0);
+      conn.handedNxt = -1;
       conn.user?.onProgress(conn);
     });
   }

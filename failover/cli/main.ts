@@ -1,4 +1,4 @@
-/** The command line: `ft-tcp run | serve | status | demo | doctor`. */
+/** The command line: `ft-tcp run | serve | status | switchover | drain | demo | doctor`. */
 import { readFileSync } from 'node:fs';
 import { errorCode, FtError } from '../../lib/errors.js';
 
@@ -12,6 +12,8 @@ Usage: ft-tcp <command> [options]
   run [options] app.js [args]   run a Node program on the userspace stack; the same words a second time start its backup
   serve [--echo 7] [--http 80]  classic services on the stack, for trying it with outside tools
   status [--group G]            who is primary, who protects it, connections, lag, counters
+  switchover [--group G]        the backup goes on in the primary's place: for deploys and maintenance
+  drain [--group G]             no new connections; ends the group when the last one is over
   demo [--scenario S]           a lab of its own: a real client, kill -9 of its server, and what the client saw of it
   doctor                        checks this machine, and says what to install
 
@@ -78,6 +80,12 @@ export async function main(argv: string[]): Promise<number> {
         if (help) return say(STATUS_HELP);
         const { statusCommand } = await import('./status.js');
         return await statusCommand(rest);
+      }
+      case 'switchover':
+      case 'drain': {
+        const { orderCommand, SWITCHOVER_HELP, DRAIN_HELP } = await import('./order.js');
+        if (help) return say(command === 'drain' ? DRAIN_HELP : SWITCHOVER_HELP);
+        return await orderCommand(command, rest);
       }
       case 'demo': {
         const { demoCommand, DEMO_HELP } = await import('../demo/demo.js');

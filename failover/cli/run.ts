@@ -8,6 +8,7 @@ import { parseCidr6, parseIPv6 } from '../../lib/address6.js';
 import { errorCode, FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
 import { systemClock } from '../../lib/native/system.js';
+import { controlPath, type Order, serveControl } from '../control.js';
 import { defaultDirectory, Group, programDigest, type StartSnapshot } from '../group.js';
 import { LOG_VERSION, OLDEST_VERSION } from '../log/record.js';
 import { isPowerOfTwo, RING_HEADER, Ring, SECRET_LENGTH } from '../log/ring.js';
@@ -127,19 +128,36 @@ export async function runCommand(argv: string[]): Promise<number> {
   const replica = primary ? startPrimary(base, digest, args) : await startBackup(base, digest, args);
   tellAll(replica);
   const status = await serveStatus(replica);
+  const control = await serveControl(
+    controlPath((name) => group.file(name), ownPid),
+    (order) => obey(replica, order, () => end(0)),
+  );
   const end = (code: number): void => {
     replica.stop();
     status.close();
+    control.close();
     process.exit(code);
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    if (process.listenerCount(signal) === 0) process.on(signal, () => end(128 + constants.signals[signal]));
+    if (process.listenerCount(signal) > 0) continue;
+    let asked = false;
+    process.on(signal, () => {
+      const code = 128 + constants.signals[signal];
+      // A second one is meant.
+      if (asked || signal === 'SIGINT') end(code);
+      asked = true;
+      replica.switchover().then(
+        () => end(0),
+        () => end(code),
+      );
+    });
   }
   replica.on('failed', (error) => {
     process.stderr.write(`ft-tcp: ${errorCode(error) ?? 'ERR_FT'}: ${error.stack ?? error.message}\n`);
     end(1);
   });
   replica.on('diverged', () => end(1));
+  replica.on('over', () => end(0));
   try {
     replica.beginStart();
     await loadProgram(args.program, args.programArgs);
@@ -150,6 +168,21 @@ export async function runCommand(argv: string[]): Promise<number> {
   }
   replica.programStarted();
   return new Promise<number>(() => undefined);
+}
+
+/** Carries out an order. @returns what to do when it has been answered. */
+async function obey(replica: Replica, order: Order, end: () => void): Promise<() => void> {
+  if (order === 'switchover') {
+    await replica.switchover();
+    return end;
+  }
+  if (replica.role !== 'primary')
+    throw new FtError('ERR_FT_ROLE', 'This replica is not the primary', 'Ask the primary');
+  const drained = new Promise<void>((done) => replica.once('drained', () => done()));
+  replica.drain();
+  await drained;
+  replica.endGroup();
+  return end;
 }
 
 function digestOf(program: string): string {

@@ -43,6 +43,8 @@ export const RecordType = {
   Started: 14,
   /** Bytes that came before those in front of them; since version 3. */
   OutOfOrder: 15,
+  /** How far a connection has sent, at a planned move: nothing need be sent again; since version 3. */
+  Sent: 16,
 } as const;
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 
@@ -89,6 +91,15 @@ export const AckedBody = {
   srttUs: 24, // f64
   tsRecent: 32, // u32
   sndWl2Lag: 36, // u32: SND.UNA - SND.WL2
+} as const;
+
+export const SentBody = {
+  size: 40,
+  sndNxt: 0, // f64
+  cwnd: 8, // f64
+  ssthresh: 16, // f64, may be infinite
+  srttUs: 24, // f64
+  rttvarUs: 32, // f64
 } as const;
 
 /** Followed by the bytes. */

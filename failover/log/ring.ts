@@ -48,6 +48,10 @@ export const Word = {
   writerWaiting: 17,
   /** The reader's program runs and has been at the end of the log once: from then on it may be waited for. */
   readerReady: 18,
+  /** 1: the primary has handed over, and says in the log how far each connection is; 2: all is over, nobody is to go on. */
+  planned: 19,
+  /** 1: no new connections; when the last one is over, the group ends. */
+  draining: 20,
 } as const;
 
 export const ReaderState = { None: 0, Joining: 1, Live: 2, Refused: 3 } as const;

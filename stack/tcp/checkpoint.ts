@@ -36,6 +36,7 @@ export const FIELDS: Record<string, FieldKind> = {
   sndUna: 'copied',
   sndNxt: 'copied',
   sentBefore: 'copied',
+  handedNxt: 'local',
   sndWnd: 'copied',
   sndWl1: 'copied',
   sndWl2: 'copied',

@@ -109,6 +109,8 @@ export class TcpConnection {
   sndNxt = 0;
   /** After a takeover: another replica may have sent up to here, so acknowledgements up to here are right. */
   sentBefore = 0;
+  /** How far another replica says that it has sent, before it handed over; -1: it did not live to say so. */
+  handedNxt = -1;
   /** Peer's window in bytes, scaled. */
   sndWnd = 0;
   sndWl1 = 0;

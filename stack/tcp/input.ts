@@ -10,7 +10,7 @@ import { type TcpConnection, Timer } from './connection.js';
 import { takeEcho, takeFirstAck, takeMark, takeSynAgain } from './ecn.js';
 import { probeAcked } from './mtu-probe.js';
 import { bare, sendSyn } from './output.js';
-import { afterAck, duplicateAck, resendAll, takeSack } from './recovery.js';
+import { afterAck, duplicateAck, keepAllSent, resendAll, takeSack } from './recovery.js';
 import { TcpState } from './state.js';
 
 export { RX_CSUM_OK };
@@ -451,12 +451,13 @@ function ackSoon(conn: TcpConnection): void {
   conn.tcp.markDirty(conn);
 }
 
-/** After a takeover: say where we are, and send again what was not acknowledged. */
-export function resumeConnection(conn: TcpConnection): void {
+/** After a takeover: say where we are, and send again what was not acknowledged, unless that is known to be on its way. */
+export function resumeConnection(conn: TcpConnection, planned: boolean): void {
   if (conn.state >= TcpState.Established) {
     // The predecessor may have died between a segment and those that it joined.
     assemble(conn);
-    resendAll(conn);
+    if (planned) keepAllSent(conn);
+    else resendAll(conn);
     bare(conn, conn.sndNxt, TCP_ACK);
   } else if (conn.state === TcpState.SynRcvd || conn.state === TcpState.SynSent) {
     sendSyn(conn);

@@ -10,7 +10,8 @@ import { segmentArrives } from './input.js';
 import type { TcpListener } from './listener.js';
 import { sendSyn } from './output.js';
 import { TcpState } from './state.js';
-import { checkCookie, cookieOptions, cookieTimestamp, makeCookie } from './syn-cookie.js';
+import { replyReset } from './stranger.js';
+import { COOKIE_LIFE_US, checkCookie, cookieOptions, cookieTimestamp, makeCookie } from './syn-cookie.js';
 import { scaleFor, type Tcp } from './tcp.js';
 
 export function passiveOpen(
@@ -21,6 +22,11 @@ export function passiveOpen(
   localAddress: number,
   remoteAddress: number,
 ): void {
+  if (tcp.draining) {
+    // Another server may take it.
+    replyReset(tcp, seg, localAddress, remoteAddress);
+    return;
+  }
   if (listener.full) {
     tcp.counters.listenOverflows++;
     // A queue that is full because nobody accepts is not helped by cookies.
@@ -91,6 +97,7 @@ export function sendCookie(tcp: Tcp, seg: TcpView, localAddress: number, remoteA
   const route = tcp.host.tcpRoute(localAddress, remoteAddress);
   if (route === null || tcp.frozen) return;
   tcp.counters.syncookiesSent++;
+  tcp.cookiesUntilUs = tcp.now + COOKIE_LIFE_US;
   tcp.tuple.take(localAddress, seg.dstPort, remoteAddress, seg.srcPort);
   const { hash } = tcp.host;
   const cookie = makeCookie(hash, tcp.tuple.bytes, tcp.tuple.length, seg.seq, tcp.now, seg.mss);
@@ -136,7 +143,7 @@ export function cookieAnswer(
   remoteAddress: number,
   bytes: Uint8Array,
 ): boolean {
-  if ((seg.flags & (TCP_SYN | TCP_ACK)) !== TCP_ACK || tcp.counters.syncookiesSent === 0) return false;
+  if ((seg.flags & (TCP_SYN | TCP_ACK)) !== TCP_ACK || tcp.now >= tcp.cookiesUntilUs) return false;
   tcp.tuple.take(localAddress, seg.dstPort, remoteAddress, seg.srcPort);
   const irs = (seg.seq - 1) >>> 0;
   const iss = (seg.ack - 1) >>> 0;

@@ -442,3 +442,13 @@ export function resendAll(conn: TcpConnection): void {
   recovery.point = conn.sndNxt;
   recovery.newestUs = -1;
 }
+
+/** After a planned move: all in flight was sent just now, by somebody else. */
+export function keepAllSent(conn: TcpConnection): void {
+  const { sent, recovery } = conn;
+  recovery.reset();
+  sent.reset(conn.sndUna);
+  if (conn.sndNxt > conn.sndUna) sent.push(conn.sndNxt, conn.tcp.now, 0);
+  recovery.point = conn.sndUna;
+  recovery.newestUs = -1;
+}

@@ -12,6 +12,8 @@ const MSS = [536, 1024, 1220, 1360, 1400, 1440, 1460, 8940];
 const PERIOD_US = 64_000_000;
 /** Cookies of this period and the one before it are good. */
 const PERIODS = 2;
+/** How long an answer to a cookie may take. */
+export const COOKIE_LIFE_US = PERIODS * PERIOD_US;
 const OPTION_BITS = 31;
 const NO_SCALE = 15;
 const scratch = new Uint8Array(56);

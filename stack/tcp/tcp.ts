@@ -66,8 +66,12 @@ export class Tcp {
   observer: StackObserver | null = null;
   /** True on a backup: state is kept, nothing is sent, no timer runs. */
   frozen = false;
+  /** New connections are refused. */
+  draining = false;
   /** Until then, segments for unknown connections are met with silence instead of a RST. */
   silentUntilUs = 0;
+  /** Until then an acknowledgement for no connection may answer a cookie, of ours or of a predecessor with the same key. */
+  cookiesUntilUs = 0;
   #listeners = new Map<number, TcpListener[]>();
   #dirty: TcpConnection[] = [];
   #spare: TcpConnection[] = [];

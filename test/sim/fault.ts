@@ -11,9 +11,10 @@ import type { Scenario } from './scenarios.js';
  *   hang          the primary stands still and wakes much later, when somebody else is primary
  *   double        the primary dies; a third replica joins; the new primary dies too
  *   restart       the primary dies while a third replica waits for the backup's place
+ *   switchover    the primary hands over as it is told, and ends
  *   slow          the backup stands still for a while, and then the primary dies
  */
-export const FAULTS = ['kill', 'kill-backup', 'hang', 'double', 'slow'] as const;
+export const FAULTS = ['kill', 'kill-backup', 'hang', 'double', 'slow', 'switchover'] as const;
 export type FaultKind = (typeof FAULTS)[number];
 
 export interface Fault {
@@ -80,6 +81,13 @@ function play(cluster: Cluster, fault: Fault | null): Outcome {
         process.stoppedUntilUs = now + (fault.kind === 'hang' ? HANG_US : SLOW_US);
       }
     }
+    if (fault?.kind === 'switchover' && !stopped && first.process.calls - before >= fault.at) {
+      stopped = true;
+      first.replica.once('handed', () => first.process.kill());
+      first.process.as(() => {
+        first.replica.switchover().catch((error: Error) => failures.push(error.message));
+      });
+    }
     if (fault?.kind === 'slow' && stopped && now >= killedUs + SLOW_US / 2 && !first.process.dead) first.process.kill();
     if (fault?.kind === 'double' && first.process.dead && !third && cluster.primary === second) {
       third = cluster.start('third') !== null;
@@ -104,8 +112,14 @@ function play(cluster: Cluster, fault: Fault | null): Outcome {
       failures.push(`client ${n}: the connection ended with ${seen.closed}`);
     gapUs = Math.max(gapUs, client.longestGapUs);
   }
-  const bound = fault?.kind === 'hang' ? HANG_GAP_US : GAP_US;
+  const bound = cluster.scenario.patienceUs ?? (fault?.kind === 'hang' ? HANG_GAP_US : GAP_US);
   if (cluster.scenario.link === undefined && gapUs > bound) failures.push(`a client waited for ${gapUs / 1000} ms`);
+  if (fault?.kind === 'switchover') {
+    cluster.run(() => !stopped || first.process.dead, DRAIN_US);
+    if (stopped && !first.process.dead) failures.push('it was not handed over');
+    if (cluster.scenario.link === undefined && wire.resentBytes > 0)
+      failures.push(`${wire.resentBytes} bytes were sent again`);
+  }
   const calls = first.process.calls - before;
   const backupCalls = second.process.calls - backupBefore;
   if (stopped && fault?.kind === 'hang') cluster.run(() => false, HANG_US);

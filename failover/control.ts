@@ -1,0 +1,93 @@
+/**
+ * Orders to a replica: a Unix socket in the group's directory takes one word and answers with one JSON object,
+ * `{"ok":true}` or `{"ok":false,"code":…,"message":…}`.
+ */
+import { rmSync } from 'node:fs';
+import net from 'node:net';
+import { errorCode, FtError } from '../lib/errors.js';
+
+export const ORDERS = ['switchover', 'drain'] as const;
+export type Order = (typeof ORDERS)[number];
+
+/** An order is one short word. */
+const MAX_ORDER = 64;
+const MAX_ANSWER = 64 * 1024;
+
+/** Where a replica takes orders. */
+export function controlPath(file: (name: string) => string, pid: number): string {
+  return file(`${pid}.control`);
+}
+
+/** Takes orders until closed. `obey` resolves when the order has been carried out, with what to do after the answer. */
+export function serveControl(path: string, obey: (order: Order) => Promise<() => void>): Promise<{ close(): void }> {
+  rmSync(path, { force: true });
+  const server = net.createServer({ allowHalfOpen: true }, (socket) => {
+    let text = '';
+    const answer = (value: object): void => void socket.end(JSON.stringify(value));
+    socket.on('error', () => undefined);
+    socket.on('data', (part: Buffer) => {
+      text += part.toString();
+      if (text.length > MAX_ORDER) socket.destroy();
+    });
+    socket.on('end', () => {
+      const order = ORDERS.find((one) => one === text.trim());
+      if (order === undefined) {
+        answer({ ok: false, code: 'ERR_FT_USAGE', message: `"${text.trim()}" is no order` });
+        return;
+      }
+      obey(order).then(
+        (after) => {
+          // Whoever asked may be gone; what was ordered happens all the same.
+          socket.once('close', after);
+          answer({ ok: true });
+          socket.destroySoon();
+        },
+        (error: unknown) =>
+          answer({
+            ok: false,
+            code: errorCode(error) ?? 'ERR_FT',
+            message: error instanceof Error ? error.message : String(error),
+          }),
+      );
+    });
+  });
+  server.unref();
+  return new Promise((done, fail) => {
+    server.once('error', fail);
+    server.listen(path, () =>
+      done({
+        close: () => {
+          server.close();
+          rmSync(path, { force: true });
+        },
+      }),
+    );
+  });
+}
+
+/** Gives an order and waits until it has been carried out. Throws FtError with the replica's reason, or ERR_FT_SILENT. */
+export function giveOrder(path: string, order: Order, timeoutMs: number): Promise<void> {
+  return new Promise((done, fail) => {
+    let text = '';
+    const socket = net.connect({ path, allowHalfOpen: true });
+    const timer = setTimeout(() => socket.destroy(), timeoutMs);
+    socket.on('connect', () => socket.end(order));
+    socket.on('data', (part: Buffer) => {
+      text += part.toString();
+      if (text.length > MAX_ANSWER) socket.destroy();
+    });
+    socket.on('error', () => undefined);
+    socket.on('close', () => {
+      clearTimeout(timer);
+      let answer: { ok?: boolean; code?: string; message?: string };
+      try {
+        answer = JSON.parse(text) as typeof answer;
+      } catch {
+        fail(new FtError('ERR_FT_SILENT', 'The primary did not answer', 'See ft-tcp status'));
+        return;
+      }
+      if (answer.ok === true) done();
+      else fail(new FtError(answer.code ?? 'ERR_FT', answer.message ?? 'The order was refused', 'See ft-tcp status'));
+    });
+  });
+}

@@ -1,0 +1,230 @@
+/**
+ * `npm run lab [-- --kills N] [--only NAME] [--fault KIND] [--seed S] [--json]`: real replicas on a real TAP, the kernel's TCP
+ * as client, and deaths of all kinds at random moments. Each death is followed by a new replica, which joins while
+ * connections live; see docs/simulation.md.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { requireTools } from '../../failover/cli/tools.js';
+import { giveOrder } from '../../failover/control.js';
+import { enterLab, labDirectory, runInLab } from '../../failover/lab/namespace.js';
+import { makeTap, STACK_ADDRESS, TAP } from '../../failover/lab/network.js';
+import { ReplicaProcess } from '../../failover/lab/replica-process.js';
+import { askStatus } from '../../failover/status.js';
+import { SeededRandom } from '../../lib/random.js';
+import { LAB_SCENARIOS, type LabScenario } from './clients.js';
+import { gapChart } from './gap-chart.js';
+
+const APP = fileURLToPath(new URL('./app.js', import.meta.url));
+const HOOK = new URL('./fault-hook.js', import.meta.url).href;
+const PICTURE = fileURLToPath(new URL('../../../docs/lab.svg', import.meta.url));
+/** How the primary comes to its end. */
+const KILLS = ['kill', 'stop', 'abort', 'throw', 'exit', 'busy', 'oom', 'switchover'] as const;
+type Kill = (typeof KILLS)[number];
+/** A group's log holds so many of them before it is begun anew. */
+const KILLS_PER_GROUP = 10;
+const HANG_MS = 500;
+/** A scenario that does not end by then has failed. */
+const PATIENCE_MS = 30_000;
+/** Time that clients go on after a takeover. */
+const AFTER_MS = 250;
+
+export interface LabResult {
+  scenario: string;
+  kill: Kill;
+  gapMs: number;
+  /** Segments that the new primary had to send again before the client was done. */
+  resent: number;
+  problem: string;
+}
+
+class LabGroup {
+  #replicas: ReplicaProcess[] = [];
+  kills = 0;
+
+  constructor(
+    readonly directory: string,
+    readonly name: string,
+  ) {}
+
+  get primary(): ReplicaProcess {
+    return this.#replicas[0]!;
+  }
+
+  /** A replica; the first one that runs is the primary. */
+  start(): ReplicaProcess {
+    const words = ['--group', this.name, '--dir', this.directory, '--tap', TAP, '--ip', `${STACK_ADDRESS}/24`];
+    const replica = new ReplicaProcess([...words, '--hang-timeout', String(HANG_MS), APP, '8080']);
+    this.#replicas.push(replica);
+    return replica;
+  }
+
+  /** Makes sure that a backup follows. */
+  async protect(): Promise<ReplicaProcess> {
+    if (this.#replicas.length === 0) await this.start().event('ready', 20_000);
+    if (this.#replicas.length === 1) await this.start().event('ready', 20_000);
+    return this.#replicas[1]!;
+  }
+
+  /** The primary has ended: its backup is the primary now. */
+  succeed(): void {
+    this.#replicas.shift();
+    this.kills++;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#replicas.map((replica) => replica.close()));
+  }
+}
+
+function strike(replica: ReplicaProcess, kill: Kill, directory: string, group: string): void {
+  if (kill === 'switchover') {
+    // As `ft-tcp switchover` does; what it says is seen in what follows.
+    giveOrder(join(directory, group, `${replica.pid}.control`), kill, 10_000).catch(() => undefined);
+  } else if (kill === 'kill') replica.kill('SIGKILL');
+  else if (kill === 'stop') replica.kill('SIGSTOP');
+  else {
+    writeFileSync(`${directory}/fault`, kill);
+    replica.kill('SIGUSR2');
+  }
+}
+
+async function once(group: LabGroup, scenario: LabScenario, kill: Kill, random: SeededRandom): Promise<LabResult> {
+  const result: LabResult = { scenario: scenario.name, kill, gapMs: Number.NaN, resent: Number.NaN, problem: '' };
+  const backup = await group.protect();
+  const { primary } = group;
+  const running = scenario.start();
+  const outcome = running.done.then(
+    () => '',
+    (error: Error) => error.message,
+  );
+  try {
+    await pause(20 + random.float() * 200);
+    strike(primary, kill, group.directory, group.name);
+    await backup.event('takeover', 15_000);
+    await pause(AFTER_MS);
+    running.stop();
+    const late = pause(PATIENCE_MS).then(() => 'the client does not come to an end');
+    result.problem = await Promise.race([outcome, late]);
+    result.gapMs = running.pulse.longestMs;
+    const status = await askStatus(join(group.directory, group.name, `${backup.pid}.sock`));
+    result.resent = status?.counters['tcp']?.['retransSegs'] ?? Number.NaN;
+  } catch (error) {
+    result.problem = error instanceof Error ? error.message : String(error);
+  }
+  await primary.close();
+  group.succeed();
+  return result;
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, ms).unref());
+}
+
+function percentile(values: number[], part: number): number {
+  const sorted = [...values].sort((one, other) => one - other);
+  return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? Number.NaN;
+}
+
+/** Rows of the table: gaps by some property of the results. */
+export function table(results: LabResult[], by: 'kill' | 'scenario'): string[] {
+  const out = [
+    `| ${by} | runs | failed | p50 | p99 | max | segments sent again (median) |`,
+    '| --- | --- | --- | --- | --- | --- | --- |',
+  ];
+  for (const name of new Set(results.map((result) => result[by]))) {
+    const mine = results.filter((result) => result[by] === name);
+    const gaps = mine.filter(({ problem }) => problem === '').map(({ gapMs }) => gapMs);
+    const resent = mine.filter(({ problem }) => problem === '').map((result) => result.resent);
+    const figures = [0.5, 0.99, 1].map((part) => `${percentile(gaps, part).toFixed(0)} ms`);
+    out.push(
+      `| ${name} | ${mine.length} | ${mine.length - gaps.length} | ${figures.join(' | ')} | ${percentile(resent, 0.5)} |`,
+    );
+  }
+  return out;
+}
+
+interface Options {
+  kills: number;
+  scenarios: LabScenario[];
+  faults: readonly Kill[];
+  seed: string;
+  json: boolean;
+  picture: boolean;
+}
+
+function options(argv: string[]): Options {
+  const { values } = parseArgs({
+    args: argv,
+    options: {
+      kills: { type: 'string', default: '63' },
+      only: { type: 'string' },
+      fault: { type: 'string' },
+      seed: { type: 'string', default: '1' },
+      json: { type: 'boolean', default: false },
+      picture: { type: 'boolean', default: false },
+    },
+  });
+  const kills = Number(values.kills);
+  if (!Number.isInteger(kills) || kills < 1) throw new Error(`--kills ${values.kills} is not a number`);
+  const scenarios = LAB_SCENARIOS.filter(({ name }) => values.only === undefined || name === values.only);
+  const faults = KILLS.filter((kill) => values.fault === undefined || kill === values.fault);
+  if (scenarios.length === 0 || faults.length === 0) throw new Error('--only or --fault names nothing');
+  return { kills, scenarios, faults, seed: values.seed, json: values.json, picture: values.picture };
+}
+
+async function inside(chosen: Options): Promise<boolean> {
+  const directory = enterLab();
+  makeTap(true);
+  process.env['FT_TCP_LAB_FAULT'] = `${directory}/fault`;
+  process.env['NODE_OPTIONS'] = `--import ${HOOK} --max-old-space-size=256`;
+  const print = (text: string): void => void (chosen.json ? process.stderr : process.stdout).write(`${text}\n`);
+  const random = new SeededRandom(`lab ${chosen.seed}`);
+  const results: LabResult[] = [];
+  const began = performance.now();
+  let group = new LabGroup(directory, 'lab0');
+  for (let n = 0; n < chosen.kills; n++) {
+    const scenario = chosen.scenarios[n % chosen.scenarios.length]!;
+    const kill = chosen.faults[(Math.floor(n / chosen.scenarios.length) + n) % chosen.faults.length]!;
+    if (group.kills >= KILLS_PER_GROUP) {
+      await group.close();
+      group = new LabGroup(directory, `lab${n}`);
+    }
+    const result = await once(group, scenario, kill, random);
+    results.push(result);
+    const words = result.problem === '' ? `${result.gapMs.toFixed(0)} ms` : `FAILED: ${result.problem}`;
+    print(`${n + 1} ${scenario.name} ${kill}: ${words}`);
+    // Whatever went wrong must not make the next one fail, too.
+    if (result.problem !== '') {
+      await group.close();
+      group = new LabGroup(directory, `lab${n}x`);
+    }
+  }
+  await group.close();
+  for (const line of [...table(results, 'kill'), '', ...table(results, 'scenario')]) print(line);
+  const failures = results.filter(({ problem }) => problem !== '');
+  print(`${results.length} kills, ${failures.length} failures, ${Math.round((performance.now() - began) / 1000)} s`);
+  if (chosen.picture) writeFileSync(PICTURE, gapChart(results));
+  if (chosen.json)
+    process.stdout.write(`${JSON.stringify({ kills: results.length, failures: failures.length, results })}\n`);
+  return failures.length === 0;
+}
+
+async function main(): Promise<number> {
+  try {
+    const chosen = options(process.argv.slice(2));
+    if (labDirectory() === undefined) {
+      requireTools(['ip', 'unshare', 'mount'], true);
+      return await runInLab(fileURLToPath(import.meta.url), process.argv.slice(2));
+    }
+    return (await inside(chosen)) ? 0 : 1;
+  } catch (error) {
+    process.stderr.write(`lab: ${error instanceof Error ? error.message : String(error)}\n`);
+    return 2;
+  }
+}
+
+process.exit(await main());
