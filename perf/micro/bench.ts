@@ -14,7 +14,7 @@ const ROUND = 500;
 const ROUNDS = 61;
 
 /** Heap growth per call: the median of short rounds, without those in which a garbage collection made the heap smaller. */
-function allocated(fn: () => void): number {
+export function allocated(fn: () => void): number {
   for (let i = 0; i < WARM_UP; i++) fn();
   const growth: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {

@@ -227,7 +227,8 @@ t.test('SIGTERM hands over, too', async (t) => {
   });
   t.equal(await done, bytes);
   t.equal(hash.digest('hex'), contentSha256(bytes));
-  t.match(await backup.event('takeover'), { breakdown: { reason: 'death' } });
+  t.match(await backup.event('takeover'), { breakdown: { reason: 'switchover' } });
+  t.same(await primary.ended, { code: 0, signal: null });
   await group.close();
 });
 

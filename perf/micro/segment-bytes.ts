@@ -1,0 +1,10 @@
+/** Bytes of JavaScript heap that a segment takes on its way through the stack, beside the Buffer that the program gets. */
+import { type Row, row } from '../goals.js';
+import { allocated } from './bench.js';
+import { segmentOperations } from './segments.js';
+
+export function segmentBytes(): Row[] {
+  return Object.entries(segmentOperations()).map(([name, operation]) =>
+    row(`allocated: ${name.split(':')[0]}`, name, 'bytes', allocated(operation), 'goal', 0, '<= 0', 'ours'),
+  );
+}

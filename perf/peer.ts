@@ -1,0 +1,78 @@
+/** The C end of the benchmarks (peers/peer.c): built on first use, run as client, or as the kernel's server. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { FtError } from '../lib/errors.js';
+
+const SOURCE = fileURLToPath(new URL('../../perf/peers/peer.c', import.meta.url));
+export const PORTS = { source: 9101, sink: 9102, echo: 9103 } as const;
+
+/** Compiles it. Throws FtError ERR_FT_TOOLS without a compiler. */
+export function buildPeer(directory: string): string {
+  const path = `${directory}/peer`;
+  const built = spawnSync('cc', ['-O2', '-o', path, SOURCE], { encoding: 'utf8' });
+  if (built.status !== 0)
+    throw new FtError(
+      'ERR_FT_TOOLS',
+      `The benchmarks' client cannot be compiled: ${built.stderr ?? built.error}`,
+      'apt-get install build-essential',
+    );
+  return path;
+}
+
+/** Runs it as a client. @returns the numbers that it prints. */
+export async function peer(path: string, ...words: (string | number)[]): Promise<number[]> {
+  const child = spawn(path, words.map(String), { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  child.stdout.on('data', (part) => {
+    text += part;
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  if (code !== 0) throw new Error(`peer ${words.join(' ')} ended with ${code}`);
+  return text.trim().split(/\s+/).map(Number);
+}
+
+/** The kernel's server, in another process's network namespace. */
+export async function peerServer(path: string, netnsOf: number): Promise<ChildProcess> {
+  const ports = [PORTS.source, PORTS.sink, PORTS.echo].map(String);
+  const child = spawn('nsenter', ['-t', String(netnsOf), '-n', path, 'serve', ...ports], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(child.stdout, 'data');
+  return child;
+}
+
+/** Many connections that are held open, and can be asked to say a byte each. */
+export class IdleConnections {
+  readonly #child: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+    this.#lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+  }
+
+  static async open(
+    path: string,
+    host: string,
+    port: number,
+    count: number,
+    sources: number,
+  ): Promise<IdleConnections> {
+    const words = ['idle', host, String(port), String(count), String(sources)];
+    const idle = new IdleConnections(spawn(path, words, { stdio: ['pipe', 'pipe', 'inherit'] }));
+    if ((await idle.#lines.next()).value !== 'ready') throw new Error(`${count} connections could not be opened`);
+    return idle;
+  }
+
+  /** One byte on each. @returns microseconds until all were back, -1 when some never came. */
+  async ping(): Promise<number> {
+    this.#child.stdin!.write('go\n');
+    return Number((await this.#lines.next()).value ?? -1);
+  }
+
+  close(): void {
+    this.#child.kill('SIGKILL');
+  }
+}

@@ -1,0 +1,114 @@
+import { spawn } from 'node:child_process';
+import net from 'node:net';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { Client, get, inLab, STACK_ADDRESS, sleep, TestGroup } from './support/lab.js';
+
+const directory = await inLab(import.meta.url);
+const CLI = fileURLToPath(new URL('../../../bin/ft-tcp.js', import.meta.url));
+
+function order(...words: string[]): Promise<{ code: number | null; said: string }> {
+  const child = spawn(process.execPath, [CLI, ...words, '--dir', directory], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (part) => {
+      said += part;
+    });
+  return new Promise((done) => child.once('close', (code) => done({ code, said })));
+}
+
+/** How an attempt to connect ends: 'connected', or the error's code. */
+function attempt(port: number): Promise<string> {
+  return new Promise((done) => {
+    const socket = net.connect({ host: STACK_ADDRESS, port });
+    socket.on('connect', () => {
+      socket.destroy();
+      done('connected');
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => done(error.code ?? error.message));
+  });
+}
+
+t.test('switchover: the backup goes on, the primary ends with 0, and comes back as backup', async (t) => {
+  const group = new TestGroup(directory);
+  const [primary, backup] = await group.pair();
+  const client = new Client(8);
+  client.socket.write('before ');
+  await client.waitFor(7);
+  const { code, said } = await order('switchover', '--group', group.name);
+  t.equal(code, 0, said);
+  t.match(said, /has handed over/);
+  t.same(await primary.ended, { code: 0, signal: null });
+  const { breakdown } = (await backup.event('takeover')) as unknown as { breakdown: { reason: string } };
+  t.equal(breakdown.reason, 'switchover');
+  client.socket.write('after');
+  await client.waitFor(12);
+  t.equal(client.text, 'before after');
+  t.equal(client.error, null);
+  // The old primary, started anew, protects the connection that is older than itself.
+  const third = group.start();
+  await third.event('ready');
+  t.equal((await order('switchover', '--group', group.name)).code, 0);
+  client.socket.write(' and again');
+  await client.waitFor(22);
+  t.equal(client.text, 'before after and again');
+  client.socket.end();
+  await group.close();
+});
+
+t.test('switchover without a backup changes nothing', async (t) => {
+  const group = new TestGroup(directory);
+  const primary = group.start();
+  await primary.event('ready');
+  const { code, said } = await order('switchover', '--group', group.name);
+  t.equal(code, 1);
+  t.match(said, /ERR_FT_UNPROTECTED.*Start one/);
+  t.equal(await get('/'), 'hello');
+  t.equal(primary.over, false);
+  await group.close();
+});
+
+t.test('drain: what exists goes on, also across a death; what is new is refused; at the end all end', async (t) => {
+  const group = new TestGroup(directory);
+  const [primary, backup] = await group.pair();
+  const client = new Client(8);
+  client.socket.write('one ');
+  await client.waitFor(4);
+  const drained = order('drain', '--group', group.name, '--timeout', '20');
+  let refused = '';
+  for (let i = 0; i < 100 && refused !== 'ECONNREFUSED'; i++) {
+    await sleep(20);
+    refused = await attempt(8);
+  }
+  t.equal(refused, 'ECONNREFUSED');
+  primary.kill('SIGKILL');
+  await backup.event('takeover');
+  client.socket.write('two');
+  await client.waitFor(7);
+  t.equal(client.text, 'one two');
+  t.equal(await attempt(8), 'ECONNREFUSED', 'after the death, too');
+  // Who asked the dead primary asks the new one.
+  t.equal((await drained).code, 1);
+  const again = order('drain', '--group', group.name, '--timeout', '20');
+  client.socket.end();
+  t.equal((await again).code, 0);
+  t.same(await backup.ended, { code: 0, signal: null });
+  await group.close();
+});
+
+t.test('drain ends the backup, too', async (t) => {
+  const group = new TestGroup(directory);
+  const [primary, backup] = await group.pair();
+  t.equal((await order('drain', '--group', group.name)).code, 0);
+  t.same(await primary.ended, { code: 0, signal: null });
+  t.same(await backup.ended, { code: 0, signal: null });
+  await group.close();
+});
+
+t.test('orders that cannot be given', async (t) => {
+  const nobody = await order('switchover', '--group', 'nobody');
+  t.equal(nobody.code, 1);
+  t.match(nobody.said, /ERR_FT_NO_PRIMARY/);
+  t.equal((await order('drain', '--timeout', 'soon')).code, 2);
+  t.equal((await order('switchover', '--sideways')).code, 2);
+});
