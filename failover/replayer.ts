@@ -40,6 +40,8 @@ export interface ReplayHost {
   readonly endpoints: Map<number, ReplicaEndpoint>;
   /** False until the program's start-up is complete. */
   readonly programLoaded: boolean;
+  /** An event is about to be delivered that the dead primary did not finish: it may be what killed it. 0: no connection. */
+  beforeLast(conn: number): void;
   /** Delivers an event of the program's world. False: it does not know the id. */
   deliverWorld(kind: number, id: number, result: Uint8Array | null): boolean;
   /** The backup is not where the primary is. */
@@ -358,6 +360,7 @@ export class Replayer {
       view.getFloat64(at + EventBody.wallMs, true),
     );
     host.time.begin();
+    if (reader.unfinished) host.beforeLast(reader.conn);
     endpoint.deliver(kind, n, n > 0 && kind === AppEvent.Close ? (CODES[n] ?? 'ECONNRESET') : null);
     return true;
   }
@@ -376,6 +379,7 @@ export class Replayer {
       view.getFloat64(at + WorldBody.wallMs, true),
     );
     host.time.begin();
+    if (reader.unfinished) host.beforeLast(0);
     if (host.deliverWorld(kind, view.getFloat64(at + WorldBody.id, true), result)) return true;
     if (!this.started && !this.joiner && !host.programLoaded) {
       host.time.set(number, monoUs, wallMs);

@@ -87,6 +87,8 @@ export interface ReplicaEvents {
   ready: [];
   takeover: [report: TakeoverReport];
   diverged: [reason: string];
+  /** The event in which the primary died threw here, too: its connection (0: none) was reset. */
+  quarantined: [connection: number, error: string];
   failed: [error: Error];
   /** After `switchover`: this process may end, and has to. */
   handed: [];
@@ -353,6 +355,11 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
         this.#inEvent = true;
         throw error;
       }
+      if (this.#suspect >= 0) {
+        this.#quarantine(error);
+        this.#inEvent = true;
+        return true;
+      }
       this.emit('failed', error instanceof Error ? error : new Error(String(error)));
       return false;
     }
@@ -531,6 +538,39 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     return false;
   }
 
+  // --- Poison ---
+
+  /** Connection of the event that the dead primary did not finish; -1: no such event runs. */
+  #suspect = -1;
+  #poison: string | null = null;
+
+  /**
+   * What killed the primary may be in this event, and would kill us, too. If it throws, it is set aside: its connection is
+   * reset, the rest goes on. A program that deals with its own exceptions is left alone.
+   */
+  beforeLast(conn: number): void {
+    if (this.#taking === null || catches()) return;
+    this.#suspect = conn;
+    process.setUncaughtExceptionCaptureCallback((error) => this.#quarantine(error));
+  }
+
+  #quarantine(error: unknown): void {
+    const conn = this.#suspect;
+    const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    // Told when the event is over: within it, a backup is silent.
+    this.#poison ??= what;
+    this.endpoints.get(conn)?.abort();
+  }
+
+  #unguard(): void {
+    if (this.#suspect < 0) return;
+    const [conn, what] = [this.#suspect, this.#poison];
+    this.#suspect = -1;
+    this.#poison = null;
+    process.setUncaughtExceptionCaptureCallback(null);
+    if (what !== null) this.emit('quarantined', conn, what);
+  }
+
   /** The last event is over: ticks and microtasks have drained. */
   #finishEvent(): void {
     if (!this.#inEvent) return;
@@ -538,6 +578,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     if (this.programLoaded) {
       this.#inEvent = false;
       this.world.endEvent();
+      this.#unguard();
     }
     if (this.role === 'primary') this.#recorder?.ended(this.checks.closed, this.checks.aborted);
     this.checks.closed = false;

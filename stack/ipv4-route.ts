@@ -8,6 +8,8 @@ import type { NetInterface } from './interface.js';
 import type { Neighbour } from './neighbours.js';
 import type { TcpRoute } from './tcp/connection.js';
 
+const NO_OPTIONS = new Uint8Array(0);
+
 const DONT_FRAGMENT = 0x4000;
 const PROTOCOL_TCP = 6;
 const LOOSE_ROUTE = 131;
@@ -100,7 +102,7 @@ export class Ipv4Route implements TcpRoute {
 
 /** The option for a way over `via` to `destination`; the first hop stands in the header itself. */
 function looseRoute(via: readonly number[], destination: number): Uint8Array {
-  if (via.length === 0) return new Uint8Array(0);
+  if (via.length === 0) return NO_OPTIONS;
   const out = new Uint8Array(4 + 4 * via.length);
   const view = new DataView(out.buffer);
   out.set([1, LOOSE_ROUTE, 3 + 4 * via.length, 4]);

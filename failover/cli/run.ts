@@ -300,6 +300,7 @@ function tellAll(replica: Replica): void {
   replica.on('unprotected', (reason) => tell('unprotected', { reason }));
   replica.on('undeclared', (what) => tell('undeclared', { what }));
   replica.on('diverged', (reason) => tell('diverged', { reason }));
+  replica.on('quarantined', (connection, error) => tell('quarantined', { connection, error }));
   replica.on('takeover', (report) =>
     tell('takeover', {
       breakdown: {

@@ -345,6 +345,11 @@ export class RingReader {
     return this.#units;
   }
 
+  /** The current record belongs to an event that the writer did not finish. */
+  get unfinished(): boolean {
+    return ((this.#before - this.ring.load(Word.complete)) | 0) >= 0;
+  }
+
   /** Moves to the next record. @returns false at the end of the log. Throws LogError for a record that cannot be used. */
   next(): boolean {
     return this.#read();

@@ -94,6 +94,8 @@ export interface TcpUser {
   onSoftError?(conn: TcpConnection): void;
 }
 
+/** A plain array of numbers: a typed array of more than 64 bytes has memory of its own, which costs more than all the rest. */
+const NEVER: readonly number[] = Array.from({ length: TIMER_COUNT }, () => Number.POSITIVE_INFINITY);
 /** It is replicated in units of that. */
 export const SEND_TARGET_UNIT = 65_536;
 
@@ -226,7 +228,7 @@ export class TcpConnection {
   paceUs = 0;
 
   // Timers: one deadline each, one wheel node for all.
-  readonly deadlines = new Float64Array(TIMER_COUNT).fill(Number.POSITIVE_INFINITY);
+  readonly deadlines = NEVER.slice();
   readonly timerNode: TimerNode;
 
   // Settings.

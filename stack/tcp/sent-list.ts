@@ -31,6 +31,9 @@ export interface SavedSentList {
   flags: number[];
 }
 
+/** Ranges that there is room for at first: as many as fit into a typed array that lies in V8's own heap. */
+const FIRST_ROOM = 8;
+
 export class SentList {
   // Made when something is sent: an idle connection has none.
   #end = NO_TIMES;
@@ -389,7 +392,7 @@ export class SentList {
       this.#sentUs.copyWithin(0, this.#head, this.#tail);
       this.#flags.copyWithin(0, this.#head, this.#tail);
     } else {
-      const size = Math.max(16, this.#end.length * 2);
+      const size = Math.max(FIRST_ROOM, this.#end.length * 2);
       const end = new Float64Array(size);
       const sentUs = new Float64Array(size);
       const flags = new Uint8Array(size);

@@ -97,16 +97,33 @@ t.test('a backup that stands still is dropped when the log is full; nothing grow
   await group.close();
 });
 
-t.test('a program that throws ends as it would without us; nobody hangs', async (t) => {
+t.test('poison: what killed the primary is set aside by its backup, and the others go on', async (t) => {
   const group = new TestGroup(directory);
   const [primary, backup] = await group.pair();
-  // Nobody is left to answer.
-  void get('/throw', 1000).catch(() => undefined);
-  const [first, second] = await Promise.all([primary.ended, backup.ended]);
-  t.not(first.code, 0);
+  const bystander = new Client(8);
+  bystander.socket.write('before ');
+  await bystander.waitFor(7);
+  const poisoned = get('/throw', 5000).then(
+    () => 'answered',
+    (error: NodeJS.ErrnoException) => error.code,
+  );
+  t.not((await primary.ended).code, 0);
   t.match(primary.said.join('\n'), /thrown by the program/);
-  t.not(second.code, 0, 'the same input kills the same program');
+  t.match(await backup.event('quarantined'), { error: /thrown by the program/ });
+  t.equal(await poisoned, 'ECONNRESET', 'its own connection is reset');
+  bystander.socket.write('after');
+  await bystander.waitFor(12);
+  t.equal(bystander.text, 'before after');
+  t.equal(bystander.error, null);
+  bystander.socket.destroy();
+  t.equal(await get('/'), 'hello');
+  // A second time there is no backup: it ends as it would without us.
+  void get('/throw', 1000).catch(() => undefined);
+  t.not((await backup.ended).code, 0);
   await group.close();
+});
+
+t.test('a program that throws at its start', async (t) => {
   const broken = join(directory, 'broken.mjs');
   writeFileSync(broken, 'throw new Error("at the start");');
   const group2 = new TestGroup(directory, [], [broken]);
