@@ -188,7 +188,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     });
     this.#bells = new Doorbells(this.native, options.group, () => this.#kick());
     this.time = new EventTime(clock, this.world);
-    this.checks = new CheckList(this.native);
+    this.checks = new CheckList(this.native, ring !== null);
     this.gate = new LogGate(options.commit);
     this.stack = new Stack({
       clock,

@@ -290,8 +290,7 @@ export class Stack implements TcpHost {
       conn.lastReceiveUs = this.#now;
       conn.lastSendUs = this.#now;
       timersFor(conn, this.#now);
-    });
-    this.tcp.table.forEach((conn) => {
+      // At once, not in a second pass: with thousands of connections the first ones would wait for the last.
       resumeConnection(conn, planned && conn.handedNxt >= 0);
       conn.handedNxt = -1;
       conn.user?.onProgress(conn);

@@ -15,6 +15,7 @@
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -232,6 +233,7 @@ __attribute__((noreturn)) static void serve(char **ports) {
 
 int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "";
+  signal(SIGPIPE, SIG_IGN);
   if (argc == 5 && strcmp(what, "serve") == 0) serve(argv + 2);
   if (argc != 6) {
     fprintf(stderr, "usage: peer serve|in|out|ping|idle|churn …\n");

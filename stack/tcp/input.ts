@@ -10,6 +10,7 @@ import { type TcpConnection, Timer } from './connection.js';
 import { takeEcho, takeFirstAck, takeMark, takeSynAgain } from './ecn.js';
 import { probeAcked } from './mtu-probe.js';
 import { bare, sendSyn } from './output.js';
+import { cookieInstead } from './passive-open.js';
 import { afterAck, duplicateAck, keepAllSent, resendAll, takeSack } from './recovery.js';
 import { TcpState } from './state.js';
 
@@ -116,7 +117,7 @@ export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
   if (conn.state === TcpState.SynRcvd) {
     const ack = unwrap(seg.ack, conn.iss, conn.sndUna);
     if (ack < 1 || ack > conn.sndNxt) {
-      tcp.resetReply(conn, seg);
+      if (!cookieInstead(conn, seg, bytes)) tcp.resetReply(conn, seg);
       return;
     }
     establish(conn, seg);

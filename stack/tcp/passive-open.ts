@@ -134,6 +134,21 @@ export function sendCookie(tcp: Tcp, seg: TcpView, localAddress: number, remoteA
   route.send(header, 0);
 }
 
+/**
+ * A half-open connection gets an acknowledgement that is not for its SYN-ACK but for a cookie: the same SYN was answered with
+ * one before, by a predecessor that kept nothing (its frames are looked at again after a takeover). The peer has that
+ * answer, so it counts. @returns whether it was so.
+ */
+export function cookieInstead(conn: TcpConnection, seg: TcpView, bytes: Uint8Array): boolean {
+  const { tcp, listener, localAddress, remoteAddress } = conn;
+  if (listener === null || tcp.now >= tcp.cookiesUntilUs) return false;
+  tcp.tuple.take(localAddress, seg.dstPort, remoteAddress, seg.srcPort);
+  const [irs, iss] = [(seg.seq - 1) >>> 0, (seg.ack - 1) >>> 0];
+  if (checkCookie(tcp.host.hash, tcp.tuple.bytes, tcp.tuple.length, irs, tcp.now, iss) === 0) return false;
+  tcp.remove(conn, null);
+  return cookieAnswer(tcp, listener, seg, localAddress, remoteAddress, bytes);
+}
+
 /** An ACK for no connection may answer a cookie. @returns whether it was dealt with. */
 export function cookieAnswer(
   tcp: Tcp,

@@ -188,7 +188,9 @@ async function inside(chosen: Options): Promise<boolean> {
   let group = new LabGroup(directory, 'lab0');
   for (let n = 0; n < chosen.kills; n++) {
     const scenario = chosen.scenarios[n % chosen.scenarios.length]!;
-    const kill = chosen.faults[(Math.floor(n / chosen.scenarios.length) + n) % chosen.faults.length]!;
+    // Every scenario meets every fault.
+    const round = Math.floor(n / chosen.scenarios.length);
+    const kill = chosen.faults[(round + (n % chosen.scenarios.length)) % chosen.faults.length]!;
     if (group.kills >= KILLS_PER_GROUP) {
       await group.close();
       group = new LabGroup(directory, `lab${n}`);
