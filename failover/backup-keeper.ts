@@ -36,6 +36,8 @@ export interface KeeperHost {
   nextConnection(): number;
   /** Writes the record at which such a backup begins. */
   recordJoin(): void;
+  /** What it writes there is all that a backup needs (state mode). */
+  readonly complete: boolean;
   onProtected(): void;
   onUnprotected(reason: string): void;
 }
@@ -151,7 +153,7 @@ export class BackupKeeper {
     host.native.letCopy(pid);
     const whole = writer.attach();
     if (!whole) host.recordJoin();
-    this.firstProtected = whole ? 0 : host.nextConnection();
+    this.firstProtected = whole || host.complete ? 0 : host.nextConnection();
     writer.publish();
     ring.store(Word.readerState, ReaderState.Live);
     host.wakeBackup();

@@ -9,6 +9,7 @@ import { Detector } from './detector.js';
 import type { GroupPlace } from './group.js';
 import { ReaderState, type Ring, RingReader, Word } from './log/ring.js';
 import { Replayer, type ReplayHost } from './replayer.js';
+import type { RestoredTable } from './restored.js';
 import { rules } from './rules.js';
 
 /** Frames that a replica's device hands over at once. */
@@ -33,6 +34,8 @@ export class Follower {
     primary: number,
     hangTimeoutUs: number,
     onGone: (reason: 'death' | 'hang') => void,
+    /** State mode. */
+    readonly restored: RestoredTable | null,
   ) {
     this.detector = new Detector(native, primary, ring, hangTimeoutUs, onGone);
   }
@@ -52,6 +55,7 @@ export class Follower {
     this.reader = new RingReader(ring);
     this.replayer = new Replayer(this.reader, this.host);
     this.replayer.joiner = ring.words[Word.historyLost] === 1;
+    this.replayer.restored = this.restored;
     const slab = this.group.mapSlab(ring.writerPid, slabBytes(RX_SLOTS));
     this.slab = slab === null ? null : new RxSlab(slab);
   }
@@ -88,7 +92,8 @@ export class Follower {
       throw new FtError('ERR_FT_FENCE', 'Another process holds the group', 'See ft-tcp status');
     }
     if (this.replayer === null && !this.join()) this.#joinDead();
-    this.reader?.readAll();
+    // In state mode the event that the primary died in has not happened: its data is still to be read.
+    if (this.restored === null) this.reader?.readAll();
   }
 
   /** Everything of the old primary has been taken over. */

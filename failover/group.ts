@@ -21,6 +21,8 @@ export interface StartSnapshot {
   monoUs: number;
   wallMs: number;
   ringBytes: number;
+  /** 'replay' when absent. */
+  mode?: 'replay' | 'state';
   /** What the program sees of its process (see replay/snapshot.ts). */
   process: ProcessSnapshot;
   writerPid: number;

@@ -261,7 +261,7 @@ export class Recorder implements StackObserver {
     writer.end();
   }
 
-  mark(type: typeof RecordType.Epoch | typeof RecordType.Started): void {
-    if (this.writer.begin(type, 0, 0) >= 0) this.writer.end();
+  mark(type: typeof RecordType.Epoch | typeof RecordType.Started | typeof RecordType.Established, conn = 0): void {
+    if (this.writer.begin(type, conn, 0) >= 0) this.writer.end();
   }
 }

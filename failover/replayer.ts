@@ -8,7 +8,7 @@ import { Ipv4Route } from '../stack/ipv4-route.js';
 import { Ipv6Route } from '../stack/ipv6-route.js';
 import { AppEvent } from '../stack/observer.js';
 import type { Stack } from '../stack/stack.js';
-import { SEND_TARGET_UNIT } from '../stack/tcp/connection.js';
+import { SEND_TARGET_UNIT, type TcpConnection } from '../stack/tcp/connection.js';
 import { FIRST_MARKS_WORD, setMarksWord } from '../stack/tcp/ecn.js';
 import { TcpState } from '../stack/tcp/state.js';
 import { tupleKey } from '../stack/tcp/tcp.js';
@@ -16,20 +16,26 @@ import type { EventTime } from './event-time.js';
 import {
   AckedBody,
   CheckBody,
+  ClosingBody,
+  ContextBody,
   EventBody,
   JoinBody,
   OpenedBody,
   OutOfOrderBody,
+  PlacedBody,
   RECORD_HEADER,
   ReceivedBody,
   RecordType,
   SentBody,
   TimeWaitBody,
   WorldBody,
+  WroteBody,
 } from './log/record.js';
 import type { RingReader } from './log/ring.js';
 import { CODES } from './recorder.js';
+import type { RestoredTable } from './restored.js';
 import { rules } from './rules.js';
+import { Closing } from './state-recorder.js';
 import type { CheckList, ReplicaEndpoint } from './stream-check.js';
 
 export interface ReplayHost {
@@ -57,6 +63,8 @@ export class Replayer {
   started = false;
   /** This replica did not see the beginning: what it does not know is skipped. */
   joiner = false;
+  /** State mode: no program runs here; null otherwise. */
+  restored: RestoredTable | null = null;
   #unchecked = new Map<number, ReplicaEndpoint>();
   #delivered = 0;
 
@@ -151,6 +159,12 @@ export class Replayer {
         );
         return false;
       }
+      case RecordType.Wrote:
+      case RecordType.Closing:
+      case RecordType.Context:
+      case RecordType.Placed:
+        if (this.restored !== null) this.#state(at, this.restored);
+        return false;
       case RecordType.Sent: {
         const conn = tcp.byId.get(reader.conn);
         if (conn === undefined) return false;
@@ -175,6 +189,7 @@ export class Replayer {
         return false;
       case RecordType.Removed: {
         const conn = tcp.byId.get(reader.conn);
+        this.restored?.forget(reader.conn);
         // Its socket may still have to be told of data, or of the end.
         if (host.endpoints.get(reader.conn)?.settled === true) host.endpoints.delete(reader.conn);
         const code = view.getUint32(at, true);
@@ -185,13 +200,14 @@ export class Replayer {
         this.#timeWait(at);
         return false;
       case RecordType.Event:
-        return this.#event(at);
+        return this.restored === null ? this.#event(at) : this.#noteEvent(at, this.restored);
       case RecordType.World:
-        return this.#world(at);
+        return this.restored === null && this.#world(at);
       case RecordType.Check:
-        this.#check(at);
+        if (this.restored === null) this.#check(at);
         return false;
       case RecordType.Join:
+        if (this.restored !== null) this.#forgetAll();
         if (this.joiner && this.counters.events === 0) {
           const B = JoinBody;
           host.time.set(
@@ -202,7 +218,7 @@ export class Replayer {
         }
         return false;
       case RecordType.Started:
-        if (!host.programLoaded) this.#wait();
+        if (!host.programLoaded && this.restored === null) this.#wait();
         else this.started = true;
         return false;
       default:
@@ -230,7 +246,7 @@ export class Replayer {
     let conn = tcp.byId.get(reader.conn);
     if (conn === undefined) {
       const listener = (flags & 4) !== 0 ? null : tcp.findListener(localAddress, localPort);
-      if ((flags & 4) === 0 && listener === null) {
+      if ((flags & 4) === 0 && listener === null && this.restored === null) {
         if (!host.programLoaded) {
           this.#wait();
           return;
@@ -240,7 +256,7 @@ export class Replayer {
         return;
       }
       // A joiner's program never made the call that this outgoing connection belongs to.
-      if ((flags & 4) !== 0) return;
+      if ((flags & 4) !== 0 && this.restored === null) return;
       const route = tcp.host.tcpRoute(localAddress, remoteAddress);
       if (route === null) {
         host.diverged('the primary has a connection on an address that this replica does not have');
@@ -279,6 +295,74 @@ export class Replayer {
     if ((flags & 8) === 0) return;
     if (route instanceof Ipv4Route) route.net.neighbours.learn(route.nextHop, bytes, at + B.mac, true);
     else if (route instanceof Ipv6Route) route.net.neighbours6.learn(route.nextHop, bytes, at + B.mac, true);
+  }
+
+  // --- State mode ---
+
+  /** A snapshot begins: it has all that there is. */
+  #forgetAll(): void {
+    const { tcp } = this.host.stack;
+    const all: TcpConnection[] = [];
+    tcp.table.forEach((conn) => {
+      all.push(conn);
+    });
+    for (const conn of all) {
+      this.restored?.forget(conn.id);
+      tcp.remove(conn, null);
+    }
+  }
+
+  /** The primary's program was told something: what it read is no longer to be read. */
+  #noteEvent(at: number, restored: RestoredTable): boolean {
+    const { reader, host } = this;
+    const { view } = reader.ring;
+    const conn = host.stack.tcp.byId.get(reader.conn);
+    const kind = (view.getUint32(at + EventBody.kind, true) & 0xff) as AppEvent;
+    host.time.set(
+      view.getFloat64(at + EventBody.number, true),
+      view.getFloat64(at + EventBody.monoUs, true),
+      view.getFloat64(at + EventBody.wallMs, true),
+    );
+    this.counters.events++;
+    if (conn === undefined) return false;
+    if (kind === AppEvent.Accept || kind === AppEvent.Restore) restored.of(conn.id).accepted = true;
+    else if (kind === AppEvent.Data) conn.read();
+    return false;
+  }
+
+  #state(at: number, restored: RestoredTable): void {
+    const { reader, host } = this;
+    const { view, bytes } = reader.ring;
+    const conn = host.stack.tcp.byId.get(reader.conn);
+    if (conn === undefined) return;
+    switch (reader.type) {
+      case RecordType.Wrote: {
+        const from = at + WroteBody.size;
+        conn.write(bytes.slice(from, from + view.getUint32(at + WroteBody.length, true)));
+        return;
+      }
+      case RecordType.Closing: {
+        const what = view.getUint32(at + ClosingBody.what, true);
+        if (what === Closing.Shutdown) conn.shutdown();
+        else if (what === Closing.Close) conn.close();
+        else conn.abort();
+        return;
+      }
+      case RecordType.Context: {
+        const from = at + ContextBody.size;
+        restored.of(conn.id).context = bytes.slice(from, from + view.getUint32(at + ContextBody.length, true));
+        return;
+      }
+      default: {
+        const start = view.getFloat64(at + PlacedBody.sendStart, true);
+        conn.sendBuffer.load(start, new Uint8Array(0));
+        conn.sndUna = start + 1;
+        conn.sndNxt = conn.sndUna;
+        conn.rcvNxt = view.getFloat64(at + PlacedBody.rcvNxt, true);
+        conn.sndWnd = view.getFloat64(at + PlacedBody.sndWnd, true);
+        restored.of(conn.id).accepted = view.getUint32(at + PlacedBody.accepted, true) === 1;
+      }
+    }
   }
 
   #acked(at: number): void {

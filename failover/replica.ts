@@ -28,6 +28,8 @@ import type {
 } from '../stack/sockets/endpoint.js';
 import { Stack } from '../stack/stack.js';
 import type { TcpConnection } from '../stack/tcp/connection.js';
+import type { TcpListener } from '../stack/tcp/listener.js';
+import { TcpState } from '../stack/tcp/state.js';
 import { BackupKeeper, type KeeperHost } from './backup-keeper.js';
 import { Doorbells } from './doorbells.js';
 import { type Environment, thisMachine } from './environment.js';
@@ -42,8 +44,12 @@ import { virtualizeHttpServer } from './replay/http.js';
 import { World, type WorldEvent } from './replay/world.js';
 import { decodeWorldEvent, encodeWorldEvent, worldKind } from './replay/world-events.js';
 import type { Replayer, ReplayHost } from './replayer.js';
+import { RestoredTable } from './restored.js';
 import { rules } from './rules.js';
+import { StateRecorder } from './state-recorder.js';
 import { CheckList, ReplicaEndpoint } from './stream-check.js';
+
+export type ReplicationMode = 'replay' | 'state';
 
 export interface ReplicaOptions {
   group: GroupPlace;
@@ -59,6 +65,8 @@ export interface ReplicaOptions {
   /** File for a capture of all frames. */
   pcap?: string;
   commit: CommitMode;
+  /** `replay`: the backup runs the program; `state`: it gets its connections back. */
+  mode?: ReplicationMode;
   /** A primary whose main loop stands still for so long is killed; Infinity: never. */
   hangTimeoutMs: number;
   ringBytes: number;
@@ -90,6 +98,8 @@ export interface ReplicaEvents {
   /** The event in which the primary died threw here, too: its connection (0: none) was reset. */
   quarantined: [connection: number, error: string];
   failed: [error: Error];
+  /** State mode, after a takeover: the program is to be started. */
+  program: [];
   /** After `switchover`: this process may end, and has to. */
   handed: [];
   /** After `drain`: the last connection is over. */
@@ -99,6 +109,8 @@ export interface ReplicaEvents {
 }
 
 const HEARTBEAT_MS = 20;
+/** State mode: connections for which the new program does not listen by then are reset. */
+const CLAIM_US = 10_000_000;
 /** A backup that does not come to the log's end by then cannot be handed over to. */
 const HANDOVER_US = 3_000_000;
 /** A backup that is up to date looks at the log this often. */
@@ -189,6 +201,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#bells = new Doorbells(this.native, options.group, () => this.#kick());
     this.time = new EventTime(clock, this.world);
     this.checks = new CheckList(this.native, ring !== null);
+    this.#restored = options.mode === 'state' ? new RestoredTable() : null;
     this.gate = new LogGate(options.commit);
     this.stack = new Stack({
       clock,
@@ -243,12 +256,23 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     return new CapturedDevice(device, new PcapWriter(file, device.link), () => this.clock.wall());
   }
 
+  get stateMode(): boolean {
+    return this.options.mode === 'state';
+  }
+
   /** The program is about to start: event 0, at the group's own starting time. */
   beginStart(): void {
     const { origin } = this.options;
-    this.time.set(0, origin?.monoUs ?? this.clock.now(), origin?.wallMs ?? this.clock.wall());
+    if (this.lastTakeover === null)
+      this.time.set(0, origin?.monoUs ?? this.clock.now(), origin?.wallMs ?? this.clock.wall());
+    else this.time.next();
     this.time.begin();
     this.#inEvent = true;
+    this.follow();
+  }
+
+  /** A backup asks to follow the log. In state mode it does so without a program. */
+  follow(): void {
     const { ring } = this;
     if (this.role === 'backup' && ring !== null) {
       ring.words[Word.readerPid] = this.pid;
@@ -281,9 +305,19 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const { ring } = this;
     if (ring === null) return;
     const hangUs = this.options.hangTimeoutMs * 1000;
-    this.#follower = new Follower(this.native, this.pid, ring, this.options.group, this, pid, hangUs, (reason) => {
-      this.#beginTakeover(reason);
-    });
+    this.#follower = new Follower(
+      this.native,
+      this.pid,
+      ring,
+      this.options.group,
+      this,
+      pid,
+      hangUs,
+      (reason) => {
+        this.#beginTakeover(reason);
+      },
+      this.#restored,
+    );
   }
 
   stop(): void {
@@ -308,6 +342,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const listener = tcp.listen(address, options.port, options.backlog ?? 511, (conn) => {
       this.#adopt(new ReplicaEndpoint(conn, this.stack.events, events, this.checks));
     });
+    if (this.#restored !== null && this.role === 'primary') this.#giveBack(listener, events, this.#restored);
     return {
       address: this.stack.book.format(address),
       port: listener.port,
@@ -332,6 +367,37 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     if (route === null) throw new FtError('EHOSTUNREACH', 'No route to the host', 'Give the stack a gateway');
     return tcp.create(id, local, localPort, remote, remotePort, route);
   }
+
+  // --- State mode ---
+
+  readonly #restored: RestoredTable | null;
+
+  /** A listener gets the connections that the dead program had on its port. */
+  #giveBack(listener: TcpListener, events: ListenerEvents, restored: RestoredTable): void {
+    this.stack.tcp.table.forEach((conn) => {
+      if (conn.localPort !== listener.port || !listener.takes(conn.localAddress) || conn.user !== null) return;
+      if (conn.state === TcpState.SynRcvd && conn.listener === null) {
+        conn.listener = listener;
+        listener.halfOpen++;
+      }
+      if (!conn.established || conn.orphan) return;
+      conn.listener = listener;
+      const known = restored.of(conn.id);
+      restored.forget(conn.id);
+      this.#adopt(new ReplicaEndpoint(conn, this.stack.events, events, this.checks, known.accepted ? known : null));
+    });
+  }
+
+  /** Connections that no server of the program wants: reset, as if it had closed them. */
+  #dropUnclaimed(): void {
+    this.#claimUntilUs = Number.POSITIVE_INFINITY;
+    for (const conn of this.#restored?.waiting(this.stack.tcp.table) ?? []) {
+      this.#restored!.forget(conn.id);
+      conn.abort();
+    }
+  }
+
+  #claimUntilUs = Number.POSITIVE_INFINITY;
 
   #adopt(endpoint: ReplicaEndpoint): ReplicaEndpoint {
     this.endpoints.set(endpoint.id, endpoint);
@@ -370,6 +436,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#finishEvent();
     if (this.#handover !== null && !this.#inEvent) return this.#handOver(this.#handover);
     stack.poll();
+    if (stack.now() > this.#claimUntilUs) this.#dropUnclaimed();
     // What came in is safe from here on: a backup will know it even if the program below never returns.
     this.#writer?.publish();
     const late = this.#busySinceUs > 0 && stack.now() - this.#busySinceUs > LONGEST_PASS_US;
@@ -474,6 +541,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   /** Delivers one event if one is due; sockets and the world take turns. */
   #deliverOne(): boolean {
     const { stack } = this;
+    // A program that gets connections back may not be ready for them before all of it has run.
+    if (this.stateMode && !this.programLoaded) return false;
     this.#worldTurn = !this.#worldTurn;
     if (this.#worldTurn && this.#deliverWorldEvent()) return true;
     for (let endpoint = stack.events.shift(); endpoint !== undefined; endpoint = stack.events.shift()) {
@@ -489,7 +558,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const event = this.#worldQueue.shift() ?? world.takeImmediate() ?? world.takeDue(this.clock.now());
     if (event === undefined) return false;
     const recorder = this.#recorder;
-    if (recorder !== null) recorder.world(worldKind(event), event.id, encodeWorldEvent(event));
+    if (recorder !== null) recorder.world(worldKind(event), event.id, this.stateMode ? null : encodeWorldEvent(event));
     else this.#drawTime();
     this.world.deliver(event);
     return true;
@@ -515,13 +584,13 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
         return true;
       }
       if (this.#stopped) return false;
-      if (!this.#announced && this.programLoaded && replayer.reader.lag === 0) {
+      if (!this.#announced && (this.programLoaded || this.stateMode) && replayer.reader.lag === 0) {
         this.#announced = true;
         replayer.reader.ring.store(Word.readerReady, 1);
         this.emit('ready');
       }
     }
-    if (this.#taking !== null && this.programLoaded) {
+    if (this.#taking !== null && (this.programLoaded || this.stateMode)) {
       this.#finishTakeover(this.#taking);
       return true;
     }
@@ -612,11 +681,19 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const recorder = new Recorder(writer, this.time, this.stack.book);
     this.#writer = writer;
     this.#recorder = recorder;
+    this.checks.state = this.stateMode ? new StateRecorder(recorder, writer) : null;
     this.stack.tcp.observer = new Forgetting(recorder, this.endpoints);
     this.gate.writer = writer;
     ring.words[Word.writerPid] = this.pid;
     ring.words[Word.tapFd] = this.#tap?.fd ?? 0;
     this.#keeper.start(writer);
+  }
+
+  /** A backup begins in the middle: in state mode with all that there is. */
+  #recordJoin(): void {
+    const { state } = this.checks;
+    if (state === null) this.#recorder?.join();
+    else state.snapshot(this.stack.tcp, this.endpoints);
   }
 
   #keeperHost(): KeeperHost {
@@ -633,7 +710,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       wakeBackup: () => this.#bells.ring(),
       holdInput: (on) => (on ? this.#tap?.pause() : this.#tap?.resume()),
       nextConnection: () => this.stack.tcp.nextId,
-      recordJoin: () => this.#recorder?.join(),
+      recordJoin: () => this.#recordJoin(),
+      complete: this.stateMode,
       onProtected: () => this.emit('protected'),
       onUnprotected: (reason) => {
         this.emit('unprotected', reason);
@@ -696,6 +774,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.role = 'primary';
     this.#follower = null;
     ring.words[Word.epoch] = (ring.words[Word.epoch]! + 1) & 0xffff;
+    // The event that the primary died in has not happened.
+    if (this.stateMode) ring.words[Word.head] = ring.words[Word.complete]!;
     ring.words[Word.tail] = ring.words[Word.head]!;
     ring.words[Word.complete] = ring.words[Word.head]!;
     this.#becomeWriter(ring);
@@ -714,11 +794,13 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     for (const endpoint of this.endpoints.values()) endpoint.onProgress();
     report.connections = this.stack.tcp.table.size;
     this.lastTakeover = report;
+    if (this.stateMode) this.#claimUntilUs = this.clock.now() + CLAIM_US;
     // The frames that the primary had in its hands. It may have dealt with some; TCP has seen duplicates before.
     if (follower.slab !== null && !planned) this.#tap!.receive(follower.slab.recover());
     this.stack.flush();
     this.#announce();
     follower.finish();
+    if (this.stateMode) this.emit('program');
     this.#firstByte(report);
   }
 

@@ -8,6 +8,7 @@ import { AppEndpoint, type EventQueue } from '../stack/app-endpoint.js';
 import type { AppEvent } from '../stack/observer.js';
 import type { ListenerEvents } from '../stack/sockets/endpoint.js';
 import type { TcpConnection } from '../stack/tcp/connection.js';
+import { Closing, type StateRecorder } from './state-recorder.js';
 
 export interface StreamCheck {
   /** Bytes written in all. */
@@ -18,6 +19,8 @@ export interface StreamCheck {
 
 /** The connections that the program has written to since the list was last taken. */
 export class CheckList {
+  /** State mode: writes are shipped instead of being summed up. */
+  state: StateRecorder | null = null;
   #list: ReplicaEndpoint[] = [];
   #spare: ReplicaEndpoint[] = [];
 
@@ -63,8 +66,20 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
     queue: EventQueue,
     acceptor: ListenerEvents | null,
     readonly checks: CheckList,
+    restored: { context: Uint8Array | null } | null = null,
   ) {
-    super(conn, queue, acceptor);
+    super(conn, queue, acceptor, restored);
+    this.context = restored?.context ?? null;
+  }
+
+  /** What the program saved last. */
+  context: Uint8Array | null = null;
+
+  checkpoint(context: Uint8Array): void {
+    const { state } = this.checks;
+    if (state === null) return;
+    this.context = context;
+    state.context(this.id, context);
   }
 
   /** Called when the connection is gone and its socket has heard everything. */
@@ -72,17 +87,20 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
 
   override shutdown(): void {
     this.checks.closed = true;
+    this.checks.state?.closing(this.id, Closing.Shutdown);
     super.shutdown();
   }
 
   override close(): void {
     this.checks.closed = true;
+    if (!this.settled) this.checks.state?.closing(this.id, Closing.Close);
     super.close();
     if (this.conn.removed) this.forget?.();
   }
 
   override abort(): void {
     this.checks.aborted = true;
+    if (!this.settled) this.checks.state?.closing(this.id, Closing.Abort);
     super.abort();
     if (this.conn.removed) this.forget?.();
   }
@@ -93,6 +111,12 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
   }
 
   override write(chunk: Uint8Array): void {
+    const { state } = this.checks;
+    if (state !== null) {
+      state.wrote(this.id, chunk);
+      super.write(chunk);
+      return;
+    }
     // Without a log there is nobody to compare with.
     if (!this.checks.wanted) {
       super.write(chunk);

@@ -79,6 +79,8 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
     readonly conn: TcpConnection,
     readonly queue: EventQueue,
     readonly acceptor: ListenerEvents | null,
+    /** Another program had it; with what that one saved. */
+    readonly restored: { context: Uint8Array | null } | null = null,
   ) {
     const { book } = conn.tcp.host;
     this.family = isV6(conn.remoteAddress) ? 'IPv6' : 'IPv4';
@@ -88,6 +90,11 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
     this.#connectTold = acceptor !== null;
     conn.user = this;
     if (acceptor !== null) this.onProgress();
+  }
+
+  /** A program has it. */
+  get accepted(): boolean {
+    return this.#accepted;
   }
 
   /** Its socket will be told nothing more. */
@@ -161,7 +168,7 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
   #next(): AppEvent | 0 {
     const { conn } = this;
     if (this.#closed) return 0;
-    if (!this.#accepted) return AppEvent.Accept;
+    if (!this.#accepted) return this.restored === null ? AppEvent.Accept : AppEvent.Restore;
     if (!this.#connectTold) {
       if (conn.established) return AppEvent.Connect;
       return conn.removed ? AppEvent.Close : 0;
@@ -206,6 +213,11 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
       case AppEvent.Accept:
         this.#accepted = true;
         this.acceptor?.onConnection(this);
+        return;
+      case AppEvent.Restore:
+        this.#accepted = true;
+        if (this.acceptor?.onRestore === undefined) this.abort();
+        else this.acceptor.onRestore(this, this.restored?.context ?? null);
         return;
       case AppEvent.Connect:
         this.#connectTold = true;

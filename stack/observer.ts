@@ -12,6 +12,8 @@ export const AppEvent = {
   End: 4,
   Space: 5,
   Close: 6,
+  /** A program gets a connection back that another one had. */
+  Restore: 7,
 } as const;
 export type AppEvent = (typeof AppEvent)[keyof typeof AppEvent];
 

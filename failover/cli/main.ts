@@ -38,6 +38,8 @@ a group is the primary. The same words started again give the backup, which take
   --no-offload         no checksum and segmentation offload
   --hang-timeout MS    a primary whose main loop stands still for so long is killed (default 500)
   --commit MODE        written: survives the process (default); acked: data waits until the backup has processed the log
+  --mode MODE          replay (default): the backup runs the program, too; state: it runs none, and the program that is started when it
+                       takes over gets its connections back with what it saved of them (docs/state-mode.md)
   --log-size MiB       the shared log, a power of two from 16 to 4096 (default 64)
   --pcap FILE          capture of all frames (a backup writes FILE.PID)
   --solo               no log and no backup

@@ -16,7 +16,7 @@ import { ownPid } from '../own-pid.js';
 import { loadProgram, patchNet } from '../program.js';
 import { real } from '../replay/real.js';
 import { applySnapshot, snapshotProcess } from '../replay/snapshot.js';
-import { Replica, type ReplicaOptions } from '../replica.js';
+import { Replica, type ReplicaOptions, type ReplicationMode } from '../replica.js';
 import { serveStatus } from '../status.js';
 
 export interface RunArguments {
@@ -54,6 +54,7 @@ export function runArguments(argv: string[]): RunArguments {
     throw usage('mac', values.mac, '02:00:00:00:00:02');
   const hang = Number(values['hang-timeout']);
   if (!(hang >= 100)) throw usage('hang-timeout', values['hang-timeout'], '500 (milliseconds, at least 100)');
+  if (values.mode !== 'replay' && values.mode !== 'state') throw usage('mode', values.mode, 'replay (or state)');
   if (values.commit !== 'written' && values.commit !== 'acked')
     throw usage('commit', values.commit, 'written (or acked)');
   const megabytes = Number(values['log-size']);
@@ -73,6 +74,7 @@ export function runArguments(argv: string[]): RunArguments {
       ...(values.pcap === undefined ? {} : { pcap: values.pcap }),
       offload: values['no-offload'] !== true,
       commit: values.commit,
+      mode: values.mode,
       hangTimeoutMs: hang,
       solo: values.solo === true,
     },
@@ -107,6 +109,7 @@ function parse(args: string[]) {
       'hang-timeout': { type: 'string', default: '500' },
       'log-size': { type: 'string', default: '64' },
       commit: { type: 'string', default: 'written' },
+      mode: { type: 'string', default: 'replay' },
       solo: { type: 'boolean' },
     },
   });
@@ -158,15 +161,29 @@ export async function runCommand(argv: string[]): Promise<number> {
   });
   replica.on('diverged', () => end(1));
   replica.on('over', () => end(0));
-  try {
-    replica.beginStart();
-    await loadProgram(args.program, args.programArgs);
-  } catch (error) {
-    tell('program-failed', { message: error instanceof Error ? error.message : String(error) });
-    status.close();
-    throw error;
-  }
-  replica.programStarted();
+  const start = async (): Promise<void> => {
+    try {
+      replica.beginStart();
+      await loadProgram(args.program, args.programArgs);
+    } catch (error) {
+      tell('program-failed', { message: error instanceof Error ? error.message : String(error) });
+      status.close();
+      throw error;
+    }
+    replica.programStarted();
+  };
+  if (replica.stateMode && replica.role === 'backup') {
+    // There is no program here before there is a need for one.
+    replica.once('program', () => {
+      replica.world.install();
+      patchNet(replica, (server) => replica.prepareServer(server));
+      start().catch((error: unknown) => {
+        process.stderr.write(`ft-tcp: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+        end(1);
+      });
+    });
+    replica.follow();
+  } else await start();
   return new Promise<number>(() => undefined);
 }
 
@@ -220,6 +237,7 @@ function startPrimary(base: RunBase, program: string, args: RunArguments): Repli
       monoUs: origin.monoUs,
       wallMs: origin.wallMs,
       ringBytes: base.ringBytes,
+      mode: base.mode ?? 'replay',
       process: snapshotProcess(),
       writerPid: ownPid,
     };
@@ -242,7 +260,7 @@ async function startBackup(base: RunBase, program: string, args: RunArguments): 
   for (;;) {
     const snapshot = group.readSnapshot();
     if (snapshot !== null) {
-      refuseOther(snapshot, program);
+      refuseOther(snapshot, program, base.mode ?? 'replay');
       const ring = new Ring(native(), group.mapRing(RING_HEADER + snapshot.ringBytes));
       ring.check();
       const pid = ring.writerPid;
@@ -251,6 +269,7 @@ async function startBackup(base: RunBase, program: string, args: RunArguments): 
         const replica = new Replica({ ...base, ringBytes: snapshot.ringBytes, origin }, ring, 'backup');
         replica.open();
         replica.watchPrimary(pid);
+        if (replica.stateMode) return replica;
         applySnapshot(snapshot.process);
         replica.world.install();
         patchNet(replica, (server) => replica.prepareServer(server));
@@ -266,7 +285,7 @@ async function startBackup(base: RunBase, program: string, args: RunArguments): 
 }
 
 /** A backup that is not the same program under the same Node could not be where the primary is. */
-function refuseOther(snapshot: StartSnapshot, program: string): void {
+function refuseOther(snapshot: StartSnapshot, program: string, mode: ReplicationMode): void {
   if (snapshot.format < OLDEST_VERSION || snapshot.format > LOG_VERSION) {
     throw new FtError(
       'ERR_FT_LOG_VERSION',
@@ -274,6 +293,15 @@ function refuseOther(snapshot: StartSnapshot, program: string): void {
       'Upgrade one version at a time, the backup first',
     );
   }
+  if ((snapshot.mode ?? 'replay') !== mode) {
+    throw new FtError(
+      'ERR_FT_MISMATCH',
+      `The primary runs in ${snapshot.mode ?? 'replay'} mode, this is ${mode}`,
+      'Give all replicas the same --mode',
+    );
+  }
+  // In state mode the program and Node may be others: what is handed over is data.
+  if (mode === 'state') return;
   if (snapshot.node !== process.version) {
     throw new FtError(
       'ERR_FT_MISMATCH',
@@ -298,7 +326,8 @@ function tellAll(replica: Replica): void {
   replica.on('ready', () => tell('ready', { role: replica.role }));
   replica.on('protected', () => tell('protected', { from: replica.firstProtected }));
   replica.on('unprotected', (reason) => tell('unprotected', { reason }));
-  replica.on('undeclared', (what) => tell('undeclared', { what }));
+  // In state mode nothing is replayed.
+  if (!replica.stateMode) replica.on('undeclared', (what) => tell('undeclared', { what }));
   replica.on('diverged', (reason) => tell('diverged', { reason }));
   replica.on('quarantined', (connection, error) => tell('quarantined', { connection, error }));
   replica.on('takeover', (report) =>

@@ -45,6 +45,11 @@ export const RecordType = {
   OutOfOrder: 15,
   /** How far a connection has sent, at a planned move: nothing need be sent again; since version 3. */
   Sent: 16,
+  /** State mode: what the program wrote, closed and saved; and where a connection is that began before. */
+  Wrote: 17,
+  Closing: 18,
+  Context: 19,
+  Placed: 20,
 } as const;
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 
@@ -91,6 +96,22 @@ export const AckedBody = {
   srttUs: 24, // f64
   tsRecent: 32, // u32
   sndWl2Lag: 36, // u32: SND.UNA - SND.WL2
+} as const;
+
+/** Followed by the bytes. */
+export const WroteBody = { size: 8, length: 0 } as const;
+
+export const ClosingBody = { size: 8, what: 0 } as const;
+
+/** Followed by the bytes. */
+export const ContextBody = { size: 8, length: 0 } as const;
+
+export const PlacedBody = {
+  size: 32,
+  sendStart: 0, // f64: stream offset of the first byte that is not acknowledged
+  rcvNxt: 8, // f64: before what waits for the program
+  sndWnd: 16, // f64
+  accepted: 24, // u32
 } as const;
 
 export const SentBody = {

@@ -42,6 +42,8 @@ export interface StreamEndpoint {
   close(): void;
   /** RST at once. No more events. */
   abort(): void;
+  /** Saves what a program that gets the connection back has to know. Absent, or without effect, where nothing is replicated. */
+  checkpoint?(context: Uint8Array): void;
   setNoDelay(on: boolean): void;
   /** Keepalive probes after `delayMs` of silence (0: the stack's default). */
   setKeepAlive(on: boolean, delayMs: number): void;
@@ -62,6 +64,8 @@ export interface SocketTimer {
 /** What a listening socket is told. */
 export interface ListenerEvents {
   onConnection(endpoint: StreamEndpoint): void;
+  /** A connection of another program's, with what that one saved; absent: it is reset. */
+  onRestore?(endpoint: StreamEndpoint, context: Uint8Array | null): void;
 }
 
 export interface ListenerHandle {

@@ -1,6 +1,7 @@
 import diagnostics from 'node:diagnostics_channel';
 import dns from 'node:dns';
 import net from 'node:net';
+import { deserialize } from 'node:v8';
 import { errorCode } from '../../lib/errors.js';
 import type { ListenerHandle, SocketHost, StreamEndpoint } from './endpoint.js';
 import { nameSessions } from './http2.js';
@@ -84,7 +85,10 @@ export function attachListener(server: net.Server, host: SocketHost, options: Li
   nameSessions(server);
   let listener: ListenerHandle;
   try {
-    listener = host.listen(options, { onConnection: (endpoint) => accept(self, host, endpoint) });
+    listener = host.listen(options, {
+      onConnection: (endpoint) => accept(self, host, endpoint),
+      onRestore: (endpoint, context) => restore(self, host, endpoint, context),
+    });
   } catch (error) {
     const code = errorCode(error);
     if (code === undefined) throw error;
@@ -117,6 +121,27 @@ function accept(server: ServerInternals, host: SocketHost, endpoint: StreamEndpo
     endpoint.close();
     return;
   }
+  const socket = makeSocket(server, host, endpoint);
+  server.emit('connection', socket);
+  if (socketChannel.hasSubscribers) socketChannel.publish({ socket });
+}
+
+/** Gives back a connection that another program had. A server that does not listen for that resets it. */
+function restore(
+  server: ServerInternals,
+  host: SocketHost,
+  endpoint: StreamEndpoint,
+  context: Uint8Array | null,
+): void {
+  if (server.listenerCount('restore') === 0) {
+    endpoint.abort();
+    return;
+  }
+  const socket = makeSocket(server, host, endpoint);
+  server.emit('restore', socket, context === null ? undefined : deserialize(context));
+}
+
+function makeSocket(server: ServerInternals, host: SocketHost, endpoint: StreamEndpoint): FtSocket {
   const socket = new FtSocket(host, endpoint, {
     allowHalfOpen: server.allowHalfOpen,
     pauseOnCreate: server.pauseOnConnect,
@@ -130,8 +155,7 @@ function accept(server: ServerInternals, host: SocketHost, endpoint: StreamEndpo
   server._connections++;
   socket.server = server;
   socket._server = server;
-  server.emit('connection', socket);
-  if (socketChannel.hasSubscribers) socketChannel.publish({ socket });
+  return socket;
 }
 
 /** What Node's `listen` was called with, as far as it concerns a port. */

@@ -1,6 +1,7 @@
 import net from 'node:net';
 import { addAbortSignal } from 'node:stream';
-import { errorCode } from '../../lib/errors.js';
+import { serialize } from 'node:v8';
+import { errorCode, FtError } from '../../lib/errors.js';
 import { checkedPort, connectArguments, type FtConnectOptions, pick } from './connect-arguments.js';
 import type { SocketHost, SocketTimer, SocketTimers, StreamEndpoint, StreamEvents } from './endpoint.js';
 import { resolveHost } from './resolve-host.js';
@@ -22,6 +23,9 @@ interface AddressInfo {
  * A genuine `net.Socket` whose bytes go through a StreamEndpoint. It has no handle: everything that `net.Socket` would ask
  * of one is overridden here. What it does is a function of its own calls and of the endpoint's events, of nothing else.
  */
+/** Bytes of a context at most. */
+const MOST_CONTEXT = 65_536;
+
 export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   readonly #host: SocketHost;
   #endpoint: StreamEndpoint | null = null;
@@ -59,6 +63,23 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   /** Timers for a TLSSocket over this socket. */
   get [tlsCarrier](): SocketTimers {
     return this.#host.timers;
+  }
+
+  /**
+   * Saves what the program has to know of this connection when it gets it back (state mode, docs/state-mode.md): any value that
+   * `structuredClone` takes. What was read and written in the same event belongs to it. Without effect where nothing is
+   * replicated, or the program itself is.
+   * @throws FtError ERR_FT_CONTEXT when it is longer than 64 KiB
+   */
+  checkpoint(context: unknown): void {
+    const bytes = serialize(context);
+    if (bytes.length > MOST_CONTEXT)
+      throw new FtError(
+        'ERR_FT_CONTEXT',
+        `The context of a connection has ${bytes.length} bytes`,
+        `Keep it below ${MOST_CONTEXT}, and what is larger elsewhere`,
+      );
+    this._live()?.checkpoint?.(bytes);
   }
 
   /** @internal A TLSSocket writes through from now on. */

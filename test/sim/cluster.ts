@@ -104,6 +104,7 @@ export class Cluster {
           hangTimeoutMs: HANG_MS,
           ringBytes: scenario.logBytes ?? LOG_BYTES,
           solo: false,
+          mode: scenario.mode ?? 'replay',
           origin: this.#origin,
         },
         ring,
@@ -119,9 +120,15 @@ export class Cluster {
       replica.on('takeover', () => this.takeovers++);
       replica.open();
       if (!primary) replica.watchPrimary(ring.words[Word.writerPid]!);
-      replica.beginStart();
-      scenario.program(replica);
-      replica.programStarted();
+      const run = (): void => {
+        replica.beginStart();
+        scenario.program(replica);
+        replica.programStarted();
+      };
+      if (!primary && replica.stateMode) {
+        replica.once('program', run);
+        replica.follow();
+      } else run();
       member = here;
       this.members.push(here);
     });

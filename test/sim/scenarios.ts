@@ -5,7 +5,7 @@
  */
 
 import type { CommitMode } from '../../failover/gate.js';
-import type { Replica } from '../../failover/replica.js';
+import type { Replica, ReplicationMode } from '../../failover/replica.js';
 import type { Impairment } from '../../lib/device/memory.js';
 import type { StackHost } from '../../stack/loop.js';
 import type { StreamEndpoint, StreamEvents } from '../../stack/sockets/endpoint.js';
@@ -19,6 +19,7 @@ export interface Scenario {
   /** How a client ends: orderly, unless the program resets it. */
   closes?: (string | null)[];
   commit?: CommitMode;
+  mode?: ReplicationMode;
   family?: 4 | 6;
   link?: Impairment;
   /** Ports whose connections the program aborts. */
@@ -182,6 +183,77 @@ class Echoer extends Client {
       this.endpoint.close();
     }
   }
+}
+
+// --- State mode: the same two, by programs that save what they need and get their connections back ---
+
+function number(value: number): Buffer {
+  const out = Buffer.alloc(8);
+  out.writeDoubleLE(value);
+  return out;
+}
+
+function numberOf(context: Uint8Array | null): number {
+  return context === null ? 0 : Buffer.from(context).readDoubleLE(0);
+}
+
+function stateEcho(replica: Replica): void {
+  const serve = (endpoint: StreamEndpoint, from: number): void => {
+    let seen = from;
+    on(endpoint, {
+      onData: (chunk) => {
+        const answer = Buffer.from(chunk);
+        for (let i = 0; i < answer.length; i++) answer[i] = answer[i]! ^ ((seen + i) & 255);
+        seen += chunk.length;
+        endpoint.write(answer);
+        endpoint.checkpoint?.(number(seen));
+      },
+      onEnd: () => endpoint.close(),
+    });
+  };
+  replica.listen(
+    { port: PORT },
+    {
+      onConnection: (endpoint) => serve(endpoint, 0),
+      onRestore: (endpoint, context) => serve(endpoint, numberOf(context)),
+    },
+  );
+}
+
+/** In state mode an event that was not finished has not happened: what the program says may depend on when it runs again. */
+function stateDownload(total: number): (replica: Replica) => void {
+  const window = 48 * 1024;
+  return (replica) => {
+    const serve = (endpoint: StreamEndpoint, from: number): void => {
+      let sent = from;
+      const ask = (): void => {
+        endpoint.checkpoint?.(number(sent));
+        if (sent < total) endpoint.wantSpace(STAMP + sent - window / 2);
+        else endpoint.shutdown();
+      };
+      const fill = (acked: number): void => {
+        while (sent < total && STAMP + sent - acked < window) {
+          const length = Math.min(total - sent, 1 + ((sent * 7919) % 9973));
+          endpoint.write(pattern(endpoint.remotePort & 7, sent, length));
+          sent += length;
+        }
+        ask();
+      };
+      on(endpoint, { onSpace: fill, onEnd: () => endpoint.close() });
+      if (from > 0) ask();
+      else {
+        endpoint.write(stamp(replica));
+        fill(0);
+      }
+    };
+    replica.listen(
+      { port: PORT },
+      {
+        onConnection: (endpoint) => serve(endpoint, 0),
+        onRestore: (endpoint, context) => serve(endpoint, numberOf(context)),
+      },
+    );
+  };
 }
 
 // --- Upload: the server counts and sums, and says so at the end. ---
@@ -573,6 +645,29 @@ export const SCENARIOS: Scenario[] = [
     commit: 'acked',
     link: LOSSY,
     clients: (host, address) => many(2, 10, (n) => new Uploader(host, n, 50_000), at(address)),
+  },
+  {
+    // Nobody listens before the program has been started: a SYN of that time waits for its own timer.
+    name: 'state-echo',
+    patienceUs: 1_300_000,
+    program: stateEcho,
+    mode: 'state',
+    clients: (host, address) => many(3, 4, (n) => new Echoer(host, n, 10, 3), at(address)),
+  },
+  {
+    name: 'state-echo-acked-loss',
+    program: stateEcho,
+    mode: 'state',
+    commit: 'acked',
+    link: LOSSY,
+    clients: (host, address) => many(2, 4, (n) => new Echoer(host, n, 8, 2), at(address)),
+  },
+  {
+    name: 'state-download',
+    patienceUs: 1_300_000,
+    program: stateDownload(DOWN),
+    mode: 'state',
+    clients: (host, address) => many(2, 5, () => new Downloader(host, DOWN), at(address)),
   },
   {
     name: 'half-closed',

@@ -1,0 +1,88 @@
+/**
+ * State mode, the primary's side: beside the stack's changes the log has what the program wrote, what it closed, and the context
+ * that it saved for each connection. A backup needs no program to know all that; a new one, or another version of the program,
+ * gets its connections back with it (docs/state-mode.md).
+ */
+import type { TcpConnection } from '../stack/tcp/connection.js';
+import type { Tcp } from '../stack/tcp/tcp.js';
+import { ClosingBody, ContextBody, PlacedBody, RecordType, WroteBody } from './log/record.js';
+import type { RingWriter } from './log/ring.js';
+import type { Recorder } from './recorder.js';
+import type { ReplicaEndpoint } from './stream-check.js';
+
+/** Longest piece of data in one record. */
+const PIECE = 65_536;
+
+export const Closing = { Shutdown: 1, Close: 2, Abort: 3 } as const;
+export type Closing = (typeof Closing)[keyof typeof Closing];
+
+export class StateRecorder {
+  constructor(
+    readonly recorder: Recorder,
+    readonly writer: RingWriter,
+  ) {}
+
+  /** The program wrote something to a connection. */
+  wrote(conn: number, bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; at += PIECE) {
+      const part = bytes.length <= PIECE ? bytes : bytes.subarray(at, at + PIECE);
+      this.#bytes(RecordType.Wrote, conn, WroteBody, part);
+    }
+  }
+
+  closing(conn: number, what: Closing): void {
+    const at = this.writer.begin(RecordType.Closing, conn, ClosingBody.size);
+    if (at < 0) return;
+    this.writer.ring.view.setUint32(at + ClosingBody.what, what, true);
+    this.writer.end();
+  }
+
+  /** What the program wants to know of the connection when it gets it back. */
+  context(conn: number, context: Uint8Array): void {
+    this.#bytes(RecordType.Context, conn, ContextBody, context);
+  }
+
+  #bytes(type: RecordType, conn: number, body: { size: number; length: number }, bytes: Uint8Array): void {
+    const { writer } = this;
+    const at = writer.begin(type, conn, body.size + bytes.length);
+    if (at < 0) return;
+    writer.ring.view.setUint32(at + body.length, bytes.length, true);
+    writer.ring.bytes.set(bytes, at + body.size);
+    writer.end();
+  }
+
+  /** All that a backup needs which has not seen the beginning. Nothing of what comes before it in the log matters then. */
+  snapshot(tcp: Tcp, endpoints: Map<number, ReplicaEndpoint>): void {
+    const { recorder, writer } = this;
+    recorder.join();
+    tcp.table.forEach((conn) => {
+      this.#connection(conn, endpoints.get(conn.id));
+    });
+    for (const entry of tcp.timeWaits.values()) recorder.timeWait(entry);
+    writer.publish();
+  }
+
+  #connection(conn: TcpConnection, endpoint: ReplicaEndpoint | undefined): void {
+    const { recorder, writer } = this;
+    recorder.opened(conn);
+    if (!conn.established) return;
+    if (conn.listener !== null) recorder.established(conn);
+    else recorder.mark(RecordType.Established, conn.id);
+    const at = writer.begin(RecordType.Placed, conn.id, PlacedBody.size);
+    if (at < 0) return;
+    const { view } = writer.ring;
+    const start = conn.sendBuffer.start;
+    view.setFloat64(at + PlacedBody.sendStart, start, true);
+    view.setFloat64(at + PlacedBody.rcvNxt, conn.rcvNxt - conn.receiveQueued - (conn.peerFin ? 1 : 0), true);
+    view.setFloat64(at + PlacedBody.sndWnd, conn.sndWnd, true);
+    view.setUint32(at + PlacedBody.accepted, endpoint?.accepted === true ? 1 : 0, true);
+    writer.end();
+    for (const chunk of conn.receiveQueue) recorder.received(conn, chunk);
+    if (conn.peerFin) recorder.peerFin(conn);
+    this.wrote(conn.id, conn.sendBuffer.toBytes());
+    recorder.acked(conn);
+    if (endpoint?.context) this.context(conn.id, endpoint.context);
+    if (conn.orphan) this.closing(conn.id, Closing.Close);
+    else if (conn.finQueued) this.closing(conn.id, Closing.Shutdown);
+  }
+}

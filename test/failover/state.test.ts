@@ -1,0 +1,140 @@
+/** State mode: no second copy of the program; the one that is started after a death gets its connections back. */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import net from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { CHUNK, contentSha256 } from '../../failover/demo/content.js';
+import type { ReplicaProcess } from '../../failover/lab/replica-process.js';
+import { Client, inLab, STACK_ADDRESS, sleep, TestGroup } from './support/lab.js';
+
+const directory = await inLab(import.meta.url);
+const APP = fileURLToPath(new URL('apps/stateful.js', import.meta.url));
+let number = 0;
+
+function group(word = 'v1', ...options: string[]): { group: TestGroup; starts: () => string } {
+  const file = join(directory, `starts${number++}`);
+  return {
+    group: new TestGroup(directory, ['--mode', 'state', ...options], [APP, word, file]),
+    starts: () => readFileSync(file, 'utf8').trim().replaceAll('\n', ' '),
+  };
+}
+
+async function line(client: Client, text: string, expected: string): Promise<boolean> {
+  const before = client.text.length;
+  client.socket.write(`${text}\n`);
+  await client.waitFor(before + expected.length + 1);
+  return client.text.slice(before) === `${expected}\n`;
+}
+
+function download(): { done: Promise<string>; got: () => number } {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  const socket = net.connect(8, STACK_ADDRESS);
+  socket.on('data', (part) => {
+    bytes += part.length;
+    hash.update(part);
+  });
+  const done = new Promise<string>((resolve) => {
+    socket.on('end', () => resolve(`${bytes} ${hash.digest('hex')}`));
+    socket.on('error', (error) => resolve(error.message));
+  });
+  return { done, got: () => bytes };
+}
+
+const WHOLE = `${300 * CHUNK} ${contentSha256(300 * CHUNK)}`;
+
+t.test('a count goes on; the backup runs no program before it has to', async (t) => {
+  const { group: own, starts } = group();
+  const [primary, backup] = await own.pair();
+  const client = new Client(7);
+  t.ok(await line(client, 'a', 'v1 1 a'));
+  t.ok(await line(client, 'b', 'v1 2 b'));
+  t.equal(starts(), 'v1', 'one program runs');
+  primary.kill('SIGKILL');
+  await backup.event('takeover');
+  t.ok(await line(client, 'c', 'v1 3 c'), client.text);
+  t.equal(starts(), 'v1 v1');
+  // A third one protects what is older than itself.
+  const third = own.start();
+  await third.event('ready');
+  backup.kill('SIGKILL');
+  await third.event('takeover');
+  t.ok(await line(client, 'd', 'v1 4 d'), client.text);
+  client.socket.end();
+  await client.ended;
+  t.equal(client.error, null);
+  await own.close();
+});
+
+t.test('a stream goes on to the byte where it was', async (t) => {
+  const { group: own } = group();
+  const [primary, backup] = await own.pair();
+  const { done, got } = download();
+  while (got() < 30 * CHUNK) await sleep(1);
+  primary.kill('SIGKILL');
+  await backup.event('takeover');
+  t.equal(await done, WHOLE);
+  await own.close();
+});
+
+t.test('a replica that joins when the log has lost its beginning gets a snapshot', async (t) => {
+  const { group: own } = group('v1', '--log-size', '16');
+  const [primary, backup] = await own.pair();
+  const client = new Client(7);
+  t.ok(await line(client, 'a', 'v1 1 a'));
+  // 19 MB of stream are in the log: it has wrapped.
+  t.equal(await download().done, WHOLE);
+  backup.kill('SIGKILL');
+  await primary.event('unprotected');
+  const running = download();
+  while (running.got() < 20 * CHUNK) await sleep(1);
+  const third: ReplicaProcess = own.start();
+  await third.event('ready');
+  t.ok(await line(client, 'b', 'v1 2 b'));
+  primary.kill('SIGKILL');
+  await third.event('takeover');
+  t.ok(await line(client, 'c', 'v1 3 c'), client.text);
+  t.equal(await running.done, WHOLE);
+  client.socket.destroy();
+  await own.close();
+});
+
+t.test('new code: the connections of one version go to the next', async (t) => {
+  const { group: own } = group('v1');
+  const primary = own.start();
+  await primary.event('ready');
+  const next = new TestGroup(directory, own.options, [APP, 'v2']);
+  Object.assign(next, { name: own.name });
+  const backup = next.start();
+  await backup.event('ready');
+  const client = new Client(7);
+  t.ok(await line(client, 'a', 'v1 1 a'));
+  primary.kill('SIGTERM');
+  t.same(await primary.ended, { code: 0, signal: null });
+  t.ok(await line(client, 'b', 'v2 2 b'), client.text);
+  client.socket.destroy();
+  await Promise.all([own.close(), next.close()]);
+});
+
+t.test('who does not ask for his connections loses them; a replica in another mode is refused', async (t) => {
+  const { group: own } = group();
+  const [primary, backup] = await own.pair();
+  const client = new Client(9);
+  await sleep(50);
+  const other = new TestGroup(directory, ['--mode', 'replay'], own.program);
+  Object.assign(other, { name: own.name });
+  backup.kill('SIGKILL');
+  await primary.event('unprotected');
+  const wrong = other.start();
+  t.same((await wrong.ended).code, 1);
+  t.match(wrong.said.join('\n'), /ERR_FT_MISMATCH.*state mode/);
+  const third = own.start();
+  await third.event('ready');
+  primary.kill('SIGKILL');
+  await third.event('takeover');
+  for (let i = 0; client.error === null && i < 400; i++) await sleep(5);
+  t.equal(client.error, 'ECONNRESET');
+  await Promise.all([own.close(), other.close()]);
+});
