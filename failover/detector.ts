@@ -15,8 +15,9 @@ const KILL_WAIT_MS = 10_000;
 
 export class Detector {
   readonly #native: NativeAddon;
+  /** -1: it was dead before we looked. */
   readonly #pidfd: number;
-  readonly #watch: NativeHandle;
+  readonly #watch: NativeHandle | null;
   #dead = false;
   #lastBeat = -1;
   #stillSinceUs = 0;
@@ -29,10 +30,13 @@ export class Detector {
     readonly ring: Ring,
     readonly hangTimeoutUs: number,
     readonly onGone: (reason: 'death' | 'hang') => void,
+    /** False: the process is known to be dead, and its number may be another's by now. */
+    alive = true,
   ) {
     this.#native = native;
-    this.#pidfd = native.pidfdOpen(pid);
-    this.#watch = native.watchOpen(this.#pidfd, false, () => this.#gone('death'));
+    this.#pidfd = alive ? native.pidfdOpen(pid) : -1;
+    this.#watch = alive ? native.watchOpen(this.#pidfd, false, () => this.#gone('death')) : null;
+    this.#dead = !alive;
   }
 
   /** Looks at the primary's progress; called regularly. */
@@ -58,6 +62,7 @@ export class Detector {
 
   /** Kills the primary and waits until it has ended. Throws FtError ERR_FT_FENCE when it does not. */
   fence(): void {
+    if (this.#pidfd < 0) return;
     this.#native.pidfdSignal(this.#pidfd, SIGKILL);
     if (!this.#native.pidfdWait(this.#pidfd, KILL_WAIT_MS)) {
       throw new FtError(
@@ -69,7 +74,7 @@ export class Detector {
   }
 
   close(): void {
-    this.#native.watchClose(this.#watch, true);
+    if (this.#watch !== null) this.#native.watchClose(this.#watch, true);
   }
 
   #gone(reason: 'death' | 'hang'): void {

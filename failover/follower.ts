@@ -36,8 +36,9 @@ export class Follower {
     onGone: (reason: 'death' | 'hang') => void,
     /** State mode. */
     readonly restored: RestoredTable | null,
+    alive: boolean,
   ) {
-    this.detector = new Detector(native, primary, ring, hangTimeoutUs, onGone);
+    this.detector = new Detector(native, primary, ring, hangTimeoutUs, onGone, alive);
   }
 
   /** Begins to follow when the primary has let us. @returns true when it has just begun. */
@@ -69,6 +70,9 @@ export class Follower {
     if (ring.words[Word.historyLost] === 1) return;
     ring.words[Word.startAt] = 0;
     ring.words[Word.tail] = 0;
+    ring.words[Word.readerPid] = this.ownPid;
+    ring.words[Word.readerFault] = 0;
+    ring.store(Word.readerState, ReaderState.Live);
     this.#read();
   }
 

@@ -274,7 +274,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   /** A backup asks to follow the log. In state mode it does so without a program. */
   follow(): void {
     const { ring } = this;
-    if (this.role === 'backup' && ring !== null) {
+    if (this.role === 'backup' && ring !== null && this.reader === null) {
       ring.words[Word.readerPid] = this.pid;
       ring.store(Word.readerState, ReaderState.Joining);
       this.#bells.ring();
@@ -300,8 +300,17 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#kick();
   }
 
+  /**
+   * Goes on where a group was whose last process has died: its log has the whole history, and outlives it. The connections'
+   * peers have waited meanwhile.
+   */
+  resume(pid: number): void {
+    this.watchPrimary(pid, false);
+    this.#beginTakeover('death');
+  }
+
   /** Follows the primary: watches it, and takes over when it is gone. Throws FtError ESRCH. */
-  watchPrimary(pid: number): void {
+  watchPrimary(pid: number, alive = true): void {
     const { ring } = this;
     if (ring === null) return;
     const hangUs = this.options.hangTimeoutMs * 1000;
@@ -317,6 +326,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
         this.#beginTakeover(reason);
       },
       this.#restored,
+      alive,
     );
   }
 
@@ -449,6 +459,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const { ring } = this;
     if (ring !== null) {
       ring.words[Word.heartbeat] = (ring.words[Word.heartbeat]! + 1) | 0;
+      ring.words[Word.beatSeconds] = (this.clock.now() / 1e6) | 0;
       this.#writer?.publish();
       this.#keeper?.serve();
     }
@@ -780,6 +791,10 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     ring.words[Word.complete] = ring.words[Word.head]!;
     this.#becomeWriter(ring);
     this.#recorder!.mark(RecordType.Epoch);
+    // What the program has begun to open in the last event, while nobody wrote a log.
+    this.stack.tcp.table.forEach((conn) => {
+      if (conn.state === TcpState.SynSent) this.#recorder!.opened(conn);
+    });
     // What the program wrote in the last event that the old primary logged, and did not live to sum up.
     for (const endpoint of follower.replayer?.takeUnchecked() ?? []) this.#recorder!.check(endpoint.id, endpoint);
     for (const endpoint of this.checks.take()) this.#recorder!.check(endpoint.id, endpoint);

@@ -42,6 +42,7 @@ a group is the primary. The same words started again give the backup, which take
                        takes over gets its connections back with what it saved of them (docs/state-mode.md)
   --log-size MiB       the shared log, a power of two from 16 to 4096 (default 64)
   --pcap FILE          capture of all frames (a backup writes FILE.PID)
+  --resume-within S    a group whose last process died less than S seconds ago is gone on with (default 60; 0: begin anew)
   --solo               no log and no backup
 
 Events are written to stderr, one JSON object per line: role, ready, protected, unprotected, takeover, undeclared, diverged.

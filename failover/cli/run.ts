@@ -18,6 +18,7 @@ import { real } from '../replay/real.js';
 import { applySnapshot, snapshotProcess } from '../replay/snapshot.js';
 import { Replica, type ReplicaOptions, type ReplicationMode } from '../replica.js';
 import { serveStatus } from '../status.js';
+import { findResumable, type Resumable } from './resume.js';
 
 export interface RunArguments {
   options: Omit<ReplicaOptions, 'group' | 'ringBytes'>;
@@ -26,6 +27,8 @@ export interface RunArguments {
   logBytes: number;
   program: string;
   programArgs: string[];
+  /** Seconds after the death of a group's last process in which a new one goes on where it was; 0: never. */
+  resumeWithin: number;
 }
 
 /** Reads the command line. Throws FtError ERR_FT_USAGE. */
@@ -60,12 +63,15 @@ export function runArguments(argv: string[]): RunArguments {
   const megabytes = Number(values['log-size']);
   if (!(isPowerOfTwo(megabytes) && megabytes >= 16 && megabytes <= 4096))
     throw usage('log-size', values['log-size'], '64 (MiB, a power of two from 16 to 4096)');
+  const resumeWithin = Number(values['resume-within']);
+  if (!(resumeWithin >= 0)) throw usage('resume-within', values['resume-within'], '60 (seconds; 0: never)');
   return {
     group: values.group,
     directory: values.dir ?? defaultDirectory(process.env, process.getuid?.() ?? 0),
     logBytes: megabytes * 1024 * 1024,
     program,
     programArgs: argv.slice(split + 1),
+    resumeWithin,
     options: {
       tap: values.tap,
       addresses,
@@ -110,6 +116,7 @@ function parse(args: string[]) {
       'log-size': { type: 'string', default: '64' },
       commit: { type: 'string', default: 'written' },
       mode: { type: 'string', default: 'replay' },
+      'resume-within': { type: 'string', default: '60' },
       solo: { type: 'boolean' },
     },
   });
@@ -217,7 +224,21 @@ function digestOf(program: string): string {
 type RunBase = ReplicaOptions & { group: Group };
 
 function startPrimary(base: RunBase, program: string, args: RunArguments): Replica {
+  const { resumeWithin } = args;
   const { group } = base;
+  if (!base.solo && resumeWithin > 0) {
+    const mode = base.mode ?? 'replay';
+    const found = findResumable({
+      native: native(),
+      group,
+      program,
+      mode,
+      nowUs: systemClock.now(),
+      withinSeconds: resumeWithin,
+    });
+    if (typeof found !== 'string') return resumeGroup(base, found);
+    if (found !== 'nothing was left behind') tell('fresh', { because: found });
+  }
   let ring: Ring | null = null;
   const origin = { monoUs: systemClock.now(), wallMs: systemClock.wall() };
   if (!base.solo) {
@@ -246,6 +267,23 @@ function startPrimary(base: RunBase, program: string, args: RunArguments): Repli
   tell('role', { role: 'primary' });
   replica.world.install();
   patchNet(replica, (server) => replica.prepareServer(server));
+  return replica;
+}
+
+/** The group's last process has died: this one becomes what its backup would have been. */
+function resumeGroup(base: RunBase, { snapshot, ring }: Resumable): Replica {
+  const origin = { monoUs: snapshot.monoUs, wallMs: snapshot.wallMs };
+  const pid = ring.writerPid;
+  const replica = new Replica({ ...base, ringBytes: snapshot.ringBytes, origin }, ring, 'backup');
+  replica.open();
+  tell('role', { role: 'primary', resumes: pid });
+  if (!replica.stateMode) {
+    applySnapshot(snapshot.process);
+    replica.world.install();
+    patchNet(replica, (server) => replica.prepareServer(server));
+  }
+  base.group.writeSnapshot({ ...snapshot, writerPid: ownPid });
+  replica.resume(pid);
   return replica;
 }
 

@@ -52,6 +52,8 @@ export const Word = {
   planned: 19,
   /** 1: no new connections; when the last one is over, the group ends. */
   draining: 20,
+  /** When the primary last came round, in seconds of CLOCK_MONOTONIC. */
+  beatSeconds: 21,
 } as const;
 
 export const ReaderState = { None: 0, Joining: 1, Live: 2, Refused: 3 } as const;

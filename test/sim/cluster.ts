@@ -29,6 +29,8 @@ export class Cluster {
   readonly host: StackHost;
   readonly members: Member[] = [];
   readonly failures: string[] = [];
+  /** Somebody wants to look again then, though nothing may happen until then. */
+  alarmUs = Number.POSITIVE_INFINITY;
   /** Times of takeovers. */
   takeovers = 0;
   readonly #memory: ArrayBuffer;
@@ -87,11 +89,14 @@ export class Cluster {
     process.as(() => {
       const group = new SimGroup(machine, process);
       const ring = new Ring(process.environment.native, this.#memory);
-      const primary = group.lockPrimary();
+      const locked = group.lockPrimary();
+      // Everybody who was here before is dead: their log goes on.
+      const dead = locked && this.members.length > 0 ? ring.words[Word.writerPid]! : 0;
+      const primary = locked && dead === 0;
       if (primary) {
         ring.format(this.#secret);
         this.#origin = { monoUs: machine.clock.now(), wallMs: machine.clock.wall() };
-      } else if (!group.lockBackup()) return;
+      } else if (dead === 0 && !group.lockBackup()) return;
       const replica = new Replica(
         {
           group,
@@ -119,7 +124,10 @@ export class Cluster {
       });
       replica.on('takeover', () => this.takeovers++);
       replica.open();
-      if (!primary) replica.watchPrimary(ring.words[Word.writerPid]!);
+      if (dead > 0) {
+        if (!replica.stateMode) replica.world.endEvent();
+        replica.resume(dead);
+      } else if (!primary) replica.watchPrimary(ring.words[Word.writerPid]!);
       const run = (): void => {
         replica.beginStart();
         scenario.program(replica);
@@ -160,7 +168,8 @@ export class Cluster {
       if (machine.run()) busy = true;
       while (host.turn()) busy = true;
       if (until()) return true;
-      const next = Math.min(link.nextDeadline(), host.stack.nextDeadline(), machine.nextDeadline());
+      if (this.alarmUs <= clock.now()) this.alarmUs = Number.POSITIVE_INFINITY;
+      const next = Math.min(link.nextDeadline(), host.stack.nextDeadline(), machine.nextDeadline(), this.alarmUs);
       if (busy || next <= clock.now()) {
         // Something that is due for ever would stop the time.
         if (!busy) clock.advance(1);

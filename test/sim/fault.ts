@@ -10,11 +10,12 @@ import type { Scenario } from './scenarios.js';
  *   kill-backup   the backup dies; another one joins, and then the primary dies
  *   hang          the primary stands still and wakes much later, when somebody else is primary
  *   double        the primary dies; a third replica joins; the new primary dies too
- *   restart       the primary dies while a third replica waits for the backup's place
+
+ *   restart       both die; a process that is started later goes on with what the log has
  *   switchover    the primary hands over as it is told, and ends
  *   slow          the backup stands still for a while, and then the primary dies
  */
-export const FAULTS = ['kill', 'kill-backup', 'hang', 'double', 'slow', 'switchover'] as const;
+export const FAULTS = ['kill', 'kill-backup', 'hang', 'double', 'slow', 'switchover', 'restart'] as const;
 export type FaultKind = (typeof FAULTS)[number];
 
 export interface Fault {
@@ -40,10 +41,14 @@ const LIMIT_US = 60e6;
 const DRAIN_US = 10e6;
 const HANG_US = 3e6;
 const SLOW_US = 200_000;
+/** A supervisor's pause before it starts a process again. */
+const RESTART_US = 100_000;
 /** A client may wait for so long when a process dies; a retransmission timer of its own is 200 ms. */
 const GAP_US = 450_000;
 /** A hang is noticed after half a second. */
 const HANG_GAP_US = 1_200_000;
+/** While nobody is there, frames are lost; a SYN goes again after one second and two. */
+const RESTART_GAP_US = 2_300_000;
 
 export function runFault(scenario: Scenario, seed: string, fault: Fault | null): Outcome {
   const cluster = new Cluster(scenario, seed);
@@ -67,7 +72,8 @@ function play(cluster: Cluster, fault: Fault | null): Outcome {
   let third = false;
   let backupGone = false;
   let killedUs = 0;
-  if (fault?.kind === 'kill' || fault?.kind === 'double') first.process.dieAt = before + fault.at;
+  if (fault?.kind === 'kill' || fault?.kind === 'double' || fault?.kind === 'restart')
+    first.process.dieAt = before + fault.at;
   if (fault?.kind === 'kill-backup') second.process.dieAt = backupBefore + fault.at;
   let stopped = false;
   const watch = (): boolean => {
@@ -93,6 +99,15 @@ function play(cluster: Cluster, fault: Fault | null): Outcome {
       third = cluster.start('third') !== null;
     }
     if (fault?.kind === 'double' && third && cluster.protected && !second.process.dead) second.process.kill();
+    if (fault?.kind === 'restart' && first.process.dead) {
+      // Before it can take over.
+      if (!second.process.dead) {
+        second.process.kill();
+        killedUs = now;
+        cluster.alarmUs = now + RESTART_US;
+      }
+      if (!third && now >= killedUs + RESTART_US) third = cluster.start('third') !== null;
+    }
     if (fault?.kind === 'kill-backup' && second.process.dead && !third) {
       third = cluster.start('third') !== null;
       backupGone = true;
@@ -101,6 +116,8 @@ function play(cluster: Cluster, fault: Fault | null): Outcome {
     return clients.every(finished) && cluster.host.stack.tcp.table.size === 0;
   };
   const complete = cluster.run(watch, LIMIT_US);
+  // It died when its clients were done.
+  if (fault?.kind === 'restart' && first.process.dead) cluster.run(() => watch() && third, RESTART_US * 2);
   const endedUs = machine.clock.now() - began;
   if (!complete) failures.push(`not over after ${LIMIT_US / 1e6} s`);
   let gapUs = 0;
@@ -112,7 +129,8 @@ function play(cluster: Cluster, fault: Fault | null): Outcome {
       failures.push(`client ${n}: the connection ended with ${seen.closed}`);
     gapUs = Math.max(gapUs, client.longestGapUs);
   }
-  const bound = cluster.scenario.patienceUs ?? (fault?.kind === 'hang' ? HANG_GAP_US : GAP_US);
+  const usual = { hang: HANG_GAP_US, restart: RESTART_GAP_US } as Partial<Record<FaultKind, number>>;
+  const bound = Math.max(cluster.scenario.patienceUs ?? 0, (fault && usual[fault.kind]) ?? GAP_US);
   if (cluster.scenario.link === undefined && gapUs > bound) failures.push(`a client waited for ${gapUs / 1000} ms`);
   if (fault?.kind === 'switchover') {
     cluster.run(() => !stopped || first.process.dead, DRAIN_US);
