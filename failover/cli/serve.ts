@@ -27,7 +27,7 @@ Runs the classic services on the userspace stack, over TCP and UDP, IPv4 and IPv
   --probe              use IPv6 addresses only when nobody else has them
   --forward            send on what is for others
   --congestion C       cubic (default) or newreno
-  --ecn MODE           off, accept (default) or ask
+  --ecn MODE           off, accept (default), ask, or accurate (RFC 9768)
   --no-offload         no checksum and segmentation offload
   --pcap FILE          capture of all frames; pcapng if it ends in .pcapng
   --echo PORT …        one option per service: echo, discard, chargen, daytime, http; without any, all on their usual ports
@@ -90,7 +90,10 @@ function services(values: ReturnType<typeof parse>): [ServiceName, number][] {
   return chosen.length > 0 ? chosen : SERVICES.map((name) => [name, USUAL[name]]);
 }
 
-function checked(values: ReturnType<typeof parse>): { addresses: string[]; ecn: 'off' | 'accept' | 'ask' } {
+function checked(values: ReturnType<typeof parse>): {
+  addresses: string[];
+  ecn: 'off' | 'accept' | 'ask' | 'accurate';
+} {
   if (values.tap !== undefined && values.tun !== undefined)
     throw new FtError('ERR_FT_USAGE', '--tap and --tun exclude each other', 'Give one of them');
   const addresses = values.ip ?? (values.autoconfigure === true ? [] : ['10.77.0.2/24']);
@@ -105,7 +108,8 @@ function checked(values: ReturnType<typeof parse>): { addresses: string[]; ecn: 
   if (values.congestion !== undefined && values.congestion !== 'cubic' && values.congestion !== 'newreno')
     throw usage('congestion', values.congestion, 'cubic (or newreno)');
   const ecn = values.ecn ?? 'accept';
-  if (ecn !== 'off' && ecn !== 'accept' && ecn !== 'ask') throw usage('ecn', ecn, 'accept (or off, ask)');
+  if (ecn !== 'off' && ecn !== 'accept' && ecn !== 'ask' && ecn !== 'accurate')
+    throw usage('ecn', ecn, 'accept (or off, ask, accurate)');
   if (values.vlan !== undefined && !/^\d{1,4}$/.test(values.vlan)) throw usage('vlan', values.vlan, '100');
   return { addresses, ecn };
 }

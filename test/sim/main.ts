@@ -15,7 +15,7 @@ const USAGE = `npm run sim -- [--quick] [--seed S] [--only SCENARIO] [--fault KI
   --hours H     searches with new seeds for so long
   --json        the last line is one JSON object
 `;
-const QUICK = { kill: 2, 'kill-backup': 5, hang: 5, double: 7, slow: 5, switchover: 3, restart: 4 } as const;
+const QUICK = { kill: 2, 'kill-backup': 5, hang: 5, double: 7, slow: 5, switchover: 7, restart: 5 } as const;
 /** The quick run stops by then, done or not. */
 const QUICK_MS = 280_000;
 
