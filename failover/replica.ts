@@ -32,87 +32,30 @@ import type { TcpListener } from '../stack/tcp/listener.js';
 import { TcpState } from '../stack/tcp/state.js';
 import { BackupKeeper, type KeeperHost } from './backup-keeper.js';
 import { Doorbells } from './doorbells.js';
-import { type Environment, thisMachine } from './environment.js';
+import { thisMachine } from './environment.js';
 import { EventTime } from './event-time.js';
 import { Follower, RX_SLOTS } from './follower.js';
-import { type CommitMode, GatedDevice, LogGate } from './gate.js';
-import type { GroupPlace } from './group.js';
+import { GatedDevice, LogGate } from './gate.js';
+import { Handover } from './handover.js';
 import { RecordType } from './log/record.js';
 import { ReaderState, type Ring, type RingReader, RingWriter, SECRET_LENGTH, Word } from './log/ring.js';
+import { catches, PoisonGuard } from './poison.js';
 import { Recorder } from './recorder.js';
 import { virtualizeHttpServer } from './replay/http.js';
 import { World, type WorldEvent } from './replay/world.js';
 import { decodeWorldEvent, encodeWorldEvent, worldKind } from './replay/world-events.js';
 import type { Replayer, ReplayHost } from './replayer.js';
+import type { ReplicaEvents, ReplicaOptions, TakeoverReport } from './replica-options.js';
 import { RestoredTable } from './restored.js';
 import { rules } from './rules.js';
 import { StateRecorder } from './state-recorder.js';
 import { CheckList, ReplicaEndpoint } from './stream-check.js';
 
-export type ReplicationMode = 'replay' | 'state';
-
-export interface ReplicaOptions {
-  group: GroupPlace;
-  /** The machine, if it is not this one. */
-  environment?: Environment;
-  tap: string;
-  /** "A.B.C.D/LEN", at least one. */
-  addresses: string[];
-  /** One per family at most. */
-  gateway?: string[];
-  mac?: string;
-  offload: boolean;
-  /** File for a capture of all frames. */
-  pcap?: string;
-  commit: CommitMode;
-  /** `replay`: the backup runs the program; `state`: it gets its connections back. */
-  mode?: ReplicationMode;
-  /** A primary whose main loop stands still for so long is killed; Infinity: never. */
-  hangTimeoutMs: number;
-  ringBytes: number;
-  /** No log, no backup. */
-  solo: boolean;
-  /** Time of the group's first event, for a replica that joins. */
-  origin?: { monoUs: number; wallMs: number };
-}
-
-/** Times of a takeover, CLOCK_MONOTONIC in microseconds. */
-export interface TakeoverReport {
-  reason: 'death' | 'hang' | 'switchover';
-  atMonotonicUs: number;
-  fencedUs: number;
-  drainedUs: number;
-  attachedUs: number;
-  firstByteUs: number;
-  events: number;
-  connections: number;
-}
-
-export interface ReplicaEvents {
-  protected: [];
-  unprotected: [reason: string];
-  undeclared: [what: string];
-  ready: [];
-  takeover: [report: TakeoverReport];
-  diverged: [reason: string];
-  /** The event in which the primary died threw here, too: its connection (0: none) was reset. */
-  quarantined: [connection: number, error: string];
-  failed: [error: Error];
-  /** State mode, after a takeover: the program is to be started. */
-  program: [];
-  /** After `switchover`: this process may end, and has to. */
-  handed: [];
-  /** After `drain`: the last connection is over. */
-  drained: [];
-  /** The primary has ended the group: there is nothing to take over. */
-  over: [];
-}
+export type { ReplicaEvents, ReplicaOptions, ReplicationMode, TakeoverReport } from './replica-options.js';
 
 const HEARTBEAT_MS = 20;
 /** State mode: connections for which the new program does not listen by then are reset. */
 const CLAIM_US = 10_000_000;
-/** A backup that does not come to the log's end by then cannot be handed over to. */
-const HANDOVER_US = 3_000_000;
 /** A backup that is up to date looks at the log this often. */
 const POLL_MS = 2;
 /** After a takeover, segments for unknown connections are met with silence for so long (rule F2). */
@@ -121,18 +64,6 @@ const MAX_TURNS = 256;
 /** Events that are due follow each other for so long at most before output, heartbeat and input have their turn. */
 const LONGEST_PASS_US = 5000;
 const KEY_LENGTH = 32;
-
-interface Handover {
-  untilUs: number;
-  told: boolean;
-  done: () => void;
-  fail: (error: FtError) => void;
-}
-
-/** The program lives on after an exception that nothing caught. */
-function catches(): boolean {
-  return process.listenerCount('uncaughtException') > 0 || process.hasUncaughtExceptionCaptureCallback();
-}
 
 export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, ReplayHost {
   readonly native: NativeAddon;
@@ -294,6 +225,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     if (this.role === 'primary') {
       this.#recorder?.mark(RecordType.Started);
       this.#writer?.publish();
+      if (ring !== null) ring.words[Word.beatSeconds] = (this.clock.now() / 1e6) | 0;
       ring?.store(Word.ready, 1);
       this.emit('ready');
     }
@@ -418,7 +350,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   // --- Turns ---
 
   #turn(): boolean {
-    if (this.#stopped || this.#handed) return false;
+    if (this.#stopped || this.#handover.given) return false;
     if (this.#mishap) {
       // Ticks that were left when the program threw belong to the same event: they drain after this.
       this.#mishap = false;
@@ -431,8 +363,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
         this.#inEvent = true;
         throw error;
       }
-      if (this.#suspect >= 0) {
-        this.#quarantine(error);
+      if (this.#poison.watching) {
+        this.#poison.quarantine(error);
         this.#inEvent = true;
         return true;
       }
@@ -444,7 +376,10 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   #primaryTurn(): boolean {
     const { stack, world } = this;
     this.#finishEvent();
-    if (this.#handover !== null && !this.#inEvent) return this.#handOver(this.#handover);
+    if (this.#handover.underWay && !this.#inEvent) {
+      this.#handover.step(this.#writer!, this.clock.now());
+      return false;
+    }
     stack.poll();
     if (stack.now() > this.#claimUntilUs) this.#dropUnclaimed();
     // What came in is safe from here on: a backup will know it even if the program below never returns.
@@ -479,63 +414,36 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   /**
    * Hands over to the backup: input waits in the device's queue, the backup reads the log to its end, and is told how far each
    * connection has sent, so that nothing need be sent again. Resolves when this process may end (and has to).
-   * Rejects with FtError ERR_FT_UNPROTECTED when there is no backup that could go on, ERR_FT_STATE when it is under way.
+   * Rejects with FtError ERR_FT_UNPROTECTED when there is no backup that could go on, ERR_FT_STATE when it is under way,
+   * ERR_FT_ROLE on a backup.
    */
   switchover(): Promise<void> {
-    return new Promise((done, fail) => {
-      const refuse = (code: string, what: string, hint: string): void => fail(new FtError(code, what, hint));
-      if (this.role !== 'primary') refuse('ERR_FT_ROLE', 'This replica is not the primary', 'Ask the primary');
-      else if (this.#handover !== null) refuse('ERR_FT_STATE', 'It is handing over already', 'Wait for it');
-      else if (this.#writer?.readerReady !== true)
-        refuse('ERR_FT_UNPROTECTED', 'There is no backup that could go on', 'Start one, and wait for "protected"');
-      else {
-        this.#handover = { untilUs: this.clock.now() + HANDOVER_US, told: false, done, fail };
-        this.#kick();
-      }
-    });
+    if (this.role !== 'primary')
+      return Promise.reject(new FtError('ERR_FT_ROLE', 'This replica is not the primary', 'Ask the primary'));
+    return this.#handover.begin(this.#writer, this.clock.now());
   }
 
-  #handover: Handover | null = null;
-  /** The backup has all, and only waits for our end. */
-  #handed = false;
-
-  #handOver(handover: Handover): boolean {
-    const { ring, stack } = this;
-    const writer = this.#writer!;
-    const recorder = this.#recorder!;
-    if (!handover.told) {
-      handover.told = true;
-      // Everything that may leave leaves now; what comes in waits in the queue for the backup.
+  readonly #handover = new Handover({
+    beginning: () => {
       this.gate.isOpen();
-      stack.flush();
+      this.stack.flush();
       this.#tap?.pause();
-      stack.tcp.table.forEach((conn) => {
-        recorder.sent(conn);
+      this.stack.tcp.table.forEach((conn) => {
+        this.#recorder!.sent(conn);
       });
-    }
-    ring!.words[Word.heartbeat] = (ring!.words[Word.heartbeat]! + 1) | 0;
-    writer.publish();
-    this.#keeper?.serve();
-    if (writer.readerAttached && writer.lag === 0) {
-      ring!.store(Word.planned, 1);
-      this.#handed = true;
-      handover.done();
-      this.emit('handed');
-      return false;
-    }
-    if (!writer.readerAttached || this.clock.now() > handover.untilUs) {
-      this.#handover = null;
-      this.#tap?.resume();
-      this.#kick();
-      handover.fail(
-        new FtError('ERR_FT_UNPROTECTED', 'The backup did not come to the end of the log', 'See ft-tcp status'),
-      );
-      return false;
-    }
-    this.#bells.ring();
-    this.native.loopTimer(this.#hook!, 1);
-    return false;
-  }
+    },
+    waiting: (writer) => {
+      const { words } = writer.ring;
+      words[Word.heartbeat] = (words[Word.heartbeat]! + 1) | 0;
+      writer.publish();
+      this.#keeper?.serve();
+      this.#bells.ring();
+      this.native.loopTimer(this.#hook!, 1);
+    },
+    given: () => this.emit('handed'),
+    refused: () => this.#tap?.resume(),
+    kick: () => this.#kick(),
+  });
 
   /** No new connections from now on; emits `drained` when the last one is over. Survives a takeover. */
   drain(): void {
@@ -618,37 +526,10 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     return false;
   }
 
-  // --- Poison ---
+  readonly #poison = new PoisonGuard((conn) => this.endpoints.get(conn)?.abort());
 
-  /** Connection of the event that the dead primary did not finish; -1: no such event runs. */
-  #suspect = -1;
-  #poison: string | null = null;
-
-  /**
-   * What killed the primary may be in this event, and would kill us, too. If it throws, it is set aside: its connection is
-   * reset, the rest goes on. A program that deals with its own exceptions is left alone.
-   */
   beforeLast(conn: number): void {
-    if (this.#taking === null || catches()) return;
-    this.#suspect = conn;
-    process.setUncaughtExceptionCaptureCallback((error) => this.#quarantine(error));
-  }
-
-  #quarantine(error: unknown): void {
-    const conn = this.#suspect;
-    const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    // Told when the event is over: within it, a backup is silent.
-    this.#poison ??= what;
-    this.endpoints.get(conn)?.abort();
-  }
-
-  #unguard(): void {
-    if (this.#suspect < 0) return;
-    const [conn, what] = [this.#suspect, this.#poison];
-    this.#suspect = -1;
-    this.#poison = null;
-    process.setUncaughtExceptionCaptureCallback(null);
-    if (what !== null) this.emit('quarantined', conn, what);
+    if (this.#taking !== null) this.#poison.watch(conn);
   }
 
   /** The last event is over: ticks and microtasks have drained. */
@@ -658,7 +539,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     if (this.programLoaded) {
       this.#inEvent = false;
       this.world.endEvent();
-      this.#unguard();
+      const found = this.#poison.over();
+      if (found !== null) this.emit('quarantined', found.conn, found.error);
     }
     if (this.role === 'primary') this.#recorder?.ended(this.checks.closed, this.checks.aborted);
     this.checks.closed = false;

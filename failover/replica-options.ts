@@ -1,0 +1,63 @@
+/** What a replica is told, and what it tells. */
+import type { Environment } from './environment.js';
+import type { CommitMode } from './gate.js';
+import type { GroupPlace } from './group.js';
+
+export type ReplicationMode = 'replay' | 'state';
+
+export interface ReplicaOptions {
+  group: GroupPlace;
+  /** The machine, if it is not this one. */
+  environment?: Environment;
+  tap: string;
+  /** "A.B.C.D/LEN", at least one. */
+  addresses: string[];
+  /** One per family at most. */
+  gateway?: string[];
+  mac?: string;
+  offload: boolean;
+  /** File for a capture of all frames. */
+  pcap?: string;
+  commit: CommitMode;
+  /** `replay`: the backup runs the program; `state`: it gets its connections back. */
+  mode?: ReplicationMode;
+  /** A primary whose main loop stands still for so long is killed; Infinity: never. */
+  hangTimeoutMs: number;
+  ringBytes: number;
+  /** No log, no backup. */
+  solo: boolean;
+  /** Time of the group's first event, for a replica that joins. */
+  origin?: { monoUs: number; wallMs: number };
+}
+
+/** Times of a takeover, CLOCK_MONOTONIC in microseconds. */
+export interface TakeoverReport {
+  reason: 'death' | 'hang' | 'switchover';
+  atMonotonicUs: number;
+  fencedUs: number;
+  drainedUs: number;
+  attachedUs: number;
+  firstByteUs: number;
+  events: number;
+  connections: number;
+}
+
+export interface ReplicaEvents {
+  protected: [];
+  unprotected: [reason: string];
+  undeclared: [what: string];
+  ready: [];
+  takeover: [report: TakeoverReport];
+  diverged: [reason: string];
+  /** The event in which the primary died threw here, too: its connection (0: none) was reset. */
+  quarantined: [connection: number, error: string];
+  failed: [error: Error];
+  /** State mode, after a takeover: the program is to be started. */
+  program: [];
+  /** After `switchover`: this process may end, and has to. */
+  handed: [];
+  /** After `drain`: the last connection is over. */
+  drained: [];
+  /** The primary has ended the group: there is nothing to take over. */
+  over: [];
+}
