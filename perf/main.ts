@@ -40,6 +40,8 @@ interface Served {
   /** Process that serves streams. */
   pid: number;
   replicas: ReplicaProcess[];
+  /** Another replica of the group. */
+  start: () => ReplicaProcess;
   close: () => Promise<void>;
 }
 
@@ -47,17 +49,22 @@ let group = 0;
 
 async function replicas(directory: string, options: string[], backup: boolean): Promise<Served> {
   const words = ['--group', `perf${group++}`, '--dir', directory, '--tap', TAP, '--ip', `${STACK_ADDRESS}/24`];
-  const start = (): ReplicaProcess => new ReplicaProcess([...words, '--gateway', CLIENT_ADDRESS, ...options, SERVER]);
-  const all = [start()];
+  const all: ReplicaProcess[] = [];
+  const start = (): ReplicaProcess => {
+    const replica = new ReplicaProcess([...words, '--gateway', CLIENT_ADDRESS, ...options, SERVER]);
+    all.push(replica);
+    return replica;
+  };
+  start();
   await all[0]!.event('ready');
   if (backup) {
-    all.push(start());
-    await all[1]!.event('ready', 20_000);
+    await start().event('ready', 20_000);
   }
   return {
     address: STACK_ADDRESS,
     pid: all[0]!.pid,
     replicas: all,
+    start,
     close: async () => void (await Promise.all(all.map((replica) => replica.close()))),
   };
 }
@@ -74,6 +81,9 @@ async function serve(mode: Mode, directory: string, client: string, holder: Chil
     address: VETH_SERVER,
     pid: streams.pid!,
     replicas: [],
+    start: () => {
+      throw new Error('the kernel has no replicas');
+    },
     close: async () => {
       for (const child of [streams, pages]) {
         const ended = new Promise((done) => child.once('exit', done));
@@ -201,6 +211,9 @@ async function held(directory: string, client: string, count: number): Promise<R
   const { breakdown } = (await backup.event('takeover')) as unknown as { breakdown: Breakdown };
   const firstMs = breakdown.firstByteAtUs / 1000 - killed;
   const echoed = await idle.ping();
+  const restarted = monotonicMs();
+  await served.start().event('ready', 60_000);
+  const protectedMs = monotonicMs() - restarted;
   rows.push(
     row(
       `takeover, ${name}, first byte`,
@@ -220,6 +233,18 @@ async function held(directory: string, client: string, count: number): Promise<R
       'goal',
       250,
       '<= 250',
+      'ours',
+    ),
+  );
+  rows.push(
+    row(
+      `protected again, ${name}`,
+      'from the start of a new replica until it follows, all connections known',
+      'ms',
+      protectedMs,
+      'goal',
+      3000,
+      '<= 3000',
       'ours',
     ),
   );
