@@ -77,6 +77,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   readonly gate: LogGate;
   readonly sendBuffer = 1024 * 1024;
   role: 'primary' | 'backup';
+  /** It goes on where a dead group was. */
+  resumes = false;
   programLoaded = false;
   lastTakeover: TakeoverReport | null = null;
   readonly startedUs: number;
@@ -237,6 +239,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
    * peers have waited meanwhile.
    */
   resume(pid: number): void {
+    this.resumes = true;
     this.watchPrimary(pid, false);
     this.#beginTakeover('death');
   }

@@ -143,6 +143,8 @@ export async function runCommand(argv: string[]): Promise<number> {
     (order) => obey(replica, order, () => end(0)),
   );
   const end = (code: number): void => {
+    // What cannot be gone on with is not tried again and again.
+    if (replica.resumes && replica.role === 'backup') replica.endGroup();
     replica.stop();
     status.close();
     control.close();
@@ -153,6 +155,8 @@ export async function runCommand(argv: string[]): Promise<number> {
     let asked = false;
     process.on(signal, () => {
       const code = 128 + constants.signals[signal];
+      // Ended by hand, with nobody to go on: the next one begins anew.
+      if (replica.role === 'primary' && replica.writer?.readerAttached !== true) replica.endGroup();
       // A second one is meant.
       if (asked || signal === 'SIGINT') end(code);
       asked = true;
@@ -174,6 +178,7 @@ export async function runCommand(argv: string[]): Promise<number> {
       await loadProgram(args.program, args.programArgs);
     } catch (error) {
       tell('program-failed', { message: error instanceof Error ? error.message : String(error) });
+      if (replica.resumes) replica.endGroup();
       status.close();
       throw error;
     }

@@ -4,7 +4,7 @@ import net from 'node:net';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { contentSha256 } from '../../failover/demo/content.js';
-import { Client, inLab, STACK_ADDRESS, sleep, TestGroup } from './support/lab.js';
+import { Client, get, inLab, STACK_ADDRESS, sleep, TestGroup } from './support/lab.js';
 
 const directory = await inLab(import.meta.url);
 const STATEFUL = fileURLToPath(new URL('apps/stateful.js', import.meta.url));
@@ -66,6 +66,37 @@ t.test('primary and backup killed at once', async (t) => {
   await client.waitFor(14);
   t.equal(client.text, 'v1 1 a\nv1 2 b\n');
   client.socket.destroy();
+  await group.close();
+});
+
+t.test('a primary that was ended by hand, with nobody to go on, is not gone on with', async (t) => {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    const group = new TestGroup(directory);
+    const first = group.start();
+    await first.event('ready');
+    first.kill(signal);
+    await first.ended;
+    const second = group.start();
+    t.match(await second.event('fresh'), { because: /on purpose/ }, signal);
+    await second.event('ready');
+    await group.close();
+  }
+});
+
+t.test('what cannot be gone on with is tried once', async (t) => {
+  const group = new TestGroup(directory);
+  const first = group.start();
+  await first.event('ready');
+  // Different in every process: whoever repeats it finds out.
+  await get('/different');
+  await first.close();
+  const second = group.start();
+  t.match(await second.event('diverged'), { reason: /wrote/ });
+  t.not((await second.ended).code, 0);
+  const third = group.start();
+  t.match(await third.event('fresh'), { because: /on purpose/ });
+  await third.event('ready');
+  t.equal(await get('/'), 'hello');
   await group.close();
 });
 
