@@ -7,6 +7,7 @@ import { MemoryLink } from '../../lib/device/memory.js';
 import { SeededRandom } from '../../lib/random.js';
 import { StackHost } from '../../stack/loop.js';
 import { Stack } from '../../stack/stack.js';
+import { LogAudit } from './audit.js';
 import type { Client } from './clients.js';
 import { Machine, type Process, SimGroup } from './machine.js';
 import type { Scenario } from './scenarios.js';
@@ -26,6 +27,7 @@ export class Cluster {
   readonly machine: Machine;
   readonly link: MemoryLink;
   readonly wire: Wire;
+  readonly audit: LogAudit;
   readonly host: StackHost;
   readonly members: Member[] = [];
   readonly failures: string[] = [];
@@ -40,6 +42,7 @@ export class Cluster {
     readonly seed: string,
   ) {
     this.#memory = new ArrayBuffer(RING_HEADER + (scenario.logBytes ?? LOG_BYTES));
+    this.audit = new LogAudit(this.#memory);
     const random = new SeededRandom(seed);
     // Sequence numbers and timestamps that wrap are as likely as others.
     this.machine = new Machine(seed, 1_000_000 + (random.u32() % 4_000_000_000));
@@ -47,6 +50,7 @@ export class Cluster {
     this.wire = new Wire(
       () => clock.now(),
       (port) => scenario.resets?.includes(port) === true,
+      this.audit,
     );
     const impairment = { delayUs: 500, ...scenario.link };
     this.link = new MemoryLink({

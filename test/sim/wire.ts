@@ -4,6 +4,7 @@
  *
  *   I1  a byte of a stream has one value, however often and by whom it is sent
  *   I2  an acknowledgement never retreats; I3 nor does the right edge of the window
+ *   I4  no acknowledgement goes beyond what the log has (audit.ts)
  *   I5  timestamps never run backwards, and echo only what was sent
  *   I6  a handshake has one initial sequence number
  *   I7  no RST for a connection that the program has not aborted; nothing follows a RST
@@ -12,8 +13,10 @@
  *   I10 options and addresses of a connection stay what they were
  *   I11 nothing is sent beyond the peer's window
  */
+
 import { EthernetView } from '../../lib/packet/ethernet.js';
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TcpView } from '../../lib/packet/tcp.js';
+import type { LogAudit } from './audit.js';
 
 /** One direction of a connection. */
 class Half {
@@ -70,6 +73,7 @@ export class Wire {
     readonly nowUs: () => number,
     /** RSTs that the program means to send: only then are they right. */
     readonly mayReset: (port: number) => boolean,
+    readonly audit: LogAudit | null = null,
   ) {}
 
   frame(bytes: Uint8Array, fromServer: boolean): void {
@@ -138,6 +142,10 @@ export class Wire {
     }
     if (own.isn < 0) return;
     this.#options(own, other, seg, bad);
+    if (fromServer && this.audit !== null && (seg.flags & TCP_ACK) !== 0) {
+      const beyond = this.audit.beyond(seg.srcPort, seg.dstPort, seg.ack);
+      if (beyond > 0) bad('I4', `${beyond} bytes are acknowledged that the log does not have`);
+    }
     if ((seg.flags & TCP_ACK) !== 0 && other.isn >= 0) this.#acknowledgement(own, other, seg, syn, bad);
     this.#data(own, other, seg, bytes, fromServer, bad);
   }
