@@ -45,7 +45,8 @@ a group is the primary. The same words started again give the backup, which take
   --resume-within S    a group whose last process died less than S seconds ago is gone on with (default 60; 0: begin anew)
   --solo               no log and no backup
 
-Events are written to stderr, one JSON object per line: role, ready, protected, unprotected, takeover, undeclared, diverged.
+Events are written to stderr, one JSON object per line: role, ready, protected, unprotected, takeover,
+quarantined, undeclared, diverged, fresh, program-failed.
 `;
 
 const STATUS_HELP = `Usage: ft-tcp status [--group G] [--dir DIR] [--json]
