@@ -151,7 +151,6 @@ export async function runCommand(argv: string[]): Promise<number> {
     process.exit(code);
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    if (process.listenerCount(signal) > 0) continue;
     let asked = false;
     process.on(signal, () => {
       const code = 128 + constants.signals[signal];
