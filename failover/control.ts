@@ -2,9 +2,9 @@
  * Orders to a replica: a Unix socket in the group's directory takes one word and answers with one JSON object,
  * `{"ok":true}` or `{"ok":false,"code":…,"message":…}`.
  */
-import { rmSync } from 'node:fs';
 import net from 'node:net';
 import { errorCode, FtError } from '../lib/errors.js';
+import { listenAt } from './unix-server.js';
 
 export const ORDERS = ['switchover', 'drain'] as const;
 export type Order = (typeof ORDERS)[number];
@@ -20,7 +20,6 @@ export function controlPath(file: (name: string) => string, pid: number): string
 
 /** Takes orders until closed. `obey` resolves when the order has been carried out, with what to do after the answer. */
 export function serveControl(path: string, obey: (order: Order) => Promise<() => void>): Promise<{ close(): void }> {
-  rmSync(path, { force: true });
   const server = net.createServer({ allowHalfOpen: true }, (socket) => {
     let text = '';
     const answer = (value: object): void => void socket.end(JSON.stringify(value));
@@ -51,18 +50,7 @@ export function serveControl(path: string, obey: (order: Order) => Promise<() =>
       );
     });
   });
-  server.unref();
-  return new Promise((done, fail) => {
-    server.once('error', fail);
-    server.listen(path, () =>
-      done({
-        close: () => {
-          server.close();
-          rmSync(path, { force: true });
-        },
-      }),
-    );
-  });
+  return listenAt(server, path);
 }
 
 /** Gives an order and waits until it has been carried out. Throws FtError with the replica's reason, or ERR_FT_SILENT. */

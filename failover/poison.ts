@@ -18,18 +18,14 @@ export class PoisonGuard {
     this.#abort = abort;
   }
 
-  get watching(): boolean {
-    return this.#suspect >= 0;
-  }
-
   /** The event is about to run. */
   watch(conn: number): void {
     if (catches()) return;
     this.#suspect = conn;
-    process.setUncaughtExceptionCaptureCallback((error) => this.quarantine(error));
+    process.setUncaughtExceptionCaptureCallback((error) => this.#quarantine(error));
   }
 
-  quarantine(error: unknown): void {
+  #quarantine(error: unknown): void {
     // Told when the event is over: within it, a backup is silent.
     this.#error ??= error instanceof Error ? (error.stack ?? error.message) : String(error);
     this.#abort(this.#suspect);

@@ -28,7 +28,6 @@ import type {
 } from '../stack/sockets/endpoint.js';
 import { Stack } from '../stack/stack.js';
 import type { TcpConnection } from '../stack/tcp/connection.js';
-import type { TcpListener } from '../stack/tcp/listener.js';
 import { TcpState } from '../stack/tcp/state.js';
 import { BackupKeeper, type KeeperHost } from './backup-keeper.js';
 import { Doorbells } from './doorbells.js';
@@ -287,7 +286,11 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const listener = tcp.listen(address, options.port, options.backlog ?? 511, (conn) => {
       this.#adopt(new ReplicaEndpoint(conn, this.stack.events, events, this.checks));
     });
-    if (this.#restored !== null && this.role === 'primary') this.#giveBack(listener, events, this.#restored);
+    if (this.role === 'primary') {
+      this.#restored?.giveBack(tcp.table, listener, (conn, restored) => {
+        this.#adopt(new ReplicaEndpoint(conn, this.stack.events, events, this.checks, restored));
+      });
+    }
     return {
       address: this.stack.book.format(address),
       port: listener.port,
@@ -317,29 +320,10 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   readonly #restored: RestoredTable | null;
 
-  /** A listener gets the connections that the dead program had on its port. */
-  #giveBack(listener: TcpListener, events: ListenerEvents, restored: RestoredTable): void {
-    this.stack.tcp.table.forEach((conn) => {
-      if (conn.localPort !== listener.port || !listener.takes(conn.localAddress) || conn.user !== null) return;
-      if (conn.state === TcpState.SynRcvd && conn.listener === null) {
-        conn.listener = listener;
-        listener.halfOpen++;
-      }
-      if (!conn.established || conn.orphan) return;
-      conn.listener = listener;
-      const known = restored.of(conn.id);
-      restored.forget(conn.id);
-      this.#adopt(new ReplicaEndpoint(conn, this.stack.events, events, this.checks, known.accepted ? known : null));
-    });
-  }
-
   /** Connections that no server of the program wants: reset, as if it had closed them. */
   #dropUnclaimed(): void {
     this.#claimUntilUs = Number.POSITIVE_INFINITY;
-    for (const conn of this.#restored?.waiting(this.stack.tcp.table) ?? []) {
-      this.#restored!.forget(conn.id);
-      conn.abort();
-    }
+    this.#restored?.drop(this.stack.tcp.table);
   }
 
   #claimUntilUs = Number.POSITIVE_INFINITY;
@@ -365,11 +349,6 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       if (this.world.active && catches()) {
         this.#inEvent = true;
         throw error;
-      }
-      if (this.#poison.watching) {
-        this.#poison.quarantine(error);
-        this.#inEvent = true;
-        return true;
       }
       this.emit('failed', error instanceof Error ? error : new Error(String(error)));
       return false;

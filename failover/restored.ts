@@ -1,5 +1,11 @@
 /** State mode, the backup's side: what is known of the program's connections beside their TCP state, and who gets them back. */
 import type { TcpConnection } from '../stack/tcp/connection.js';
+import type { TcpListener } from '../stack/tcp/listener.js';
+import { TcpState } from '../stack/tcp/state.js';
+
+interface Connections {
+  forEach(fn: (conn: TcpConnection) => void): void;
+}
 
 /** What a connection's program knew. */
 export interface Restored {
@@ -26,16 +32,35 @@ export class RestoredTable {
     this.#known.delete(conn);
   }
 
-  get size(): number {
-    return this.#known.size;
+  /** A listener of the program's gets the connections that a dead program had on its port. */
+  giveBack(
+    table: Connections,
+    listener: TcpListener,
+    adopt: (conn: TcpConnection, restored: Restored | null) => void,
+  ): void {
+    table.forEach((conn) => {
+      if (conn.localPort !== listener.port || !listener.takes(conn.localAddress) || conn.user !== null) return;
+      if (conn.state === TcpState.SynRcvd && conn.listener === null) {
+        conn.listener = listener;
+        listener.halfOpen++;
+      }
+      if (!conn.established || conn.orphan) return;
+      conn.listener = listener;
+      const known = this.of(conn.id);
+      this.forget(conn.id);
+      adopt(conn, known.accepted ? known : null);
+    });
   }
 
-  /** Those that are still to be given back, once their program listens: they have to belong to nobody. */
-  waiting(table: { forEach(fn: (conn: TcpConnection) => void): void }): TcpConnection[] {
-    const out: TcpConnection[] = [];
+  /** Resets what no server of the program wants. */
+  drop(table: Connections): void {
+    const unwanted: TcpConnection[] = [];
     table.forEach((conn) => {
-      if (conn.user === null && conn.established && !conn.orphan && !conn.removed) out.push(conn);
+      if (conn.user === null && conn.established && !conn.orphan && !conn.removed) unwanted.push(conn);
     });
-    return out;
+    for (const conn of unwanted) {
+      this.forget(conn.id);
+      conn.abort();
+    }
   }
 }

@@ -1,9 +1,9 @@
 /** What a replica says of itself: a Unix socket in the group's directory that answers every connection with one JSON object. */
-import { rmSync } from 'node:fs';
 import net from 'node:net';
 import { errorCode } from '../lib/errors.js';
 import { Word } from './log/ring.js';
 import type { Replica } from './replica.js';
+import { listenAt } from './unix-server.js';
 
 export interface ReplicaStatus {
   pid: number;
@@ -59,23 +59,11 @@ export function statusOf(replica: Replica): ReplicaStatus {
 /** Serves the status until closed. */
 export function serveStatus(replica: Replica): Promise<{ close(): void }> {
   const path = replica.options.group.file(`${replica.pid}.sock`);
-  rmSync(path, { force: true });
   const server = net.createServer((socket) => {
     socket.on('error', () => undefined);
     socket.end(JSON.stringify(statusOf(replica)));
   });
-  server.unref();
-  return new Promise((done, fail) => {
-    server.once('error', fail);
-    server.listen(path, () =>
-      done({
-        close: () => {
-          server.close();
-          rmSync(path, { force: true });
-        },
-      }),
-    );
-  });
+  return listenAt(server, path);
 }
 
 /** An answer longer than this is not one of ours. */

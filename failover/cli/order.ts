@@ -1,10 +1,8 @@
 /** `ft-tcp switchover` and `ft-tcp drain`: planned moves of a group. */
-import { parseArgs } from 'node:util';
 import { FtError } from '../../lib/errors.js';
-import { native } from '../../lib/native/native.js';
 import { controlPath, giveOrder, type Order } from '../control.js';
-import { defaultDirectory, Group } from '../group.js';
 import { askReplica, type ReplicaStatus } from '../status.js';
+import { GROUP_OPTIONS, openGroup, readOptions } from './group-words.js';
 
 export const SWITCHOVER_HELP = `Usage: ft-tcp switchover [--group G] [--dir DIR] [--timeout SECONDS]
 
@@ -23,27 +21,14 @@ const DEFAULT_SECONDS: Record<Order, string> = { switchover: '10', drain: '3600'
 
 /** @returns the exit code. Throws FtError ERR_FT_USAGE, ERR_FT_NO_PRIMARY, or the primary's reason. */
 export async function orderCommand(order: Order, argv: string[]): Promise<number> {
-  let values: { group: string; dir?: string | undefined; timeout: string };
-  try {
-    values = parseArgs({
-      args: argv,
-      options: {
-        group: { type: 'string', default: 'default' },
-        dir: { type: 'string' },
-        timeout: { type: 'string', default: DEFAULT_SECONDS[order] },
-      },
-    }).values;
-  } catch (error) {
-    throw new FtError(
-      'ERR_FT_USAGE',
-      error instanceof Error ? error.message : String(error),
-      `See ft-tcp ${order} --help`,
-    );
-  }
+  const values = readOptions(order, argv, {
+    ...GROUP_OPTIONS,
+    timeout: { type: 'string', default: DEFAULT_SECONDS[order] },
+  });
   const seconds = Number(values.timeout);
   if (!(seconds > 0))
     throw new FtError('ERR_FT_USAGE', `--timeout ${values.timeout} is not right`, 'Write it like --timeout 10');
-  const group = new Group(native(), values.dir ?? defaultDirectory(process.env, process.getuid?.() ?? 0), values.group);
+  const group = openGroup(values);
   const answers = await Promise.all(group.sockets().map(askReplica));
   const replicas = answers.filter((answer): answer is ReplicaStatus => typeof answer !== 'string');
   const primary = replicas.find(({ role }) => role === 'primary');

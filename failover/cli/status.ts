@@ -2,32 +2,13 @@
 
 import { rmSync } from 'node:fs';
 import { basename } from 'node:path';
-import { parseArgs } from 'node:util';
-import { FtError } from '../../lib/errors.js';
-import { native } from '../../lib/native/native.js';
-import { defaultDirectory, Group } from '../group.js';
 import { askReplica, type ReplicaStatus } from '../status.js';
+import { GROUP_OPTIONS, openGroup, readOptions } from './group-words.js';
 
 /** @returns 0 when a primary answers, 1 when none does. */
 export async function statusCommand(argv: string[]): Promise<number> {
-  let values: { group: string; dir?: string | undefined; json?: boolean | undefined };
-  try {
-    values = parseArgs({
-      args: argv,
-      options: {
-        group: { type: 'string', default: 'default' },
-        dir: { type: 'string' },
-        json: { type: 'boolean' },
-      },
-    }).values;
-  } catch (error) {
-    throw new FtError(
-      'ERR_FT_USAGE',
-      error instanceof Error ? error.message : String(error),
-      'See ft-tcp status --help',
-    );
-  }
-  const group = new Group(native(), values.dir ?? defaultDirectory(process.env, process.getuid?.() ?? 0), values.group);
+  const values = readOptions('status', argv, { ...GROUP_OPTIONS, json: { type: 'boolean' } });
+  const group = openGroup(values);
   const replicas: ReplicaStatus[] = [];
   const silent: number[] = [];
   const paths = group.sockets();

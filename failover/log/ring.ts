@@ -224,16 +224,16 @@ export class RingWriter {
     this.#advance(ring.view.getUint32(at, true));
   }
 
-  /** Nothing behind that is published; for the mutation check only. */
+  /** Where the log ends now. */
+  get position(): number {
+    return this.#units;
+  }
+
+  // Nothing behind that is published; for the mutation check only (rules.ts).
   #heldAt = -1;
 
   letGo(): void {
     this.#heldAt = -1;
-  }
-
-  /** Where the log ends now. */
-  get position(): number {
-    return this.#units;
   }
 
   holdAt(units: number): void {

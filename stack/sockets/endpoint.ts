@@ -12,8 +12,10 @@ export interface StreamEvents {
   onData(chunk: Buffer): void;
   /** The peer has sent FIN, and all data was delivered. */
   onEnd(): void;
-  /** `acked` bytes in total have been acknowledged by the peer. Only called after `wantSpace`, once per request. */
-  /** `limit`: bytes that may wait for their acknowledgement before the writer is held back, 0 for no opinion. */
+  /**
+   * `acked` bytes in total have been acknowledged by the peer. Only called after `wantSpace`, once per request. `limit`: bytes
+   * that may wait for their acknowledgement before the writer is held back, 0 for no opinion.
+   */
   onSpace(acked: number, limit: number): void;
   /** The connection is over: code is null after an orderly close, else ECONNRESET, ETIMEDOUT, ECONNREFUSED, … Called at most once, last. */
   onClose(code: string | null): void;

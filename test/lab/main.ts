@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { requireTools } from '../../failover/cli/tools.js';
 import { giveOrder } from '../../failover/control.js';
+import { percentile } from '../../failover/demo/arrivals.js';
 import { enterLab, labDirectory, runInLab } from '../../failover/lab/namespace.js';
 import { makeTap, STACK_ADDRESS, TAP } from '../../failover/lab/network.js';
 import { ReplicaProcess } from '../../failover/lab/replica-process.js';
@@ -122,11 +123,6 @@ async function once(group: LabGroup, scenario: LabScenario, kill: Kill, random: 
 
 function pause(ms: number): Promise<void> {
   return new Promise((done) => setTimeout(done, ms).unref());
-}
-
-function percentile(values: number[], part: number): number {
-  const sorted = [...values].sort((one, other) => one - other);
-  return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? Number.NaN;
 }
 
 /** Rows of the table: gaps by some property of the results. */

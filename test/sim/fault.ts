@@ -4,13 +4,12 @@ import { Cluster } from './cluster.js';
 import type { Scenario } from './scenarios.js';
 
 /**
- * What goes wrong. `at` counts from the moment the clients start: calls of the process into its kernel, for a death, or turns
- * of its loop, for a hang.
+ * What goes wrong. `at` counts from the moment the clients start: calls of the process into its kernel, for a death; a hang or an
+ * order comes at the end of the turn in which that call was.
  *   kill          the primary dies
  *   kill-backup   the backup dies; another one joins, and then the primary dies
  *   hang          the primary stands still and wakes much later, when somebody else is primary
  *   double        the primary dies; a third replica joins; the new primary dies too
-
  *   restart       both die; a process that is started later goes on with what the log has
  *   switchover    the primary hands over as it is told, and ends
  *   slow          the backup stands still for a while, and then the primary dies

@@ -1,6 +1,7 @@
 /** `npm run sim`: failover in virtual time, with faults at every point; see docs/simulation.md. */
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
+import { percentile } from '../../failover/demo/arrivals.js';
 import { type Explored, explore, type Failure, runCase, search } from './explore.js';
 import { FAULTS } from './fault.js';
 import { SCENARIOS } from './scenarios.js';
@@ -18,11 +19,6 @@ const USAGE = `npm run sim -- [--quick] [--seed S] [--only SCENARIO] [--fault KI
 const QUICK = { kill: 2, 'kill-backup': 5, hang: 5, double: 7, slow: 5, switchover: 7, restart: 5 } as const;
 /** The quick run stops by then, done or not. */
 const QUICK_MS = 280_000;
-
-function percentile(values: number[], part: number): number {
-  const sorted = [...values].sort((one, other) => one - other);
-  return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? 0;
-}
 
 function report(explored: Explored, began: number, json: boolean): number {
   const print = (text: string): void => void (json ? process.stderr : process.stdout).write(`${text}\n`);

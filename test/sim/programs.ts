@@ -109,6 +109,13 @@ export class SlowReader extends Downloader {
 
 // --- Echo: each request is answered with its bytes, changed by a number that the program counts on. ---
 
+/** What an echo says to bytes that come after so many others. */
+function changed(chunk: Buffer, seen: number): Buffer {
+  const answer = Buffer.from(chunk);
+  for (let i = 0; i < answer.length; i++) answer[i] = answer[i]! ^ ((seen + i) & 255);
+  return answer;
+}
+
 export function echo(replica: Replica, backlog = 511): void {
   replica.listen(
     { port: PORT, backlog },
@@ -117,10 +124,8 @@ export function echo(replica: Replica, backlog = 511): void {
         let seen = 0;
         on(endpoint, {
           onData: (chunk) => {
-            const answer = Buffer.from(chunk);
-            for (let i = 0; i < answer.length; i++) answer[i] = answer[i]! ^ ((seen + i) & 255);
+            endpoint.write(changed(chunk, seen));
             seen += chunk.length;
-            endpoint.write(answer);
           },
           onEnd: () => endpoint.close(),
         });
@@ -184,10 +189,8 @@ export function stateEcho(replica: Replica): void {
     let seen = from;
     on(endpoint, {
       onData: (chunk) => {
-        const answer = Buffer.from(chunk);
-        for (let i = 0; i < answer.length; i++) answer[i] = answer[i]! ^ ((seen + i) & 255);
+        endpoint.write(changed(chunk, seen));
         seen += chunk.length;
-        endpoint.write(answer);
         endpoint.checkpoint?.(number(seen));
       },
       onEnd: () => endpoint.close(),
@@ -267,8 +270,16 @@ export function upload(replica: Replica): void {
   );
 }
 
-export class Uploader extends Client {
-  #answer: Buffer = Buffer.alloc(0);
+/** Keeps what it is told. */
+abstract class Listener extends Client {
+  protected answer: Buffer = Buffer.alloc(0);
+
+  take(chunk: Buffer): void {
+    this.answer = Buffer.concat([this.answer, chunk]);
+  }
+}
+
+export class Uploader extends Listener {
   constructor(
     host: StackHost,
     readonly stream: number,
@@ -283,15 +294,12 @@ export class Uploader extends Client {
       this.endpoint.shutdown();
     });
   }
-  take(chunk: Buffer): void {
-    this.#answer = Buffer.concat([this.#answer, chunk]);
-  }
   override ended(): void {
     let sum = 0;
     for (let i = 0; i < this.total; i++) sum = (Math.imul(sum, 31) + patternByte(this.stream, i)) >>> 0;
-    if (this.#answer.length !== 12) this.fail(`an answer of ${this.#answer.length} bytes`);
-    else if (this.#answer.readUInt32LE(4) !== this.total || this.#answer.readUInt32LE(0) !== sum)
-      this.fail(`the server got ${this.#answer.readUInt32LE(4)} bytes, or others`);
+    if (this.answer.length !== 12) this.fail(`an answer of ${this.answer.length} bytes`);
+    else if (this.answer.readUInt32LE(4) !== this.total || this.answer.readUInt32LE(0) !== sum)
+      this.fail(`the server got ${this.answer.readUInt32LE(4)} bytes, or others`);
     this.done = true;
     this.endpoint.close();
   }
@@ -362,8 +370,7 @@ export class HalfCloser extends Client {
   }
 }
 
-export class Asker extends Client {
-  #answer: Buffer = Buffer.alloc(0);
+export class Asker extends Listener {
   constructor(
     host: StackHost,
     readonly expected: number,
@@ -371,11 +378,8 @@ export class Asker extends Client {
     super(host);
   }
   start(): void {}
-  take(chunk: Buffer): void {
-    this.#answer = Buffer.concat([this.#answer, chunk]);
-  }
   override ended(): void {
-    const got = this.#answer.length === 4 ? this.#answer.readUInt32LE(0) : -1;
+    const got = this.answer.length === 4 ? this.answer.readUInt32LE(0) : -1;
     if (got !== this.expected) this.fail(`the program has counted ${got} bytes, not ${this.expected}`);
     this.done = true;
     this.endpoint.close();
@@ -489,10 +493,8 @@ export function innerServer(host: StackHost): void {
         let seen = 0;
         on(endpoint, {
           onData: (chunk) => {
-            const answer = Buffer.from(chunk);
-            for (let i = 0; i < answer.length; i++) answer[i] = answer[i]! ^ ((seen + i) & 255);
+            endpoint.write(changed(chunk, seen));
             seen += chunk.length;
-            endpoint.write(answer);
           },
           onEnd: () => endpoint.close(),
         });
