@@ -40,12 +40,29 @@ export interface KeeperHost {
   readonly complete: boolean;
   onProtected(): void;
   onUnprotected(reason: string): void;
+  /** Tells neighbours where the group's addresses are. */
+  announce(): void;
 }
 
-export class BackupKeeper {
+/** What a primary asks of whoever looks after its backups. */
+export interface Keeper {
   /** Connections below this number began before the backup that follows now, and it does not know them. */
-  firstProtected = Number.POSITIVE_INFINITY;
+  readonly firstProtected: number;
   /** The log is nearly full: no input, no events, until the backup has caught up. */
+  readonly paused: boolean;
+  /** For the log's writer, when a record finds no room. */
+  readonly overrun: () => void;
+  /** Begins to serve with a new writer; no backup follows yet. */
+  start(writer: RingWriter): void;
+  /** A log that is nearly full slows the primary down instead of losing the backup. @returns true while it has to wait. */
+  overloaded(): boolean;
+  /** Once a turn, when nothing else is to be done. */
+  serve(): void;
+  close(): void;
+}
+
+export class BackupKeeper implements Keeper {
+  firstProtected = Number.POSITIVE_INFINITY;
   paused = false;
   #pausedSinceUs = 0;
   #lastTail = 0;
@@ -59,10 +76,8 @@ export class BackupKeeper {
     readonly host: KeeperHost,
   ) {}
 
-  /** For the log's writer, when a record finds no room. */
   readonly overrun = (): void => this.drop(TOO_SLOW_TEXT, TOO_SLOW);
 
-  /** Begins to serve with a new writer; no backup follows yet. */
   start(writer: RingWriter): void {
     const { ring } = this;
     this.#writer = writer;
@@ -70,7 +85,6 @@ export class BackupKeeper {
     ring.store(Word.readerState, ReaderState.None);
   }
 
-  /** A log that is nearly full slows the primary down instead of losing the backup. @returns true while it has to wait. */
   overloaded(): boolean {
     const writer = this.#writer;
     if (writer === null || !writer.readerAttached) {
@@ -95,7 +109,6 @@ export class BackupKeeper {
     this.host.holdInput(on);
   }
 
-  /** Once a turn, when nothing else is to be done. */
   serve(): void {
     const { ring, host } = this;
     const writer = this.#writer;

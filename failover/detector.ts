@@ -13,7 +13,19 @@ const LOOKS = 8;
 /** How long the kernel may take to end a killed process. */
 const KILL_WAIT_MS = 10_000;
 
-export class Detector {
+/** What a backup asks of whoever watches its primary. */
+export interface PrimaryWatch {
+  readonly pid: number;
+  /** Looks at the primary's progress; called regularly. */
+  look(nowUs: number): void;
+  /** A copy of one of the primary's descriptors, or -1. */
+  copyDescriptor(fd: number): number;
+  /** Makes sure that the primary is dead. Throws FtError ERR_FT_FENCE. */
+  fence(): void;
+  close(): void;
+}
+
+export class Detector implements PrimaryWatch {
   readonly #native: NativeAddon;
   /** -1: it was dead before we looked. */
   readonly #pidfd: number;

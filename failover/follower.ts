@@ -5,12 +5,13 @@
 import { RxSlab, slabBytes } from '../lib/device/rx-slab.js';
 import { FtError } from '../lib/errors.js';
 import type { NativeAddon } from '../lib/native/native.js';
-import { Detector } from './detector.js';
+import { Detector, type PrimaryWatch } from './detector.js';
 import type { GroupPlace } from './group.js';
 import { ReaderState, type Ring, RingReader, Word } from './log/ring.js';
 import { Replayer, type ReplayHost } from './replayer.js';
 import type { RestoredTable } from './restored.js';
 import { rules } from './rules.js';
+import { StandIn } from './stand-in.js';
 
 /** Frames that a replica's device hands over at once. */
 export const RX_SLOTS = 64;
@@ -18,7 +19,7 @@ export const RX_SLOTS = 64;
 export class Follower {
   reader: RingReader | null = null;
   replayer: Replayer | null = null;
-  readonly detector: Detector;
+  readonly detector: PrimaryWatch;
   /** A copy of the primary's device queue, so that frames which wait in it outlive the primary; -1: none. */
   queue = -1;
   /** Where the primary receives its frames. */
@@ -37,8 +38,12 @@ export class Follower {
     /** State mode. */
     readonly restored: RestoredTable | null,
     alive: boolean,
+    /** The primary is on another machine; `primary` is the agent that stands in for it. */
+    remote: boolean,
   ) {
-    this.detector = new Detector(native, primary, ring, hangTimeoutUs, onGone, alive);
+    this.detector = remote
+      ? new StandIn(primary, ring, onGone)
+      : new Detector(native, primary, ring, hangTimeoutUs, onGone, alive);
   }
 
   /** Begins to follow when the primary has let us. @returns true when it has just begun. */

@@ -21,18 +21,20 @@ export class LogGate implements OutputGate {
   readonly counters = { held: 0, passed: 0 };
   /** Silences the primary for good, e.g. when it has lost the right to be one. */
   shut = false;
+  /** Several machines: whether this one may speak now. Without it, the group's lock says so. */
+  lease: (() => boolean) | null = null;
 
   constructor(readonly mode: CommitMode) {}
 
   isOpen(): boolean {
-    if (this.shut) return false;
+    if (this.shut || (this.lease !== null && !this.lease())) return false;
     const { writer } = this;
     if (writer === null || !writer.logging) return true;
     writer.publish();
-    if (this.mode === 'written' || !writer.readerReady || writer.lag === 0) return true;
+    if (this.mode === 'written' || !writer.readerReady || writer.unstable === 0) return true;
     // Asked for, then looked at again: the reader may have caught up in between, and not ring.
     writer.ring.store(Word.writerWaiting, 1);
-    if (writer.lag === 0) return true;
+    if (writer.unstable === 0) return true;
     this.counters.held++;
     return false;
   }

@@ -3,7 +3,8 @@
  * {@link runCommand} is the same as a function.
  */
 
-export { type RunArguments, runArguments, runCommand } from './cli/run.js';
+export { runCommand } from './cli/run.js';
+export { type RunArguments, runArguments } from './cli/run-arguments.js';
 export type { CommitMode } from './gate.js';
 export { defaultDirectory, Group, type StartSnapshot } from './group.js';
 export { loadProgram, patchNet } from './program.js';

@@ -26,6 +26,8 @@ export interface ReplicaOptions {
   ringBytes: number;
   /** No log, no backup. */
   solo: boolean;
+  /** Several machines: the agent of this one, which says when a primary may speak and when a backup is to take over. */
+  agentPid?: number;
   /** Time of the group's first event, for a replica that joins. */
   origin?: { monoUs: number; wallMs: number };
 }

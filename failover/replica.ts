@@ -29,12 +29,14 @@ import type {
 import { Stack } from '../stack/stack.js';
 import type { TcpConnection } from '../stack/tcp/connection.js';
 import { TcpState } from '../stack/tcp/state.js';
-import { BackupKeeper, type KeeperHost } from './backup-keeper.js';
+import { AgentKeeper } from './agent-keeper.js';
+import { BackupKeeper, type Keeper, type KeeperHost } from './backup-keeper.js';
 import { Doorbells } from './doorbells.js';
 import { thisMachine } from './environment.js';
 import { EventTime } from './event-time.js';
 import { Follower, RX_SLOTS } from './follower.js';
 import { GatedDevice, LogGate } from './gate.js';
+import { GroupClock } from './group-clock.js';
 import { Handover } from './handover.js';
 import { RecordType } from './log/record.js';
 import { ReaderState, type Ring, type RingReader, RingWriter, SECRET_LENGTH, Word } from './log/ring.js';
@@ -84,7 +86,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   #writer: RingWriter | null = null;
   #recorder: Recorder | null = null;
   /** Primary: its backup. */
-  #keeper: BackupKeeper | null = null;
+  #keeper: Keeper | null = null;
   /** Backup: its primary. */
   #follower: Follower | null = null;
   #tap: TapDevice | null = null;
@@ -114,14 +116,14 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     super();
     const { native, clock, random, pid } = options.environment ?? thisMachine();
     this.native = native;
-    this.clock = clock;
+    this.clock = options.agentPid === undefined || ring === null ? clock : new GroupClock(clock, ring);
     this.pid = pid;
     setChecksumKernel((bytes, offset, length, seed) => this.native.checksum(bytes, offset, length, seed));
     this.role = role;
     const secret = ring === null ? randomBytes(SECRET_LENGTH) : ring.secret;
-    this.startedUs = clock.now();
+    this.startedUs = this.clock.now();
     this.world = new World({
-      clock,
+      clock: this.clock,
       secret: Uint8Array.from(secret.subarray(0, KEY_LENGTH)),
       live: role === 'primary',
       native: this.native,
@@ -131,12 +133,12 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       ...(options.origin === undefined ? {} : { origin: options.origin }),
     });
     this.#bells = new Doorbells(this.native, options.group, () => this.#kick());
-    this.time = new EventTime(clock, this.world);
+    this.time = new EventTime(this.clock, this.world);
     this.checks = new CheckList(this.native, ring !== null);
     this.#restored = options.mode === 'state' ? new RestoredTable() : null;
     this.gate = new LogGate(options.commit);
     this.stack = new Stack({
-      clock,
+      clock: this.clock,
       random,
       secret: Uint8Array.from(secret.subarray(KEY_LENGTH)),
     });
@@ -261,6 +263,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       },
       this.#restored,
       alive,
+      this.options.agentPid !== undefined,
     );
   }
 
@@ -551,7 +554,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   // --- Primary ---
 
   #becomeWriter(ring: Ring): void {
-    this.#keeper ??= new BackupKeeper(ring, this.#keeperHost());
+    this.#keeper ??= this.#makeKeeper(ring);
     const writer = new RingWriter(ring, this.#keeper.overrun);
     const recorder = new Recorder(writer, this.time, this.stack.book);
     this.#writer = writer;
@@ -562,6 +565,14 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     ring.words[Word.writerPid] = this.pid;
     ring.words[Word.tapFd] = this.#tap?.fd ?? 0;
     this.#keeper.start(writer);
+  }
+
+  #makeKeeper(ring: Ring): Keeper {
+    const { agentPid } = this.options;
+    if (agentPid === undefined) return new BackupKeeper(ring, this.#keeperHost());
+    // Milliseconds modulo 2^32: who compares them takes the difference.
+    this.gate.lease = () => ((ring.load(Word.lease) - Math.floor(this.clock.now() / 1000)) | 0) > 0;
+    return new AgentKeeper(ring, this.#keeperHost(), agentPid);
   }
 
   /** A backup begins in the middle: in state mode with all that there is. */
@@ -587,6 +598,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       nextConnection: () => this.stack.tcp.nextId,
       recordJoin: () => this.#recordJoin(),
       complete: this.stateMode,
+      announce: () => this.#announce(),
       onProtected: () => this.emit('protected'),
       onUnprotected: (reason) => {
         this.emit('unprotected', reason);

@@ -1,7 +1,7 @@
 /** What a replica says of itself: a Unix socket in the group's directory that answers every connection with one JSON object. */
 import net from 'node:net';
 import { errorCode } from '../lib/errors.js';
-import { Word } from './log/ring.js';
+import { type RingWriter, Word } from './log/ring.js';
 import type { Replica } from './replica.js';
 import { listenAt } from './unix-server.js';
 
@@ -23,6 +23,11 @@ export interface ReplicaStatus {
   takeover: object | null;
 }
 
+/** Whether somebody has the log: on another machine only once the group's state says so. */
+function holds(writer: RingWriter | null): boolean {
+  return writer !== null && (writer.clustered ? writer.readerReady : writer.readerAttached);
+}
+
 export function statusOf(replica: Replica): ReplicaStatus {
   const { stack, ring } = replica;
   const backup = replica.role === 'backup';
@@ -35,7 +40,7 @@ export function statusOf(replica: Replica): ReplicaStatus {
     pid: replica.pid,
     role: replica.role,
     peer: ring === null ? 0 : ring.words[backup ? Word.writerPid : Word.readerPid]!,
-    protected: backup ? replica.reader !== null : replica.writer?.readerAttached === true,
+    protected: backup ? replica.reader !== null : holds(replica.writer),
     epoch: ring === null ? 0 : ring.words[Word.epoch]!,
     connections: { total, protected: protectedConnections },
     lagBytes: backup ? (replica.reader?.lag ?? 0) : (replica.writer?.lag ?? 0),

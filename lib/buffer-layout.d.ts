@@ -12,6 +12,7 @@ declare module 'buffer-layout' {
     u16(property: string): Field;
     u32(property: string): Field;
     s32(property: string): Field;
+    f64(property: string): Field;
     struct<T extends object>(fields: Field[]): Layout<T>;
   };
   export default layouts;

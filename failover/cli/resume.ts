@@ -33,7 +33,7 @@ export function findResumable(wish: ResumeWish): Resumable | string {
     return `its log cannot be read (${error instanceof Error ? error.message : String(error)})`;
   }
   const { words } = ring;
-  const age = nowUs / 1e6 - words[Word.beatSeconds]!;
+  const age = (nowUs + ring.offsets[0]!) / 1e6 - words[Word.beatSeconds]!;
   if (words[Word.planned] === 2) return 'it was ended on purpose';
   if (words[Word.ready] !== 1) return 'its program had not started';
   if (words[Word.historyLost] === 1) return 'its log has lost the beginning';

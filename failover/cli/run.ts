@@ -2,16 +2,13 @@
 
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
-import { parseArgs } from 'node:util';
-import { parseCidr4, parseIPv4, parseMac } from '../../lib/address.js';
-import { parseCidr6, parseIPv6 } from '../../lib/address6.js';
 import { errorCode, FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
 import { systemClock } from '../../lib/native/system.js';
 import { controlPath, type Order, serveControl } from '../control.js';
-import { defaultDirectory, Group, programDigest, type StartSnapshot } from '../group.js';
+import { Group, programDigest, type StartSnapshot } from '../group.js';
 import { LOG_VERSION, OLDEST_VERSION } from '../log/record.js';
-import { isPowerOfTwo, RING_HEADER, Ring, SECRET_LENGTH } from '../log/ring.js';
+import { RING_HEADER, Ring, SECRET_LENGTH } from '../log/ring.js';
 import { ownPid } from '../own-pid.js';
 import { loadProgram, patchNet } from '../program.js';
 import { real } from '../replay/real.js';
@@ -19,108 +16,7 @@ import { applySnapshot, snapshotProcess } from '../replay/snapshot.js';
 import { Replica, type ReplicaOptions, type ReplicationMode } from '../replica.js';
 import { serveStatus } from '../status.js';
 import { findResumable, type Resumable } from './resume.js';
-
-export interface RunArguments {
-  options: Omit<ReplicaOptions, 'group' | 'ringBytes'>;
-  group: string;
-  directory: string;
-  logBytes: number;
-  program: string;
-  programArgs: string[];
-  /** Seconds after the death of a group's last process in which a new one goes on where it was; 0: never. */
-  resumeWithin: number;
-}
-
-/** Reads the command line. Throws FtError ERR_FT_USAGE. */
-export function runArguments(argv: string[]): RunArguments {
-  // Everything behind the program's name is the program's own.
-  const split = programIndex(argv);
-  let values: ReturnType<typeof parse>['values'];
-  try {
-    values = parse(argv.slice(0, split)).values;
-  } catch (error) {
-    throw new FtError('ERR_FT_USAGE', error instanceof Error ? error.message : String(error), 'See ft-tcp run --help');
-  }
-  const program = argv[split];
-  if (program === undefined)
-    throw new FtError('ERR_FT_USAGE', 'No program given', 'Usage: ft-tcp run [options] app.js [args]');
-  const usage = (option: string, value: string, like: string): FtError =>
-    new FtError('ERR_FT_USAGE', `--${option} ${value} is not right`, `Write it like --${option} ${like}`);
-  const addresses = values.ip ?? ['10.77.0.2/24'];
-  for (const ip of addresses)
-    if (parseCidr4(ip) === undefined && parseCidr6(ip) === undefined)
-      throw usage('ip', ip, '10.0.0.2/24 or 2001:db8::2/64');
-  for (const gateway of values.gateway ?? [])
-    if (parseIPv4(gateway) === undefined && parseIPv6(gateway) === undefined)
-      throw usage('gateway', gateway, '10.0.0.1 or 2001:db8::1');
-  if (values.mac !== undefined && parseMac(values.mac) === undefined)
-    throw usage('mac', values.mac, '02:00:00:00:00:02');
-  const hang = Number(values['hang-timeout']);
-  if (!(hang >= 100)) throw usage('hang-timeout', values['hang-timeout'], '500 (milliseconds, at least 100)');
-  if (values.mode !== 'replay' && values.mode !== 'state') throw usage('mode', values.mode, 'replay (or state)');
-  if (values.commit !== 'written' && values.commit !== 'acked')
-    throw usage('commit', values.commit, 'written (or acked)');
-  const megabytes = Number(values['log-size']);
-  if (!(isPowerOfTwo(megabytes) && megabytes >= 16 && megabytes <= 4096))
-    throw usage('log-size', values['log-size'], '64 (MiB, a power of two from 16 to 4096)');
-  const resumeWithin = Number(values['resume-within']);
-  if (!(resumeWithin >= 0)) throw usage('resume-within', values['resume-within'], '60 (seconds; 0: never)');
-  return {
-    group: values.group,
-    directory: values.dir ?? defaultDirectory(process.env, process.getuid?.() ?? 0),
-    logBytes: megabytes * 1024 * 1024,
-    program,
-    programArgs: argv.slice(split + 1),
-    resumeWithin,
-    options: {
-      tap: values.tap,
-      addresses,
-      ...(values.gateway === undefined ? {} : { gateway: values.gateway }),
-      ...(values.mac === undefined ? {} : { mac: values.mac }),
-      ...(values.pcap === undefined ? {} : { pcap: values.pcap }),
-      offload: values['no-offload'] !== true,
-      commit: values.commit,
-      mode: values.mode,
-      hangTimeoutMs: hang,
-      solo: values.solo === true,
-    },
-  };
-}
-
-const FLAGS = new Set(['--no-offload', '--solo']);
-
-function programIndex(argv: string[]): number {
-  let i = 0;
-  while (i < argv.length) {
-    const word = argv[i]!;
-    if (word === '--') return i + 1;
-    if (!word.startsWith('-')) return i;
-    i += FLAGS.has(word) || word.includes('=') ? 1 : 2;
-  }
-  return i;
-}
-
-function parse(args: string[]) {
-  return parseArgs({
-    args: args.filter((word) => word !== '--'),
-    options: {
-      group: { type: 'string', default: 'default' },
-      dir: { type: 'string' },
-      tap: { type: 'string', default: 'ft0' },
-      ip: { type: 'string', multiple: true },
-      gateway: { type: 'string', multiple: true },
-      mac: { type: 'string' },
-      pcap: { type: 'string' },
-      'no-offload': { type: 'boolean' },
-      'hang-timeout': { type: 'string', default: '500' },
-      'log-size': { type: 'string', default: '64' },
-      commit: { type: 'string', default: 'written' },
-      mode: { type: 'string', default: 'replay' },
-      'resume-within': { type: 'string', default: '60' },
-      solo: { type: 'boolean' },
-    },
-  });
-}
+import { type RunArguments, runArguments } from './run-arguments.js';
 
 /** One JSON line on stderr per thing that an operator's tools may wait for. */
 function tell(event: string, more: object = {}): void {
@@ -130,11 +26,19 @@ function tell(event: string, more: object = {}): void {
 /** Runs until the program ends or a signal arrives. @returns the exit code; never returns while the program lives. */
 export async function runCommand(argv: string[]): Promise<number> {
   const args = runArguments(argv);
+  if (args.cluster !== undefined && args.member === undefined) {
+    const { clusterCommand } = await import('./cluster.js');
+    return await clusterCommand(args, argv);
+  }
   const addon = native();
+  // Nobody is to speak when there is no agent to say until when.
+  if (args.member !== undefined) addon.dieWithParent();
   const group = new Group(addon, args.directory, args.group);
   const digest = digestOf(args.program);
   const base = { ...args.options, group, ringBytes: args.logBytes };
-  const primary = args.options.solo || group.lockPrimary();
+  const primary = args.member === undefined ? args.options.solo || group.lockPrimary() : args.member === 'primary';
+  if (args.member === 'primary' && !group.lockPrimary())
+    throw new FtError('EBUSY', `Another process is the primary of ${args.group} on this machine`, 'See ft-tcp status');
   const replica = primary ? startPrimary(base, digest, args) : await startBackup(base, digest, args);
   tellAll(replica);
   const status = await serveStatus(replica);
@@ -294,8 +198,8 @@ function resumeGroup(base: RunBase, { snapshot, ring }: Resumable): Replica {
 async function startBackup(base: RunBase, program: string, args: RunArguments): Promise<Replica> {
   const { group } = base;
   tell('role', { role: 'backup' });
-  // One replica follows the log; further ones wait for its place.
-  while (!group.lockBackup()) {
+  // One replica follows the log; further ones wait for its place. A member's agent has made sure of it.
+  while (args.member === undefined && !group.lockBackup()) {
     await pause(200);
     if (group.lockPrimary()) return startPrimary(base, program, args);
   }
@@ -319,7 +223,7 @@ async function startBackup(base: RunBase, program: string, args: RunArguments): 
       }
     }
     await pause(20);
-    if (group.lockPrimary()) {
+    if (args.member === undefined && group.lockPrimary()) {
       group.unlockBackup();
       return startPrimary(base, program, args);
     }

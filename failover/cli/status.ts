@@ -2,6 +2,7 @@
 
 import { rmSync } from 'node:fs';
 import { basename } from 'node:path';
+import { askAgent, CLUSTER_STATUS, type ClusterStatus } from '../cluster/status.js';
 import { askReplica, type ReplicaStatus } from '../status.js';
 import { GROUP_OPTIONS, openGroup, readOptions } from './group-words.js';
 
@@ -21,9 +22,33 @@ export async function statusCommand(argv: string[]): Promise<number> {
     else replicas.push(answer);
   }
   replicas.sort((a, b) => (a.role === b.role ? a.pid - b.pid : a.role === 'primary' ? -1 : 1));
-  if (values.json === true) process.stdout.write(`${JSON.stringify({ group: values.group, replicas, silent })}\n`);
-  else print(values.group, replicas, silent);
+  const cluster = await askAgent(group.file(CLUSTER_STATUS));
+  if (values.json === true)
+    process.stdout.write(`${JSON.stringify({ group: values.group, replicas, silent, ...(cluster && { cluster }) })}\n`);
+  else {
+    if (cluster !== null) printCluster(cluster);
+    print(values.group, replicas, silent);
+  }
+  // On another machine the primary may be.
+  if (cluster !== null)
+    return cluster.role === 'leading' || Object.values(cluster.peers).some(({ up, role }) => up && role === 'leading')
+      ? 0
+      : 1;
   return replicas.some((replica) => replica.role === 'primary') ? 0 : 1;
+}
+
+function printCluster(cluster: ClusterStatus): void {
+  const { node, role, epoch, inSync, speaksForMs, peers } = cluster;
+  const speech = role !== 'leading' ? '' : speaksForMs === 0 ? '  SILENT' : '  speaks';
+  process.stdout.write(
+    `node ${node}  ${role}${speech}  epoch ${epoch}${inSync === null ? '' : `  in sync: ${inSync.join(', ')}`}\n`,
+  );
+  for (const [name, peer] of Object.entries(peers)) {
+    const what = peer.up
+      ? `${peer.role ?? 'connected'}  epoch ${peer.epoch}${peer.ready ? '  ready' : ''}`
+      : 'NOT HEARD';
+    process.stdout.write(`  ${name}  ${what}${peer.lagBytes === null ? '' : `  lag ${peer.lagBytes} B`}\n`);
+  }
 }
 
 function print(group: string, replicas: ReplicaStatus[], silent: number[]): void {

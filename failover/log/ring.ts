@@ -54,6 +54,22 @@ export const Word = {
   draining: 20,
   /** When the primary last came round, in seconds of CLOCK_MONOTONIC. */
   beatSeconds: 21,
+  // --- Several machines (cluster/): the agent beside the replica ---
+  /** How far the agents of enough other machines hold the log; output may leave that depends on nothing behind it. */
+  stable: 22,
+  /** Until when the primary may speak, in milliseconds of CLOCK_MONOTONIC modulo 2^32. */
+  lease: 23,
+  /** 1: the primary on the other machine is gone, and this one is to take over; 2: it hung. */
+  gone: 24,
+  /** Counts snapshots that were asked for, and those that have been written (at `startAt`). */
+  joinAsked: 25,
+  joinDone: 26,
+  /** 1: the group's state says that nobody else has the log; the primary may go on alone. */
+  alone: 27,
+  /** Counts how often neighbours are to be told where the group's addresses are. */
+  announce: 28,
+  /** Of the backups that protect: 1 when one of them did not see the beginning. */
+  partial: 29,
 } as const;
 
 export const ReaderState = { None: 0, Joining: 1, Live: 2, Refused: 3 } as const;
@@ -61,12 +77,16 @@ export const ReaderState = { None: 0, Joining: 1, Live: 2, Refused: 3 } as const
 /** Byte offset of the shared secrets in the header page. */
 const SECRET_AT = 256;
 export const SECRET_LENGTH = 48;
+/** Byte offset of what the group's clocks are ahead of this machine's (group-clock.ts). */
+const OFFSETS_AT = 320;
 
 /** The mapped file: what both sides see. */
 export class Ring {
   readonly words: Int32Array;
   readonly bytes: Uint8Array;
   readonly view: DataView;
+  /** Microseconds of the monotonic clock, milliseconds of the wall clock; 0 on the machine that the group began on. */
+  readonly offsets: Float64Array;
   /** Bytes of the data area. */
   readonly size: number;
 
@@ -78,6 +98,7 @@ export class Ring {
     this.words = new Int32Array(buffer, 0, 64);
     this.bytes = new Uint8Array(buffer, RING_HEADER, this.size);
     this.view = new DataView(buffer, RING_HEADER, this.size);
+    this.offsets = new Float64Array(buffer, OFFSETS_AT, 2);
   }
 
   /** Prepares a new, empty log. Throws FtError ERR_FT_LOG_SIZE. */
@@ -92,6 +113,7 @@ export class Ring {
       );
     }
     words.fill(0);
+    this.offsets.fill(0);
     words[Word.version] = LOG_VERSION;
     words[Word.units] = this.size / 8;
     words[Word.epoch] = 1;
@@ -144,6 +166,8 @@ export class RingWriter {
   /** False while nobody reads and the history is lost: appends do nothing. */
   logging = true;
   readerAttached = false;
+  /** The reader is an agent that brings the log to other machines. */
+  clustered = false;
   /** An event runs: what is appended now belongs to it, and a backup follows only when it is over. */
   inEvent = false;
   /** Bytes written in all. */
@@ -181,6 +205,11 @@ export class RingWriter {
   /** Whether output may wait for the reader: not while it loads its program and reads what happened before. */
   get readerReady(): boolean {
     return this.readerAttached && this.ring.words[Word.readerReady] !== 0;
+  }
+
+  /** Bytes that are not held by enough other machines; where there are none, those that the reader has not processed. */
+  get unstable(): number {
+    return this.clustered ? distance(this.ring.load(Word.stable) >>> 0, this.#units) : this.lag;
   }
 
   /** Bytes the reader has not processed. */
@@ -275,6 +304,18 @@ export class RingWriter {
     ring.words[Word.readerReady] = 0;
     this.readerAttached = true;
     return whole;
+  }
+
+  /** An agent reads from here on, whatever becomes of the history. */
+  keep(): void {
+    const { ring } = this;
+    this.clustered = true;
+    this.publish();
+    if (!this.logging) {
+      this.logging = true;
+      ring.words[Word.historyLost] = 1;
+    }
+    this.readerAttached = true;
   }
 
   detach(): void {

@@ -33,7 +33,7 @@ function report(explored: Explored, began: number, json: boolean): number {
   return failures.length === 0 && faultPoints > 0 ? 0 : 1;
 }
 
-function main(): number {
+async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       quick: { type: 'boolean', default: false },
@@ -64,7 +64,7 @@ function main(): number {
     const limit = Number(values.hours) * 3_600_000;
     if (!(limit > 0)) throw new Error(`--hours ${values.hours} is not a number of hours`);
     return report(
-      search(values.seed, () => spent() > limit, complain),
+      await search(values.seed, () => spent() > limit, complain),
       began,
       values.json,
     );
@@ -72,7 +72,7 @@ function main(): number {
   const scenarios = SCENARIOS.filter(({ name }) => values.only === undefined || name === values.only);
   const kinds = FAULTS.filter((kind) => values.fault === undefined || kind === values.fault);
   if (scenarios.length === 0 || kinds.length === 0) throw new Error('--only or --fault names nothing');
-  const explored = explore({
+  const explored = await explore({
     scenarios,
     kinds,
     seed: values.seed,
@@ -84,7 +84,7 @@ function main(): number {
 }
 
 try {
-  process.exitCode = main();
+  process.exitCode = await main();
 } catch (error) {
   process.stderr.write(`sim: ${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
   process.exitCode = 2;

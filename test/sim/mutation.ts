@@ -22,12 +22,12 @@ const FIRST: Partial<Record<Rule, string>> = { A1: 'upload', A2: 'upload-long', 
 const SEEDS = ['1', '2', '3'];
 
 /** Breaks one rule and looks for a case that notices. */
-export function mutate(rule: Rule): Verdict {
+export async function mutate(rule: Rule): Promise<Verdict> {
   rules[rule] = false;
   let found: Failure | undefined;
   try {
     for (const seed of SEEDS) {
-      explore({
+      await explore({
         scenarios: [...SCENARIOS].sort(
           (one, other) => Number(other.name === FIRST[rule]) - Number(one.name === FIRST[rule]),
         ),
@@ -50,18 +50,20 @@ export function mutate(rule: Rule): Verdict {
   return { name: rule, caught: innocent, by: `sim ${found.case}: ${found.failures[0]}` };
 }
 
-export function mutateAll(tell: (verdict: Verdict) => void): Verdict[] {
-  return (Object.keys(rules) as Rule[]).map((rule) => {
-    const verdict = mutate(rule);
+export async function mutateAll(tell: (verdict: Verdict) => void): Promise<Verdict[]> {
+  const verdicts: Verdict[] = [];
+  for (const rule of Object.keys(rules) as Rule[]) {
+    const verdict = await mutate(rule);
     tell(verdict);
-    return verdict;
-  });
+    verdicts.push(verdict);
+  }
+  return verdicts;
 }
 
 if (process.argv[1]?.endsWith('mutation.js')) {
   const { values } = parseArgs({ options: { json: { type: 'boolean', default: false } } });
   const print = (text: string): void => void (values.json ? process.stderr : process.stdout).write(`${text}\n`);
-  const verdicts = mutateAll(({ name, caught, by }) => print(`${name} ${caught ? 'caught' : 'NOT caught'} by ${by}`));
+  const verdicts = await mutateAll(({ name, caught, by }) => print(`${name} ${caught ? 'caught' : 'NOT caught'} by ${by}`));
   if (values.json) process.stdout.write(`${JSON.stringify({ rules: verdicts })}\n`);
   else print(`${verdicts.filter(({ caught }) => caught).length} of ${verdicts.length} rules caught`);
   process.exitCode = verdicts.every(({ caught }) => caught) ? 0 : 1;

@@ -18,7 +18,7 @@ t.test('cases that failed once', async (t) => {
 });
 
 t.test('all scenarios, a fault at some points of each kind', async (t) => {
-  const { faultPoints, failures } = explore({
+  const { faultPoints, failures } = await explore({
     scenarios: SCENARIOS,
     kinds: FAULTS,
     seed: 'test',
@@ -37,7 +37,7 @@ t.test('the same seed gives the same run', async (t) => {
 
 t.test('a broken rule is noticed', async (t) => {
   for (const rule of ['A1', 'D1', 'H1', 'fence'] as const) {
-    const { caught, by } = mutate(rule);
+    const { caught, by } = await mutate(rule);
     t.ok(caught, `${rule}: ${by}`);
   }
 });

@@ -1,0 +1,146 @@
+/** `ft-tcp run --cluster`: the agent of one machine. It starts the replica's process and stays with it. */
+import { randomBytes } from 'node:crypto';
+import net from 'node:net';
+import { FtError } from '../../lib/errors.js';
+import { native } from '../../lib/native/native.js';
+import { systemClock } from '../../lib/native/system.js';
+import { Agent } from '../cluster/agent.js';
+import { type ClusterConfig, readClusterConfig } from '../cluster/config.js';
+import type { Coordinator } from '../cluster/coordinator.js';
+import { EtcdCoordinator } from '../cluster/etcd.js';
+import { Links } from '../cluster/links.js';
+import { MemberProcess } from '../cluster/member.js';
+import { fenceCommand, StaticCoordinator } from '../cluster/static.js';
+import { CLUSTER_STATUS, type ClusterStatus } from '../cluster/status.js';
+import { Doorbells } from '../doorbells.js';
+import { Group } from '../group.js';
+import { ownPid } from '../own-pid.js';
+import { listenAt } from '../unix-server.js';
+import type { RunArguments } from './run-arguments.js';
+
+const TICK_MS = 10;
+/** A member that is asked to end gets so long. */
+const LEAVE_MS = 6000;
+
+function coordinatorOf(config: ClusterConfig, group: string): Coordinator {
+  const { coordinator, self, nodes } = config;
+  if (coordinator.type === 'etcd') return new EtcdCoordinator(coordinator, group, self.name, systemClock);
+  const others = nodes.map(({ name }) => name).filter((name) => name !== self.name);
+  return new StaticCoordinator(self.name, others, fenceCommand(coordinator));
+}
+
+/** Runs until this machine's part is over. @returns the exit code. */
+export async function clusterCommand(args: RunArguments, argv: string[]): Promise<number> {
+  const config = readClusterConfig(args.cluster!, args.node);
+  const addon = native();
+  const group = new Group(addon, args.directory, args.group);
+  if (addon.lockFile(group.file('agent.lock')) < 0) {
+    throw new FtError('EBUSY', `Another agent has the group ${args.group} on this machine`, 'See ft-tcp status');
+  }
+  const { self } = config;
+  const note = (event: string, more: object): void =>
+    void process.stderr.write(`${JSON.stringify({ event, pid: ownPid, node: self.name, ...more })}\n`);
+  let finish = (_code: number): void => undefined;
+  const finished = new Promise<number>((done) => {
+    finish = done;
+  });
+  const coordinator = coordinatorOf(config, args.group);
+  // The member's doorbells, by the role that it has.
+  const asBackup = new Doorbells(addon, group, () => agent.step());
+  const asPrimary = new Doorbells(addon, group, () => agent.pump());
+  asBackup.open('primary');
+  asPrimary.open('backup');
+  const member = new MemberProcess(
+    group,
+    argv,
+    (code, signal) => {
+      if (code !== 0) note('member-died', { code, signal });
+      agent.memberEnded(code);
+    },
+    // Whoever listens as a primary rings the backup.
+    (role) => (role === 'backup' ? asBackup : asPrimary).ring(),
+  );
+  const links = new Links(
+    config,
+    { group: args.group, node: self.name, incarnation: randomBytes(8).toString('hex') },
+    {
+      up: (peer, incarnation) => {
+        note('peer-up', { peer });
+        agent.linkUp(peer, incarnation);
+      },
+      down: (peer) => {
+        note('peer-down', { peer });
+        agent.linkDown(peer);
+      },
+      message: (peer, type, body) => agent.message(peer, type, body),
+      writable: () => agent.pump(),
+    },
+  );
+  const agent: Agent = new Agent(
+    {
+      self: self.name,
+      nodes: config.nodes.map(({ name }) => name),
+      stable: config.stable,
+      lostMs: config.lostMs,
+      freshMs: config.freshMs,
+      hangMs: args.options.hangTimeoutMs,
+      unasked: config.coordinator.type === 'static',
+    },
+    { links, coordinator, member, clock: systemClock, note, finished: (code) => finish(code) },
+  );
+  await links.open();
+  const status = await listenAt(
+    net.createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.end(JSON.stringify(clusterStatus(agent, links, coordinator)));
+    }),
+    group.file(CLUSTER_STATUS),
+  );
+  const ticking = setInterval(() => agent.step(), TICK_MS);
+  let asked = false;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (asked) finish(1);
+      asked = true;
+      agent.leave();
+      setTimeout(() => finish(1), LEAVE_MS).unref();
+    });
+  }
+  const code = await finished;
+  clearInterval(ticking);
+  member.kill();
+  status.close();
+  // What was said last is still to leave.
+  await new Promise((done) => setTimeout(done, 50));
+  links.close();
+  coordinator.close();
+  return code;
+}
+
+function clusterStatus(agent: Agent, links: Links, coordinator: Coordinator): ClusterStatus {
+  const { leader } = agent;
+  const peers: ClusterStatus['peers'] = {};
+  for (const [name, peer] of agent.peers) {
+    const feed = leader?.feeds.get(name);
+    peers[name] = {
+      up: peer.up,
+      role: peer.status?.role ?? null,
+      epoch: peer.status?.epoch ?? 0,
+      ready: peer.status?.ready === true,
+      lagBytes:
+        feed === undefined || feed.acked === null || leader === null ? null : ((leader.head - feed.acked) | 0) * 8,
+    };
+  }
+  const until = coordinator.speakUntilUs - systemClock.now();
+  return {
+    node: agent.options.self,
+    pid: ownPid,
+    role: agent.role,
+    epoch: agent.epoch,
+    inSync: leader?.state.inSync ?? null,
+    stable: leader?.state.stable ?? null,
+    speaksForMs: agent.role !== 'leading' || until <= 0 ? 0 : Number.isFinite(until) ? Math.floor(until / 1000) : null,
+    peers,
+    counters: { agent: { ...agent.counters }, links: { ...links.counters }, leader: { ...(leader?.counters ?? {}) } },
+  };
+}

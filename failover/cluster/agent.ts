@@ -1,0 +1,884 @@
+/**
+ * One machine's part in a group: who leads, whose log it has, what its member (the replica's process) is to be. It decides with
+ * what it hears from the other agents, and with the group's state (coordinator.ts); it does nothing by itself but what `step`
+ * does, which is called often, and after whatever happens. Clock, connections, coordinator and member are handed in, so that
+ * the simulation can run many of them (test/sim/agents.ts).
+ *
+ *   looking    it has no log. It follows whoever leads, or begins a group that nobody leads.
+ *   following  it has the log of a leader, and gets more.
+ *   orphan     it has the log of a leader that it hears no more. It follows it again, or whoever leads now; or goes on itself,
+ *              when the state allows it and nobody may speak.
+ *   leading    its member is the primary, and may speak until the coordinator's time.
+ */
+import type { Clock } from '../../lib/clock.js';
+import type { StartSnapshot } from '../group.js';
+import { followClock } from '../group-clock.js';
+import { type Ring, Word } from '../log/ring.js';
+import type { Coordinator, GroupState, View } from './coordinator.js';
+import { Leader, type LeaderHost } from './leader.js';
+import {
+  decodePublish,
+  type End,
+  type Follow,
+  MessageType,
+  type Refuse,
+  type Status,
+  type Welcome,
+} from './message.js';
+import { bytesBetween, Mirror } from './mirror.js';
+
+/** The local replica's process, and what it shares with us. */
+export interface Member {
+  /** 0: none runs. */
+  readonly pid: number;
+  /** Files of a group that was here before are gone; a new primary begins anew. */
+  clear(): void;
+  start(role: 'primary' | 'backup'): void;
+  /** Asks it to hand over, if it can, and to end. */
+  end(): void;
+  /** Kills it; it is gone when `Agent.memberEnded` is called. */
+  kill(): void;
+  /** A log to copy another machine's into. */
+  create(welcome: Welcome): Ring;
+  /** The log that a primary has made, once it is there. */
+  open(): Ring | null;
+  snapshot(): StartSnapshot;
+  /** Rings the member's doorbell. */
+  wake(role: 'primary' | 'backup'): void;
+}
+
+export interface AgentLinks extends Pick<LeaderHost, 'send' | 'sendData' | 'takes'> {
+  connected(peer: string): boolean;
+  /** Stops and starts reading from a peer. */
+  hold(peer: string, on: boolean): void;
+  drop(peer: string): void;
+}
+
+export interface AgentOptions {
+  self: string;
+  /** All nodes, in the order of succession. */
+  nodes: string[];
+  stable: number;
+  lostMs: number;
+  freshMs: number;
+  /** A primary whose main loop stands still for so long is killed. Milliseconds; Infinity: never. */
+  hangMs: number;
+  /** There is nobody to ask for the group's state: what the nodes know is all. */
+  unasked: boolean;
+}
+
+export interface AgentHost {
+  readonly links: AgentLinks;
+  readonly coordinator: Coordinator;
+  readonly member: Member;
+  readonly clock: Clock;
+  /** Tells the operator. */
+  note(event: string, more: object): void;
+  /** Nothing more is to be done here. */
+  finished(code: number): void;
+}
+
+export type AgentRole = Status['role'];
+
+interface Peer {
+  incarnation: string;
+  status: Status | null;
+  heardUs: number;
+  up: boolean;
+}
+
+const READ_EVERY_US = 100_000;
+const ASK_EVERY_US = 300_000;
+/** Whoever comes later in the order of succession waits so much longer. */
+const TURN_US = 150_000;
+const LOOKS = 8;
+const RESTART_US = 100_000;
+const MOST_RESTART_US = 5_000_000;
+/** After a takeover, and after a peer comes back, neighbours are told where the addresses are. */
+const ANNOUNCE_US = [100_000, 300_000, 1_000_000, 3_000_000, 10_000_000];
+const ENDING_US = 2_000_000;
+const MOST_FAILURES = 3;
+
+export class Agent {
+  role: AgentRole = 'looking';
+  /** Of the primary that we are, or whose log we have. */
+  epoch = 0;
+  mirror: Mirror | null = null;
+  leader: Leader | null = null;
+  readonly counters = { takeovers: 0, claims: 0, refused: 0, coordinatorErrors: 0, badMessages: 0 };
+  readonly peers = new Map<string, Peer>();
+  /** The leader whose log we have, and its agent's incarnation. */
+  #followed: string | null = null;
+  #followedIncarnation = '';
+  #view: View | null = null;
+  #viewUs = 0;
+  #sinceUs: number;
+  #askedUs = Number.NEGATIVE_INFINITY;
+  #readUs = Number.NEGATIVE_INFINITY;
+  #renewedUs = Number.NEGATIVE_INFINITY;
+  #statusUs = Number.NEGATIVE_INFINITY;
+  #busy = false;
+  #ended: End | null = null;
+  #pending: { peer: string; welcome: Welcome } | null = null;
+  /** A member is to be started (again). */
+  #startUs: number | null = null;
+  #restartUs = RESTART_US;
+  #everReady = false;
+  #expectRing = false;
+  #beat = 0;
+  #beatUs = 0;
+  #looks = 0;
+  #announceAt: number[] = [];
+  /** The member has ended, and what it logged is still being sent. */
+  #endingUs: number | null = null;
+  #hung = false;
+  /** Members that died while they were taking over. */
+  #failures = 0;
+  #closing = false;
+  #leaving = false;
+  #silent = false;
+  readonly #full = new Set<string>();
+
+  constructor(
+    readonly options: AgentOptions,
+    readonly host: AgentHost,
+  ) {
+    this.#sinceUs = host.clock.now();
+  }
+
+  // --- What others tell ---
+
+  linkUp(name: string, incarnation: string): void {
+    const former = this.peers.get(name);
+    this.peers.set(name, {
+      incarnation,
+      status: former?.incarnation === incarnation ? former.status : null,
+      heardUs: this.host.clock.now(),
+      up: true,
+    });
+    this.#statusUs = Number.NEGATIVE_INFINITY;
+    // What was split may have come together: whoever learned another way is told.
+    if (this.role === 'leading') this.#plan();
+    this.step();
+  }
+
+  linkDown(name: string): void {
+    const peer = this.peers.get(name);
+    if (peer !== undefined) peer.up = false;
+    this.#full.delete(name);
+    if (this.#pending?.peer === name) this.#pending = null;
+    this.leader?.down(name);
+    if (this.role === 'following' && this.#followed === name) this.#orphan('it is not heard any more');
+    this.step();
+  }
+
+  message(name: string, type: MessageType, body: Buffer): void {
+    const peer = this.peers.get(name);
+    if (peer === undefined) return;
+    peer.heardUs = this.host.clock.now();
+    switch (type) {
+      case MessageType.Data:
+        if (this.role === 'following' && name === this.#followed) this.#data(name, body);
+        return;
+      case MessageType.Publish:
+        if (this.role === 'following' && name === this.#followed) this.#published(name, body);
+        return;
+      case MessageType.Ack:
+        if (body.length === 8 && this.role === 'leading' && body.readUInt32LE(4) === this.epoch)
+          this.leader?.ack(name, body.readUInt32LE(0));
+        return;
+      default:
+        if (!this.#control(name, peer, type, body)) this.counters.badMessages++;
+        this.step();
+    }
+  }
+
+  /** @returns false for what cannot be understood. */
+  #control(name: string, peer: Peer, type: MessageType, body: Buffer): boolean {
+    const json = decode(body);
+    if (json === undefined) return false;
+    switch (type) {
+      case MessageType.Status: {
+        if (!isStatus(json)) return false;
+        peer.status = json;
+        this.leader?.heard(name, json);
+        if (name === this.#followed && json.state !== null && json.state.epoch === this.epoch)
+          this.host.coordinator.learn(json.state);
+        return true;
+      }
+      case MessageType.Follow: {
+        if (!isFollow(json)) return false;
+        const why = this.leader === null ? 'this node does not lead' : this.leader.follow(name, json);
+        if (why !== null)
+          this.host.links.send(name, MessageType.Refuse, { code: 'ERR_FT_STATE', message: why } satisfies Refuse);
+        return true;
+      }
+      case MessageType.Welcome:
+        if (!isWelcome(json)) return false;
+        this.#welcomed(name, json);
+        return true;
+      case MessageType.End: {
+        if (!isEnd(json)) return false;
+        if (this.role !== 'following' || name !== this.#followed || json.epoch !== this.epoch) return true;
+        this.#ended = json;
+        if (json.planned === 2) {
+          this.mirror?.ring.store(Word.planned, 2);
+          this.mirror?.ring.store(Word.gone, 1);
+          this.host.member.wake('backup');
+        } else this.#orphan(json.planned === 1 ? 'it has handed over' : 'its process has ended');
+        return true;
+      }
+      case MessageType.Leave:
+        this.leader?.left.add(name);
+        this.leader?.down(name);
+        return true;
+      case MessageType.Refuse:
+        this.counters.refused++;
+        // Whoever fed us does not any more.
+        if (this.role === 'following' && name === this.#followed && json['code'] === 'ERR_FT_DROPPED') this.#discard();
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  /** The member has ended. */
+  memberEnded(code: number | null): void {
+    if (this.#closing) return;
+    if (this.#pending !== null) {
+      this.#settle(this.#pending);
+      return;
+    }
+    if (this.role === 'leading') this.#primaryEnded(code);
+    else if (this.mirror !== null) {
+      if (this.mirror.ring.load(Word.planned) === 2) this.host.finished(0);
+      // Wrong words or another program end at once, and would again.
+      else if (!this.#everReady && (code === 2 || code === 3)) this.host.finished(code);
+      else if (this.mirror.forgetReader()) this.#restart();
+      else this.#discard();
+    }
+    this.step();
+  }
+
+  // --- What is to be done ---
+
+  step(): void {
+    const now = this.host.clock.now();
+    if (this.#closing) return;
+    this.#listen(now);
+    if (this.#startUs !== null && now >= this.#startUs && this.host.member.pid === 0) {
+      this.#startUs = null;
+      this.host.member.start(this.role === 'leading' && this.mirror === null ? 'primary' : 'backup');
+    }
+    if (this.role === 'leading') this.#lead(now);
+    else if (this.role === 'following') this.#follow();
+    else this.#search(now);
+    this.#tell(now);
+  }
+
+  /** This node is to end: a primary hands over first, if somebody can go on. */
+  leave(): void {
+    if (this.#leaving) return;
+    this.#leaving = true;
+    if (this.role === 'leading' && this.host.member.pid !== 0) this.host.member.end();
+    else this.#left();
+  }
+
+  #left(): void {
+    for (const name of this.options.nodes) this.host.links.send(name, MessageType.Leave, {});
+    this.#closing = true;
+    this.mirror = null;
+    this.leader = null;
+    if (this.host.member.pid !== 0) this.host.member.kill();
+    void this.host.coordinator
+      .release()
+      .catch(() => undefined)
+      .then(() => this.host.finished(0));
+  }
+
+  #listen(now: number): void {
+    for (const [name, peer] of this.peers)
+      if (peer.up && now - peer.heardUs > this.options.lostMs * 1000) this.host.links.drop(name);
+  }
+
+  #tell(now: number): void {
+    const every = Math.min(100_000, (this.options.lostMs * 1000) / 5);
+    if (now - this.#statusUs < every) return;
+    this.#statusUs = now;
+    const status: Status = {
+      role: this.role,
+      epoch: this.epoch,
+      position: this.mirror?.position ?? this.leader?.head ?? 0,
+      ready: this.mirror?.ready === true && this.host.member.pid !== 0,
+      state: this.leader?.state ?? null,
+    };
+    for (const [name, peer] of this.peers) if (peer.up) this.host.links.send(name, MessageType.Status, status);
+  }
+
+  #become(role: AgentRole, more: object = {}): void {
+    this.role = role;
+    this.#sinceUs = this.host.clock.now();
+    this.#statusUs = Number.NEGATIVE_INFINITY;
+    this.#askedUs = Number.NEGATIVE_INFINITY;
+    this.#view = null;
+    this.host.note(role, { epoch: this.epoch, ...more });
+  }
+
+  /** One question to the coordinator at a time. */
+  #ask<T>(question: Promise<T>, answered: (answer: T) => void): void {
+    this.#busy = true;
+    question.then(
+      (answer) => {
+        this.#busy = false;
+        answered(answer);
+        this.step();
+      },
+      (error: unknown) => {
+        this.#busy = false;
+        if (this.counters.coordinatorErrors++ % 50 === 0)
+          this.host.note('coordinator', { message: error instanceof Error ? error.message : String(error) });
+      },
+    );
+  }
+
+  // --- Looking, orphan ---
+
+  #search(now: number): void {
+    if (this.#pending !== null) return;
+    const leader = this.#leading();
+    if (leader !== null) {
+      if (now - this.#askedUs < ASK_EVERY_US) return;
+      this.#askedUs = now;
+      const { mirror } = this;
+      const follow: Follow = {
+        epoch: mirror === null ? 0 : this.epoch,
+        position: mirror?.position ?? 0,
+        consumed: mirror?.consumed ?? 0,
+      };
+      this.host.links.send(leader, MessageType.Follow, follow);
+      return;
+    }
+    if (this.#busy) return;
+    if (now - this.#readUs >= (this.mirror !== null ? READ_EVERY_US / 4 : READ_EVERY_US)) {
+      this.#readUs = now;
+      this.#ask(this.host.coordinator.read(), (view) => {
+        this.#view = view;
+        this.#viewUs = now;
+      });
+      return;
+    }
+    const view = this.#view;
+    if (view === null || view.holder !== null) return;
+    if (this.mirror !== null) this.#mayGoOn(now, view, this.mirror);
+    else this.#mayBegin(now, view);
+  }
+
+  /** Who leads, of those we hear: the newest. */
+  #leading(): string | null {
+    let best: string | null = null;
+    let epoch = this.epoch - 1;
+    for (const [name, { up, status }] of this.peers) {
+      if (up && status?.role === 'leading' && status.epoch > epoch) {
+        best = name;
+        epoch = status.epoch;
+      }
+    }
+    return best;
+  }
+
+  /** Nobody leads, and we have no log. */
+  #mayBegin(now: number, view: View): void {
+    const { self, nodes, freshMs, unasked } = this.options;
+    const waited = now - this.#sinceUs;
+    const order = nodes.indexOf(self);
+    if (view.state?.primary === self && !unasked) {
+      // Whoever has our log in memory goes on first.
+      const { inSync, epoch } = view.state;
+      const held = inSync.some(
+        (name) => this.peers.get(name)?.up === true && this.peers.get(name)?.status?.epoch === epoch,
+      );
+      if (waited < (held ? freshMs : 1000) * 1000) return;
+      // We led last, and nobody has since: what our member left behind is where the group is.
+      this.#claim({ epoch: view.state.epoch + 1, primary: self, inSync: [self], stable: 0 }, true, 'resume');
+      return;
+    }
+    const epoch = view.state?.epoch ?? 0;
+    const others = nodes.filter((name) => name !== self).map((name) => this.peers.get(name));
+    // Whoever has a log goes on, if it can.
+    if (others.some((peer) => peer?.up === true && peer.status?.role === 'orphan') && waited < freshMs * 1000) return;
+    const alone = others.every((peer) => peer?.up === true && peer.status?.role === 'looking');
+    const fresh = { epoch: epoch + 1, primary: self, inSync: [self], stable: 0 };
+    const first = waited >= order * 2 * TURN_US;
+    if (unasked ? alone && order === 0 : view.state === null && first) this.#claim(fresh, true, 'begin');
+    else if (waited >= freshMs * 1000 + order * 2 * TURN_US) this.#claim(fresh, alone, 'begin');
+  }
+
+  /** Nobody leads, and we have a log: is it all that output depended on, and are we the one to go on? */
+  #mayGoOn(now: number, view: View, mirror: Mirror): void {
+    const { self, unasked, freshMs, lostMs } = this.options;
+    const { state } = view;
+    if (state === null || state.epoch !== this.epoch || !state.inSync.includes(self)) {
+      // Somebody else went on, or we were left behind. He will be heard; if he is not, what we have is worth nothing.
+      if (now - this.#sinceUs > freshMs * 1000) this.#discard();
+      return;
+    }
+    const backups = state.inSync.filter((name) => name !== state.primary);
+    const places = new Map<string, number>([[self, mirror.position]]);
+    for (const name of backups) {
+      const peer = this.peers.get(name);
+      if (name === self || peer?.up !== true || peer.status === null || peer.heardUs < this.#viewUs) continue;
+      if (peer.status.role === 'orphan' && peer.status.epoch === this.epoch) places.set(name, peer.status.position);
+    }
+    const turn = backups.indexOf(self);
+    const waited = now - this.#sinceUs;
+    const k = Math.min(state.stable, backups.length);
+    // At least one of so many has all that k of them had to have.
+    if (places.size < backups.length - k + 1) return;
+    for (const [name, position] of places) {
+      const ahead = bytesBetween(mirror.position, position);
+      if (
+        name !== self &&
+        (ahead > 0 || (ahead === 0 && backups.indexOf(name) < turn)) &&
+        (k < backups.length || waited < 2e6)
+      )
+        return;
+    }
+    if (k >= backups.length && waited < turn * TURN_US) return;
+    const gone = !unasked || this.#gone();
+    if (!gone && waited < 2 * lostMs * 1000) return;
+    this.#claim({ epoch: this.epoch + 1, primary: self, inSync: [self], stable: 0 }, gone, 'go on');
+  }
+
+  /** Whether the leader that we followed has said, or shows, that it speaks no more. */
+  #gone(): boolean {
+    if (this.#ended !== null) return true;
+    const peer = this.#followed === null ? undefined : this.peers.get(this.#followed);
+    if (peer?.up !== true || peer.status === null) return false;
+    return peer.incarnation !== this.#followedIncarnation || peer.status.role !== 'leading';
+  }
+
+  #claim(state: GroupState, gone: boolean, how: 'begin' | 'resume' | 'go on'): void {
+    const { role } = this;
+    this.counters.claims++;
+    this.#view = null;
+    this.#ask(this.host.coordinator.claim(state, gone), (done) => {
+      if (!done) return;
+      if (this.role !== role || this.#pending !== null) void this.host.coordinator.release().catch(() => undefined);
+      else this.#begin(state, how);
+    });
+  }
+
+  #begin(state: GroupState, how: 'begin' | 'resume' | 'go on'): void {
+    const { member } = this.host;
+    this.epoch = state.epoch;
+    this.#state = state;
+    this.#become('leading', { how });
+    this.#plan();
+    this.#hung = false;
+    this.#renewedUs = this.host.clock.now();
+    this.#expectRing = true;
+    const { mirror } = this;
+    if (mirror === null) {
+      if (how === 'begin') member.clear();
+      this.#startUs = this.host.clock.now();
+      return;
+    }
+    this.counters.takeovers++;
+    this.#failures = 0;
+    this.#speak(mirror.ring);
+    mirror.ring.words[Word.planned] = this.#ended?.planned === 1 && this.#ended.position === mirror.position ? 1 : 0;
+    mirror.ring.store(Word.gone, this.#ended?.hang === true ? 2 : 1);
+    mirror.admit();
+    member.wake('backup');
+  }
+
+  #state: GroupState = { epoch: 0, primary: '', inSync: [], stable: 0 };
+
+  // --- Following ---
+
+  #welcomed(name: string, welcome: Welcome): void {
+    if (this.role === 'leading' || welcome.epoch < this.epoch) return;
+    if (welcome.continues) {
+      const { mirror } = this;
+      if (mirror === null || !mirror.cut(welcome.position)) {
+        this.#discard();
+        return;
+      }
+      this.#attach(name, welcome, mirror);
+      return;
+    }
+    this.mirror = null;
+    this.leader = null;
+    this.#pending = { peer: name, welcome };
+    if (this.host.member.pid === 0) this.#settle(this.#pending);
+    else this.host.member.kill();
+  }
+
+  /** The former member is gone: its place is made anew. */
+  #settle({ peer, welcome }: { peer: string; welcome: Welcome }): void {
+    const { member } = this.host;
+    this.#pending = null;
+    member.clear();
+    const ring = member.create(welcome);
+    ring.offsets.fill(Number.NEGATIVE_INFINITY);
+    followClock(ring, this.host.clock, welcome.monoUs, welcome.wallMs);
+    this.#everReady = false;
+    this.#restartUs = RESTART_US;
+    this.#attach(peer, welcome, new Mirror(ring, welcome.epoch, welcome.position));
+    this.#startUs = this.host.clock.now();
+    this.step();
+  }
+
+  #attach(name: string, welcome: Welcome, mirror: Mirror): void {
+    this.mirror = mirror;
+    mirror.epoch = welcome.epoch;
+    this.epoch = welcome.epoch;
+    this.#followed = name;
+    this.#followedIncarnation = this.peers.get(name)?.incarnation ?? '';
+    this.#ended = null;
+    this.#full.delete(name);
+    this.#become('following', { primary: name, continues: welcome.continues });
+    this.#acknowledge(name, mirror.position);
+  }
+
+  #follow(): void {
+    const { mirror } = this;
+    if (mirror === null) return;
+    if (mirror.admit()) this.host.member.wake('backup');
+    if (mirror.ready) {
+      this.#everReady = true;
+      this.#restartUs = RESTART_US;
+    }
+    const leader = this.#followed === null ? undefined : this.peers.get(this.#followed);
+    if (leader?.up !== true) this.#orphan('it is not heard any more');
+    else if (leader.status !== null && leader.status.role !== 'leading') this.#orphan('it leads no more');
+    else if (leader.status !== null && leader.status.epoch > this.epoch) this.#orphan('it leads anew');
+    else if (this.#deposed()) this.#orphan('another one leads');
+    this.#letRead();
+  }
+
+  /** Somebody leads who came later. */
+  #deposed(): boolean {
+    for (const { up, status } of this.peers.values())
+      if (up && status?.role === 'leading' && status.epoch > this.epoch) return true;
+    return false;
+  }
+
+  #orphan(reason: string): void {
+    this.#become('orphan', { primary: this.#followed, reason });
+  }
+
+  /** What we have is of no use any more. */
+  #discard(): void {
+    this.mirror = null;
+    this.#followed = null;
+    this.#startUs = null;
+    if (this.host.member.pid !== 0) this.host.member.kill();
+    this.#become('looking');
+  }
+
+  #data(name: string, body: Buffer): void {
+    const { mirror } = this;
+    if (mirror === null || body.length < 8) return;
+    if (mirror.data(body.readUInt32LE(0), body.subarray(8))) {
+      // One more of the longest pieces has to fit.
+      if (mirror.room < mirror.ring.size / 4 && !this.#full.has(name)) {
+        this.#full.add(name);
+        this.host.links.hold(name, true);
+      }
+      return;
+    }
+    this.counters.badMessages++;
+    this.host.links.drop(name);
+  }
+
+  #letRead(): void {
+    const { mirror } = this;
+    const name = this.#followed;
+    if (mirror === null || name === null || !this.#full.has(name)) return;
+    // Not being heard is our own doing.
+    const peer = this.peers.get(name);
+    if (peer !== undefined) peer.heardUs = this.host.clock.now();
+    if (mirror.room < mirror.ring.size / 2) return;
+    this.#full.delete(name);
+    this.host.links.hold(name, false);
+  }
+
+  #published(name: string, body: Buffer): void {
+    const { mirror } = this;
+    const publish = decodePublish(body);
+    if (mirror === null) return;
+    if (publish === undefined || !mirror.publish(publish)) {
+      this.counters.badMessages++;
+      this.host.links.drop(name);
+      return;
+    }
+    this.#acknowledge(name, mirror.position);
+    const { ring } = mirror;
+    followClock(ring, this.host.clock, publish.monoUs, publish.wallMs);
+    if (ring.load(Word.readerSleeping) !== 0 && ring.load(Word.tail) !== ring.load(Word.complete)) {
+      ring.words[Word.readerSleeping] = 0;
+      this.host.member.wake('backup');
+    }
+  }
+
+  #acknowledge(name: string, position: number): void {
+    const body = Buffer.alloc(8);
+    body.writeUInt32LE(position >>> 0, 0);
+    body.writeUInt32LE(this.epoch, 4);
+    this.host.links.send(name, MessageType.Ack, body);
+  }
+
+  // --- Leading ---
+
+  #lead(now: number): void {
+    if (this.#deposed()) {
+      this.#stepDown();
+      return;
+    }
+    if (this.#endingUs !== null) {
+      this.#handOver(now, this.#endingUs);
+      return;
+    }
+    this.#findRing();
+    const { leader } = this;
+    const ring = leader?.ring ?? this.mirror?.ring ?? null;
+    if (ring !== null) this.#speak(ring);
+    this.#keepRight(now);
+    if (leader === null) return;
+    this.pump();
+    this.#watchMember(now, leader.ring);
+    if (this.#announceAt.length > 0 && now >= this.#announceAt[0]!) {
+      this.#announceAt.shift();
+      leader.ring.store(Word.announce, (leader.ring.words[Word.announce]! + 1) | 0);
+    }
+    const proposal = this.#busy ? null : leader.proposal();
+    if (proposal === null || now > this.host.coordinator.speakUntilUs || this.#tooSoon(now, proposal)) return;
+    this.#ask(this.host.coordinator.update(proposal, [...leader.left]), (done) => {
+      if (!done || this.leader !== leader) return;
+      this.#state = proposal;
+      leader.adopt(proposal);
+      this.#statusUs = Number.NEGATIVE_INFINITY;
+      this.host.note('in-sync', { nodes: proposal.inSync, stable: proposal.stable });
+    });
+  }
+
+  /** To be gone on without means to be switched off, where nobody can be asked: not for a connection that only broke. */
+  #tooSoon(now: number, proposal: GroupState): boolean {
+    const { unasked, lostMs } = this.options;
+    if (!unasked) return false;
+    return this.#state.inSync.some((name) => {
+      if (proposal.inSync.includes(name) || this.leader?.left.has(name) === true) return false;
+      return now - (this.peers.get(name)?.heardUs ?? 0) < 2 * lostMs * 1000;
+    });
+  }
+
+  /** Brings what the member has logged to the others. Also called when the member rings. */
+  pump(): void {
+    const { leader } = this;
+    if (leader === null) return;
+    leader.ring.store(Word.readerSleeping, 1);
+    leader.pump(this.host.clock.now());
+    leader.settle();
+  }
+
+  #findRing(): void {
+    if (!this.#expectRing || this.leader !== null) return;
+    const { member } = this.host;
+    let ring: Ring | null;
+    if (this.mirror !== null) {
+      // A member that was a backup: it leads when it says so.
+      const { mirror } = this;
+      mirror.admit();
+      ring = mirror.ring.writerPid === member.pid && member.pid !== 0 ? mirror.ring : null;
+      if (ring !== null) this.mirror = null;
+    } else ring = member.pid === 0 ? null : member.open();
+    if (ring === null) return;
+    this.#expectRing = false;
+    this.#beatUs = this.host.clock.now();
+    this.#looks = 0;
+    const { links } = this.host;
+    this.leader = new Leader(ring, this.options.self, this.#state, this.options.stable, {
+      send: (peer, type, body) => links.send(peer, type, body),
+      sendData: (peer, position, bytes) => links.sendData(peer, position, bytes),
+      takes: (peer) => links.takes(peer),
+      wake: () => member.wake('primary'),
+      clock: this.host.clock,
+      welcome: () => ({ secret: Buffer.from(ring.secret).toString('hex'), snapshot: member.snapshot() }),
+    });
+  }
+
+  /** Tells the member until when it may speak. */
+  #speak(ring: Ring): void {
+    const now = this.host.clock.now();
+    const left = Math.min(this.host.coordinator.speakUntilUs - now, 3600e6);
+    // By the group's clock, which the member goes by.
+    ring.store(Word.lease, Math.floor((now + ring.offsets[0]! + left) / 1000) | 0);
+    const silent = left <= 0;
+    if (silent !== this.#silent) {
+      this.#silent = silent;
+      this.host.note(silent ? 'silent' : 'speaks', { epoch: this.epoch });
+    }
+  }
+
+  #keepRight(now: number): void {
+    const { coordinator } = this.host;
+    const ended = coordinator.speakUntilUs === 0;
+    // When the right is about to end, or has: more often.
+    const every =
+      coordinator.speakUntilUs - now < coordinator.renewEveryUs * 2
+        ? coordinator.renewEveryUs / 4
+        : coordinator.renewEveryUs;
+    if (this.#busy || now - this.#renewedUs < every) return;
+    this.#renewedUs = now;
+    if (!ended) this.#ask(coordinator.renew(), () => undefined);
+    // It ran out, and nobody may have taken it: the state tells.
+    else this.#ask(this.#reclaim(), (still) => still || this.#stepDown());
+  }
+
+  /** @returns false when somebody else has led meanwhile. */
+  async #reclaim(): Promise<boolean> {
+    const { coordinator } = this.host;
+    const view = await coordinator.read();
+    const { state } = view;
+    if (state === null || state.epoch !== this.epoch || state.primary !== this.options.self) return false;
+    if (view.holder === null && this.role === 'leading') await coordinator.claim({ ...state }, true);
+    return true;
+  }
+
+  #stepDown(): void {
+    this.host.note('deposed', { epoch: this.epoch });
+    this.leader = null;
+    this.mirror = null;
+    this.#expectRing = false;
+    this.#startUs = null;
+    if (this.host.member.pid !== 0) this.host.member.kill();
+    this.#become('looking');
+  }
+
+  /** A hang is the main loop making no progress, seen from outside. */
+  #watchMember(now: number, ring: Ring): void {
+    const { member } = this.host;
+    if (ring.load(Word.ready) === 1) this.#everReady = true;
+    const beat = ring.load(Word.heartbeat);
+    if (beat !== this.#beat || ring.load(Word.ready) === 0 || member.pid === 0) {
+      this.#beat = beat;
+      this.#beatUs = now;
+      this.#looks = 0;
+    } else if (++this.#looks >= LOOKS && now - this.#beatUs > this.options.hangMs * 1000) {
+      this.#hung = true;
+      this.host.note('hang', { member: member.pid });
+      this.#beatUs = now;
+      member.kill();
+    }
+  }
+
+  #primaryEnded(code: number | null): void {
+    const { leader } = this;
+    const planned = leader?.ring.load(Word.planned) ?? 0;
+    this.host.note('member-ended', { code, planned });
+    if (leader === null && this.mirror === null && !this.#everReady && code !== null && code !== 0)
+      this.host.finished(code);
+    else if (leader !== null && (leader.protecting || planned === 2)) this.#endingUs = this.host.clock.now();
+    else if (this.#leaving) this.#left();
+    // Nobody else could go on: here the log may have it all.
+    else this.#again();
+  }
+
+  #again(): void {
+    if (this.leader !== null) {
+      this.leader = null;
+      this.#expectRing = true;
+      this.#restart();
+    } else if (this.mirror?.forgetReader() === true && ++this.#failures < MOST_FAILURES) this.#restart();
+    else this.#retreat();
+  }
+
+  #restart(): void {
+    this.#startUs = this.host.clock.now() + this.#restartUs;
+    this.#restartUs = Math.min(this.#restartUs * 2, MOST_RESTART_US);
+  }
+
+  /** What the member logged goes to those who can go on; then the right is theirs. */
+  #handOver(now: number, since: number): void {
+    const { leader } = this;
+    if (leader === null) return;
+    leader.pump(now);
+    if (this.#busy || (!leader.drained && now - since < ENDING_US)) return;
+    const { ring } = leader;
+    const planned = ring.load(Word.planned);
+    const end: End = { epoch: this.epoch, position: leader.head, planned, hang: this.#hung };
+    const finish = (): void => {
+      for (const peer of leader.feeds.keys()) this.host.links.send(peer, MessageType.End, end);
+      this.#endingUs = null;
+      this.leader = null;
+      if (planned === 2) this.host.finished(0);
+      else if (this.#leaving) this.#left();
+      else this.#become('looking');
+    };
+    this.#busy = true;
+    // Where the coordinator does not answer, the right runs out by itself.
+    this.host.coordinator.release().then(
+      () => {
+        this.#busy = false;
+        finish();
+      },
+      () => {
+        this.#busy = false;
+        finish();
+      },
+    );
+  }
+
+  /** We have the right, and nothing to go on with. */
+  #retreat(): void {
+    this.mirror = null;
+    this.leader = null;
+    void this.host.coordinator.release().catch(() => undefined);
+    this.#become('looking');
+  }
+
+  #plan(): void {
+    const now = this.host.clock.now();
+    this.#announceAt = ANNOUNCE_US.map((us) => now + us);
+  }
+}
+
+function decode(body: Buffer): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(body.toString());
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+type Json = Record<string, unknown>;
+
+function numbers(json: Json, ...names: string[]): boolean {
+  return names.every((name) => typeof json[name] === 'number' && Number.isFinite(json[name]));
+}
+
+function isStatus(json: Json): json is Json & Status {
+  return typeof json['role'] === 'string' && numbers(json, 'epoch', 'position') && typeof json['ready'] === 'boolean';
+}
+
+function isFollow(json: Json): json is Json & Follow {
+  return numbers(json, 'epoch', 'position', 'consumed');
+}
+
+function isWelcome(json: Json): json is Json & Welcome {
+  const { snapshot, secret, continues, historyLost } = json;
+  return (
+    numbers(json, 'epoch', 'position', 'logEpoch', 'monoUs', 'wallMs') &&
+    typeof continues === 'boolean' &&
+    typeof historyLost === 'boolean' &&
+    typeof secret === 'string' &&
+    typeof snapshot === 'object' &&
+    snapshot !== null
+  );
+}
+
+function isEnd(json: Json): json is Json & End {
+  return numbers(json, 'epoch', 'position', 'planned') && typeof json['hang'] === 'boolean';
+}
