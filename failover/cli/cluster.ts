@@ -45,11 +45,9 @@ export async function clusterCommand(args: RunArguments, argv: string[]): Promis
     finish = done;
   });
   const coordinator = coordinatorOf(config, args.group);
-  // The member's doorbells, by the role that it has.
-  const asBackup = new Doorbells(addon, group, () => agent.step());
-  const asPrimary = new Doorbells(addon, group, () => agent.pump());
-  asBackup.open('primary');
-  asPrimary.open('backup');
+  // One doorbell has one listener: the agent takes the part that the member has not.
+  const bells = new Doorbells(addon, group, () => (agent.role === 'leading' ? agent.pump() : agent.step()));
+  let part: 'primary' | 'backup' | null = null;
   const member = new MemberProcess(
     group,
     argv,
@@ -57,8 +55,14 @@ export async function clusterCommand(args: RunArguments, argv: string[]): Promis
       if (code !== 0) note('member-died', { code, signal });
       agent.memberEnded(code);
     },
-    // Whoever listens as a primary rings the backup.
-    (role) => (role === 'backup' ? asBackup : asPrimary).ring(),
+    (role) => {
+      const ours = role === 'backup' ? 'primary' : 'backup';
+      if (part !== ours) {
+        part = ours;
+        bells.open(ours);
+      }
+      bells.ring();
+    },
   );
   const links = new Links(
     config,

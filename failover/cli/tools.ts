@@ -13,6 +13,8 @@ export const TOOLS = {
   curl: 'curl',
   ab: 'apache2-utils',
   tcpdump: 'tcpdump',
+  nsenter: 'util-linux',
+  etcd: 'etcd-server',
 } as const;
 
 export type Tool = keyof typeof TOOLS;

@@ -310,6 +310,7 @@ export class Agent {
       epoch: this.epoch,
       position: this.mirror?.position ?? this.leader?.head ?? 0,
       ready: this.mirror?.ready === true && this.host.member.pid !== 0,
+      speaks: this.role === 'leading' && this.host.coordinator.speakUntilUs > now,
       state: this.leader?.state ?? null,
     };
     for (const [name, peer] of this.peers) if (peer.up) this.host.links.send(name, MessageType.Status, status);
@@ -378,7 +379,7 @@ export class Agent {
     let best: string | null = null;
     let epoch = this.epoch - 1;
     for (const [name, { up, status }] of this.peers) {
-      if (up && status?.role === 'leading' && status.epoch > epoch) {
+      if (up && status?.role === 'leading' && status.speaks && status.epoch > epoch) {
         best = name;
         epoch = status.epoch;
       }
@@ -553,6 +554,7 @@ export class Agent {
     if (leader?.up !== true) this.#orphan('it is not heard any more');
     else if (leader.status !== null && leader.status.role !== 'leading') this.#orphan('it leads no more');
     else if (leader.status !== null && leader.status.epoch > this.epoch) this.#orphan('it leads anew');
+    else if (leader.status !== null && !leader.status.speaks) this.#orphan('it may not speak');
     else if (this.#deposed()) this.#orphan('another one leads');
     this.#letRead();
   }
@@ -706,6 +708,8 @@ export class Agent {
       clock: this.host.clock,
       welcome: () => ({ secret: Buffer.from(ring.secret).toString('hex'), snapshot: member.snapshot() }),
     });
+    // From here on it rings us as a primary rings its backup.
+    member.wake('primary');
   }
 
   /** Tells the member until when it may speak. */
@@ -860,7 +864,7 @@ function numbers(json: Json, ...names: string[]): boolean {
 }
 
 function isStatus(json: Json): json is Json & Status {
-  return typeof json['role'] === 'string' && numbers(json, 'epoch', 'position') && typeof json['ready'] === 'boolean';
+  return typeof json['role'] === 'string' && numbers(json, 'epoch', 'position') && typeof json['ready'] === 'boolean' && typeof json['speaks'] === 'boolean';
 }
 
 function isFollow(json: Json): json is Json & Follow {

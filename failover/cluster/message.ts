@@ -50,6 +50,8 @@ export interface Status {
   position: number;
   /** The member can go on at once. */
   ready: boolean;
+  /** The leader's: it may speak. */
+  speaks: boolean;
   /** The leader's: what all agree on. */
   state: GroupState | null;
 }

@@ -33,9 +33,12 @@ export class ReplicaProcess {
   readonly #seen: ReplicaEvent[] = [];
   readonly #waiting: { name: string; done: (event: ReplicaEvent) => void; fail: (error: Error) => void }[] = [];
 
-  /** Starts `ft-tcp run` with these words. */
-  constructor(args: string[]) {
-    this.child = spawn(process.execPath, [CLI, 'run', ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  /** Starts `ft-tcp run` with these words, in the network namespace of a process if one is given. */
+  constructor(args: string[], netnsOf?: number) {
+    const words = [process.execPath, CLI, 'run', ...args];
+    const enter = netnsOf === undefined ? [] : ['nsenter', '-t', String(netnsOf), '-n'];
+    const [command, ...rest] = [...enter, ...words];
+    this.child = spawn(command!, rest, { stdio: ['ignore', 'ignore', 'pipe'] });
     this.ended = new Promise((done) => {
       this.child.once('exit', (code, signal) => {
         this.#over = true;

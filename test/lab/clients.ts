@@ -50,7 +50,7 @@ function expected(bytes: number): string {
   return known;
 }
 
-function download(): Running {
+export function download(): Running {
   const pulse = new Pulse();
   const done = new Promise<void>((resolve, reject) => {
     const wanted = expected(DOWNLOAD);
@@ -122,7 +122,7 @@ function upload(): Running {
 }
 
 /** Numbered lines that come back; `window` of them on their way, and a pause in between. */
-function echoes(count: number, window: number, pauseMs: number): Running {
+export function echoes(count: number, window: number, pauseMs: number): Running {
   const pulses: Pulse[] = [];
   let stopping = false;
   const one = (n: number): Promise<void> =>
