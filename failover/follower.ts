@@ -60,7 +60,7 @@ export class Follower {
     const { ring } = this;
     this.reader = new RingReader(ring);
     this.replayer = new Replayer(this.reader, this.host);
-    this.replayer.joiner = ring.words[Word.historyLost] === 1;
+    this.replayer.joiner = ring.words[Word.startAt] !== 0;
     this.replayer.restored = this.restored;
     const slab = this.group.mapSlab(ring.writerPid, slabBytes(RX_SLOTS));
     this.slab = slab === null ? null : new RxSlab(slab);

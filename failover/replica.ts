@@ -571,7 +571,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const { agentPid } = this.options;
     if (agentPid === undefined) return new BackupKeeper(ring, this.#keeperHost());
     // Milliseconds modulo 2^32: who compares them takes the difference.
-    this.gate.lease = () => ((ring.load(Word.lease) - Math.floor(this.clock.now() / 1000)) | 0) > 0;
+    if (rules.L1) this.gate.lease = () => ((ring.load(Word.lease) - Math.floor(this.clock.now() / 1000)) | 0) > 0;
     return new AgentKeeper(ring, this.#keeperHost(), agentPid);
   }
 

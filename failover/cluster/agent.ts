@@ -98,6 +98,8 @@ const MOST_RESTART_US = 5_000_000;
 const ANNOUNCE_US = [100_000, 300_000, 1_000_000, 3_000_000, 10_000_000];
 const ENDING_US = 2_000_000;
 const MOST_FAILURES = 3;
+/** A program may take so long to load. */
+const STARTING_US = 10_000_000;
 
 export class Agent {
   role: AgentRole = 'looking';
@@ -126,12 +128,15 @@ export class Agent {
   #everReady = false;
   #expectRing = false;
   #beat = 0;
+  #place = -1;
   #beatUs = 0;
   #looks = 0;
   #announceAt: number[] = [];
   /** The member has ended, and what it logged is still being sent. */
   #endingUs: number | null = null;
   #hung = false;
+  /** End of what the log had when this reign began; null: nobody else has a copy that can be gone on with. */
+  #took: number | null = null;
   /** Members that died while they were taking over. */
   #failures = 0;
   #closing = false;
@@ -235,7 +240,10 @@ export class Agent {
       case MessageType.Refuse:
         this.counters.refused++;
         // Whoever fed us does not any more.
-        if (this.role === 'following' && name === this.#followed && json['code'] === 'ERR_FT_DROPPED') this.#discard();
+        if (this.role === 'following' && name === this.#followed) {
+          if (json['code'] === 'ERR_FT_DROPPED') this.#discard();
+          else if (json['code'] === 'ERR_FT_NOT_FED') this.#orphan('it does not send its log');
+        }
         return true;
       default:
         return false;
@@ -322,6 +330,9 @@ export class Agent {
     this.#statusUs = Number.NEGATIVE_INFINITY;
     this.#askedUs = Number.NEGATIVE_INFINITY;
     this.#view = null;
+    // Whoever is not followed as before is read from.
+    for (const name of this.#full) this.host.links.hold(name, false);
+    this.#full.clear();
     this.host.note(role, { epoch: this.epoch, ...more });
   }
 
@@ -479,6 +490,7 @@ export class Agent {
     this.#renewedUs = this.host.clock.now();
     this.#expectRing = true;
     const { mirror } = this;
+    this.#took = null;
     if (mirror === null) {
       if (how === 'begin') member.clear();
       this.#startUs = this.host.clock.now();
@@ -487,6 +499,7 @@ export class Agent {
     this.counters.takeovers++;
     this.#failures = 0;
     this.#speak(mirror.ring);
+    this.#took = mirror.ring.load(Word.complete) >>> 0;
     mirror.ring.words[Word.planned] = this.#ended?.planned === 1 && this.#ended.position === mirror.position ? 1 : 0;
     mirror.ring.store(Word.gone, this.#ended?.hang === true ? 2 : 1);
     mirror.admit();
@@ -537,9 +550,26 @@ export class Agent {
     this.#followed = name;
     this.#followedIncarnation = this.peers.get(name)?.incarnation ?? '';
     this.#ended = null;
-    this.#full.delete(name);
     this.#become('following', { primary: name, continues: welcome.continues });
     this.#acknowledge(name, mirror.position);
+  }
+
+  /** A backup that has something to do and does not get on hangs: another one may not. */
+  #watchReader(mirror: Mirror, busy: boolean): void {
+    const { member } = this.host;
+    const now = this.host.clock.now();
+    const place = mirror.consumed;
+    if (!busy || place !== this.#place || member.pid === 0) {
+      this.#place = place;
+      this.#beatUs = now;
+      this.#looks = 0;
+      return;
+    }
+    const limit = mirror.ready ? 2 * this.options.hangMs * 1000 : STARTING_US;
+    if (++this.#looks < LOOKS || now - this.#beatUs < limit) return;
+    this.host.note('hang', { member: member.pid });
+    this.#beatUs = now;
+    member.kill();
   }
 
   #follow(): void {
@@ -550,6 +580,7 @@ export class Agent {
       this.#everReady = true;
       this.#restartUs = RESTART_US;
     }
+    this.#watchReader(mirror, mirror.behind);
     const leader = this.#followed === null ? undefined : this.peers.get(this.#followed);
     if (leader?.up !== true) this.#orphan('it is not heard any more');
     else if (leader.status !== null && leader.status.role !== 'leading') this.#orphan('it leads no more');
@@ -692,6 +723,7 @@ export class Agent {
       // A member that was a backup: it leads when it says so.
       const { mirror } = this;
       mirror.admit();
+      this.#watchReader(mirror, true);
       ring = mirror.ring.writerPid === member.pid && member.pid !== 0 ? mirror.ring : null;
       if (ring !== null) this.mirror = null;
     } else ring = member.pid === 0 ? null : member.open();
@@ -700,7 +732,7 @@ export class Agent {
     this.#beatUs = this.host.clock.now();
     this.#looks = 0;
     const { links } = this.host;
-    this.leader = new Leader(ring, this.options.self, this.#state, this.options.stable, {
+    this.leader = new Leader(ring, this.options.self, this.#state, this.#took, this.options.stable, {
       send: (peer, type, body) => links.send(peer, type, body),
       sendData: (peer, position, bytes) => links.sendData(peer, position, bytes),
       takes: (peer) => links.takes(peer),
@@ -790,11 +822,9 @@ export class Agent {
   }
 
   #again(): void {
-    if (this.leader !== null) {
-      this.leader = null;
-      this.#expectRing = true;
+    // What a new member begins with is another log, or one that is gone on with: that is another reign.
+    if (this.leader === null && this.mirror?.forgetReader() === true && ++this.#failures < MOST_FAILURES)
       this.#restart();
-    } else if (this.mirror?.forgetReader() === true && ++this.#failures < MOST_FAILURES) this.#restart();
     else this.#retreat();
   }
 
@@ -864,7 +894,12 @@ function numbers(json: Json, ...names: string[]): boolean {
 }
 
 function isStatus(json: Json): json is Json & Status {
-  return typeof json['role'] === 'string' && numbers(json, 'epoch', 'position') && typeof json['ready'] === 'boolean' && typeof json['speaks'] === 'boolean';
+  return (
+    typeof json['role'] === 'string' &&
+    numbers(json, 'epoch', 'position') &&
+    typeof json['ready'] === 'boolean' &&
+    typeof json['speaks'] === 'boolean'
+  );
 }
 
 function isFollow(json: Json): json is Json & Follow {

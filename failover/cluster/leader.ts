@@ -7,6 +7,7 @@
  */
 import type { Clock } from '../../lib/clock.js';
 import { type Ring, Word } from '../log/ring.js';
+import { rules } from '../rules.js';
 import type { GroupState } from './coordinator.js';
 import {
   encodePublish,
@@ -74,6 +75,8 @@ export class Leader {
     readonly self: string,
     /** The group's state as it is known to be. */
     public state: GroupState,
+    /** End of the log that this reign began with, which copies from the reign before are cut at; null: there are none. */
+    readonly took: number | null,
     /** Backups that shall hold what is let out; Infinity: all. */
     readonly stable: number,
     readonly host: LeaderHost,
@@ -92,24 +95,17 @@ export class Leader {
     const { ring } = this;
     if (ring.load(Word.ready) === 0 && this.head === 0) return 'the program has not started';
     this.left.delete(peer);
-    const { head } = this;
-    const behind = bytesBetween(follow.position, head);
-    const known = follow.epoch === this.state.epoch || follow.epoch === this.state.epoch - 1;
-    const base = bytesBetween(this.#base, follow.position) >= 0 || ring.load(Word.historyLost) === 0;
-    if (known && follow.epoch > 0 && base && behind <= ring.size * MOST_BEHIND) {
-      // What it has beyond our end is not the group's; it can be cut off as long as its member has not read it.
-      const position = behind < 0 ? head : follow.position;
-      if (bytesBetween(follow.consumed, position) >= 0) {
-        this.#begin(peer, position >>> 0, true, this.feeds.get(peer)?.partial === true);
-        return null;
-      }
+    const from = this.#common(follow);
+    if (from !== null) {
+      this.#begin(peer, from, true, this.feeds.get(peer)?.partial === true);
+      return null;
     }
     if (this.#inSync(peer)) {
       // It has lost what it held: first the state has to say so.
       this.#forget(peer);
       return 'its copy is lost';
     }
-    if (ring.load(Word.historyLost) === 0 && head * 8 <= ring.size * MOST_BEHIND) {
+    if (ring.load(Word.historyLost) === 0 && this.head * 8 <= ring.size * MOST_BEHIND) {
       ring.store(Word.tail, 0);
       if (ring.load(Word.historyLost) === 0) {
         this.#begin(peer, 0, false, false);
@@ -123,6 +119,17 @@ export class Leader {
     return null;
   }
 
+  /** Up to where a backup's copy is the same as ours, and it can be gone on from there; null: it has to begin anew. */
+  #common({ epoch, position, consumed }: Follow): number | null {
+    const { ring, state, took, head } = this;
+    // What it has beyond our end is not the group's; it can be cut off as long as its member has not read it.
+    const end = epoch === state.epoch ? head : epoch > 0 && epoch === state.epoch - 1 ? took : null;
+    if (end === null) return null;
+    const from = (bytesBetween(position, end) < 0 ? end : position) >>> 0;
+    if (bytesBetween(consumed, from) < 0 || bytesBetween(from, head) > ring.size * MOST_BEHIND) return null;
+    return ring.load(Word.historyLost) === 0 || bytesBetween(this.#base, from) >= 0 ? from : null;
+  }
+
   ack(peer: string, position: number): void {
     const feed = this.feeds.get(peer);
     if (feed === undefined || bytesBetween(position, feed.sent) < 0) return;
@@ -133,8 +140,11 @@ export class Leader {
 
   heard(peer: string, status: Status): void {
     const feed = this.feeds.get(peer);
-    if (feed !== undefined)
-      feed.ready = status.ready && status.role === 'following' && status.epoch === this.state.epoch;
+    const follows = status.role === 'following' && status.epoch === this.state.epoch;
+    if (feed !== undefined) feed.ready = status.ready && follows;
+    // It believes that it is fed; it has been given up, and did not hear of it.
+    if (follows && feed?.up !== true && !this.#waiting.has(peer))
+      this.host.send(peer, MessageType.Refuse, { code: 'ERR_FT_NOT_FED', message: 'ask again' });
   }
 
   down(peer: string): void {
@@ -179,7 +189,7 @@ export class Leader {
       epoch: this.state.epoch,
       continues,
       position,
-      historyLost: ring.load(Word.historyLost) === 1,
+      historyLost: position !== 0,
       logEpoch: ring.words[Word.epoch]!,
       ...this.host.welcome(),
       ...this.#time(),
@@ -236,9 +246,7 @@ export class Leader {
       heartbeat: words[Word.heartbeat]! >>> 0,
       logEpoch: words[Word.epoch]!,
       flags:
-        (words[Word.historyLost] === 1 ? PublishFlag.HistoryLost : 0) |
-        (words[Word.draining] === 1 ? PublishFlag.Draining : 0) |
-        (words[Word.ready] === 1 ? PublishFlag.Ready : 0),
+        (words[Word.draining] === 1 ? PublishFlag.Draining : 0) | (words[Word.ready] === 1 ? PublishFlag.Ready : 0),
       ...this.#time(),
     };
   }
@@ -298,7 +306,7 @@ export class Leader {
   /** Moves `stable` on. */
   settle(): void {
     const { ring, head } = this;
-    const backups = this.state.inSync.filter((peer) => peer !== this.self);
+    const backups = rules.S1 ? this.state.inSync.filter((peer) => peer !== this.self) : [];
     const wanted = this.#wanted();
     const waits = backups.length > 0 || wanted.length > 0;
     if (!waits) {

@@ -103,7 +103,7 @@ export interface Publish {
   monoUs: number;
   wallMs: number;
 }
-export const PublishFlag = { HistoryLost: 1, Draining: 2, Ready: 4 } as const;
+export const PublishFlag = { Draining: 1, Ready: 2 } as const;
 
 const publishLayout = BufferLayout.struct<Publish>([
   BufferLayout.u32('head'),

@@ -42,6 +42,11 @@ export class Mirror {
     return this.ring.load(Word.readerFault) !== 0;
   }
 
+  /** There is something that the member has not read. */
+  get behind(): boolean {
+    return this.#reads ? this.ring.load(Word.tail) !== this.ring.load(Word.complete) : true;
+  }
+
   /** How far the member has gone. */
   get consumed(): number {
     return this.#reads ? this.ring.load(Word.tail) >>> 0 : this.position;
@@ -66,6 +71,7 @@ export class Mirror {
     if (at + bytes.length > ring.size) return false;
     ring.bytes.set(bytes, at);
     this.received = (this.received + bytes.length / 8) >>> 0;
+    if (this.whole && bytesBetween(0, this.received) > ring.size) ring.store(Word.historyLost, 1);
     return true;
   }
 
@@ -77,7 +83,6 @@ export class Mirror {
       return false;
     ring.words[Word.epoch] = publish.logEpoch;
     ring.words[Word.draining] = (publish.flags & PublishFlag.Draining) === 0 ? 0 : 1;
-    if ((publish.flags & PublishFlag.HistoryLost) !== 0) ring.words[Word.historyLost] = 1;
     ring.store(Word.head, head | 0);
     ring.store(Word.complete, complete | 0);
     ring.store(Word.ready, (publish.flags & PublishFlag.Ready) === 0 ? 0 : 1);

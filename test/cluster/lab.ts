@@ -23,7 +23,8 @@ export function pause(ms: number): Promise<void> {
 
 /** Waits until something is so. Rejects with its name. */
 export async function until(what: string, so: () => boolean, ms = 15_000): Promise<void> {
-  for (const end = Date.now() + ms; !so(); await pause(10)) if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
+  for (const end = Date.now() + ms; !so(); await pause(10))
+    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
 }
 
 /** When a node's frames came by. */
@@ -129,9 +130,13 @@ export class ClusterLab {
     ])
       ip(words, pid!);
     const filter = ['ether', 'src', SERVICE_MAC];
-    const capture = spawn('tcpdump', ['-tt', '-n', '-l', '-s', '64', '-Q', 'in', '-i', `s-${name}`, '-Z', 'root', ...filter], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const capture = spawn(
+      'tcpdump',
+      ['-tt', '-n', '-l', '-s', '64', '-Q', 'in', '-i', `s-${name}`, '-Z', 'root', ...filter],
+      {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
     await new Promise<void>((done, fail) => {
       capture.stderr.on('data', (text: Buffer) => text.includes('listening on') && done());
       capture.once('exit', () => fail(new Error('tcpdump has ended')));
@@ -183,8 +188,26 @@ export class ClusterLab {
   }
 
   start(node: Node, group: string): void {
-    const words = ['--cluster', this.#config, '--node', node.name, '--group', group, '--dir', join(this.#files, node.name)];
-    const where = ['--tap', TAP, '--ip', `${STACK_ADDRESS}/24`, '--mac', SERVICE_MAC, '--hang-timeout', String(HANG_MS)];
+    const words = [
+      '--cluster',
+      this.#config,
+      '--node',
+      node.name,
+      '--group',
+      group,
+      '--dir',
+      join(this.#files, node.name),
+    ];
+    const where = [
+      '--tap',
+      TAP,
+      '--ip',
+      `${STACK_ADDRESS}/24`,
+      '--mac',
+      SERVICE_MAC,
+      '--hang-timeout',
+      String(HANG_MS),
+    ];
     node.agent = new ReplicaProcess([...words, ...where, APP, '8080'], node.netns);
     node.agents.push(node.agent);
   }
@@ -255,7 +278,9 @@ export class ClusterLab {
 
   /** How often somebody began to lead. */
   get reigns(): number {
-    return this.nodes.flatMap(({ agents }) => agents).flatMap(({ events }) => events.filter(({ event }) => event === 'leading')).length;
+    return this.nodes
+      .flatMap(({ agents }) => agents)
+      .flatMap(({ events }) => events.filter(({ event }) => event === 'leading')).length;
   }
 }
 

@@ -44,7 +44,9 @@ async function once(directory: string, group: string, scenario: ClusterScenario)
     const failed = outcome.then((problem) => (problem === '' ? new Promise<never>(() => undefined) : problem));
     const over = await Promise.race([scenario.run(lab, group).then(() => ''), failed]);
     running.stop();
-    const late = new Promise<string>((done) => setTimeout(done, PATIENCE_MS, 'the client does not come to an end').unref());
+    const late = new Promise<string>((done) =>
+      setTimeout(done, PATIENCE_MS, 'the client does not come to an end').unref(),
+    );
     result.problem = over === '' ? await Promise.race([outcome, late]) : over;
     result.gapMs = running.pulse.longestMs;
   } catch (error) {
@@ -89,7 +91,8 @@ function options(argv: string[]): Options {
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds ${values.rounds} is not a number`);
   const wanted = values.only?.split(',');
   const scenarios = CLUSTER_SCENARIOS.filter(({ name }) => wanted === undefined || wanted.includes(name));
-  if (scenarios.length === 0) throw new Error(`--only is one of ${CLUSTER_SCENARIOS.map(({ name }) => name).join(', ')}`);
+  if (scenarios.length === 0)
+    throw new Error(`--only is one of ${CLUSTER_SCENARIOS.map(({ name }) => name).join(', ')}`);
   return { scenarios, rounds, json: values.json };
 }
 
@@ -104,7 +107,9 @@ async function inside({ scenarios, rounds, json }: Options): Promise<boolean> {
       const result = await once(join(directory, name), name, scenario);
       results.push(result);
       print(`${scenario.name}: ${scenario.what}`);
-      print(`  ${result.problem === '' ? `ok, the client waited ${result.gapMs.toFixed(0)} ms` : `FAILED: ${result.problem}`}`);
+      print(
+        `  ${result.problem === '' ? `ok, the client waited ${result.gapMs.toFixed(0)} ms` : `FAILED: ${result.problem}`}`,
+      );
       print(`  ${result.speeches.map(speech).join(', then ')}`);
     }
   }

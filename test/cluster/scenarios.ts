@@ -2,8 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { giveOrder } from '../../failover/control.js';
 import { askAgent, CLUSTER_STATUS } from '../../failover/cluster/status.js';
+import { giveOrder } from '../../failover/control.js';
 import { type ClusterLab, type Node, pause, until } from './lab.js';
 
 export interface ClusterScenario {
@@ -43,7 +43,8 @@ function signal(pid: number, name: NodeJS.Signals): void {
 function fence(lab: ClusterLab): void {
   const path = join(lab.directory, 'fence');
   const lines = ['#!/bin/sh', `echo "$1" >> ${join(lab.directory, 'fenced')}`];
-  for (const { name } of lab.nodes) lines.push(`[ "$1" = ${name} ] && kill -9 $(cat ${join(lab.directory, `pid-${name}`)})`);
+  for (const { name } of lab.nodes)
+    lines.push(`[ "$1" = ${name} ] && kill -9 $(cat ${join(lab.directory, `pid-${name}`)})`);
   writeFileSync(path, `${lines.join('\n')}\nexit 0\n`);
   chmodSync(path, 0o755);
   lab.configure({ type: 'static', fence: path });
@@ -59,6 +60,16 @@ function fenced(lab: ClusterLab): string {
 }
 
 export const CLUSTER_SCENARIOS: ClusterScenario[] = [
+  {
+    name: 'calm',
+    what: 'nothing happens',
+    client: 'download',
+    async run(lab) {
+      const { leader } = lab;
+      await pause(1000);
+      if (lab.leader !== leader) throw new Error('another one leads');
+    },
+  },
   {
     name: 'kill',
     what: "the primary's process is killed; its machine lives",

@@ -1,6 +1,7 @@
 /** All scenarios with a fault at every point, or at points drawn from a seed. */
 import { real } from '../../failover/replay/real.js';
 import { SeededRandom } from '../../lib/random.js';
+import { runAgents } from './agents.js';
 import { FAULTS, type Fault, type Outcome, runFault } from './fault.js';
 import { SCENARIOS, type Scenario } from './scenarios.js';
 
@@ -80,6 +81,26 @@ export async function explore(plan: Plan): Promise<Explored> {
   return explored;
 }
 
+/** Groups on several machines (agents.ts), by so many seeds; each counts as many points as trouble was made. */
+export async function exploreAgents(
+  explored: Explored,
+  seed: string,
+  count: number,
+  onFailure: (failure: Failure) => void,
+): Promise<void> {
+  explored.scenarios++;
+  for (let n = 0; n < count; n++) await oneOfAgents(explored, `${seed}.${n}`, onFailure);
+}
+
+async function oneOfAgents(explored: Explored, seed: string, onFailure: (failure: Failure) => void): Promise<void> {
+  const { failures, troubles } = await runAgents(seed);
+  explored.faultPoints += troubles;
+  if (failures.length === 0) return;
+  const failure = { case: `agents/${seed}`, failures };
+  explored.failures.push(failure);
+  onFailure(failure);
+}
+
 /** Goes on with new seeds, a random point of a random scenario each, until told to stop. */
 export async function search(
   seed: string,
@@ -92,6 +113,10 @@ export async function search(
     const scenario = SCENARIOS[random.u32() % SCENARIOS.length]!;
     const kind = FAULTS[random.u32() % FAULTS.length]!;
     const own = `${seed}.${n}`;
+    if (n % 4 === 3) {
+      await oneOfAgents(explored, own, onFailure);
+      continue;
+    }
     const clean = runFault(scenario, own, null);
     const tries = [null, ...Array.from({ length: 8 }, () => ({ kind, at: random.u32() % points(kind, clean) }))];
     for (const fault of tries) {

@@ -2,7 +2,8 @@
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { percentile } from '../../failover/demo/arrivals.js';
-import { type Explored, explore, type Failure, runCase, search } from './explore.js';
+import { runAgents } from './agents.js';
+import { type Explored, explore, exploreAgents, type Failure, runCase, search } from './explore.js';
 import { FAULTS } from './fault.js';
 import { SCENARIOS } from './scenarios.js';
 
@@ -10,15 +11,18 @@ const USAGE = `npm run sim -- [--quick] [--seed S] [--only SCENARIO] [--fault KI
   Runs every scenario with every fault at every point, in virtual time.
   --quick       every second to seventh point, in less than five minutes
   --seed S      another seed (default 1); the same seed gives the same run
-  --only NAME   one scenario: ${SCENARIOS.map(({ name }) => name).join(', ')}
+  --only NAME   one scenario: ${SCENARIOS.map(({ name }) => name).join(', ')}, agents
   --fault KIND  one kind of fault: ${FAULTS.join(', ')}
-  --case NAME   repeats one case as it was reported: scenario/fault/point/seed
+  --case NAME   repeats one case as it was reported: scenario/fault/point/seed, or agents/seed
   --hours H     searches with new seeds for so long
   --json        the last line is one JSON object
 `;
 const QUICK = { kill: 2, 'kill-backup': 5, hang: 5, double: 7, slow: 5, switchover: 7, restart: 5 } as const;
 /** The quick run stops by then, done or not. */
-const QUICK_MS = 280_000;
+const QUICK_MS = 250_000;
+/** Groups on several machines: seeds. */
+const AGENTS = 1000;
+const AGENTS_QUICK = 100;
 
 function report(explored: Explored, began: number, json: boolean): number {
   const print = (text: string): void => void (json ? process.stderr : process.stdout).write(`${text}\n`);
@@ -53,6 +57,11 @@ async function main(): Promise<number> {
   const complain = (failure: Failure): void => {
     process.stderr.write(`${failure.case}\n${failure.failures.map((text) => `  ${text}\n`).join('')}`);
   };
+  if (values.case?.startsWith('agents/') === true) {
+    const { failures, story } = await runAgents(values.case.slice('agents/'.length));
+    process.stdout.write(`${[...story, ...failures].join('\n')}\n`);
+    return failures.length === 0 ? 0 : 1;
+  }
   if (values.case !== undefined) {
     const outcome = runCase(values.case);
     process.stdout.write(`${JSON.stringify(outcome, null, 2)}\n`);
@@ -63,11 +72,12 @@ async function main(): Promise<number> {
   if (values.hours !== undefined) {
     const limit = Number(values.hours) * 3_600_000;
     if (!(limit > 0)) throw new Error(`--hours ${values.hours} is not a number of hours`);
-    return report(
-      await search(values.seed, () => spent() > limit, complain),
-      began,
-      values.json,
-    );
+    return report(await search(values.seed, () => spent() > limit, complain), began, values.json);
+  }
+  if (values.only === 'agents') {
+    const explored: Explored = { scenarios: 0, faultPoints: 0, failures: [], gapsMs: {} };
+    await exploreAgents(explored, values.seed, values.quick ? AGENTS_QUICK : AGENTS, complain);
+    return report(explored, began, values.json);
   }
   const scenarios = SCENARIOS.filter(({ name }) => values.only === undefined || name === values.only);
   const kinds = FAULTS.filter((kind) => values.fault === undefined || kind === values.fault);
@@ -80,6 +90,8 @@ async function main(): Promise<number> {
     enough: () => values.quick && spent() > QUICK_MS,
     onFailure: complain,
   });
+  if (values.only === undefined && values.fault === undefined)
+    await exploreAgents(explored, values.seed, values.quick ? AGENTS_QUICK : AGENTS, complain);
   return report(explored, began, values.json);
 }
 

@@ -4,6 +4,7 @@
  */
 import { parseArgs } from 'node:util';
 import { type Rule, rules } from '../../failover/rules.js';
+import { runAgents } from './agents.js';
 import { explore, type Failure, runCase } from './explore.js';
 import { FAULTS, type FaultKind } from './fault.js';
 import { SCENARIOS } from './scenarios.js';
@@ -21,8 +22,30 @@ const KINDS: Partial<Record<Rule, FaultKind[]>> = { fence: ['hang'], A3: ['kill'
 const FIRST: Partial<Record<Rule, string>> = { A1: 'upload', A2: 'upload-long', A3: 'upload-loss', F2: 'reset' };
 const SEEDS = ['1', '2', '3'];
 
+/** Rules of several machines. */
+const OF_AGENTS: readonly Rule[] = ['L1', 'S1'];
+const AGENT_SEEDS = 400;
+/** Where to look first. */
+const TELLING = [171, 152];
+
+/** Looks for a seed of the agents' simulation that notices. */
+async function mutateAgents(rule: Rule): Promise<Verdict> {
+  for (const n of [...TELLING, ...Array(AGENT_SEEDS).keys()]) {
+    const seed = `mutation.${n}`;
+    rules[rule] = false;
+    const broken = await runAgents(seed).finally(() => {
+      rules[rule] = true;
+    });
+    if (broken.failures.length === 0) continue;
+    const { failures } = await runAgents(seed);
+    if (failures.length === 0) return { name: rule, caught: true, by: `sim agents/${seed}: ${broken.failures[0]}` };
+  }
+  return { name: rule, caught: false, by: '' };
+}
+
 /** Breaks one rule and looks for a case that notices. */
 export async function mutate(rule: Rule): Promise<Verdict> {
+  if (OF_AGENTS.includes(rule)) return await mutateAgents(rule);
   rules[rule] = false;
   let found: Failure | undefined;
   try {
@@ -63,7 +86,9 @@ export async function mutateAll(tell: (verdict: Verdict) => void): Promise<Verdi
 if (process.argv[1]?.endsWith('mutation.js')) {
   const { values } = parseArgs({ options: { json: { type: 'boolean', default: false } } });
   const print = (text: string): void => void (values.json ? process.stderr : process.stdout).write(`${text}\n`);
-  const verdicts = await mutateAll(({ name, caught, by }) => print(`${name} ${caught ? 'caught' : 'NOT caught'} by ${by}`));
+  const verdicts = await mutateAll(({ name, caught, by }) =>
+    print(`${name} ${caught ? 'caught' : 'NOT caught'} by ${by}`),
+  );
   if (values.json) process.stdout.write(`${JSON.stringify({ rules: verdicts })}\n`);
   else print(`${verdicts.filter(({ caught }) => caught).length} of ${verdicts.length} rules caught`);
   process.exitCode = verdicts.every(({ caught }) => caught) ? 0 : 1;
