@@ -3,7 +3,7 @@
  * TCP across a veth, on the stack alone, and with a backup in both commit modes; medians of one run, as ratios.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -12,7 +12,16 @@ import { median } from '../failover/demo/arrivals.js';
 import { monotonicMs } from '../failover/demo/clients.js';
 import { APP } from '../failover/demo/run-once.js';
 import { enterLab, labDirectory, runInLab } from '../failover/lab/namespace.js';
-import { CLIENT_ADDRESS, ip, makeTap, makeVeth, STACK_ADDRESS, TAP, VETH_SERVER } from '../failover/lab/network.js';
+import {
+  CLIENT_ADDRESS,
+  ip,
+  makeTap,
+  makeVeth,
+  STACK_ADDRESS,
+  TAP,
+  VETH_CLIENT,
+  VETH_SERVER,
+} from '../failover/lab/network.js';
 import { type Breakdown, ReplicaProcess } from '../failover/lab/replica-process.js';
 import { chart } from './chart.js';
 import { type Row, row } from './goals.js';
@@ -21,7 +30,7 @@ import { buildPeer, IdleConnections, PORTS, peer, peerServer } from './peer.js';
 
 const SERVER = fileURLToPath(new URL('./server.js', import.meta.url));
 const PICTURE = fileURLToPath(new URL('../../docs/performance.svg', import.meta.url));
-const MODES = ['kernel', 'alone', 'written', 'acked'] as const;
+const MODES = ['kernel', 'alone', 'written', 'acked', 'machines'] as const;
 type Mode = (typeof MODES)[number];
 /** Sources that the client's connections come from, when one has not ports enough. */
 const SOURCES = 8;
@@ -69,7 +78,37 @@ async function replicas(directory: string, options: string[], backup: boolean): 
   };
 }
 
+/** Two agents: one in this namespace, one across the veth; the log goes over TLS 1.3. */
+async function machines(directory: string, holder: ChildProcess): Promise<Served> {
+  const place = `${directory}/machines${group++}`;
+  mkdirSync(place);
+  writeFileSync(`${place}/key`, 'ab'.repeat(32));
+  const nodes = [
+    { name: 'a', host: VETH_CLIENT },
+    { name: 'b', host: VETH_SERVER },
+  ];
+  const coordinator = { type: 'static', fence: '/bin/true' };
+  writeFileSync(`${place}/cluster.json`, JSON.stringify({ nodes, tls: { psk: 'key' }, coordinator, freshMs: 1000 }));
+  const both = nodes.map(({ name }) => {
+    const words = ['--cluster', `${place}/cluster.json`, '--node', name, '--dir', `${place}/${name}`];
+    const net = ['--tap', TAP, '--ip', `${STACK_ADDRESS}/24`, '--gateway', CLIENT_ADDRESS];
+    return new ReplicaProcess([...words, ...net, SERVER], name === 'a' ? undefined : holder.pid);
+  });
+  await both[0]!.event('in-sync', 30_000);
+  return {
+    address: STACK_ADDRESS,
+    // The replica itself, not its agent.
+    pid: Number((await both[0]!.event('ready')).pid),
+    replicas: both,
+    start: () => {
+      throw new Error('agents start their replicas');
+    },
+    close: async () => void (await Promise.all(both.map((agent) => agent.close()))),
+  };
+}
+
 async function serve(mode: Mode, directory: string, client: string, holder: ChildProcess): Promise<Served> {
+  if (mode === 'machines') return machines(directory, holder);
   if (mode !== 'kernel')
     return replicas(directory, mode === 'alone' ? ['--solo'] : ['--commit', mode], mode !== 'alone');
   const streams = await peerServer(client, holder.pid!);
@@ -275,6 +314,7 @@ function compare(figures: Map<Mode, Figures[]>): Row[] {
       alone: 'stack alone',
       written: 'with a backup, written',
       acked: 'with a backup, acked',
+      machines: 'with a backup on another machine',
     }[against];
     rows.push(row(name, what, unit, ours, label, other, goal, goal.includes('+') ? 'difference' : 'ratio'));
   };
@@ -316,6 +356,7 @@ function compare(figures: Map<Mode, Figures[]>): Row[] {
   for (const [mode, bulk, pages, echo] of [
     ['written', '>= 0.95', '>= 0.9', '<= +20'],
     ['acked', '>= 0.85', '>= 0.85', '<= +150'],
+    ['machines', '>= 0.85', '>= 0.85', '<= +150'],
   ] as const) {
     for (const way of ['out', 'in'])
       add(
@@ -350,6 +391,9 @@ async function inside(plan: Plan, json: boolean, picture: boolean): Promise<void
   for (let n = 1; n <= SOURCES; n++) ip(`addr add 10.77.1.${n}/32 dev ${TAP}`);
   const client = buildPeer(directory);
   const holder = await makeVeth();
+  // The other machine's device, for the day that it takes over.
+  ip(`tuntap add dev ${TAP} mode tap multi_queue vnet_hdr`, holder.pid);
+  ip(`link set ${TAP} up`, holder.pid);
   const figures = new Map<Mode, Figures[]>();
   for (let round = 1; round <= plan.rounds; round++) {
     for (const mode of MODES) {

@@ -15,6 +15,7 @@ export const TOOLS = {
   tcpdump: 'tcpdump',
   nsenter: 'util-linux',
   etcd: 'etcd-server',
+  openssl: 'openssl',
 } as const;
 
 export type Tool = keyof typeof TOOLS;

@@ -6,7 +6,7 @@ import { FtError } from '../../lib/errors.js';
 export const TAP = 'ft0';
 export const CLIENT_ADDRESS = '10.77.0.1';
 export const STACK_ADDRESS = '10.77.0.2';
-const VETH_CLIENT = '10.78.0.1';
+export const VETH_CLIENT = '10.78.0.1';
 export const VETH_SERVER = '10.78.0.2';
 
 /** Runs `ip`. Throws FtError with what it said. */
