@@ -149,7 +149,7 @@ export class Recorder implements StackObserver {
     view.setFloat64(at + AckedBody.srttUs, conn.rtt.srttUs, true);
     view.setUint32(at + AckedBody.tsRecent, conn.tsRecent, true);
     view.setUint32(at + AckedBody.sndWl2Lag, Math.max(0, conn.sndUna - conn.sndWl2), true);
-    writer.end();
+    writer.end(true);
   }
 
   removed(conn: TcpConnection, code: string | null): void {

@@ -98,6 +98,8 @@ const MOST_RESTART_US = 5_000_000;
 const ANNOUNCE_US = [100_000, 300_000, 1_000_000, 3_000_000, 10_000_000];
 const ENDING_US = 2_000_000;
 const MOST_FAILURES = 3;
+/** A member that has more than this to read is woken; otherwise it looks by itself, a few milliseconds later. */
+const WAKE_BYTES = 128 * 1024;
 /** A program may take so long to load. */
 const STARTING_US = 10_000_000;
 
@@ -649,7 +651,8 @@ export class Agent {
     this.#acknowledge(name, mirror.position);
     const { ring } = mirror;
     followClock(ring, this.host.clock, publish.monoUs, publish.wallMs);
-    if (ring.load(Word.readerSleeping) !== 0 && ring.load(Word.tail) !== ring.load(Word.complete)) {
+    // It looks by itself; nobody waits for it.
+    if (ring.load(Word.readerSleeping) !== 0 && mirror.unread > WAKE_BYTES) {
       ring.words[Word.readerSleeping] = 0;
       this.host.member.wake('backup');
     }

@@ -325,8 +325,9 @@ export class Leader {
     const next = this.#held(wanted);
     const stable = backups.length === 0 ? next : wanted.length === 0 ? old : bytesBetween(old, next) < 0 ? next : old;
     if (waits && bytesBetween(this.#out, stable) > 0 && this.#cameRound()) this.#out = stable;
+    const moved = ring.words[Word.stable] !== (stable | 0);
     ring.store(Word.stable, (waits ? stable : head) | 0);
-    if (ring.load(Word.writerWaiting) !== 0 && (stable === head || !waits)) {
+    if (ring.load(Word.writerWaiting) !== 0 && (moved || !waits)) {
       ring.store(Word.writerWaiting, 0);
       this.host.wake();
     }

@@ -47,6 +47,11 @@ export class Mirror {
     return this.#reads ? this.ring.load(Word.tail) !== this.ring.load(Word.complete) : true;
   }
 
+  /** Bytes that the member has not read. */
+  get unread(): number {
+    return this.#reads ? bytesBetween(this.ring.load(Word.tail), this.position) : 0;
+  }
+
   /** How far the member has gone. */
   get consumed(): number {
     return this.#reads ? this.ring.load(Word.tail) >>> 0 : this.position;

@@ -180,6 +180,8 @@ export class RingWriter {
   #at: number;
   #publishedUnits: number;
   #completeUnits: number;
+  /** Behind the last record that output may depend on. */
+  #must: number;
   #total: number;
 
   constructor(
@@ -190,6 +192,7 @@ export class RingWriter {
     this.#units = ring.load(Word.head) >>> 0;
     this.#publishedUnits = this.#units;
     this.#completeUnits = this.#units;
+    this.#must = this.#units;
     ring.store(Word.complete, this.#units | 0);
     this.#total = ring.words[Word.historyLost] === 1 ? ring.size + 1 : distance(0, this.#units);
     this.#at = (this.#units * 8) % ring.size;
@@ -207,9 +210,11 @@ export class RingWriter {
     return this.readerAttached && this.ring.words[Word.readerReady] !== 0;
   }
 
-  /** Bytes that are not held by enough other machines; where there are none, those that the reader has not processed. */
+  /** Bytes that output has to wait for: not held by enough other machines, or not processed by the reader of this one. */
   get unstable(): number {
-    return this.clustered ? distance(this.ring.load(Word.stable) >>> 0, this.#units) : this.lag;
+    if (!this.readerAttached) return 0;
+    const stable = this.ring.load(this.clustered ? Word.stable : Word.tail);
+    return Math.max(0, (this.#must - stable) | 0) * 8;
   }
 
   /** Bytes the reader has not processed. */
@@ -242,8 +247,8 @@ export class RingWriter {
     return at + RECORD_HEADER;
   }
 
-  /** Completes the record begun last. */
-  end(): void {
+  /** Completes the record begun last. Nothing waits for a hint: that it is lost costs a retransmission. */
+  end(hint = false): void {
     const { ring } = this;
     const at = this.#at;
     const bodyLength = ring.view.getUint32(at, true) - RECORD_HEADER;
@@ -251,6 +256,7 @@ export class RingWriter {
     ring.view.setUint32(at + 8, ring.native.crc32c(ring.bytes, at + RECORD_HEADER, bodyLength, seed), true);
     this.counters.records++;
     this.#advance(ring.view.getUint32(at, true));
+    if (!hint) this.#must = this.#units;
   }
 
   /** Where the log ends now. */
