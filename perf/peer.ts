@@ -76,3 +76,39 @@ export class IdleConnections {
     this.#child.kill('SIGKILL');
   }
 }
+
+/** A server that is another stack. */
+export interface ForeignPeer {
+  path: string;
+}
+
+/** lwIP, or null where Debian's package is not installed. */
+export function buildLwip(directory: string): ForeignPeer | null {
+  const path = `${directory}/lwip`;
+  const source = fileURLToPath(new URL('../../perf/peers/lwip.c', import.meta.url));
+  return build('lwIP', 'liblwip-dev', 'cc', ['-O2', '-w', '-o', path, source, '-I/usr/include/lwip', '-llwip'], path);
+}
+
+/** gVisor's netstack, or null where Debian's packages are not installed. */
+export function buildGvisor(directory: string): ForeignPeer | null {
+  const path = `${directory}/gvisor`;
+  // Building it anew takes half a minute.
+  const cache = fileURLToPath(new URL('../../node_modules/.cache/ft-tcp-go', import.meta.url));
+  const source = fileURLToPath(new URL('../../perf/peers/gvisor/main.go', import.meta.url));
+  const env = { GO111MODULE: 'off', GOPATH: '/usr/share/gocode', GOCACHE: cache };
+  return build('gVisor', 'golang-go golang-gvisor-gvisor-dev', 'go', ['build', '-o', path, source], path, env);
+}
+
+function build(
+  name: string,
+  packages: string,
+  command: string,
+  words: string[],
+  path: string,
+  env: Record<string, string> = {},
+): ForeignPeer | null {
+  const { status } = spawnSync(command, words, { encoding: 'utf8', env: { ...process.env, ...env } });
+  if (status === 0) return { path };
+  process.stderr.write(`${name} is left out: it cannot be built (Debian: apt-get install -y ${packages})\n`);
+  return null;
+}

@@ -1,0 +1,146 @@
+/** Many connections that are held open: memory, takeover, protection again, and what they cost while they do nothing. */
+import { readFileSync } from 'node:fs';
+import { monotonicMs } from '../failover/demo/clients.js';
+import { STACK_ADDRESS, TAP } from '../failover/lab/network.js';
+import type { Breakdown, ReplicaProcess } from '../failover/lab/replica-process.js';
+import { type Row, row } from './goals.js';
+import { cpuSeconds, resident } from './measure.js';
+import { IdleConnections, PORTS, peer } from './peer.js';
+import { replicas } from './serve.js';
+
+/** Sources that the client's connections come from, when one has not ports enough. */
+export const SOURCES = 8;
+const ACTIVE = 1000;
+
+/** Frames that the kernel has got from the stack. */
+function framesFromStack(): number {
+  const line = readFileSync('/proc/net/dev', 'utf8')
+    .split('\n')
+    .find((text) => text.trim().startsWith(`${TAP}:`));
+  return Number(line?.split(':')[1]?.trim().split(/\s+/)[1]);
+}
+
+/** Idle connections with a backup: memory, and a takeover. */
+export async function held(directory: string, client: string, count: number): Promise<Row[]> {
+  const served = await replicas(directory, ['--log-size', '256'], true);
+  const [primary, backup] = served.replicas as [ReplicaProcess, ReplicaProcess];
+  await peer(client, 'ping', STACK_ADDRESS, PORTS.echo, 64, 0.3);
+  const [alone] = await peer(client, 'ping', STACK_ADDRESS, PORTS.echo, 64, 1);
+  const before = [resident(primary.pid), resident(backup.pid)];
+  const idle = await IdleConnections.open(client, STACK_ADDRESS, PORTS.echo, count, SOURCES);
+  await new Promise((done) => setTimeout(done, 1500));
+  const [ours, theirs] = [primary, backup].map(({ pid }, n) => (resident(pid) - before[n]!) / count) as [
+    number,
+    number,
+  ];
+  const name = count.toLocaleString('en');
+  const rows = [
+    row(
+      `memory, ${name} idle, primary`,
+      'resident memory per connection, Node sockets included',
+      'bytes',
+      ours,
+      'goal',
+      4096,
+      '<= 4096',
+      'ours',
+    ),
+    row(
+      `memory, ${name} idle, backup`,
+      'resident memory per connection, Node sockets included',
+      'bytes',
+      theirs,
+      'goal',
+      4096,
+      '<= 4096',
+      'ours',
+    ),
+  ];
+  // What they cost while nothing happens, and what another one pays for them.
+  const [busy, since] = [cpuSeconds(primary.pid), monotonicMs()];
+  await new Promise((done) => setTimeout(done, 2000));
+  const share = (100 * (cpuSeconds(primary.pid) - busy)) / ((monotonicMs() - since) / 1000);
+  const [beside] = await peer(client, 'ping', STACK_ADDRESS, PORTS.echo, 64, 1);
+  rows.push(
+    row(`CPU, ${name} idle`, 'of one core, while nothing happens', '%', share, 'nothing', 0, '', 'ours'),
+    row(`echo beside ${name} idle`, '64 bytes there and back (p50)', 'us', beside!, 'without them', alone!, '<= 1.5'),
+  );
+  // Some that are at work all the time: one byte there and back on each, round after round.
+  const active = await IdleConnections.open(client, STACK_ADDRESS, PORTS.echo, ACTIVE, SOURCES);
+  let longestMs = 0;
+  let lost = 0;
+  let stopping = false;
+  const working = (async () => {
+    while (!stopping) {
+      const us = await active.ping();
+      if (us < 0) lost++;
+      longestMs = Math.max(longestMs, us / 1000);
+    }
+  })();
+  const frames = framesFromStack();
+  const killed = monotonicMs();
+  primary.kill('SIGKILL');
+  let kickedMs = Number.NaN;
+  while (monotonicMs() - killed < 10_000) {
+    await new Promise((done) => setTimeout(done, 1));
+    if (framesFromStack() - frames < count) continue;
+    kickedMs = monotonicMs() - killed;
+    break;
+  }
+  const { breakdown } = (await backup.event('takeover')) as unknown as { breakdown: Breakdown };
+  const firstMs = breakdown.firstByteAtUs / 1000 - killed;
+  const echoed = await idle.ping();
+  stopping = true;
+  await working;
+  active.close();
+  const restarted = monotonicMs();
+  await served.start().event('ready', 60_000);
+  const protectedMs = monotonicMs() - restarted;
+  rows.push(
+    row(
+      `takeover, ${name} idle and ${ACTIVE} active`,
+      `longest round trip of ${ACTIVE} busy connections; rounds that were not answered: ${lost}`,
+      'ms',
+      longestMs,
+      'nothing',
+      0,
+      '',
+      'ours',
+    ),
+    row(
+      `takeover, ${name}, first byte`,
+      'from SIGKILL to the first frame of the new primary',
+      'ms',
+      firstMs,
+      'goal',
+      20,
+      '<= 20',
+      'ours',
+    ),
+    row(
+      `takeover, ${name}, all`,
+      `from SIGKILL until every connection has heard of it; all echo again: ${echoed >= 0}`,
+      'ms',
+      kickedMs,
+      'goal',
+      250,
+      '<= 250',
+      'ours',
+    ),
+  );
+  rows.push(
+    row(
+      `protected again, ${name}`,
+      'from the start of a new replica until it follows, all connections known',
+      'ms',
+      protectedMs,
+      'goal',
+      3000,
+      '<= 3000',
+      'ours',
+    ),
+  );
+  idle.close();
+  await served.close();
+  return rows;
+}

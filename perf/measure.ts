@@ -1,0 +1,76 @@
+/** What is measured of one way of serving. */
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { PORTS, peer } from './peer.js';
+import { type Mode, OTHERS, type Served } from './serve.js';
+
+export interface Plan {
+  rounds: number;
+  seconds: number;
+  requests: number;
+  /** Connections that are held for memory and takeover. */
+  held: number[];
+  only: string;
+}
+
+export function output(command: string, args: string[]): Promise<string> {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+  let text = '';
+  child.stdout.on('data', (part) => {
+    text += part;
+  });
+  return new Promise((done) => child.once('close', () => done(text)));
+}
+
+/** Seconds of CPU that a process has used. */
+export function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** Resident memory in bytes. */
+export function resident(pid: number): number {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
+}
+
+export type Figures = Record<string, number>;
+
+/** Everything that is measured of one way of serving. */
+export async function measure(mode: Mode, served: Served, client: string, plan: Plan): Promise<Figures> {
+  const { address, pid } = served;
+  const { seconds, requests } = plan;
+  const figures: Figures = {};
+  const wanted = (name: string): boolean => name.includes(plan.only);
+  for (const [way, port] of [
+    ['out', PORTS.source],
+    ['in', PORTS.sink],
+  ] as const) {
+    for (const streams of mode === 'kernel' || mode === 'alone' ? [1, 10, 100] : [1]) {
+      const name = `bulk ${way}, ${streams}`;
+      if (!wanted(name)) continue;
+      const before = cpuSeconds(pid);
+      // The client reads what the server sends out.
+      const [rate] = await peer(client, way === 'out' ? 'in' : 'out', address, port, streams, seconds);
+      figures[name] = rate!;
+      if (streams === 1) figures[`cpu ${way}`] = (cpuSeconds(pid) - before) / ((rate! * seconds * 1.2) / 1e9);
+    }
+  }
+  if (wanted('echo')) {
+    const [p50, p99, p999] = await peer(client, 'ping', address, PORTS.echo, 64, seconds);
+    Object.assign(figures, { 'echo p50': p50!, 'echo p99': p99!, 'echo p99.9': p999! });
+  }
+  if ((OTHERS as readonly Mode[]).includes(mode)) return figures;
+  if (wanted('churn')) [figures['churn']] = (await peer(client, 'churn', address, PORTS.echo, 50, seconds)) as [number];
+  for (const [name, keep] of [
+    ['pages', []],
+    ['pages, keep-alive', ['-k']],
+  ] as const) {
+    if (!wanted(name)) continue;
+    const words = ['-q', '-n', String(requests * (keep.length + 1)), '-c', '100', ...keep];
+    const text = await output('ab', [...words, `http://${address}/page`]);
+    figures[name] = Number(/Requests per second:\s+([\d.]+)/.exec(text)?.[1]);
+  }
+  return figures;
+}

@@ -1,0 +1,182 @@
+/** The ways of serving that are compared, each started for a round and ended. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { APP } from '../failover/demo/run-once.js';
+import { CLIENT_ADDRESS, ip, STACK_ADDRESS, TAP, VETH_CLIENT, VETH_SERVER } from '../failover/lab/network.js';
+import { ReplicaProcess } from '../failover/lab/replica-process.js';
+import { buildGvisor, buildLwip, type ForeignPeer, PORTS, peerServer } from './peer.js';
+
+export const SERVER = fileURLToPath(new URL('./server.js', import.meta.url));
+/** Ways of serving: the kernel across a veth; the stack alone, with a backup in either commit mode, with one on another machine. */
+export const MODES = ['kernel', 'alone', 'written', 'acked', 'machines'] as const;
+/** Without offload; and other stacks on TAPs of their own, where their packages are. */
+export const OTHERS = ['plain', 'lwip', 'gvisor'] as const;
+export type Mode = (typeof MODES)[number] | (typeof OTHERS)[number];
+
+/** A TAP without offload, for ours; and one for each other stack: device, network, MTU. */
+const PLAIN = { device: 'ft1', network: '10.83.0', mtu: 1500 };
+const LWIP = { device: 'lw0', network: '10.81.0', mtu: 1500 };
+/** At its best: frames as large as they can be, which a TAP allows. */
+const GVISOR = { device: 'gv0', network: '10.82.0', mtu: 65_000 };
+
+export interface Served {
+  address: string;
+  /** Process that serves streams. */
+  pid: number;
+  replicas: ReplicaProcess[];
+  /** Another replica of the group. */
+  start: () => ReplicaProcess;
+  close: () => Promise<void>;
+  /** Where its replicas say how they are. */
+  place?: { directory: string; group: string };
+}
+
+let group = 0;
+
+export async function replicas(directory: string, options: string[], backup: boolean): Promise<Served> {
+  const name = `perf${group++}`;
+  const words = ['--group', name, '--dir', directory, '--tap', TAP, '--ip', `${STACK_ADDRESS}/24`];
+  const all: ReplicaProcess[] = [];
+  const start = (): ReplicaProcess => {
+    const replica = new ReplicaProcess([...words, '--gateway', CLIENT_ADDRESS, ...options, SERVER]);
+    all.push(replica);
+    return replica;
+  };
+  start();
+  await all[0]!.event('ready');
+  if (backup) {
+    await start().event('ready', 20_000);
+  }
+  return {
+    address: STACK_ADDRESS,
+    pid: all[0]!.pid,
+    replicas: all,
+    place: { directory, group: name },
+    start,
+    close: async () => void (await Promise.all(all.map((replica) => replica.close()))),
+  };
+}
+
+/** Two agents: one in this namespace, one across the veth; the log goes over TLS 1.3. */
+async function machines(directory: string, holder: ChildProcess): Promise<Served> {
+  const place = `${directory}/machines${group++}`;
+  mkdirSync(place);
+  writeFileSync(`${place}/key`, 'ab'.repeat(32));
+  const nodes = [
+    { name: 'a', host: VETH_CLIENT },
+    { name: 'b', host: VETH_SERVER },
+  ];
+  const coordinator = { type: 'static', fence: '/bin/true' };
+  writeFileSync(`${place}/cluster.json`, JSON.stringify({ nodes, tls: { psk: 'key' }, coordinator, freshMs: 1000 }));
+  const both = nodes.map(({ name }) => {
+    const words = ['--cluster', `${place}/cluster.json`, '--node', name, '--dir', `${place}/${name}`];
+    const net = ['--tap', TAP, '--ip', `${STACK_ADDRESS}/24`, '--gateway', CLIENT_ADDRESS];
+    return new ReplicaProcess([...words, ...net, SERVER], name === 'a' ? undefined : holder.pid);
+  });
+  await both[0]!.event('in-sync', 30_000);
+  return {
+    address: STACK_ADDRESS,
+    // The replica itself, not its agent.
+    pid: Number((await both[0]!.event('ready')).pid),
+    replicas: both,
+    start: () => {
+      throw new Error('agents start their replicas');
+    },
+    close: async () => void (await Promise.all(both.map((agent) => agent.close()))),
+  };
+}
+
+export async function serve(mode: Mode, directory: string, client: string, holder: ChildProcess): Promise<Served> {
+  if (mode === 'machines') return machines(directory, holder);
+  if (mode === 'plain') return plain(directory);
+  if (mode === 'lwip' || mode === 'gvisor') return foreign(mode);
+  if (mode !== 'kernel')
+    return replicas(directory, mode === 'alone' ? ['--solo'] : ['--commit', mode], mode !== 'alone');
+  const streams = await peerServer(client, holder.pid!);
+  const pages = spawn('nsenter', ['-t', String(holder.pid), '-n', process.execPath, APP], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  await new Promise((done) => setTimeout(done, 500));
+  return {
+    address: VETH_SERVER,
+    pid: streams.pid!,
+    replicas: [],
+    start: () => {
+      throw new Error('the kernel has no replicas');
+    },
+    close: async () => {
+      for (const child of [streams, pages]) {
+        const ended = new Promise((done) => child.once('exit', done));
+        child.kill('SIGKILL');
+        await ended;
+      }
+    },
+  };
+}
+
+/** Devices of the other ways. */
+export function makeDevices(): void {
+  for (const { device, network, mtu } of [PLAIN, LWIP, GVISOR]) {
+    const queues = device === PLAIN.device ? ' multi_queue' : '';
+    ip(`tuntap add dev ${device} mode tap${queues}`);
+    ip(`addr add ${network}.1/24 dev ${device}`);
+    ip(`link set ${device} mtu ${mtu} up`);
+    ip(`route replace ${network}.0/24 dev ${device} congctl cubic`);
+  }
+}
+
+async function plain(directory: string): Promise<Served> {
+  const words = [
+    '--group',
+    `plain${group++}`,
+    '--dir',
+    directory,
+    '--tap',
+    PLAIN.device,
+    '--ip',
+    `${PLAIN.network}.2/24`,
+  ];
+  const replica = new ReplicaProcess([...words, '--solo', '--no-offload', SERVER]);
+  await replica.event('ready');
+  return single(`${PLAIN.network}.2`, replica.pid, () => replica.close());
+}
+
+function single(address: string, pid: number, close: () => Promise<void>): Served {
+  return {
+    address,
+    pid,
+    replicas: [],
+    start: () => {
+      throw new Error('it has no replicas');
+    },
+    close,
+  };
+}
+
+const built: Record<'lwip' | 'gvisor', ForeignPeer | null | undefined> = { lwip: undefined, gvisor: undefined };
+
+/** Whether a way can be measured here. Builds what it needs; says so when it cannot. */
+export function available(mode: Mode, directory: string): boolean {
+  if (mode === 'lwip') built.lwip ??= buildLwip(directory);
+  else if (mode === 'gvisor') built.gvisor ??= buildGvisor(directory);
+  else return true;
+  return built[mode] !== null;
+}
+
+async function foreign(mode: 'lwip' | 'gvisor'): Promise<Served> {
+  const { device, network, mtu } = mode === 'lwip' ? LWIP : GVISOR;
+  const ports = [PORTS.source, PORTS.sink, PORTS.echo].map(String);
+  const address = `${network}.2`;
+  const words = mode === 'lwip' ? [device, address] : [device, '02:00:00:00:82:02', address, String(mtu)];
+  const child = spawn(built[mode]!.path, [...words, ...ports], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await new Promise<void>((done, fail) => {
+    child.stdout.once('data', () => done());
+    child.once('exit', () => fail(new Error(`${mode} has ended`)));
+  });
+  return single(address, child.pid!, async () => {
+    const ended = new Promise((done) => child.once('exit', done));
+    child.kill('SIGKILL');
+    await ended;
+  });
+}
