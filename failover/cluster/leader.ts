@@ -22,9 +22,9 @@ import {
 import { bytesBetween } from './mirror.js';
 
 /** Part of the log that a backup may have to be fed from behind. */
-const MOST_BEHIND = 0.7;
+const MOST_BEHIND = 0.6;
 /** One that is not in sync is given up when less than this is free. */
-const LEAST_ROOM = 0.375;
+const LEAST_ROOM = 0.3;
 /** Publishing is repeated at least this often, for the words that come with it. */
 const REPEAT_US = 50_000;
 
@@ -83,7 +83,13 @@ export class Leader {
   ) {
     const head = ring.load(Word.head) >>> 0;
     this.#out = head;
-    this.#base = ring.load(Word.historyLost) === 0 ? 0 : (head - (ring.size * MOST_BEHIND) / 8) >>> 0;
+    if (ring.load(Word.historyLost) === 0) this.#base = 0;
+    else {
+      // A copy that began in the middle has nothing from before.
+      const begun = ring.words[Word.startAt]! >>> 0;
+      const kept = (head - (ring.size * MOST_BEHIND) / 8) >>> 0;
+      this.#base = bytesBetween(kept, begun) > 0 ? begun : kept;
+    }
   }
 
   get head(): number {
@@ -185,6 +191,7 @@ export class Leader {
     if (before !== undefined && this.#inSync(peer)) feed.acked = before.acked;
     this.feeds.set(peer, feed);
     this.#tail();
+    if (this.feeds.get(peer) !== feed) return;
     const welcome: Welcome = {
       epoch: this.state.epoch,
       continues,

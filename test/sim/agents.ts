@@ -834,7 +834,11 @@ export async function runAgents(seed: string, broken: Broken | null = null): Pro
     queue.in(TROUBLE_US + s * 1e6, () => {
       for (const machine of world.machines) if (!machine.on) machine.start();
     });
-  while (queue.next(end)) await null;
+  try {
+    while (queue.next(end)) await null;
+  } catch (error) {
+    world.fail(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  }
   // All is well: one speaks, and all others could go on.
   const leader = world.machines.filter(({ agent }) => agent?.role === 'leading');
   if (leader.length !== 1) world.fail(`${leader.length} lead in the end`);
