@@ -44,9 +44,12 @@ a group is the primary. The same words started again give the backup, which take
   --pcap FILE          capture of all frames (a backup writes FILE.PID)
   --resume-within S    a group whose last process died less than S seconds ago is gone on with (default 60; 0: begin anew)
   --solo               no log and no backup
+  --cluster FILE       replicas on several machines, which the file describes (docs/cluster.md); output waits for the others
+  --node NAME          which of them this is (default: the host name)
 
 Events are written to stderr, one JSON object per line: role, ready, protected, unprotected, takeover,
-quarantined, undeclared, diverged, fresh, program-failed.
+quarantined, undeclared, diverged, fresh, program-failed. With --cluster also: leading, following, orphan, looking,
+in-sync, silent, speaks, deposed, hang, member-died, member-ended, peer-up, peer-down, coordinator.
 `;
 
 const STATUS_HELP = `Usage: ft-tcp status [--group G] [--dir DIR] [--json]

@@ -33,6 +33,8 @@ export interface Speech {
   fromMs: number;
   toMs: number;
   frames: number;
+  /** When it said nothing for more than a second. */
+  silences: { fromMs: number; toMs: number }[];
 }
 
 export class Node {
@@ -269,9 +271,10 @@ export class ClusterLab {
       const ms = at - begin;
       const last = out.at(-1);
       if (last?.node === node) {
+        if (ms - last.toMs > 1000) last.silences.push({ fromMs: last.toMs, toMs: ms });
         last.toMs = ms;
         last.frames++;
-      } else out.push({ node, fromMs: ms, toMs: ms, frames: 1 });
+      } else out.push({ node, fromMs: ms, toMs: ms, frames: 1, silences: [] });
     }
     return out;
   }

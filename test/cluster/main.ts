@@ -68,8 +68,10 @@ async function once(directory: string, group: string, scenario: ClusterScenario)
   return result;
 }
 
-function speech({ node, fromMs, toMs, frames }: Speech): string {
-  return `${node} ${(fromMs / 1000).toFixed(2)}–${(toMs / 1000).toFixed(2)} s (${frames} frames)`;
+function speech({ node, fromMs, toMs, frames, silences }: Speech): string {
+  const span = (from: number, to: number): string => `${(from / 1000).toFixed(2)}–${(to / 1000).toFixed(2)}`;
+  const quiet = silences.map((one) => `, silent ${span(one.fromMs, one.toMs)}`).join('');
+  return `${node} ${span(fromMs, toMs)} s (${frames} frames${quiet})`;
 }
 
 interface Options {

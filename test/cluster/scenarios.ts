@@ -233,7 +233,7 @@ export const CLUSTER_SCENARIOS: ClusterScenario[] = [
   },
   {
     name: 'three',
-    what: 'three machines, one backup has to hold the log: two are switched off one after the other',
+    what: 'three machines, all hold the log: two are switched off one after the other',
     nodes: ['a', 'b', 'c'],
     client: 'echo',
     prepare: (lab) => lab.useEtcd({ stable: 'all' }),
