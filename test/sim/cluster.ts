@@ -69,7 +69,10 @@ export class Cluster {
       },
       onWritable: () => undefined,
     });
-    this.machine.transmit = (frame) => this.link.b.inject(frame);
+    this.machine.transmit = (frame, from) => {
+      this.wire.speaker(from.pid);
+      this.link.b.inject(frame);
+    };
     const stack = new Stack({ clock, random: new SeededRandom(`${seed} clients`) });
     stack.addInterface(this.link.a, { addresses: [`${CLIENT[4]}/24`, `${CLIENT[6]}/64`], mac: '02:00:00:00:00:02' });
     this.host = new StackHost(stack, null);

@@ -144,6 +144,7 @@ function play(cluster: Cluster, fault: Fault | null): Outcome {
   const left = cluster.primary?.replica.stack.tcp.table.size ?? -1;
   if (left > 0) failures.push(`${left} connections are left`);
   if (left < 0) failures.push('nobody is primary');
+  if (cluster.scenario.link === undefined) wire.judgeResent();
   failures.push(...wire.violations);
   return {
     failures,

@@ -102,4 +102,33 @@ t.test('the wire notices each of its invariants', async (t) => {
   t.equal(said([segment(true, 901, 101, R | A)]), 'I7');
   t.equal(said([segment(true, 901, 101, A | F), segment(true, 901, 101, A, 'x')]), 'I8');
   t.equal(said([segment(true, 901, 101, A, 'x'.repeat(1100))]), 'I11');
+  // Two connections on the same ports, one after the other.
+  const over = [segment(true, 901, 101, A | F), segment(false, 101, 902, A | F), segment(true, 902, 102, A)];
+  const again = (isn: number): Uint8Array[] => [segment(false, 5000, 0, S), segment(true, isn, 5001, S | A)];
+  t.equal(said([...over, ...again(2000)]), '');
+  t.equal(said([...over, ...again(901)]), 'I17', 'the numbers of the one before');
+
+  const speakers = new Wire(
+    () => 0,
+    () => false,
+  );
+  for (const process of [1, 1, 2, 2]) speakers.speaker(process);
+  t.same(speakers.violations, []);
+  speakers.speaker(1);
+  t.match(speakers.violations, [/^I12: process 1 speaks after process 2/]);
+
+  const resent = new Wire(
+    () => 0,
+    () => false,
+  );
+  resent.speaker(1);
+  for (const [fromServer, frame] of handshake) resent.frame(frame, fromServer);
+  resent.frame(segment(true, 901, 101, A, 'abc'), true);
+  resent.speaker(2);
+  resent.frame(segment(true, 901, 101, A, 'abc'), true);
+  resent.judgeResent();
+  t.same(resent.violations, [], 'a flight, once');
+  resent.frame(segment(true, 903, 101, A, 'c'), true);
+  resent.judgeResent();
+  t.match(resent.violations, [/^I16: .* 4 bytes were sent again, 3 are a flight per takeover/]);
 });

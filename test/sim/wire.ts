@@ -31,6 +31,11 @@ class Half {
   scale = -1;
   timestamps = false;
   reset = false;
+  /** Bytes that were sent again, and those that may be. */
+  resent = 0;
+  mayResend = 0;
+  /** The most that was under way at once. */
+  flight = 0;
   /** Ranges acknowledged selectively, beyond `ack`. */
   sacked: [number, number][] = [];
   /** Bytes by offset from 1. */
@@ -52,6 +57,8 @@ class Half {
 interface Flow {
   client: Half;
   server: Half;
+  /** The server's side of the connection before on these ports. */
+  former?: Half;
 }
 
 /** Streams longer than this are not compared byte by byte. */
@@ -62,6 +69,9 @@ export class Wire {
   readonly flows = new Map<string, Flow>();
   /** Data bytes from the servers, and those of them that had been sent before. */
   sentBytes = 0;
+  /** Which process speaks; and those that have spoken before. */
+  #speaker = -1;
+  readonly #spoke = new Set<number>();
   resentBytes = 0;
   frames = 0;
   /** When a server last said something, by the clock that is handed in. */
@@ -75,6 +85,26 @@ export class Wire {
     readonly mayReset: (port: number) => boolean,
     readonly audit: LogAudit | null = null,
   ) {}
+
+  /** A process sends a frame. Whoever has been followed by another one is silent for good. */
+  speaker(process: number): void {
+    if (process === this.#speaker) return;
+    if (this.#spoke.has(process)) this.#bad('I12', `process ${process} speaks after process ${this.#speaker}`);
+    this.#spoke.add(process);
+    // Whoever takes over may send again what was under way, once: its word of what arrived may be a flight old.
+    if (this.#speaker >= 0) for (const { server } of this.flows.values()) server.mayResend += server.flight;
+    this.#speaker = process;
+  }
+
+  /** I16: without loss, nothing is sent again but a flight at each takeover. Called at the end. */
+  judgeResent(): void {
+    for (const [key, { server }] of this.flows)
+      if (server.resent > server.mayResend)
+        this.#bad(
+          'I16',
+          `${key}: ${server.resent} bytes were sent again, ${server.mayResend} are a flight per takeover`,
+        );
+  }
 
   frame(bytes: Uint8Array, fromServer: boolean): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -115,7 +145,9 @@ export class Wire {
         this.#stranger(key, seg, fromServer);
         return;
       }
-      flow = { client: new Half(), server: new Half() };
+      // What is left of a former connection on these ports must not be taken for this one's (RFC 9293 section 3.4.1).
+      const former = flow?.server;
+      flow = { client: new Half(), server: new Half(), ...(former && former.isn >= 0 && { former }) };
       this.flows.set(key, flow);
     }
     const own = flow[side];
@@ -124,6 +156,9 @@ export class Wire {
     if (own.reset && !(seg.flags & TCP_RST) && fromServer) bad('I7', 'something follows a RST');
     if (syn) {
       if (own.isn >= 0 && own.isn !== seg.seq) bad('I6', `two initial sequence numbers, ${own.isn} and ${seg.seq}`);
+      const former = fromServer ? flow.former : undefined;
+      if (own.isn < 0 && former !== undefined && ((seg.seq - former.isn - former.end) | 0) <= 0)
+        bad('I17', `begins at ${seg.seq}, the connection before ended at ${(former.isn + former.end) >>> 0}`);
       own.isn = seg.seq;
       own.end = Math.max(own.end, 1);
       if (seg.windowScale >= 0) {
@@ -214,7 +249,9 @@ export class Wire {
       bad('I11', `data up to ${end}, the window ends at ${other.edge}`);
     if (fromServer) {
       this.sentBytes += length;
-      this.resentBytes += Math.max(0, Math.min(own.end, end) - start);
+      const again = Math.max(0, Math.min(own.dataEnd, end) - start);
+      this.resentBytes += again;
+      own.resent += again;
     }
     if (end < MOST_BYTES && length > 0 && start >= 0) {
       own.room(end);
@@ -230,6 +267,7 @@ export class Wire {
     }
     if (length > 0) own.dataEnd = Math.max(own.dataEnd, end);
     own.end = Math.max(own.end, end + ((seg.flags & TCP_FIN) !== 0 ? 1 : 0));
+    own.flight = Math.max(own.flight, own.dataEnd - Math.max(1, other.ack));
   }
 
   #stranger(key: string, seg: TcpView, fromServer: boolean): void {
