@@ -26,11 +26,11 @@ const SEEDS = ['1', '2', '3'];
 const OF_AGENTS: readonly Rule[] = ['L1', 'S1'];
 const AGENT_SEEDS = 400;
 /** Where to look first. */
-const TELLING = [171, 152];
+const TELLING: Partial<Record<Rule, number>> = { L1: 171, S1: 260 };
 
 /** Looks for a seed of the agents' simulation that notices. */
 async function mutateAgents(rule: Rule): Promise<Verdict> {
-  for (const n of [...TELLING, ...Array(AGENT_SEEDS).keys()]) {
+  for (const n of [TELLING[rule] ?? 0, ...Array(AGENT_SEEDS).keys()]) {
     const seed = `mutation.${n}`;
     rules[rule] = false;
     const broken = await runAgents(seed).finally(() => {
