@@ -34,6 +34,8 @@ export interface Running {
 
 export interface LabScenario {
   name: string;
+  /** Hundreds of megabytes. */
+  bulk?: boolean;
   start(): Running;
 }
 
@@ -324,8 +326,8 @@ function outgoing(): Running {
 }
 
 export const LAB_SCENARIOS: LabScenario[] = [
-  { name: 'download', start: download },
-  { name: 'upload', start: upload },
+  { name: 'download', bulk: true, start: download },
+  { name: 'upload', bulk: true, start: upload },
   { name: 'echo', start: () => echoes(1, 4, 0) },
   { name: 'echo-100', start: () => echoes(100, 1, 10) },
   { name: 'echo-1000', start: () => echoes(1000, 1, 100) },

@@ -18,6 +18,7 @@ import { askStatus } from '../../failover/status.js';
 import { SeededRandom } from '../../lib/random.js';
 import { LAB_SCENARIOS, type LabScenario } from './clients.js';
 import { gapChart } from './gap-chart.js';
+import { WireCheck } from './wire-check.js';
 
 const APP = fileURLToPath(new URL('./app.js', import.meta.url));
 const HOOK = new URL('./fault-hook.js', import.meta.url).href;
@@ -39,6 +40,8 @@ export interface LabResult {
   gapMs: number;
   /** Segments that the new primary had to send again before the client was done. */
   resent: number;
+  /** Frames of which the wire's invariants were checked. */
+  frames: number;
   problem: string;
 }
 
@@ -94,9 +97,18 @@ function strike(replica: ReplicaProcess, kill: Kill, directory: string, group: s
 }
 
 async function once(group: LabGroup, scenario: LabScenario, kill: Kill, random: SeededRandom): Promise<LabResult> {
-  const result: LabResult = { scenario: scenario.name, kill, gapMs: Number.NaN, resent: Number.NaN, problem: '' };
+  const result: LabResult = {
+    scenario: scenario.name,
+    kill,
+    gapMs: Number.NaN,
+    resent: Number.NaN,
+    frames: 0,
+    problem: '',
+  };
   const backup = await group.protect();
   const { primary } = group;
+  // Streams of hundreds of megabytes are compared by the clients alone.
+  const check = scenario.bulk === true ? null : await WireCheck.start(join(group.directory, 'wire.pcap'));
   const running = scenario.start();
   const outcome = running.done.then(
     () => '',
@@ -115,6 +127,12 @@ async function once(group: LabGroup, scenario: LabScenario, kill: Kill, random: 
     result.resent = status?.counters['tcp']?.['retransSegs'] ?? Number.NaN;
   } catch (error) {
     result.problem = error instanceof Error ? error.message : String(error);
+  }
+  if (check !== null) {
+    const { frames, violations } = await check.stop();
+    result.frames = frames;
+    if (result.problem === '' && violations.length > 0) result.problem = `on the wire: ${violations.join('; ')}`;
+    if (result.problem === '' && frames === 0) result.problem = 'nothing was captured';
   }
   await primary.close();
   group.succeed();
@@ -204,6 +222,8 @@ async function inside(chosen: Options): Promise<boolean> {
   await group.close();
   for (const line of [...table(results, 'kill'), '', ...table(results, 'scenario')]) print(line);
   const failures = results.filter(({ problem }) => problem !== '');
+  const looked = results.reduce((sum, { frames }) => sum + frames, 0);
+  print(`${looked} frames looked at on the wire`);
   print(`${results.length} kills, ${failures.length} failures, ${Math.round((performance.now() - began) / 1000)} s`);
   if (chosen.picture) writeFileSync(PICTURE, gapChart(results));
   if (chosen.json)
@@ -215,7 +235,7 @@ async function main(): Promise<number> {
   try {
     const chosen = options(process.argv.slice(2));
     if (labDirectory() === undefined) {
-      requireTools(['ip', 'unshare', 'mount'], true);
+      requireTools(['ip', 'unshare', 'mount', 'tcpdump'], true);
       return await runInLab(fileURLToPath(import.meta.url), process.argv.slice(2));
     }
     return (await inside(chosen)) ? 0 : 1;

@@ -5,6 +5,7 @@ import { percentile } from '../../failover/demo/arrivals.js';
 import { runAgents } from './agents.js';
 import { type Explored, explore, exploreAgents, type Failure, runCase, search } from './explore.js';
 import { FAULTS } from './fault.js';
+import { keep, minimise } from './kept.js';
 import { SCENARIOS } from './scenarios.js';
 
 const USAGE = `npm run sim -- [--quick] [--seed S] [--only SCENARIO] [--fault KIND] [--case NAME] [--hours H] [--json]
@@ -16,6 +17,7 @@ const USAGE = `npm run sim -- [--quick] [--seed S] [--only SCENARIO] [--fault KI
   --case NAME   repeats one case as it was reported: scenario/fault/point/seed, or agents/seed
   --hours H     searches with new seeds for so long
   --json        the last line is one JSON object
+  --keep        writes what fails into test/sim/kept.json, which the tests repeat
 `;
 const QUICK = { kill: 2, 'kill-backup': 5, hang: 5, double: 7, slow: 5, switchover: 7, restart: 5 } as const;
 /** The quick run stops by then, done or not. */
@@ -23,6 +25,7 @@ const QUICK_MS = 250_000;
 /** Groups on several machines: seeds. */
 const AGENTS = 1000;
 const AGENTS_QUICK = 100;
+const MOST_KEPT = 5;
 
 function report(explored: Explored, began: number, json: boolean): number {
   const print = (text: string): void => void (json ? process.stderr : process.stdout).write(`${text}\n`);
@@ -48,14 +51,27 @@ async function main(): Promise<number> {
       fault: { type: 'string' },
       case: { type: 'string' },
       hours: { type: 'string' },
+      keep: { type: 'boolean', default: false },
     },
   });
   if (values.help) {
     process.stdout.write(USAGE);
     return 0;
   }
+  const began = performance.now();
+  const failed: Failure[] = [];
   const complain = (failure: Failure): void => {
+    failed.push(failure);
     process.stderr.write(`${failure.case}\n${failure.failures.map((text) => `  ${text}\n`).join('')}`);
+  };
+  /** The first ones are made smaller, and kept if that is wanted. */
+  const finish = async (explored: Explored): Promise<number> => {
+    for (const one of failed.slice(0, MOST_KEPT)) {
+      const small = await minimise(one.case);
+      process.stderr.write(`${one.case} is as small as ${small}\n`);
+      if (values.keep) keep(small, one.failures[0] ?? '');
+    }
+    return report(explored, began, values.json);
   };
   if (values.case?.startsWith('agents/') === true) {
     const { failures, story } = await runAgents(values.case.slice('agents/'.length));
@@ -67,7 +83,6 @@ async function main(): Promise<number> {
     process.stdout.write(`${JSON.stringify(outcome, null, 2)}\n`);
     return outcome.failures.length === 0 ? 0 : 1;
   }
-  const began = performance.now();
   const spent = (): number => performance.now() - began;
   if (values.hours !== undefined) {
     const limit = Number(values.hours) * 3_600_000;
@@ -77,7 +92,7 @@ async function main(): Promise<number> {
   if (values.only === 'agents') {
     const explored: Explored = { scenarios: 0, faultPoints: 0, failures: [], gapsMs: {} };
     await exploreAgents(explored, values.seed, values.quick ? AGENTS_QUICK : AGENTS, complain);
-    return report(explored, began, values.json);
+    return finish(explored);
   }
   const scenarios = SCENARIOS.filter(({ name }) => values.only === undefined || name === values.only);
   const kinds = FAULTS.filter((kind) => values.fault === undefined || kind === values.fault);
@@ -92,7 +107,7 @@ async function main(): Promise<number> {
   });
   if (values.only === undefined && values.fault === undefined)
     await exploreAgents(explored, values.seed, values.quick ? AGENTS_QUICK : AGENTS, complain);
-  return report(explored, began, values.json);
+  return finish(explored);
 }
 
 try {

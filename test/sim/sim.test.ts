@@ -1,24 +1,15 @@
 import t from 'tap';
+import { rules } from '../../failover/rules.js';
 import { runAgents } from './agents.js';
 import { explore, runCase } from './explore.js';
 import { FAULTS, runFault } from './fault.js';
+import { failuresOf, minimise, readKept } from './kept.js';
 import { mutate } from './mutation.js';
 import { SCENARIOS } from './scenarios.js';
 import { Wire } from './wire.js';
 
-/** Cases that failed once, with what they showed. */
-const KEPT: [name: string, why: string][] = [
-  ['echo/double/51/1', 'what the program wrote in the last event of a dead primary was not summed up in the log'],
-  ['download/kill-backup/5/1', 'a primary that dies while its backup joins: the log has the whole history'],
-  ['upload-loss/none/0/s1.131', 'a late duplicate for a connection that is over is answered with RST'],
-  ['upload-long/double/1100/1', 'a replica that joins when the log is nearly full'],
-];
-
-/** Seeds of the agents that failed once: copies cut at the wrong place, links held for ever, members that hang, feeds that ended unheard. */
-const AGENTS_KEPT = ['1379', '1440', '98', '117', '147', '188', '961', '987', '996', '1558', '1.271'];
-
 t.test('cases that failed once', async (t) => {
-  for (const [name, why] of KEPT) t.same(runCase(name).failures, [], `${name}: ${why}`);
+  for (const { case: name, why } of readKept()) t.same(await failuresOf(name), [], `${name}: ${why}`);
 });
 
 t.test('all scenarios, a fault at some points of each kind', async (t) => {
@@ -47,8 +38,29 @@ t.test('a broken rule is noticed', async (t) => {
 });
 
 t.test('groups on several machines', async (t) => {
-  for (const seed of [...AGENTS_KEPT, ...Array.from({ length: 20 }, (_, n) => `test.${n}`)])
+  for (const seed of Array.from({ length: 20 }, (_, n) => `test.${n}`))
     t.same((await runAgents(seed)).failures, [], `agents/${seed}`);
+});
+
+t.test('a failing case is made smaller', async (t) => {
+  rules.L1 = false;
+  try {
+    const big = 'agents/mutation.171';
+    t.not((await failuresOf(big)).length, 0);
+    const small = await minimise(big);
+    const left = (await runAgents(small.slice('agents/'.length))).troubles;
+    t.ok(left < (await runAgents('mutation.171')).troubles, `${small}: ${left} troubles are left`);
+    t.not((await failuresOf(small)).length, 0);
+  } finally {
+    rules.L1 = true;
+  }
+  rules.H1 = false;
+  try {
+    t.equal(await minimise('download/hang/30/1'), 'download/hang/0/1');
+  } finally {
+    rules.H1 = true;
+  }
+  t.equal(await minimise('download/kill/7/1'), 'download/kill/7/1', 'what does not fail stays as it is');
 });
 
 t.test('a case that is none', async (t) => {
