@@ -173,7 +173,7 @@ async function inside(plan: Plan, json: boolean, picture: boolean): Promise<void
   const rows = compare(figures);
   for (const count of plan.held)
     if ('memory takeover'.includes(plan.only)) rows.push(...(await held(directory, client, count)));
-  if (['work', 'zip', 'wrk'].includes(plan.only) || (plan.only === '' && plan.rounds > 2))
+  if (['work', 'zip', 'wrk'].includes(plan.only) || (plan.only === '' && !plan.quick))
     rows.push(...(await works(directory, plan)));
   if ('segments'.includes(plan.only)) rows.push(...segmentBytes());
   const print = (text: string): void => void (json ? process.stderr : process.stdout).write(`${text}\n`);
@@ -197,7 +197,7 @@ const { values } = parseArgs({
     picture: { type: 'boolean', default: false },
   },
 });
-const rounds = Number(values.rounds ?? (values.quick ? 2 : 5));
+const rounds = Number(values.rounds ?? (values.quick ? 3 : 5));
 if (!(Number.isInteger(rounds) && rounds >= 1 && rounds <= 100)) {
   process.stderr.write('perf: --rounds N, 1 to 100\n');
   process.exit(2);
@@ -207,7 +207,7 @@ if (labDirectory() === undefined) {
   process.exit(await runInLab(fileURLToPath(import.meta.url), process.argv.slice(2)));
 }
 const plan = values.quick
-  ? { rounds, seconds: 1, requests: 10_000, held: [10_000], only: values.only }
-  : { rounds, seconds: 3, requests: 30_000, held: [10_000, 100_000], only: values.only };
+  ? { quick: true, rounds, seconds: 1, requests: 10_000, held: [10_000], only: values.only }
+  : { quick: false, rounds, seconds: 3, requests: 30_000, held: [10_000, 100_000], only: values.only };
 await inside(plan, values.json, values.picture);
 process.exit(0);

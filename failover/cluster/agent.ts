@@ -10,13 +10,14 @@
  *              when the state allows it and nobody may speak.
  *   leading    its member is the primary, and may speak until the coordinator's time.
  */
-import type { Clock } from '../../lib/clock.js';
-import type { StartSnapshot } from '../group.js';
+
 import { followClock } from '../group-clock.js';
 import { type Ring, Word } from '../log/ring.js';
-import type { Coordinator, GroupState, View } from './coordinator.js';
-import { Leader, type LeaderHost } from './leader.js';
+import type { AgentHost, AgentOptions, AgentRole } from './agent-host.js';
+import type { GroupState, View } from './coordinator.js';
+import { Leader } from './leader.js';
 import {
+  decodeJson,
   decodePublish,
   type End,
   type Follow,
@@ -25,73 +26,13 @@ import {
   type Status,
   type Welcome,
 } from './message.js';
-import { bytesBetween, Mirror } from './mirror.js';
-
-/** The local replica's process, and what it shares with us. */
-export interface Member {
-  /** 0: none runs. */
-  readonly pid: number;
-  /** Files of a group that was here before are gone; a new primary begins anew. */
-  clear(): void;
-  start(role: 'primary' | 'backup'): void;
-  /** Asks it to hand over, if it can, and to end. */
-  end(): void;
-  /** Kills it; it is gone when `Agent.memberEnded` is called. */
-  kill(): void;
-  /** A log to copy another machine's into. */
-  create(welcome: Welcome): Ring;
-  /** The log that a primary has made, once it is there. */
-  open(): Ring | null;
-  snapshot(): StartSnapshot;
-  /** Rings the member's doorbell. */
-  wake(role: 'primary' | 'backup'): void;
-}
-
-export interface AgentLinks extends Pick<LeaderHost, 'send' | 'sendData' | 'takes'> {
-  connected(peer: string): boolean;
-  /** Stops and starts reading from a peer. */
-  hold(peer: string, on: boolean): void;
-  drop(peer: string): void;
-}
-
-export interface AgentOptions {
-  self: string;
-  /** All nodes, in the order of succession. */
-  nodes: string[];
-  stable: number;
-  lostMs: number;
-  freshMs: number;
-  /** A primary whose main loop stands still for so long is killed. Milliseconds; Infinity: never. */
-  hangMs: number;
-  /** There is nobody to ask for the group's state: what the nodes know is all. */
-  unasked: boolean;
-}
-
-export interface AgentHost {
-  readonly links: AgentLinks;
-  readonly coordinator: Coordinator;
-  readonly member: Member;
-  readonly clock: Clock;
-  /** Tells the operator. */
-  note(event: string, more: object): void;
-  /** Nothing more is to be done here. */
-  finished(code: number): void;
-}
-
-export type AgentRole = Status['role'];
-
-interface Peer {
-  incarnation: string;
-  status: Status | null;
-  heardUs: number;
-  up: boolean;
-}
+import { isEnd, isFollow, isStatus, isWelcome } from './message-check.js';
+import { Mirror } from './mirror.js';
+import { ProgressWatch } from './progress-watch.js';
+import { type How, mayBegin, mayGoOn, type Peer } from './succession.js';
 
 const READ_EVERY_US = 100_000;
 const ASK_EVERY_US = 300_000;
-/** Whoever comes later in the order of succession waits so much longer. */
-const TURN_US = 150_000;
-const LOOKS = 8;
 const RESTART_US = 100_000;
 const MOST_RESTART_US = 5_000_000;
 /** After a takeover, and after a peer comes back, neighbours are told where the addresses are. */
@@ -129,10 +70,7 @@ export class Agent {
   #restartUs = RESTART_US;
   #everReady = false;
   #expectRing = false;
-  #beat = 0;
-  #place = -1;
-  #beatUs = 0;
-  #looks = 0;
+  readonly #progress = new ProgressWatch();
   #announceAt: number[] = [];
   /** The member has ended, and what it logged is still being sent. */
   #endingUs: number | null = null;
@@ -202,7 +140,7 @@ export class Agent {
 
   /** @returns false for what cannot be understood. */
   #control(name: string, peer: Peer, type: MessageType, body: Buffer): boolean {
-    const json = decode(body);
+    const json = decodeJson(body);
     if (json === undefined) return false;
     switch (type) {
       case MessageType.Status: {
@@ -383,8 +321,7 @@ export class Agent {
     }
     const view = this.#view;
     if (view === null || view.holder !== null) return;
-    if (this.mirror !== null) this.#mayGoOn(now, view, this.mirror);
-    else this.#mayBegin(now, view);
+    this.#decide(now, view);
   }
 
   /** Who leads, of those we hear: the newest. */
@@ -400,67 +337,21 @@ export class Agent {
     return best;
   }
 
-  /** Nobody leads, and we have no log. */
-  #mayBegin(now: number, view: View): void {
-    const { self, nodes, freshMs, unasked } = this.options;
-    const waited = now - this.#sinceUs;
-    const order = nodes.indexOf(self);
-    if (view.state?.primary === self && !unasked) {
-      // Whoever has our log in memory goes on first.
-      const { inSync, epoch } = view.state;
-      const held = inSync.some(
-        (name) => this.peers.get(name)?.up === true && this.peers.get(name)?.status?.epoch === epoch,
-      );
-      if (waited < (held ? freshMs : 1000) * 1000) return;
-      // We led last, and nobody has since: what our member left behind is where the group is.
-      this.#claim({ epoch: view.state.epoch + 1, primary: self, inSync: [self], stable: 0 }, true, 'resume');
-      return;
-    }
-    const epoch = view.state?.epoch ?? 0;
-    const others = nodes.filter((name) => name !== self).map((name) => this.peers.get(name));
-    // Whoever has a log goes on, if it can.
-    if (others.some((peer) => peer?.up === true && peer.status?.role === 'orphan') && waited < freshMs * 1000) return;
-    const alone = others.every((peer) => peer?.up === true && peer.status?.role === 'looking');
-    const fresh = { epoch: epoch + 1, primary: self, inSync: [self], stable: 0 };
-    const first = waited >= order * 2 * TURN_US;
-    if (unasked ? alone && order === 0 : view.state === null && first) this.#claim(fresh, true, 'begin');
-    else if (waited >= freshMs * 1000 + order * 2 * TURN_US) this.#claim(fresh, alone, 'begin');
-  }
-
-  /** Nobody leads, and we have a log: is it all that output depended on, and are we the one to go on? */
-  #mayGoOn(now: number, view: View, mirror: Mirror): void {
-    const { self, unasked, freshMs, lostMs } = this.options;
-    const { state } = view;
-    if (state === null || state.epoch !== this.epoch || !state.inSync.includes(self)) {
-      // Somebody else went on, or we were left behind. He will be heard; if he is not, what we have is worth nothing.
-      if (now - this.#sinceUs > freshMs * 1000) this.#discard();
-      return;
-    }
-    const backups = state.inSync.filter((name) => name !== state.primary);
-    const places = new Map<string, number>([[self, mirror.position]]);
-    for (const name of backups) {
-      const peer = this.peers.get(name);
-      if (name === self || peer?.up !== true || peer.status === null || peer.heardUs < this.#viewUs) continue;
-      if (peer.status.role === 'orphan' && peer.status.epoch === this.epoch) places.set(name, peer.status.position);
-    }
-    const turn = backups.indexOf(self);
-    const waited = now - this.#sinceUs;
-    const k = Math.min(state.stable, backups.length);
-    // At least one of so many has all that k of them had to have.
-    if (places.size < backups.length - k + 1) return;
-    for (const [name, position] of places) {
-      const ahead = bytesBetween(mirror.position, position);
-      if (
-        name !== self &&
-        (ahead > 0 || (ahead === 0 && backups.indexOf(name) < turn)) &&
-        (k < backups.length || waited < 2e6)
-      )
-        return;
-    }
-    if (k >= backups.length && waited < turn * TURN_US) return;
-    const gone = !unasked || this.#gone();
-    if (!gone && waited < 2 * lostMs * 1000) return;
-    this.#claim({ epoch: this.epoch + 1, primary: self, inSync: [self], stable: 0 }, gone, 'go on');
+  /** Nobody leads, or may speak: is it our turn? */
+  #decide(now: number, view: View): void {
+    const { mirror } = this;
+    const question = {
+      ...this.options,
+      waitedUs: now - this.#sinceUs,
+      view,
+      viewUs: this.#viewUs,
+      peers: this.peers,
+      epoch: this.epoch,
+    };
+    const decision =
+      mirror === null ? mayBegin(question) : mayGoOn(question, mirror.position, !this.options.unasked || this.#gone());
+    if (decision.kind === 'claim') this.#claim(decision.state, decision.gone, decision.how);
+    else if (decision.kind === 'discard') this.#discard();
   }
 
   /** Whether the leader that we followed has said, or shows, that it speaks no more. */
@@ -471,7 +362,7 @@ export class Agent {
     return peer.incarnation !== this.#followedIncarnation || peer.status.role !== 'leading';
   }
 
-  #claim(state: GroupState, gone: boolean, how: 'begin' | 'resume' | 'go on'): void {
+  #claim(state: GroupState, gone: boolean, how: How): void {
     const { role } = this;
     this.counters.claims++;
     this.#view = null;
@@ -482,7 +373,7 @@ export class Agent {
     });
   }
 
-  #begin(state: GroupState, how: 'begin' | 'resume' | 'go on'): void {
+  #begin(state: GroupState, how: How): void {
     const { member } = this.host;
     this.epoch = state.epoch;
     this.#state = state;
@@ -558,19 +449,14 @@ export class Agent {
 
   /** A backup that has something to do and does not get on hangs: another one may not. */
   #watchReader(mirror: Mirror, busy: boolean): void {
-    const { member } = this.host;
-    const now = this.host.clock.now();
-    const place = mirror.consumed;
-    if (!busy || place !== this.#place || member.pid === 0) {
-      this.#place = place;
-      this.#beatUs = now;
-      this.#looks = 0;
-      return;
-    }
     const limit = mirror.ready ? 2 * this.options.hangMs * 1000 : STARTING_US;
-    if (++this.#looks < LOOKS || now - this.#beatUs < limit) return;
+    const idle = !busy || this.host.member.pid === 0;
+    if (this.#progress.stands(this.host.clock.now(), mirror.consumed, idle, limit)) this.#killHanging();
+  }
+
+  #killHanging(): void {
+    const { member } = this.host;
     this.host.note('hang', { member: member.pid });
-    this.#beatUs = now;
     member.kill();
   }
 
@@ -732,8 +618,7 @@ export class Agent {
     } else ring = member.pid === 0 ? null : member.open();
     if (ring === null) return;
     this.#expectRing = false;
-    this.#beatUs = this.host.clock.now();
-    this.#looks = 0;
+    this.#progress.reset();
     const { links } = this.host;
     this.leader = new Leader(ring, this.options.self, this.#state, this.#took, this.options.stable, {
       send: (peer, type, body) => links.send(peer, type, body),
@@ -797,19 +682,12 @@ export class Agent {
 
   /** A hang is the main loop making no progress, seen from outside. */
   #watchMember(now: number, ring: Ring): void {
-    const { member } = this.host;
-    if (ring.load(Word.ready) === 1) this.#everReady = true;
-    const beat = ring.load(Word.heartbeat);
-    if (beat !== this.#beat || ring.load(Word.ready) === 0 || member.pid === 0) {
-      this.#beat = beat;
-      this.#beatUs = now;
-      this.#looks = 0;
-    } else if (++this.#looks >= LOOKS && now - this.#beatUs > this.options.hangMs * 1000) {
-      this.#hung = true;
-      this.host.note('hang', { member: member.pid });
-      this.#beatUs = now;
-      member.kill();
-    }
+    const started = ring.load(Word.ready) === 1;
+    if (started) this.#everReady = true;
+    const idle = !started || this.host.member.pid === 0;
+    if (!this.#progress.stands(now, ring.load(Word.heartbeat), idle, this.options.hangMs * 1000)) return;
+    this.#hung = true;
+    this.#killHanging();
   }
 
   #primaryEnded(code: number | null): void {
@@ -879,48 +757,4 @@ export class Agent {
     const now = this.host.clock.now();
     this.#announceAt = ANNOUNCE_US.map((us) => now + us);
   }
-}
-
-function decode(body: Buffer): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(body.toString());
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-type Json = Record<string, unknown>;
-
-function numbers(json: Json, ...names: string[]): boolean {
-  return names.every((name) => typeof json[name] === 'number' && Number.isFinite(json[name]));
-}
-
-function isStatus(json: Json): json is Json & Status {
-  return (
-    typeof json['role'] === 'string' &&
-    numbers(json, 'epoch', 'position') &&
-    typeof json['ready'] === 'boolean' &&
-    typeof json['speaks'] === 'boolean'
-  );
-}
-
-function isFollow(json: Json): json is Json & Follow {
-  return numbers(json, 'epoch', 'position', 'consumed');
-}
-
-function isWelcome(json: Json): json is Json & Welcome {
-  const { snapshot, secret, continues, historyLost } = json;
-  return (
-    numbers(json, 'epoch', 'position', 'logEpoch', 'monoUs', 'wallMs') &&
-    typeof continues === 'boolean' &&
-    typeof historyLost === 'boolean' &&
-    typeof secret === 'string' &&
-    typeof snapshot === 'object' &&
-    snapshot !== null
-  );
-}
-
-function isEnd(json: Json): json is Json & End {
-  return numbers(json, 'epoch', 'position', 'planned') && typeof json['hang'] === 'boolean';
 }

@@ -5,7 +5,7 @@ import { native } from '../../lib/native/native.js';
 import type { Group, StartSnapshot } from '../group.js';
 import { RING_HEADER, Ring, Word } from '../log/ring.js';
 import { ownPid } from '../own-pid.js';
-import type { Member } from './agent.js';
+import type { Member } from './agent-host.js';
 import type { Welcome } from './message.js';
 
 const CLI = fileURLToPath(new URL('../../../bin/ft-tcp.js', import.meta.url));

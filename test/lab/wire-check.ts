@@ -45,15 +45,21 @@ export class WireCheck {
   }
 
   /** What the servers did wrong; and how many frames were looked at. */
-  async stop(): Promise<{ frames: number; violations: string[] }> {
+  async stop(): Promise<{ frames: number; violations: string[]; whole: boolean }> {
     // The kernel hands captured frames over in blocks.
     await new Promise((done) => setTimeout(done, 200));
-    const ended = new Promise((done) => this.child.once('exit', done));
+    let said = '';
+    this.child.stderr?.on('data', (text: Buffer) => {
+      said += text.toString();
+    });
+    const ended = new Promise((done) => this.child.once('close', done));
     this.child.kill('SIGINT');
     await ended;
-    const outcome = judge(readFileSync(this.file));
+    // Who has not seen all cannot judge.
+    const whole = /^0 packets dropped by kernel/m.test(said);
+    const outcome = whole ? judge(readFileSync(this.file)) : { frames: 0, violations: [] };
     rmSync(this.file);
-    return outcome;
+    return { ...outcome, whole };
   }
 }
 
@@ -64,6 +70,8 @@ export function judge(bytes: Buffer): { frames: number; violations: string[] } {
   const wire = new Wire(
     () => nowUs,
     () => false,
+    null,
+    true,
   );
   if (bytes.length < FILE_HEADER || bytes.readUInt32LE(0) !== MAGIC_US)
     return { frames: 0, violations: ['no capture'] };

@@ -8,7 +8,8 @@
  */
 import { AgentKeeper } from '../../failover/agent-keeper.js';
 import type { KeeperHost } from '../../failover/backup-keeper.js';
-import { Agent, type AgentLinks, type Member } from '../../failover/cluster/agent.js';
+import { Agent } from '../../failover/cluster/agent.js';
+import type { AgentLinks, Member } from '../../failover/cluster/agent-host.js';
 import type { Coordinator, GroupState, View } from '../../failover/cluster/coordinator.js';
 import { encodeJson, MessageType, type Welcome } from '../../failover/cluster/message.js';
 import { LogGate } from '../../failover/gate.js';

@@ -21,6 +21,8 @@ import type { LogAudit } from './audit.js';
 /** One direction of a connection. */
 class Half {
   isn = -1;
+  /** Other ones that were offered before the client took one. */
+  others: number[] = [];
   /** Offsets from the initial sequence number, as far as they have been sent. */
   end = 0;
   dataEnd = 0;
@@ -84,6 +86,8 @@ export class Wire {
     /** RSTs that the program means to send: only then are they right. */
     readonly mayReset: (port: number) => boolean,
     readonly audit: LogAudit | null = null,
+    /** Backlogs are so short that handshakes are answered with and without a cookie. */
+    readonly cookies = false,
   ) {}
 
   /** A process sends a frame. Whoever has been followed by another one is silent for good. */
@@ -155,7 +159,11 @@ export class Wire {
     const bad = (rule: string, what: string): void => this.#bad(rule, `${key} ${side}: ${what}`);
     if (own.reset && !(seg.flags & TCP_RST) && fromServer) bad('I7', 'something follows a RST');
     if (syn) {
-      if (own.isn >= 0 && own.isn !== seg.seq) bad('I6', `two initial sequence numbers, ${own.isn} and ${seg.seq}`);
+      if (own.isn >= 0 && own.isn !== seg.seq) {
+        // One that is a SYN cookie, and one of a repeated SYN for which there is room by then: the client takes the one that comes first.
+        if (fromServer && this.cookies && other.ack < 0 && other.isn >= 0) own.others.push(own.isn);
+        else bad('I6', `two initial sequence numbers, ${own.isn} and ${seg.seq}`);
+      }
       const former = fromServer ? flow.former : undefined;
       if (own.isn < 0 && former !== undefined && ((seg.seq - former.isn - former.end) | 0) <= 0)
         bad('I17', `begins at ${seg.seq}, the connection before ended at ${(former.isn + former.end) >>> 0}`);
@@ -181,6 +189,8 @@ export class Wire {
       const beyond = this.audit.beyond(seg.srcPort, seg.dstPort, seg.ack);
       if (beyond > 0) bad('I4', `${beyond} bytes are acknowledged that the log does not have`);
     }
+    if (!fromServer && !syn && own.ack < 0 && other.others.includes((seg.ack - 1) >>> 0))
+      other.isn = (seg.ack - 1) >>> 0;
     if ((seg.flags & TCP_ACK) !== 0 && other.isn >= 0) this.#acknowledgement(own, other, seg, syn, bad);
     this.#data(own, other, seg, bytes, fromServer, bad);
   }
