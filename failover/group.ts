@@ -126,8 +126,24 @@ export class Group implements GroupPlace {
 
   /** Creates a fresh log file, invisible to others until `publishRing`. */
   createRing(bytes: number): ArrayBuffer {
-    rmSync(this.file('log.new'), { force: true });
-    return this.native.shmMap(this.file('log.new'), bytes, true);
+    return this.#create('log.new', bytes);
+  }
+
+  /** A new file with its memory reserved. Throws FtError ENOSPC when there is no room, and leaves nothing behind. */
+  #create(name: string, bytes: number): ArrayBuffer {
+    rmSync(this.file(name), { force: true });
+    try {
+      return this.native.shmMap(this.file(name), bytes, true);
+    } catch (error) {
+      rmSync(this.file(name), { force: true });
+      const code = errorCode(error);
+      if (code !== 'ENOSPC' && code !== 'EFBIG' && code !== 'ENOMEM') throw error;
+      throw new FtError(
+        'ENOSPC',
+        `There is no room for ${Math.ceil(bytes / 1048576)} MiB in ${this.path}`,
+        'Make room, choose a smaller --log-size, or another directory with --dir',
+      );
+    }
   }
 
   publishRing(): void {
@@ -140,8 +156,7 @@ export class Group implements GroupPlace {
 
   /** Memory that this process receives frames into; its backup finds there what was read and not looked at. */
   createSlab(pid: number, bytes: number): ArrayBuffer {
-    rmSync(this.file(`frames.${pid}`), { force: true });
-    return this.native.shmMap(this.file(`frames.${pid}`), bytes, true);
+    return this.#create(`frames.${pid}`, bytes);
   }
 
   /** Another process's memory of this kind, or null when there is none. */

@@ -1,7 +1,7 @@
 /** `ft-tcp run --cluster`: the agent of one machine. It starts the replica's process and stays with it. */
 import { randomBytes } from 'node:crypto';
 import net from 'node:net';
-import { FtError } from '../../lib/errors.js';
+import { errorCode, FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
 import { systemClock } from '../../lib/native/system.js';
 import { Agent } from '../cluster/agent.js';
@@ -44,16 +44,28 @@ export async function clusterCommand(args: RunArguments, argv: string[]): Promis
   const finished = new Promise<number>((done) => {
     finish = done;
   });
+  /** What cannot be mended here, as a log that there is no room for, ends the agent with a word. */
+  const guard = (act: () => void): void => {
+    try {
+      act();
+    } catch (error) {
+      const text = error instanceof FtError ? error.message : error instanceof Error ? error.stack : String(error);
+      process.stderr.write(`ft-tcp: ${errorCode(error) ?? 'ERR_FT'}: ${text}\n`);
+      finish(1);
+    }
+  };
   const coordinator = coordinatorOf(config, args.group);
   // One doorbell has one listener: the agent takes the part that the member has not.
-  const bells = new Doorbells(addon, group, () => (agent.role === 'leading' ? agent.pump() : agent.step()));
+  const bells = new Doorbells(addon, group, () =>
+    guard(() => (agent.role === 'leading' ? agent.pump() : agent.step())),
+  );
   let part: 'primary' | 'backup' | null = null;
   const member = new MemberProcess(
     group,
     argv,
     (code, signal) => {
       if (code !== 0) note('member-died', { code, signal });
-      agent.memberEnded(code);
+      guard(() => agent.memberEnded(code));
     },
     (role) => {
       const ours = role === 'backup' ? 'primary' : 'backup';
@@ -70,14 +82,14 @@ export async function clusterCommand(args: RunArguments, argv: string[]): Promis
     {
       up: (peer, incarnation) => {
         note('peer-up', { peer });
-        agent.linkUp(peer, incarnation);
+        guard(() => agent.linkUp(peer, incarnation));
       },
       down: (peer) => {
         note('peer-down', { peer });
-        agent.linkDown(peer);
+        guard(() => agent.linkDown(peer));
       },
-      message: (peer, type, body) => agent.message(peer, type, body),
-      writable: () => agent.pump(),
+      message: (peer, type, body) => guard(() => agent.message(peer, type, body)),
+      writable: () => guard(() => agent.pump()),
     },
   );
   const agent: Agent = new Agent(
@@ -100,7 +112,7 @@ export async function clusterCommand(args: RunArguments, argv: string[]): Promis
     }),
     group.file(CLUSTER_STATUS),
   );
-  const ticking = setInterval(() => agent.step(), TICK_MS);
+  const ticking = setInterval(() => guard(() => agent.step()), TICK_MS);
   let asked = false;
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {

@@ -135,3 +135,12 @@ t.test('while a primary starts, its loop may stand still', async (t) => {
   detector.close();
   child.kill('SIGKILL');
 });
+
+t.test('no room for the log', async (t) => {
+  const group = new Group(native(), directory, 'large');
+  const much = 2 ** 45;
+  t.throws(() => group.createRing(much), { code: 'ENOSPC', message: /no room for \d+ MiB in .*--log-size/ });
+  t.throws(() => group.createSlab(1, much), { code: 'ENOSPC' });
+  t.notOk(existsSync(group.file('log.new')), 'nothing is left behind');
+  t.notOk(existsSync(group.file('frames.1')));
+});
