@@ -27,6 +27,11 @@ export class ManualClock implements Clock {
     return this.#wallAtZero + this.#us / 1000;
   }
 
+  /** The wall clock is set to another time, by so many milliseconds; the monotonic one goes on. */
+  setWall(ms: number): void {
+    this.#wallAtZero += ms;
+  }
+
   /** Moves the clock on by `us` microseconds (never back). */
   advance(us: number): void {
     if (us > 0) this.#us += us;

@@ -113,6 +113,9 @@ function compare(figures: Map<Mode, Figures[]>): Row[] {
     );
     add(`${mode}: echo p50`, mode, 'alone', 'echo p50', '64 bytes there and back, with a backup', 'us', echo);
   }
+  for (const mode of ['alone', 'written', 'acked', 'machines'] as const)
+    for (const part of ['p50', 'p99', 'p99.9'])
+      add(`ping ${part}, ${mode}`, mode, 'kernel', `ping ${part}`, 'one byte there and back', 'us', '');
   for (const [mode, goal] of [
     ['lwip', '>= 5'],
     ['gvisor', '>= 5'],
@@ -208,6 +211,6 @@ if (labDirectory() === undefined) {
 }
 const plan = values.quick
   ? { quick: true, rounds, seconds: 1, requests: 10_000, held: [10_000], only: values.only }
-  : { quick: false, rounds, seconds: 3, requests: 30_000, held: [10_000, 100_000], only: values.only };
+  : { quick: false, rounds, seconds: 3, requests: 30_000, held: [1, 100, 1000, 10_000, 100_000], only: values.only };
 await inside(plan, values.json, values.picture);
 process.exit(0);

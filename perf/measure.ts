@@ -63,6 +63,10 @@ export async function measure(mode: Mode, served: Served, client: string, plan: 
     Object.assign(figures, { 'echo p50': p50!, 'echo p99': p99!, 'echo p99.9': p999! });
   }
   if ((OTHERS as readonly Mode[]).includes(mode)) return figures;
+  if (wanted('ping')) {
+    const [p50, p99, p999] = await peer(client, 'ping', address, PORTS.echo, 1, seconds);
+    Object.assign(figures, { 'ping p50': p50!, 'ping p99': p99!, 'ping p99.9': p999! });
+  }
   // A client's ports are held for a minute; where nothing is compared they are not spent.
   if (wanted('churn') && (mode === 'kernel' || mode === 'alone'))
     [figures['churn']] = (await peer(client, 'churn', address, PORTS.echo, 50, seconds)) as [number];

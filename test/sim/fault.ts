@@ -14,7 +14,7 @@ import type { Scenario } from './scenarios.js';
  *   switchover    the primary hands over as it is told, and ends
  *   slow          the backup stands still for a while, and then the primary dies
  */
-export const FAULTS = ['kill', 'kill-backup', 'hang', 'double', 'slow', 'switchover', 'restart'] as const;
+export const FAULTS = ['kill', 'kill-backup', 'hang', 'double', 'slow', 'switchover', 'restart', 'clock'] as const;
 export type FaultKind = (typeof FAULTS)[number];
 
 export interface Fault {
@@ -40,6 +40,8 @@ const LIMIT_US = 60e6;
 const DRAIN_US = 10e6;
 const HANG_US = 3e6;
 const SLOW_US = 200_000;
+const HOUR_MS = 3_600_000;
+const CLOCK_US = 3000;
 /** A supervisor's pause before it starts a process again. */
 const RESTART_US = 100_000;
 /** A client may wait for so long when a process dies; a retransmission timer of its own is 200 ms. */
@@ -93,6 +95,14 @@ function play(cluster: Cluster, fault: Fault | null): Outcome {
         first.replica.switchover().catch((error: Error) => failures.push(error.message));
       });
     }
+    if (fault?.kind === 'clock' && !stopped && first.process.calls - before >= fault.at) {
+      // An hour back, or forth; and in the middle of what follows the primary dies.
+      stopped = true;
+      killedUs = now;
+      machine.clock.setWall(fault.at % 2 === 0 ? -HOUR_MS : HOUR_MS);
+      cluster.alarmUs = now + CLOCK_US;
+    }
+    if (fault?.kind === 'clock' && stopped && now >= killedUs + CLOCK_US && !first.process.dead) first.process.kill();
     if (fault?.kind === 'slow' && stopped && now >= killedUs + SLOW_US / 2 && !first.process.dead) first.process.kill();
     if (fault?.kind === 'double' && first.process.dead && !third && cluster.primary === second) {
       third = cluster.start('third') !== null;
