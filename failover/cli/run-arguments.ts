@@ -67,6 +67,7 @@ export function runArguments(argv: string[]): RunArguments {
   if (node !== undefined && cluster === undefined)
     throw new FtError('ERR_FT_USAGE', '--node is for --cluster', 'Give --cluster FILE');
   if (member !== undefined && member !== 'primary' && member !== 'backup') throw usage('member', member, 'primary');
+  if (member !== undefined && !/^\d+$/.test(values.agent ?? '')) throw usage('agent', values.agent ?? '', '4711');
   const resumeWithin = Number(values['resume-within']);
   if (!(resumeWithin >= 0)) throw usage('resume-within', values['resume-within'], '60 (seconds; 0: never)');
   return {
@@ -90,7 +91,7 @@ export function runArguments(argv: string[]): RunArguments {
       mode: values.mode,
       hangTimeoutMs: hang,
       solo: values.solo === true,
-      ...(member === undefined ? {} : { agentPid: process.ppid }),
+      ...(member === undefined ? {} : { agentPid: Number(values.agent) }),
     },
   };
 }
@@ -126,6 +127,7 @@ function parse(args: string[]) {
       cluster: { type: 'string' },
       node: { type: 'string' },
       member: { type: 'string' },
+      agent: { type: 'string' },
       mode: { type: 'string', default: 'replay' },
       'resume-within': { type: 'string', default: '60' },
       solo: { type: 'boolean' },

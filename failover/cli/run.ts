@@ -32,7 +32,11 @@ export async function runCommand(argv: string[]): Promise<number> {
   }
   const addon = native();
   // Nobody is to speak when there is no agent to say until when.
-  if (args.member !== undefined) addon.dieWithParent();
+  if (args.member !== undefined) {
+    addon.dieWithParent();
+    if (process.ppid !== args.options.agentPid)
+      throw new FtError('ERR_FT_STATE', 'The agent has ended', 'Start ft-tcp run --cluster again');
+  }
   const group = new Group(addon, args.directory, args.group);
   const digest = digestOf(args.program);
   const base = { ...args.options, group, ringBytes: args.logBytes };

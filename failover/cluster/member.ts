@@ -32,7 +32,7 @@ export class MemberProcess implements Member {
   }
 
   start(role: 'primary' | 'backup'): void {
-    const words = ['run', '--member', role, ...this.words];
+    const words = ['run', '--member', role, '--agent', String(ownPid), ...this.words];
     const child = spawn(process.execPath, [...process.execArgv, CLI, ...words], { stdio: 'inherit' });
     this.#child = child;
     let over = false;

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { runArguments } from '../../failover/cli/run-arguments.js';
 import { parseClusterConfig, readClusterConfig } from '../../failover/cluster/config.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'ft-tcp-config-'));
@@ -70,4 +71,24 @@ t.test('files', async (t) => {
   t.throws(() => readClusterConfig(path, 'a'), { code: 'ERR_FT_CONFIG' });
   writeFileSync(path, JSON.stringify(good));
   t.equal(readClusterConfig(path, 'a').self.name, 'a');
+});
+
+t.test('words of the command line', async (t) => {
+  const args = runArguments(['--cluster', 'c.json', '--node', 'b', 'app.js', '--node', 'x']);
+  t.match(args, { cluster: 'c.json', node: 'b', options: { commit: 'acked' }, programArgs: ['--node', 'x'] });
+  t.equal(args.options.agentPid, undefined);
+  t.equal(runArguments(['app.js']).options.commit, 'written');
+  t.match(runArguments(['--member', 'backup', '--agent', '7', '--cluster', 'c', 'app.js']), {
+    member: 'backup',
+    options: { agentPid: 7, commit: 'acked' },
+  });
+  const wrong: [string[], RegExp][] = [
+    [['--cluster', 'c', '--commit', 'written'], /does not survive a machine/],
+    [['--cluster', 'c', '--solo'], /exclude each other/],
+    [['--node', 'a'], /--node is for --cluster/],
+    [['--member', 'x'], /--member x/],
+    [['--member', 'backup'], /--agent/],
+  ];
+  for (const [words, message] of wrong)
+    t.throws(() => runArguments([...words, 'app.js']), { code: 'ERR_FT_USAGE', message }, words.join(' '));
 });
