@@ -1,5 +1,11 @@
 /** Whether what another agent sent is what it should be. Nothing here throws. */
+import type { StartSnapshot } from '../group.js';
+import { isPowerOfTwo, SECRET_LENGTH } from '../log/ring.js';
 import type { End, Follow, Status, Welcome } from './message.js';
+
+const SECRET = new RegExp(`^[0-9a-f]{${SECRET_LENGTH * 2}}$`);
+/** Largest log that `--log-size` allows. */
+const MOST_RING = 4096 * 1024 * 1024;
 
 type Json = Record<string, unknown>;
 
@@ -22,13 +28,17 @@ export function isFollow(json: Json): json is Json & Follow {
 
 export function isWelcome(json: Json): json is Json & Welcome {
   const { snapshot, secret, continues, historyLost } = json;
+  if (typeof snapshot !== 'object' || snapshot === null) return false;
+  const { ringBytes } = snapshot as Partial<StartSnapshot>;
   return (
     numbers(json, 'epoch', 'position', 'logEpoch', 'monoUs', 'wallMs') &&
     typeof continues === 'boolean' &&
     typeof historyLost === 'boolean' &&
     typeof secret === 'string' &&
-    typeof snapshot === 'object' &&
-    snapshot !== null
+    SECRET.test(secret) &&
+    typeof ringBytes === 'number' &&
+    ringBytes <= MOST_RING &&
+    isPowerOfTwo(ringBytes)
   );
 }
 
