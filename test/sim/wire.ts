@@ -161,8 +161,11 @@ export class Wire {
     if (syn) {
       if (own.isn >= 0 && own.isn !== seg.seq) {
         // One that is a SYN cookie, and one of a repeated SYN for which there is room by then: the client takes the one that comes first.
-        if (fromServer && this.cookies && other.ack < 0 && other.isn >= 0) own.others.push(own.isn);
-        else bad('I6', `two initial sequence numbers, ${own.isn} and ${seg.seq}`);
+        if (fromServer && this.cookies && other.isn >= 0) {
+          // It has taken one already: this answers a SYN that was repeated before.
+          if (other.ack >= 0) return;
+          own.others.push(own.isn);
+        } else bad('I6', `two initial sequence numbers, ${own.isn} and ${seg.seq}`);
       }
       const former = fromServer ? flow.former : undefined;
       if (own.isn < 0 && former !== undefined && ((seg.seq - former.isn - former.end) | 0) <= 0)
