@@ -145,11 +145,24 @@ function compare(figures: Map<Mode, Figures[]>): Row[] {
   return rows;
 }
 
+/** Thousands of connections a second use up a client's ports: more of them, and again after a second (RFC 6191). */
+function morePorts(): void {
+  const settings = { ip_local_port_range: '10000 65535', tcp_tw_reuse: '1' };
+  for (const [name, value] of Object.entries(settings)) {
+    try {
+      writeFileSync(`/proc/sys/net/ipv4/${name}`, value);
+    } catch {
+      process.stderr.write(`${name} cannot be set here: connections per second may be short of ports\n`);
+    }
+  }
+}
+
 async function inside(plan: Plan, json: boolean, picture: boolean): Promise<void> {
   const directory = enterLab();
   makeTap(true);
   // More addresses for clients than one has ports for, and room for their neighbours.
   for (let n = 1; n <= SOURCES; n++) ip(`addr add 10.77.1.${n}/32 dev ${TAP}`);
+  morePorts();
   const client = buildPeer(directory);
   const holder = await makeVeth();
   // The other machine's device, for the day that it takes over.
