@@ -576,8 +576,13 @@ export class Agent {
     }
     const proposal = this.#busy ? null : leader.proposal();
     if (proposal === null || now > this.host.coordinator.speakUntilUs || this.#tooSoon(now, proposal)) return;
+    leader.tries(proposal);
     this.#ask(this.host.coordinator.update(proposal, [...leader.left]), (done) => {
-      if (!done || this.leader !== leader) return;
+      if (this.leader !== leader) return;
+      if (!done) {
+        leader.refused();
+        return;
+      }
       this.#state = proposal;
       leader.adopt(proposal);
       this.#statusUs = Number.NEGATIVE_INFINITY;
@@ -672,6 +677,7 @@ export class Agent {
 
   #stepDown(): void {
     this.host.note('deposed', { epoch: this.epoch });
+    this.#endingUs = null;
     this.leader = null;
     this.mirror = null;
     this.#expectRing = false;

@@ -73,14 +73,21 @@ export class EtcdCoordinator implements Coordinator {
 
   async update(state: GroupState): Promise<boolean> {
     if (this.#holderRevision === null) return false;
-    // Only the holder writes the state: as long as it is us, what is there is what we wrote last, heard of or not.
-    const { succeeded, revision } = await this.#client.txn(
-      [{ key: this.#holderKey, what: 'create', revision: this.#holderRevision }],
+    const ours = this.#holderRevision;
+    const { succeeded, revision, values } = await this.#client.txn(
+      [
+        { key: this.#holderKey, what: 'create', revision: ours },
+        // One that nobody waits for any more must not come after this one, and undo it.
+        { key: this.#stateKey, what: 'mod', revision: this.#stateRevision },
+      ],
       [{ put: this.#stateKey, value: JSON.stringify(state) }],
-      [],
+      [{ get: this.#holderKey }, { get: this.#stateKey }],
     );
     if (succeeded) this.#stateRevision = revision;
-    return succeeded;
+    if (succeeded || values[0]?.createRevision !== ours) return succeeded;
+    // Only the holder writes the state: what is there is our own, of which we have not heard.
+    this.#stateRevision = values[1]?.modRevision ?? '0';
+    throw new FtError('ERR_FT_COORDINATOR', 'A change of which nothing was heard had happened', 'It is tried again');
   }
 
   learn(): void {

@@ -3,7 +3,8 @@
  *
  * Output may leave that depends on nothing behind `stable`: what `k` of the backups hold that are in sync. Who is in sync is part of
  * the group's state (coordinator.ts), because only those may go on. While that set changes, the old and the new rule hold
- * both; and a new set is proposed only when it holds all that has been let out.
+ * both; a new set is proposed only when it holds all that has been let out; and a change whose outcome is not known counts
+ * as one that may have happened, until a later one is known to have.
  */
 import type { Clock } from '../../lib/clock.js';
 import { type Ring, Word } from '../log/ring.js';
@@ -158,7 +159,7 @@ export class Leader {
     this.#forget(peer);
   }
 
-  /** It is fed no more; if it is in sync, what it held counts until the state says otherwise. */
+  /** It is fed no more; if it may be in sync, what it held counts until the state says otherwise. */
   #forget(peer: string): void {
     const feed = this.feeds.get(peer);
     if (feed === undefined) return;
@@ -168,8 +169,9 @@ export class Leader {
     } else this.feeds.delete(peer);
   }
 
+  /** It is in sync, or may be. */
   #inSync(peer: string): boolean {
-    return this.state.inSync.includes(peer);
+    return this.state.inSync.includes(peer) || this.#tried?.inSync.includes(peer) === true;
   }
 
   #begin(peer: string, position: number, continues: boolean, partial: boolean): void {
@@ -297,8 +299,7 @@ export class Leader {
   }
 
   /** What at least `k` of these hold. */
-  #held(peers: string[]): number {
-    const { head } = this;
+  #held(peers: string[], head: number): number {
     if (peers.length === 0) return head;
     const behind = peers.map((peer) => {
       const acked = this.feeds.get(peer)?.acked ?? null;
@@ -313,11 +314,14 @@ export class Leader {
   /** Moves `stable` on. */
   settle(): void {
     const { ring, head } = this;
-    const backups = rules.S1 ? this.state.inSync.filter((peer) => peer !== this.self) : [];
     const wanted = this.#wanted();
-    const waits = backups.length > 0 || wanted.length > 0;
+    // Each set that is, or may be, or is to be.
+    const sets = [wanted];
+    if (rules.S1) for (const known of [this.state, this.#tried]) sets.push(this.#backupsOf(known));
+    const waits = sets.some((set) => set.length > 0);
     if (!waits) {
       this.#waitsFrom = null;
+      this.#markAt = null;
       this.#out = head;
       ring.store(Word.readerReady, 0);
     } else if (this.#waitsFrom === null) {
@@ -328,9 +332,11 @@ export class Leader {
       ring.store(Word.readerReady, 1);
       this.host.wake();
     }
-    const old = this.#held(backups);
-    const next = this.#held(wanted);
-    const stable = backups.length === 0 ? next : wanted.length === 0 ? old : bytesBetween(old, next) < 0 ? next : old;
+    let stable = head;
+    for (const set of sets) {
+      const held = this.#held(set, head);
+      if (bytesBetween(stable, held) < 0) stable = held;
+    }
     if (waits && bytesBetween(this.#out, stable) > 0 && this.#cameRound()) this.#out = stable;
     const moved = ring.words[Word.stable] !== (stable | 0);
     ring.store(Word.stable, (waits ? stable : head) | 0);
@@ -339,6 +345,10 @@ export class Leader {
       this.host.wake();
     }
     this.#tail();
+  }
+
+  #backupsOf(state: GroupState | null): string[] {
+    return state === null ? [] : state.inSync.filter((peer) => peer !== this.self);
   }
 
   #partial(wanted: string[]): number {
@@ -359,17 +369,29 @@ export class Leader {
     const wanted = this.#wanted();
     const inSync = [self, ...wanted];
     const stable = Math.min(this.stable, wanted.length);
-    if (inSync.join() === state.inSync.join() && stable === state.stable) return null;
+    const same = inSync.join() === state.inSync.join() && stable === state.stable;
+    if (same && this.#tried === null) return null;
     if (wanted.length > 0) {
       if (!this.#cameRound()) return null;
       const first = state.inSync.length <= 1;
       const must = first ? this.#mark() : this.#out;
-      if (bytesBetween(must, this.#held(wanted)) < 0) return null;
+      if (bytesBetween(must, this.#held(wanted, this.head)) < 0) return null;
     }
-    this.#markAt = null;
     return { ...state, inSync, stable };
   }
 
+  /** A proposal is on its way: from now on it may be in force. */
+  tries(proposal: GroupState): void {
+    this.#tried = proposal;
+  }
+
+  /** It is known not to have come to pass. */
+  refused(): void {
+    this.#tried = null;
+  }
+
+  /** A state that was proposed, and of which nothing has been heard. */
+  #tried: GroupState | null = null;
   #markAt: number | null = null;
 
   /** Where the log ended when everything that left without waiting had been logged. */
@@ -382,6 +404,8 @@ export class Leader {
   adopt(state: GroupState): void {
     const { ring } = this;
     this.state = state;
+    this.#tried = null;
+    this.#markAt = null;
     for (const feed of [...this.feeds.values()])
       if (!feed.up && !state.inSync.includes(feed.peer)) this.feeds.delete(feed.peer);
     ring.words[Word.partial] = this.#partial(state.inSync);

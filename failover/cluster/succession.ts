@@ -86,6 +86,9 @@ export function mayBegin(question: Question): Decision {
 export function mayGoOn(question: Question, position: number, gone: boolean): Decision {
   const { self, freshMs, lostMs, waitedUs, view, viewUs, peers, epoch } = question;
   const { state } = view;
+  // A claim of ours of whose success we never heard: nobody has led since, and we still have all that mattered then.
+  if (state !== null && state.primary === self && state.epoch === epoch + 1)
+    return claim(question, state.epoch + 1, gone, 'go on');
   if (state === null || state.epoch !== epoch || !state.inSync.includes(self)) {
     // Somebody else went on, or we were left behind. He will be heard; if he is not, what we have is worth nothing.
     return waitedUs > freshMs * 1000 ? { kind: 'discard' } : WAIT;

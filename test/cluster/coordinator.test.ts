@@ -62,6 +62,17 @@ const reign = (
   stable: 0,
 });
 
+/** Writes a group's state past its coordinators. */
+function put(group: string, value: string): Promise<Response> {
+  return fetch(`${url}/v3/kv/put`, {
+    method: 'POST',
+    body: JSON.stringify({
+      key: Buffer.from(`/test/${group}/state`).toString('base64'),
+      value: Buffer.from(value).toString('base64'),
+    }),
+  });
+}
+
 t.test('one of two gets the right; the other when it has ended', async (t) => {
   const a = new EtcdCoordinator(config, 'one', 'a', systemClock);
   const b = new EtcdCoordinator(config, 'one', 'b', systemClock);
@@ -104,19 +115,26 @@ t.test('nobody claims what has changed since it was read', async (t) => {
   await b.release();
 });
 
+t.test('a change of our own of which nothing was heard', async (t) => {
+  const a = new EtcdCoordinator(config, 'four', 'a', systemClock);
+  t.teardown(() => a.close());
+  await a.read();
+  t.ok(await a.claim(reign(1, 'a')));
+  // As if an earlier request of ours had come through after all.
+  const unheard = { ...reign(1, 'a'), inSync: ['a', 'b'], stable: 1 };
+  await put('four', JSON.stringify(unheard));
+  await t.rejects(a.update(reign(1, 'a')), { code: 'ERR_FT_COORDINATOR', message: /nothing was heard/ });
+  t.same((await a.read()).state, unheard, 'it is as it was');
+  t.ok(await a.update(reign(1, 'a')));
+  t.same((await a.read()).state, reign(1, 'a'));
+  await a.release();
+});
+
 t.test('etcd that does not answer, and a state that is none', async (t) => {
   const a = new EtcdCoordinator(config, 'three', 'a', systemClock);
   t.teardown(() => a.close());
-  const put = (value: string): Promise<Response> =>
-    fetch(`${url}/v3/kv/put`, {
-      method: 'POST',
-      body: JSON.stringify({
-        key: Buffer.from('/test/three/state').toString('base64'),
-        value: Buffer.from(value).toString('base64'),
-      }),
-    });
   for (const value of ['{', '{"epoch":"x"}']) {
-    await put(value);
+    await put('three', value);
     await t.rejects(a.read(), { code: 'ERR_FT_COORDINATOR', message: /not one of ours/ });
   }
   etcd.kill('SIGKILL');

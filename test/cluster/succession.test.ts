@@ -104,6 +104,12 @@ t.test('one of two had to hold it: both must be heard, and the one that has more
   t.equal(mayGoOn(question({}, one, { c: old }), 100, true).kind, 'wait', 'from before the right had ended');
 });
 
+t.test('a claim of our own of which nothing was heard', async (t) => {
+  const ours = state(['b'], 0, 5, 'b');
+  t.match(mayGoOn(question({}, ours), 100, true), { kind: 'claim', how: 'go on', state: { epoch: 6 } });
+  t.equal(mayGoOn(question({}, state(['b'], 0, 6, 'b')), 100, true).kind, 'wait', 'not one that we do not know of');
+});
+
 t.test('what is of no use', async (t) => {
   for (const other of [null, state(['a', 'c'], 1), state(['a', 'b'], 1, 5)]) {
     t.equal(mayGoOn(question({ waitedUs: 5e6 }, other), 100, true).kind, 'wait');

@@ -147,10 +147,14 @@ class Client implements Coordinator {
         fail(new Error('no answer'));
       };
       node.later(500_000, lost);
-      queue.in(200 + random.float() * 3000, () => {
-        if (etcd.down || node.cutEtcd || !node.on) return;
+      // One in thirty is late, so late that nobody waits for it any more; as many answers are lost.
+      const late = random.u32() % 30 === 0 ? random.float() * 1_500_000 : 0;
+      const unheard = random.u32() % 30 === 0;
+      queue.in(200 + random.float() * 3000 + late, () => {
+        if (etcd.down || node.cutEtcd) return;
         etcd.expire();
         const answer = what(etcd);
+        if (unheard) return;
         queue.in(200 + random.float() * 3000, () => {
           if (etcd.down || node.cutEtcd) return;
           node.soon(() => {
@@ -191,13 +195,16 @@ class Client implements Coordinator {
 
   async update(state: GroupState): Promise<boolean> {
     const id = this.#lease;
-    const revision = await this.#ask((etcd) => {
-      if (etcd.holder?.id !== id) return 0;
+    const expected = this.#revision;
+    const { done, revision } = await this.#ask((etcd) => {
+      if (etcd.holder?.id !== id) return { done: false, revision: 0 };
+      if (etcd.revision !== expected) return { done: false, revision: etcd.revision };
       etcd.state = structuredClone(state);
-      return ++etcd.revision;
+      return { done: true, revision: ++etcd.revision };
     });
     if (revision > 0) this.#revision = revision;
-    return revision > 0;
+    if (!done && revision > 0) throw new Error('a change of which nothing was heard had happened');
+    return done;
   }
 
   async renew(): Promise<boolean> {

@@ -26,7 +26,7 @@ const SEEDS = ['1', '2', '3'];
 const OF_AGENTS: readonly Rule[] = ['L1', 'S1'];
 const AGENT_SEEDS = 400;
 /** Where to look first. */
-const TELLING: Partial<Record<Rule, number>> = { L1: 171, S1: 260 };
+const TELLING: Partial<Record<Rule, number>> = { L1: 108, S1: 152 };
 
 /** Looks for a seed of the agents' simulation that notices. */
 async function mutateAgents(rule: Rule): Promise<Verdict> {
