@@ -137,9 +137,7 @@ export class Replayer {
         const conn = tcp.byId.get(reader.conn);
         if (conn === undefined) return false;
         const length = view.getUint32(at + ReceivedBody.length, true);
-        const chunk = Buffer.allocUnsafe(length);
-        const from = at + ReceivedBody.size;
-        chunk.set(reader.ring.bytes.subarray(from, from + length), 0);
+        const chunk = tcp.loans.copy(reader.ring.bytes, at + ReceivedBody.size, length);
         conn.rcvNxt += length;
         conn.reassembly.dropBelow(conn.rcvNxt);
         if (reader.version > 2) setMarksWord(conn, view.getUint32(at + ReceivedBody.marks, true));

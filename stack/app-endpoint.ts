@@ -8,6 +8,7 @@ import { AppEvent } from './observer.js';
 import type { ListenerEvents, StreamEndpoint, StreamEvents } from './sockets/endpoint.js';
 import type { TcpConnection, TcpUser } from './tcp/connection.js';
 import { SEND_TARGET_UNIT, Timer } from './tcp/connection.js';
+import { owned } from './tcp/loans.js';
 
 /** Connections whose sockets have something to be told, first come first served. */
 export class EventQueue {
@@ -224,8 +225,10 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
         events?.onConnect();
         return;
       case AppEvent.Data: {
-        const chunk = conn.read();
-        if (chunk !== undefined) events?.onData(chunk);
+        const chunk = conn.take();
+        if (chunk === undefined || events === null) return;
+        if (events.glance?.(chunk) === true) conn.tcp.loans.done(chunk);
+        else events.onData(owned(chunk));
         return;
       }
       case AppEvent.End:

@@ -112,12 +112,14 @@ export class NetInterface implements DeviceHandler {
   onFrames(batch: RxBatch): void {
     const { stack } = this;
     stack.beginBatch();
+    stack.tcp.loans.begin(batch);
     this.counters.batches++;
     for (let i = 0; i < batch.count; i++) {
       const at = i * RX_META_WORDS;
       const drop = this.#frame(batch, batch.meta[at]!, batch.meta[at + 1]!, batch.meta[at + 2]!);
       if (drop !== 0) this.drops[drop & 63]!++;
     }
+    stack.tcp.loans.end();
     stack.endBatch();
   }
 

@@ -12,8 +12,15 @@ export const RX_META_WORDS = 4;
 /** Word 2 of a frame's meta: the checksum need not be verified (it is partial, or the device has verified it). */
 export const RX_CSUM_OK = 1;
 
-/** A batch of received frames; valid only during the call that delivers it. */
+/** Where a batch's frames lie, if it can be asked to keep them. */
+export interface FrameLender {
+  /** Frames of this batch stay as they are until `giveBack` has been called, which the lender does before it uses their memory again. */
+  borrow(giveBack: () => void): void;
+}
+
+/** A batch of received frames; valid only during the call that delivers it, or as long as its lender says. */
 export interface RxBatch {
+  readonly lender?: FrameLender;
   /** All frames of the batch lie in this one buffer. */
   readonly bytes: Uint8Array;
   readonly view: DataView;

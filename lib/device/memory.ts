@@ -11,6 +11,7 @@ import {
   type DeviceCapabilities,
   type DeviceHandler,
   type FrameDevice,
+  type FrameLender,
   RX_CSUM_OK,
   type RxBatch,
   TX_HEADROOM,
@@ -190,12 +191,13 @@ function sooner(one: Arrival, other: Arrival): boolean {
   return one.atUs < other.atUs || (one.atUs === other.atUs && one.order < other.order);
 }
 
-export class MemoryDevice implements FrameDevice {
+export class MemoryDevice implements FrameDevice, FrameLender {
   readonly link = 'ethernet' as const;
   readonly capabilities: DeviceCapabilities;
   peer!: MemoryDevice;
   #handler: DeviceHandler | undefined;
   #paused = false;
+  #giveBack: (() => void) | null = null;
   #closed = false;
   readonly #bottleneck: Bottleneck | undefined;
   readonly #waiting: Arrival[] = [];
@@ -255,6 +257,10 @@ export class MemoryDevice implements FrameDevice {
     return this.#bottleneck === undefined ? now : this.#bottleneck.departure(now, length);
   }
 
+  borrow(giveBack: () => void): void {
+    this.#giveBack = giveBack;
+  }
+
   /** A frame has arrived. */
   deliver(frame: Uint8Array, flags: number, gsoSize: number): void {
     if (this.#closed || this.#handler === undefined) return;
@@ -269,7 +275,9 @@ export class MemoryDevice implements FrameDevice {
     meta[2] = flags;
     meta[3] = gsoSize;
     const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-    const batch: RxBatch = { bytes: frame, view, meta, count: 1 };
+    this.#giveBack?.();
+    this.#giveBack = null;
+    const batch: RxBatch = { lender: this, bytes: frame, view, meta, count: 1 };
     this.#handler.onFrames(batch);
   }
 

@@ -1,10 +1,10 @@
 /**
- * Memory that a device receives into: slots of one frame each, then their meta words. It can be shared between processes:
- * then whoever survives finds the frames that were read from the device but may not have been looked at.
+ * Memory that a device receives into: room for so many frames of the largest kind, then their meta words. It can be shared between
+ * processes: then whoever survives finds the frames that were read from the device but may not have been looked at.
  */
-import { RX_META_WORDS, type RxBatch } from './device.js';
+import { type FrameLender, RX_META_WORDS, type RxBatch } from './device.js';
 
-/** At least 65563 (the largest frame); the odd multiple of 128 keeps the slots' headers in different cache sets. */
+/** At least 65563 (the largest frame). */
 export const SLOT_BYTES = 65_664;
 
 /** Bytes that so many slots need. */
@@ -16,7 +16,10 @@ export class RxSlab {
   readonly batch: RxBatch;
   readonly slots: number;
 
-  constructor(readonly buffer: ArrayBuffer) {
+  constructor(
+    readonly buffer: ArrayBuffer,
+    lender?: FrameLender,
+  ) {
     this.slots = Math.floor(buffer.byteLength / slabBytes(1));
     const bytes = this.slots * SLOT_BYTES;
     this.batch = {
@@ -24,6 +27,7 @@ export class RxSlab {
       view: new DataView(buffer, 0, bytes),
       meta: new Int32Array(buffer, bytes, this.slots * RX_META_WORDS),
       count: 0,
+      ...(lender && { lender }),
     };
   }
 

@@ -6,6 +6,7 @@ import {
   type DeviceCapabilities,
   type DeviceHandler,
   type FrameDevice,
+  type FrameLender,
   RX_META_WORDS,
   type RxBatch,
   TX_HEADROOM,
@@ -58,7 +59,7 @@ const EAGAIN = 11;
 const EBADFD = 77;
 const ENOBUFS = 105;
 
-export class TapDevice implements FrameDevice {
+export class TapDevice implements FrameDevice, FrameLender {
   readonly name: string;
   readonly link: 'ethernet' | 'ip';
   /** As it was when the device was opened. */
@@ -85,7 +86,9 @@ export class TapDevice implements FrameDevice {
   #reader: NativeHandle;
   readonly #slab: ArrayBuffer;
   readonly #batch: RxBatch;
-  readonly #onBatch = (count: number): void => this.#received(count);
+  readonly #onBatch = (count: number): boolean => this.#received(count);
+  /** Who still looks at frames that were received. */
+  #giveBack: (() => void) | null = null;
   readonly #onWritable = (): void => this.#handler?.onWritable();
   readonly #onError: ((error: FtError) => void) | undefined;
   #handler: DeviceHandler | undefined;
@@ -138,7 +141,7 @@ export class TapDevice implements FrameDevice {
     this.link = request.mode === 'tap' ? 'ethernet' : 'ip';
     this.mtu = addon.ifMtu(opened.name);
     this.capabilities = { checksum: opened.csum, tso4: opened.tso4, tso6: opened.tso6 };
-    const slab = new RxSlab(memory ?? new ArrayBuffer(slabBytes(slots)));
+    const slab = new RxSlab(memory ?? new ArrayBuffer(slabBytes(slots)), this);
     this.#slab = slab.buffer;
     this.#batch = slab.batch;
     this.#reader = addon.readerOpen(opened.fd, opened.vnetHdr, slab.buffer, SLOT_BYTES, slab.batch.meta, this.#onBatch);
@@ -160,6 +163,7 @@ export class TapDevice implements FrameDevice {
    */
   switchQueue(fd: number): void {
     this.#assertOpen();
+    this.#reuse();
     const reader = this.#native.readerOpen(fd, this.#vnet, this.#slab, SLOT_BYTES, this.#batch.meta, this.#onBatch);
     this.#native.readerClose(this.#reader, true);
     this.#reader = reader;
@@ -171,6 +175,17 @@ export class TapDevice implements FrameDevice {
   /** Takes a batch that another process has read from the same interface as if it had come here. */
   receive(batch: RxBatch): void {
     if (batch.count > 0) this.#handler?.onFrames(batch);
+  }
+
+  borrow(giveBack: () => void): void {
+    this.#giveBack = giveBack;
+  }
+
+  /** The memory of the frames is about to be used again. */
+  #reuse(): void {
+    const giveBack = this.#giveBack;
+    this.#giveBack = null;
+    giveBack?.();
   }
 
   start(handler: DeviceHandler): void {
@@ -252,11 +267,16 @@ export class TapDevice implements FrameDevice {
     this.#native.readerRun(this.#reader, this.#handler !== undefined && this.#attached && !this.#paused);
   }
 
-  #received(count: number): void {
+  /** @returns whether somebody still looks at the frames. */
+  #received(count: number): boolean {
+    if (count === 0) {
+      this.#reuse();
+      return false;
+    }
     if (count < 0) {
       const code = errnoName(count);
       this.#onError?.(new FtError(code, `${this.name} can no longer be read (${code})`, 'Was the interface deleted?'));
-      return;
+      return false;
     }
     const batch = this.#batch;
     const counters = this.counters;
@@ -267,6 +287,7 @@ export class TapDevice implements FrameDevice {
     counters.rxBatches++;
     batch.count = count;
     this.#handler!.onFrames(batch);
+    return this.#giveBack !== null;
   }
 
   #queueCall(what: string, call: () => void): void {

@@ -15,8 +15,11 @@
 #define VNET_GSO_TCP6 4
 #define MIN_SLOT_BYTES 65563
 #define BATCH_FRAMES 64
-#define BATCH_BYTES (1 << 20)
+/* Of a wakeup: so much stays in the cache until it is looked at. */
+#define WAKEUP_BYTES (1 << 20)
 #define BATCHES_PER_WAKEUP 4
+/* What a frame takes is an odd multiple of this, which keeps their headers in different cache sets. */
+#define FRAME_ALIGN 128
 
 typedef struct {
   ft_handle base;
@@ -25,9 +28,14 @@ typedef struct {
   bool vnet;
   bool running;
   bool armed;
+  /* Somebody still looks at frames of an earlier batch. */
+  bool lent;
   uint8_t *slab;
+  size_t slab_size;
   size_t slot_size;
   size_t slots;
+  /* Where the next frame goes: frames of one wakeup lie behind each other. */
+  size_t at;
   int32_t *meta;
   napi_ref slab_ref;
   napi_ref meta_ref;
@@ -56,12 +64,17 @@ static void reader_shut(ft_handle *handle) {
   if (r->poll.data != NULL) ft_handle_uv_close(handle, (uv_handle_t *)&r->poll);
 }
 
-/* Fills slots until the descriptor is dry or the batch is full; *error is the errno that ended it, 0 when full. */
+static size_t reader_room(size_t length) {
+  size_t units = (length + FRAME_ALIGN - 1) / FRAME_ALIGN;
+  return (units | 1) * FRAME_ALIGN;
+}
+
+/* Reads until the descriptor is dry or the batch is full; *error is the errno that ended it, 0 when full. */
 static size_t reader_fill(reader *r, int *error) {
-  size_t frames = 0, bytes = 0;
+  size_t frames = 0;
   *error = 0;
-  while (frames < r->slots && bytes < BATCH_BYTES) {
-    uint8_t *slot = r->slab + frames * r->slot_size;
+  while (frames < r->slots && r->at < WAKEUP_BYTES && r->at + r->slot_size <= r->slab_size) {
+    uint8_t *slot = r->slab + r->at;
     /* A length of 0 ends the batch for whoever finds it in shared memory after we were killed. */
     r->meta[frames * META_WORDS + 1] = 0;
     ssize_t got = read(r->fd, slot, r->slot_size);
@@ -73,7 +86,7 @@ static size_t reader_fill(reader *r, int *error) {
     size_t skip = r->vnet ? VNET_HEADER_BYTES : 0;
     if ((size_t)got <= skip) continue;
     int32_t *words = r->meta + frames * META_WORDS;
-    words[0] = (int32_t)(frames * r->slot_size + skip);
+    words[0] = (int32_t)(r->at + skip);
     words[1] = (int32_t)((size_t)got - skip);
     words[2] = 0;
     words[3] = 0;
@@ -86,7 +99,7 @@ static size_t reader_fill(reader *r, int *error) {
         words[3] = size;
       }
     }
-    bytes += (size_t)got;
+    r->at += reader_room((size_t)got);
     frames++;
   }
   if (frames < r->slots) r->meta[frames * META_WORDS + 1] = 0;
@@ -98,7 +111,10 @@ static void reader_report(reader *r, int32_t value) {
   napi_handle_scope scope;
   if (napi_open_handle_scope(env, &scope) != napi_ok) return;
   napi_value argument = ft_i32(env, value);
-  ft_call(env, r->on_batch, 1, &argument, NULL);
+  napi_value result;
+  bool lent = false;
+  if (ft_call(env, r->on_batch, 1, &argument, &result) && napi_get_value_bool(env, result, &lent) != napi_ok) lent = false;
+  r->lent |= lent;
   napi_close_handle_scope(env, scope);
 }
 
@@ -116,12 +132,23 @@ static void reader_writable(reader *r) {
   napi_close_handle_scope(env, scope);
 }
 
+/* The frames' memory is used from its beginning again; whoever still needs what is there is told before. */
+static bool reader_begin(reader *r) {
+  r->at = 0;
+  if (r->lent) {
+    r->lent = false;
+    reader_report(r, 0);
+  }
+  return r->base.open;
+}
+
 static void reader_event(uv_poll_t *poll, int status, int events) {
   reader *r = poll->data;
   if (status < 0) {
     /* libuv has stopped polling; the next read tells what happened. */
     int error;
-    bool wanted = r->running;
+    bool wanted = r->running && reader_begin(r);
+    if (!r->base.open) return;
     size_t frames = wanted ? reader_fill(r, &error) : 0;
     if (frames > 0) reader_report(r, (int32_t)frames);
     if (!r->base.open) return;
@@ -132,7 +159,7 @@ static void reader_event(uv_poll_t *poll, int status, int events) {
     return;
   }
   if ((events & UV_WRITABLE) && r->armed) reader_writable(r);
-  if (!(events & UV_READABLE)) return;
+  if (!(events & UV_READABLE) || !r->base.open || !r->running || !reader_begin(r)) return;
   for (int batch = 0; batch < BATCHES_PER_WAKEUP && r->base.open && r->running; batch++) {
     int error;
     size_t frames = reader_fill(r, &error);
@@ -170,9 +197,9 @@ static napi_value reader_open(napi_env env, napi_callback_info info) {
   r->fd = fd;
   r->vnet = vnet;
   r->slab = slab;
+  r->slab_size = slab_size;
   r->slot_size = slot_size;
-  r->slots = slab_size / slot_size;
-  if (r->slots > meta_size / META_WORDS) r->slots = meta_size / META_WORDS;
+  r->slots = meta_size / META_WORDS;
   if (r->slots > BATCH_FRAMES) r->slots = BATCH_FRAMES;
   r->meta = meta;
   napi_create_reference(env, args[2], 1, &r->slab_ref);

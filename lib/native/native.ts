@@ -39,19 +39,20 @@ export interface NativeAddon {
   closeFd(fd: number): void;
 
   /**
-   * Watches a TAP/TUN fd with uv_poll. At each wakeup reads frames until EAGAIN, `slots` or the budget, into `slab`
-   * (slots of `slotSize` bytes; slotSize >= 65563), fills `meta` (4 words a frame: offset of the frame behind its
-   * vnet header, length, flags (1: checksum need not be verified), gsoSize), and calls `onBatch(count)` once.
+   * Watches a TAP/TUN fd with uv_poll. At each wakeup reads frames until EAGAIN, as many as `meta` has room for or the budget (1 MiB
+   * a wakeup), one behind the other into `slab` (`frameBytes` >= 65563: room that a frame may need), fills `meta` (4 words a frame: offset of
+   * the frame behind its vnet header, length, flags (1: checksum need not be verified), gsoSize), and calls `onBatch(count)` once.
    * A length of 0 follows the last frame, also while the batch is being filled.
    * Repeats while the fd is readable, at most 4 batches a wakeup. `onBatch(-errno)` on a dead descriptor, after which reading has stopped.
+   * When `onBatch` returned true, somebody still looks at the frames: `onBatch(0)` is called before their memory is used again.
    */
   readerOpen(
     fd: number,
     vnetHdr: boolean,
     slab: ArrayBuffer,
-    slotSize: number,
+    frameBytes: number,
     meta: Int32Array,
-    onBatch: (count: number) => void,
+    onBatch: (count: number) => boolean,
   ): NativeHandle;
   /** Starts or stops polling for frames. Initially stopped. */
   readerRun(reader: NativeHandle, on: boolean): void;
@@ -123,6 +124,8 @@ export interface NativeAddon {
 
   /** CRC-32C (Castagnoli), hardware where there is one; `seed` is 0 or an earlier result. */
   crc32c(bytes: Uint8Array, offset: number, length: number, seed: number): number;
+  /** For tests: the same from seed 0 by tables (0), one lane (1), three lanes (2), wide words (3); -1 where the machine cannot. */
+  crc32cBy(way: number, bytes: Uint8Array): number;
   /** Sum of 16-bit big-endian words, folded to 16 bits, not complemented (RFC 1071); `seed` is a partial sum < 2^32. */
   checksum(bytes: Uint8Array, offset: number, length: number, seed: number): number;
 

@@ -10,6 +10,11 @@ export interface StreamEvents {
   onConnect(): void;
   /** Bytes in order. The socket owns the chunk. Only called while reading is on. */
   onData(chunk: Buffer): void;
+  /**
+   * Before `onData`: the same bytes, to look at only during the call. True when that was all that the socket needs, and `onData`
+   * is not called for them.
+   */
+  glance?(chunk: Uint8Array): boolean;
   /** The peer has sent FIN, and all data was delivered. */
   onEnd(): void;
   /**

@@ -178,14 +178,31 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   }
 
   /** @internal */
+  glance(chunk: Uint8Array): boolean {
+    if (this.destroyed || this.#readEnded) return true;
+    const onread = this.#onread;
+    if (onread === null && !this.#unheard()) return false;
+    this.#bytesRead += chunk.length;
+    this._idle.touch();
+    if (onread !== null) this.#deliver(chunk, onread);
+    return true;
+  }
+
+  /** It flows, and nobody listens: what comes is thrown away. */
+  #unheard(): boolean {
+    return (
+      this.readableFlowing === true &&
+      this.readableLength === 0 &&
+      this.listenerCount('data') === 0 &&
+      this.listenerCount('readable') === 0
+    );
+  }
+
+  /** @internal */
   onData(chunk: Buffer): void {
     if (this.destroyed || this.#readEnded) return;
     this.#bytesRead += chunk.length;
     this._idle.touch();
-    if (this.#onread !== null) {
-      this.#deliver(chunk, this.#onread);
-      return;
-    }
     if (!this.push(chunk)) this.#stopReading();
   }
 
@@ -249,7 +266,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   }
 
   /** The `onread` option: bytes go into the user's buffer instead of the stream. */
-  #deliver(chunk: Buffer, onread: net.OnReadOpts): void {
+  #deliver(chunk: Uint8Array, onread: net.OnReadOpts): void {
     for (let at = 0; at < chunk.length && !this.destroyed; ) {
       const buffer = typeof onread.buffer === 'function' ? onread.buffer() : onread.buffer;
       const length = Math.min(buffer.byteLength, chunk.length - at);

@@ -13,6 +13,7 @@ import { TimerNode } from '../../lib/timer-wheel.js';
 import type { CongestionController, CongestionFactory } from './congestion/controller.js';
 import { EventLog } from './event-log.js';
 import type { TcpListener } from './listener.js';
+import { owned } from './loans.js';
 import { Reassembly } from './reassembly.js';
 import { Recovery } from './recovery.js';
 import { RttEstimator } from './rtt.js';
@@ -141,7 +142,8 @@ export class TcpConnection {
   rcvMss = 536;
   /** Largest segment that has come; what counts as a full one when acknowledging. */
   peerSegment = 536;
-  readonly receiveQueue: Buffer[] = [];
+  /** In order, not yet read; what is no Buffer is lent (loans.ts). */
+  readonly receiveQueue: Uint8Array[] = [];
   /** Bytes in receiveQueue. */
   receiveQueued = 0;
   /** Bytes that we offer to hold; grows to `receiveMax` as the path and the reader can use it. */
@@ -377,6 +379,12 @@ export class TcpConnection {
 
   /** RECEIVE: takes the next chunk of in-order data. */
   read(): Buffer | undefined {
+    const chunk = this.take();
+    return chunk === undefined ? undefined : owned(chunk);
+  }
+
+  /** As `read`, but what it returns is valid until the event loop goes on. */
+  take(): Uint8Array | undefined {
     const chunk = this.receiveQueue.shift();
     if (chunk === undefined) return undefined;
     this.receiveQueued -= chunk.length;
@@ -408,11 +416,12 @@ export class TcpConnection {
     const first = this.receiveQueue[0];
     if (first === undefined || most <= 0) return undefined;
     if (first.length <= most) return this.read();
-    this.receiveQueue[0] = first.subarray(most);
+    const whole = owned(first);
+    this.receiveQueue[0] = whole.subarray(most);
     this.receiveQueued -= most;
     this.#tune(most);
     this.considerWindowUpdate();
-    return first.subarray(0, most);
+    return whole.subarray(0, most);
   }
 
   /** Holds short segments back, or lets them go. */

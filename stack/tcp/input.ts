@@ -346,10 +346,7 @@ function text(conn: TcpConnection, start: number, bytes: Uint8Array, from: numbe
   const { tcp } = conn;
   if (start === conn.rcvNxt) {
     if (length > 0) {
-      // The one copy of a received byte: the slot it arrived in is reused at once.
-      const chunk = Buffer.allocUnsafe(length);
-      chunk.set(bytes.subarray(from, from + length), 0);
-      accept(conn, chunk);
+      accept(conn, tcp.loans.chunk(conn, bytes, from, length));
       assemble(conn);
     }
     if (conn.peerFinAt === conn.rcvNxt) finArrives(conn);
@@ -382,7 +379,8 @@ function assemble(conn: TcpConnection): void {
   conn.ackNow = true;
 }
 
-function accept(conn: TcpConnection, chunk: Buffer): void {
+/** Takes bytes that follow without a gap. */
+function accept(conn: TcpConnection, chunk: Uint8Array): void {
   conn.rcvNxt += chunk.length;
   conn.receiveQueue.push(chunk);
   conn.receiveQueued += chunk.length;

@@ -12,6 +12,7 @@ import { takeSyn } from './ecn.js';
 import { FastOpen } from './fast-open.js';
 import { segmentArrives } from './input.js';
 import { TcpListener } from './listener.js';
+import { Loans } from './loans.js';
 import { TCP_DEFAULTS, type TcpOptions } from './options.js';
 import { output, sendReset, sendSyn } from './output.js';
 import { cookieAnswer, passiveOpen } from './passive-open.js';
@@ -59,6 +60,7 @@ export class Tcp {
   readonly byId = new Map<number, TcpConnection>();
   readonly timeWaits: TimeWaitTable;
   readonly fastOpen: FastOpen;
+  readonly loans = new Loans();
   /** For keyed hashes over a four-tuple. */
   readonly tuple: TupleBytes;
   readonly frame: TxFrame;

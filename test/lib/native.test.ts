@@ -204,6 +204,13 @@ function tests(t: Test): void {
       if (addon.crc32c(bytes, offset, length, 0) !== want || chained !== want) wrong++;
     }
     t.equal(wrong, 0, 'lengths, offsets and seeds');
+    for (const way of [0, 1, 2, 3]) {
+      for (const length of [0, 1, 255, 767, 768, 3072, 12_289, 60_001]) {
+        const part = bytes.subarray(3, 3 + length);
+        const sum = addon.crc32cBy(way, part);
+        t.ok(sum === -1 || sum === crcByTable(part), `way ${way}, ${length} bytes`);
+      }
+    }
     t.equal(
       codeOf(() => addon.crc32c(bytes, 69_999, 2, 0)),
       'ERR_OUT_OF_RANGE',
@@ -593,6 +600,7 @@ function tests(t: Test): void {
     const got: string[] = [];
     const reader = addon.readerOpen(fd, false, slab, 65_664, meta, (count) => {
       for (let i = 0; i < count; i++) got.push(Buffer.from(slab, meta[4 * i], meta[4 * i + 1]).toString('latin1'));
+      return false;
     });
     const pieces = Array.from({ length: 16 }, (_, i) => Buffer.from(`..${i.toString(16)}..`));
     const spans = Int32Array.from({ length: 32 }, (_, i) => (i % 2 === 0 ? 2 : 1));

@@ -45,7 +45,8 @@ interface Reader {
   slotSize: number;
   slots: number;
   meta: Int32Array;
-  onBatch: (count: number) => void;
+  onBatch: (count: number) => boolean;
+  lent: boolean;
   running: boolean;
 }
 
@@ -205,6 +206,7 @@ export class Process {
   #read(reader: Reader): boolean {
     const { queue, slab, slotSize, slots, meta } = reader;
     if (!reader.running || queue.frames.length === 0) return false;
+    if (reader.lent) reader.onBatch(0);
     let count = 0;
     for (; count < slots && queue.frames.length > 0; count++) {
       const frame = queue.frames.shift()!;
@@ -214,7 +216,7 @@ export class Process {
     }
     // Here the frames are in the process's hands only.
     this.#call();
-    reader.onBatch(count);
+    reader.lent = reader.onBatch(count);
     // Looked at: a recovery after the next call finds none of them, or all.
     return true;
   }
@@ -304,6 +306,7 @@ export class Process {
           slots: meta.length / 4,
           meta,
           onBatch,
+          lent: false,
           running: false,
         };
         this.#readers.push(reader);
@@ -415,6 +418,7 @@ export class Process {
       },
       letCopy: call,
       dieWithParent: call,
+      crc32cBy: () => -1,
       crc32c: (bytes, offset, length, seed) => {
         if (this.dead) throw new Killed();
         return real.crc32c(bytes, offset, length, seed);

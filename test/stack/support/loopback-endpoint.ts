@@ -310,7 +310,9 @@ export class LoopbackEndpoint implements StreamEndpoint {
       const chunk = this.#inbox.shift()!;
       this.#inboxBytes -= chunk.length;
       this.host.wake(this.peer);
-      this.#emit((events) => events.onData(chunk));
+      this.#emit((events) => {
+        if (events.glance?.(chunk) !== true) events.onData(chunk);
+      });
       return true;
     }
     if (this.#reading && this.#peerFin && this.#inbox.length === 0 && !this.#endTold) {

@@ -1,0 +1,85 @@
+/**
+ * Large chunks of received data stay where the device has put them until the program takes them, or the device needs the memory:
+ * who only looks at what comes (`onread`, a stream that nobody listens to) costs no copy and no memory. What comes from a log instead is put
+ * into blocks that are used again when nobody kept them. In a receive queue a chunk that is a Buffer is the connection's own; any
+ * other is lent, or a block.
+ */
+import type { FrameLender, RxBatch } from '../../lib/device/device.js';
+import type { TcpConnection } from './connection.js';
+
+/** Below that a copy out of Buffer's pool costs less than a loan. */
+const LEAST_BYTES = 4096;
+const BLOCK_BYTES = 65_536;
+/** A block is never more than half empty. */
+const LEAST_IN_BLOCK = BLOCK_BYTES / 2;
+/** Blocks that are kept for another use. */
+const MOST_SPARE = 64;
+
+const blocks = new WeakSet<ArrayBufferLike>();
+
+/** The chunk itself if it can be kept, or a copy. */
+export function owned(chunk: Uint8Array): Buffer {
+  if (chunk instanceof Buffer) return chunk;
+  // Given away: it is nobody's block any more.
+  if (blocks.delete(chunk.buffer)) return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+  const copy = Buffer.allocUnsafe(chunk.length);
+  copy.set(chunk, 0);
+  return copy;
+}
+
+export class Loans {
+  #lender: FrameLender | null = null;
+  #bytes: Uint8Array | null = null;
+  /** Who has chunks that are lent; some of them more than once. */
+  #debtors: TcpConnection[] = [];
+  #spare: ArrayBufferLike[] = [];
+  readonly #giveBack = (): void => this.giveBack();
+
+  /** A batch is looked at from now on, until `end`. */
+  begin(batch: RxBatch): void {
+    this.#lender = batch.lender ?? null;
+    this.#bytes = batch.bytes;
+  }
+
+  end(): void {
+    this.#lender = null;
+  }
+
+  /** What to put into the receive queue for bytes of a segment that came in order. */
+  chunk(conn: TcpConnection, bytes: Uint8Array, from: number, length: number): Uint8Array {
+    const part = bytes.subarray(from, from + length);
+    const lender = this.#lender;
+    if (length < LEAST_BYTES || lender === null || bytes !== this.#bytes) return owned(part);
+    lender.borrow(this.#giveBack);
+    this.#debtors.push(conn);
+    return part;
+  }
+
+  /** Whatever is lent is copied. */
+  giveBack(): void {
+    const debtors = this.#debtors;
+    for (const { receiveQueue } of debtors)
+      for (let i = 0; i < receiveQueue.length; i++) receiveQueue[i] = owned(receiveQueue[i]!);
+    debtors.length = 0;
+  }
+
+  /** The same for bytes out of a log. */
+  copy(bytes: Uint8Array, from: number, length: number): Uint8Array {
+    const part = bytes.subarray(from, from + length);
+    if (length < LEAST_IN_BLOCK || length > BLOCK_BYTES) return owned(part);
+    let block = this.#spare.pop();
+    if (block === undefined) {
+      block = new ArrayBuffer(BLOCK_BYTES);
+      blocks.add(block);
+    }
+    const chunk = new Uint8Array(block, 0, length);
+    chunk.set(part, 0);
+    return chunk;
+  }
+
+  /** Nobody has kept the chunk. */
+  done(chunk: Uint8Array): void {
+    if (this.#spare.length < MOST_SPARE && !(chunk instanceof Buffer) && blocks.has(chunk.buffer))
+      this.#spare.push(chunk.buffer);
+  }
+}
