@@ -89,10 +89,12 @@ export async function held(directory: string, client: string, count: number): Pr
   }
   const { breakdown } = (await backup.event('takeover')) as unknown as { breakdown: Breakdown };
   const firstMs = breakdown.firstByteAtUs / 1000 - killed;
-  const echoed = await idle.ping();
+  // Only when these have stopped are the others asked: ten thousand answers at once are a wait of their own.
+  await new Promise((done) => setTimeout(done, 1000));
   stopping = true;
   await working;
   active.close();
+  const echoed = await idle.ping();
   const restarted = monotonicMs();
   await served.start().event('ready', 60_000);
   const protectedMs = monotonicMs() - restarted;
