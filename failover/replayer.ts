@@ -141,6 +141,7 @@ export class Replayer {
         conn.rcvNxt += length;
         conn.reassembly.dropBelow(conn.rcvNxt);
         if (reader.version > 2) setMarksWord(conn, view.getUint32(at + ReceivedBody.marks, true));
+        conn.lastReceiveUs = host.stack.clock.now();
         conn.receiveQueue.push(chunk);
         conn.receiveQueued += length;
         return false;

@@ -33,7 +33,7 @@ import type { OutputGate } from './observer.js';
 import { PathMtuCache } from './path-mtu.js';
 import { Raw } from './raw.js';
 import { MAX_ROUTES, type Route, RouteTable } from './route-table.js';
-import type { TcpRoute } from './tcp/connection.js';
+import type { TcpConnection, TcpRoute } from './tcp/connection.js';
 import { resumeConnection } from './tcp/input.js';
 import { narrow } from './tcp/mtu-probe.js';
 import { payloadSum } from './tcp/output.js';
@@ -43,6 +43,13 @@ import { COOKIE_LIFE_US } from './tcp/syn-cookie.js';
 import { Tcp, type TcpHost, type TcpOptions } from './tcp/tcp.js';
 import { timersFor } from './tcp/timers.js';
 import { Udp } from './udp.js';
+
+/** Connections at rest that hear of a takeover at once; the others so many at a time, as long as it takes. */
+const KICK_AT_ONCE = 64;
+const KICK_AT_A_TIME = 32;
+const KICK_EVERY_US = 3000;
+/** Who has sent nothing for so long waits for nothing. */
+const REST_US = 1_000_000;
 
 const PROTOCOL_TCP = 6;
 const PROTOCOL_UDP = 17;
@@ -93,6 +100,18 @@ export interface TransportError {
   hard: boolean;
 }
 
+/** It waits for nothing, as far as a backup can know: nothing of ours is under way, and nothing has come lately. */
+function atRest(conn: TcpConnection, nowUs: number): boolean {
+  return (
+    conn.state === TcpState.Established &&
+    conn.sndUna === conn.sndLimit &&
+    conn.sndNxt === conn.sndUna &&
+    !conn.finQueued &&
+    conn.reassembly.empty &&
+    nowUs - conn.lastReceiveUs > REST_US
+  );
+}
+
 export class Stack implements TcpHost {
   readonly clock: Clock;
   readonly random: Random;
@@ -122,6 +141,10 @@ export class Stack implements TcpHost {
   #now: number;
   readonly #seg = new TcpView();
   #loopback: { net: NetInterface; device: LoopbackDevice } | null = null;
+  /** After a takeover: whose peers have not heard of it yet, and when it was. */
+  readonly #silent: TcpConnection[] = [];
+  #thawedUs = 0;
+  #toldUs = 0;
 
   constructor(options: StackOptions) {
     this.clock = options.clock;
@@ -250,6 +273,9 @@ export class Stack implements TcpHost {
     this.refresh();
     this.#loopback?.device.run();
     this.wheel.advance(this.#now);
+    // Sockets that have something to be told come first, but not all the time.
+    if (this.#silent.length > 0 && (this.events.length === 0 || this.#now - this.#toldUs > KICK_EVERY_US))
+      this.#tellSome();
     this.tcp.timeWaits.expire(this.#now);
   }
 
@@ -262,7 +288,8 @@ export class Stack implements TcpHost {
 
   /** When `poll` is next needed, in microseconds of the clock; Infinity for never. */
   nextDeadline(): number {
-    return this.#loopback !== null && this.#loopback.device.pending > 0 ? this.#now : this.wheel.nextDeadline();
+    const busy = this.#silent.length > 0 || (this.#loopback !== null && this.#loopback.device.pending > 0);
+    return busy ? this.#now : this.wheel.nextDeadline();
   }
 
   /**
@@ -273,10 +300,14 @@ export class Stack implements TcpHost {
    */
   thaw(graceUs: number, extent = true, planned = false): void {
     this.refresh();
+    this.#thawedUs = this.#now;
+    this.#silent.length = 0;
+    let count = 0;
     this.tcp.frozen = false;
     this.tcp.silentUntilUs = this.#now + graceUs;
     this.tcp.cookiesUntilUs = this.#now + COOKIE_LIFE_US;
     this.tcp.table.forEach((conn) => {
+      const silent = atRest(conn, this.#now) && count++ >= KICK_AT_ONCE;
       // What is queued and fits into the peer's window counts as sent. An acknowledgement may be for more: the window
       // may have been larger.
       if (planned && conn.handedNxt >= 0) {
@@ -290,11 +321,30 @@ export class Stack implements TcpHost {
       conn.lastReceiveUs = this.#now;
       conn.lastSendUs = this.#now;
       timersFor(conn, this.#now);
-      // At once, not in a second pass: with thousands of connections the first ones would wait for the last.
+      // With thousands of connections those that wait for something must not wait for all others to be told.
+      if (silent) {
+        conn.handedNxt = -1;
+        this.#silent.push(conn);
+        return;
+      }
       resumeConnection(conn, planned && conn.handedNxt >= 0);
       conn.handedNxt = -1;
       conn.user?.onProgress(conn);
     });
+  }
+
+  /** Tells a few more peers that somebody else serves them now. */
+  #tellSome(): void {
+    const silent = this.#silent;
+    this.#toldUs = this.#now;
+    if (this.tcp.frozen) silent.length = 0;
+    for (let n = 0; n < KICK_AT_A_TIME && silent.length > 0; n++) {
+      const conn = silent.pop()!;
+      // Who has spoken since, or was spoken to, needs no word.
+      const quiet = conn.lastSendUs === this.#thawedUs && conn.lastReceiveUs === this.#thawedUs;
+      if (quiet && !conn.removed) resumeConnection(conn, false);
+      conn.user?.onProgress(conn);
+    }
   }
 
   // --- Transports ---

@@ -196,6 +196,7 @@ export class Tcp {
     if (conn.maxSegment > 0) conn.rcvMss = Math.min(conn.rcvMss, conn.maxSegment);
     conn.cc = conn.congestion(conn.sndMss);
     conn.lastReceiveUs = this.now;
+    conn.lastSendUs = this.now;
     this.table.add(conn);
     this.byId.set(id, conn);
     if (id >= this.#nextId) this.#nextId = id + 1;

@@ -1,6 +1,6 @@
 /** What a stack does that was frozen as another one's copy and takes over: segment by segment, in virtual time. */
 import t from 'tap';
-import { type AppSocket, Peer } from './support/peer.js';
+import { type AppSocket, Peer, type Seen } from './support/peer.js';
 
 /** A connection whose stack is frozen as a backup's is. */
 function frozen(queued: string, window: number): { peer: Peer; irs: number; app: AppSocket } {
@@ -84,4 +84,62 @@ t.test('a FIN that waits behind data is not sent before it, and one that was sen
   peer.send({ flags: 'FA', seq: 1001, ack: irs + 6 });
   t.equal(peer.stack.tcp.table.size, 0);
   t.equal(peer.stack.tcp.timeWaits.size, 1);
+});
+
+/** Connections that have been at rest for a while; the last of them has something to send. */
+function many(count: number): { peer: Peer; irs: number[] } {
+  const peer = new Peer();
+  peer.listen();
+  const irs: number[] = [];
+  for (let n = 0; n < count; n++) {
+    peer.port = 40_000 + n;
+    irs.push(peer.open(1000) + 1);
+  }
+  peer.pass(2000);
+  peer.stack.tcp.frozen = true;
+  peer.accepted[count - 1]!.endpoint.write(Buffer.from('news'));
+  peer.take();
+  return { peer, irs };
+}
+
+/** What is sent until the loop comes round. */
+function oneTurn(peer: Peer): Seen[] {
+  peer.host.turn();
+  peer.link.run();
+  return peer.seen.splice(0);
+}
+
+t.test('who waits for something is not kept waiting by those who wait for nothing', async (t) => {
+  const { peer, irs } = many(300);
+  peer.stack.thaw(1000);
+  const first = oneTurn(peer);
+  t.ok(first.length < 150, `${first.length} segments`);
+  t.ok(
+    first.some((segment) => segment.data === 'news'),
+    'what is queued goes out at once',
+  );
+  // One speaks before it was told: the answer is all that it hears.
+  const heard = new Set(first.map(({ dstPort }) => dstPort));
+  const speaker = irs.findIndex((_, n) => !heard.has(40_000 + n));
+  peer.port = 40_000 + speaker;
+  peer.send({ flags: 'A', seq: 1001, ack: irs[speaker]!, data: 'x' });
+  peer.pass(150);
+  const count = new Map<number, number>();
+  for (const { dstPort } of [...first, ...peer.take()]) count.set(dstPort, (count.get(dstPort) ?? 0) + 1);
+  t.equal(count.size, 300, 'in the end all have been told');
+  t.equal(count.get(40_000 + speaker), 1);
+  t.equal(Math.max(...[...count].filter(([port]) => port !== 40_299).map(([, n]) => n)), 1, 'once');
+  t.equal(peer.accepted[speaker]!.data, 'x');
+});
+
+t.test('a stack that is frozen again before all were told says nothing more', async (t) => {
+  const { peer } = many(300);
+  peer.stack.thaw(1000);
+  t.ok(oneTurn(peer).length < 150);
+  peer.stack.tcp.frozen = true;
+  peer.pass(1000);
+  t.same(peer.take(), []);
+  peer.stack.thaw(1000);
+  peer.pass(100);
+  t.equal(new Set(peer.take().map(({ dstPort }) => dstPort)).size, 300);
 });
