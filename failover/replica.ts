@@ -332,6 +332,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   #claimUntilUs = Number.POSITIVE_INFINITY;
 
   #adopt(endpoint: ReplicaEndpoint): ReplicaEndpoint {
+    // Without a log nobody asks for it by its number, or says when it is gone.
+    if (this.ring === null) return endpoint;
     this.endpoints.set(endpoint.id, endpoint);
     endpoint.forget = () => void this.endpoints.delete(endpoint.id);
     return endpoint;

@@ -115,11 +115,11 @@ export class Cluster {
           commit: scenario.commit ?? 'written',
           hangTimeoutMs: HANG_MS,
           ringBytes: scenario.logBytes ?? LOG_BYTES,
-          solo: false,
+          solo: scenario.solo ?? false,
           mode: scenario.mode ?? 'replay',
           origin: this.#origin,
         },
-        ring,
+        scenario.solo === true ? null : ring,
         primary ? 'primary' : 'backup',
       );
       const here: Member = { process, replica };
@@ -157,6 +157,16 @@ export class Cluster {
 
   get backup(): Member | undefined {
     return this.members.find(({ process, replica }) => !process.dead && replica.role === 'backup');
+  }
+
+  /** Connections that replicas remember, though both sides are done with them. */
+  get kept(): number {
+    let count = 0;
+    for (const { process, replica } of this.members) {
+      if (process.dead) continue;
+      for (const { settled, conn } of replica.endpoints.values()) if (settled && conn.removed) count++;
+    }
+    return count;
   }
 
   /** A backup follows, has read everything once, and is waited for. */

@@ -154,6 +154,10 @@ function play(cluster: Cluster, fault: Fault | null): Outcome {
   const left = cluster.primary?.replica.stack.tcp.table.size ?? -1;
   if (left > 0) failures.push(`${left} connections are left`);
   if (left < 0) failures.push('nobody is primary');
+  if (left === 0) {
+    cluster.run(() => cluster.kept === 0, DRAIN_US);
+    if (cluster.kept > 0) failures.push(`${cluster.kept} connections that have ended are kept`);
+  }
   if (cluster.scenario.link === undefined) wire.judgeResent();
   failures.push(...wire.violations);
   return {

@@ -44,6 +44,8 @@ export interface Scenario {
   sparse?: number;
   /** How long a client may wait, if not as usual. */
   patienceUs?: number;
+  /** Without a log. */
+  solo?: boolean;
   /** Bytes of the log, if not 1 MiB. */
   logBytes?: number;
 }

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { rules } from '../../failover/rules.js';
 import { runAgents } from './agents.js';
+import { Cluster } from './cluster.js';
 import { explore, runCase } from './explore.js';
 import { FAULTS, runFault } from './fault.js';
 import { failuresOf, minimise, readKept } from './kept.js';
@@ -28,6 +29,22 @@ t.test('the same seed gives the same run', async (t) => {
   const fault = { kind: 'kill', at: 50 } as const;
   t.same(runFault(scenario, 'again', fault), runFault(scenario, 'again', fault));
   t.not(runFault(scenario, 'again', fault).endedUs, runFault(scenario, 'other', fault).endedUs);
+});
+
+t.test('a replica without a log forgets connections that have ended', async (t) => {
+  for (const name of ['download', 'echo', 'reset', 'short', 'outgoing']) {
+    const scenario = SCENARIOS.find((one) => one.name === name)!;
+    t.ok(scenario, name);
+    const cluster = new Cluster({ ...scenario, solo: true }, 'solo');
+    const { replica } = cluster.start('alone')!;
+    const clients = cluster.clients();
+    t.ok(cluster.run(() => clients.every((client) => client.done || client.seen.closed !== undefined), 20e6), `${name} is served`);
+    t.ok(
+      cluster.run(() => replica.endpoints.size === 0, 20e6),
+      `${name}: ${replica.endpoints.size} are left`,
+    );
+    cluster.close();
+  }
 });
 
 t.test('a broken rule is noticed', async (t) => {
