@@ -11,7 +11,6 @@ import type { Stack } from '../stack/stack.js';
 import { SEND_TARGET_UNIT, type TcpConnection } from '../stack/tcp/connection.js';
 import { FIRST_MARKS_WORD, setMarksWord } from '../stack/tcp/ecn.js';
 import { TcpState } from '../stack/tcp/state.js';
-import { tupleKey } from '../stack/tcp/tcp.js';
 import type { EventTime } from './event-time.js';
 import {
   AckedBody,
@@ -261,7 +260,7 @@ export class Replayer {
         host.diverged('the primary has a connection on an address that this replica does not have');
         return;
       }
-      tcp.timeWaits.delete(tupleKey(localAddress, localPort, remoteAddress, remotePort));
+      tcp.timeWaits.delete(localAddress, localPort, remoteAddress, remotePort);
       conn = tcp.create(reader.conn, localAddress, localPort, remoteAddress, remotePort, route);
       conn.listener = listener;
       if (listener !== null) listener.halfOpen++;
@@ -401,7 +400,6 @@ export class Replayer {
     const localPort = view.getUint16(at + B.localPort, true);
     const remotePort = view.getUint16(at + B.remotePort, true);
     host.stack.tcp.timeWaits.add({
-      key: tupleKey(localAddress, localPort, remoteAddress, remotePort),
       localAddress,
       remoteAddress,
       localPort,

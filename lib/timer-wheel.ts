@@ -8,6 +8,8 @@ const BITS = 8;
 const SLOTS = 1 << BITS;
 const LEVELS = 4;
 const REACH = 2 ** (BITS * LEVELS) - 1;
+/** Ticks that a slot of each level covers. */
+const SPANS = Array.from({ length: LEVELS + 1 }, (_, level) => 2 ** (BITS * level));
 
 export class TimerNode {
   /** Microseconds; meaningful while active. */
@@ -77,12 +79,12 @@ export class TimerWheel {
     if (this.size === 0) return Number.POSITIVE_INFINITY;
     for (let level = 0; level < LEVELS; level++) {
       if (this.#counts[level] === 0) continue;
-      const shift = BITS * level;
-      const now = Math.floor(this.#tick / 2 ** shift);
+      const span = SPANS[level]!;
+      const now = Math.floor(this.#tick / span);
       for (let i = level === 0 ? 1 : 0; i <= SLOTS; i++) {
         if (this.#heads[level]![(now + i) & (SLOTS - 1)] === null) continue;
         // A higher level's timers come down when their slot begins; lower levels have none sooner.
-        const at = Math.max((now + i) * 2 ** shift, this.#tick + 1);
+        const at = Math.max((now + i) * span, this.#tick + 1);
         return Math.min(at, this.#boundary(level)) * TICK_US;
       }
     }
@@ -93,7 +95,7 @@ export class TimerWheel {
   #boundary(level: number): number {
     for (let above = level + 1; above < LEVELS; above++) {
       if (this.#counts[above]! > 0)
-        return (Math.floor(this.#tick / 2 ** (BITS * (level + 1))) + 1) * 2 ** (BITS * (level + 1));
+        return (Math.floor(this.#tick / SPANS[level + 1]!) + 1) * SPANS[level + 1]!;
     }
     return Number.POSITIVE_INFINITY;
   }
@@ -114,8 +116,8 @@ export class TimerWheel {
       tick = this.#tick + REACH;
     }
     let level = 0;
-    while (level < LEVELS - 1 && delta >= 2 ** (BITS * (level + 1))) level++;
-    const slot = Math.floor(tick / 2 ** (BITS * level)) & (SLOTS - 1);
+    while (level < LEVELS - 1 && delta >= SPANS[level + 1]!) level++;
+    const slot = Math.floor(tick / SPANS[level]!) & (SLOTS - 1);
     const heads = this.#heads[level]!;
     const head = heads[slot]!;
     node.level = level;
@@ -130,7 +132,7 @@ export class TimerWheel {
 
   #cascade(level: number): void {
     if (level >= LEVELS) return;
-    const slot = Math.floor(this.#tick / 2 ** (BITS * level)) & (SLOTS - 1);
+    const slot = Math.floor(this.#tick / SPANS[level]!) & (SLOTS - 1);
     if (slot === 0) this.#cascade(level + 1);
     const heads = this.#heads[level]!;
     let node = heads[slot] ?? null;

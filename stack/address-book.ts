@@ -9,6 +9,8 @@ import { formatIPv4, parseIPv4 } from '../lib/address.js';
 import { formatIPv6, parseIPv6 } from '../lib/address6.js';
 
 const BASE = 2 ** 32;
+/** Texts of addresses that are kept. */
+const TEXTS = 16;
 const FIRST_SIZE = 256;
 const DEFAULT_LIMIT = 2 ** 19;
 
@@ -28,6 +30,8 @@ export class AddressBook {
   #top = 0;
   #free: number[] = [];
   readonly #scratch = new Uint8Array(16);
+  readonly #textOf: number[] = new Array<number>(TEXTS).fill(-1);
+  readonly #texts: string[] = new Array<string>(TEXTS).fill('');
 
   /** @param seed makes the buckets unpredictable. */
   constructor(
@@ -130,7 +134,15 @@ export class AddressBook {
   }
 
   format(address: number): string {
-    if (address < BASE) return formatIPv4(address);
+    if (address < BASE) {
+      // Thousands of connections have the same text of our address, and often of the peer's.
+      const at = address & (TEXTS - 1);
+      if (this.#textOf[at] !== address) {
+        this.#textOf[at] = address;
+        this.#texts[at] = formatIPv4(address);
+      }
+      return this.#texts[at]!;
+    }
     this.write(address, this.#scratch, 0);
     return formatIPv6(this.#scratch);
   }

@@ -23,7 +23,6 @@ export type FieldKind = 'copied' | 'time' | 'part' | 'derived' | 'local';
 export const FIELDS: Record<string, FieldKind> = {
   tcp: 'local',
   id: 'part',
-  key: 'derived',
   localAddress: 'part',
   localPort: 'part',
   remoteAddress: 'part',
@@ -255,7 +254,7 @@ export function restore(tcp: Tcp, saved: ConnectionCheckpoint, shiftUs = 0): Tcp
 }
 
 /** A connection in TIME-WAIT as data. */
-export type TimeWaitCheckpoint = Omit<TimeWaitEntry, 'key' | 'localAddress' | 'remoteAddress'> & {
+export type TimeWaitCheckpoint = Omit<TimeWaitEntry, 'localAddress' | 'remoteAddress'> & {
   localAddress: Uint8Array;
   remoteAddress: Uint8Array;
 };
@@ -263,10 +262,9 @@ export type TimeWaitCheckpoint = Omit<TimeWaitEntry, 'key' | 'localAddress' | 'r
 /** Takes down a connection in TIME-WAIT. */
 export function checkpointTimeWait(tcp: Tcp, entry: TimeWaitEntry): TimeWaitCheckpoint {
   const { book } = tcp.host;
-  const { key: _key, ...rest } = entry;
   const localAddress = new Uint8Array(16);
   const remoteAddress = new Uint8Array(16);
   book.write(entry.localAddress, localAddress, 0);
   book.write(entry.remoteAddress, remoteAddress, 0);
-  return { ...rest, localAddress, remoteAddress };
+  return { ...entry, localAddress, remoteAddress };
 }

@@ -282,7 +282,6 @@ export class TcpConnection {
   constructor(
     readonly tcp: Tcp,
     readonly id: number,
-    readonly key: string,
     readonly localAddress: number,
     readonly localPort: number,
     readonly remoteAddress: number,

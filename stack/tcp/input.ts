@@ -213,7 +213,7 @@ function establish(conn: TcpConnection, seg: TcpView): void {
   const { tcp } = conn;
   conn.state = TcpState.Established;
   conn.established = true;
-  conn.sndWnd = seg.window * ((seg.flags & TCP_SYN) !== 0 ? 1 : 2 ** conn.sndScale);
+  conn.sndWnd = (seg.flags & TCP_SYN) !== 0 ? seg.window : seg.window << conn.sndScale;
   conn.maxSndWnd = Math.max(conn.maxSndWnd, conn.sndWnd);
   tcp.connectionEstablished(conn);
   if (conn.finQueued) conn.enterFinState();
@@ -242,7 +242,7 @@ function acknowledge(conn: TcpConnection, seg: TcpView, start: number): boolean 
   const before = conn.sndUna;
   let windowChanged = false;
   if (ack >= conn.sndUna && (start > conn.sndWl1 || (start === conn.sndWl1 && ack >= conn.sndWl2))) {
-    const window = seg.window * 2 ** conn.sndScale;
+    const window = seg.window << conn.sndScale;
     windowChanged = window !== conn.sndWnd;
     conn.sndWnd = window;
     if (window > conn.maxSndWnd) conn.maxSndWnd = window;

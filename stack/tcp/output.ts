@@ -424,7 +424,7 @@ function windowField(conn: TcpConnection, flags: number): number {
     conn.rcvAdv = Math.max(conn.rcvAdv, conn.rcvNxt + window);
     return window;
   }
-  const unit = 2 ** conn.rcvScale;
+  const unit = 1 << conn.rcvScale;
   const room = conn.receiveLimit - conn.receiveQueued + 65_536;
   let units = Math.ceil(offered / unit);
   // Rounding up at every segment must not let the window creep beyond the buffer.

@@ -32,6 +32,6 @@ export class RttEstimator {
    */
   rtoUs(): number {
     const base = this.srttUs === 0 ? RTO_INITIAL_US : this.srttUs + Math.max(RTO_MIN_US, 4 * this.rttvarUs);
-    return Math.min(RTO_MAX_US, base * 2 ** Math.min(this.backoff, 12));
+    return Math.min(RTO_MAX_US, base * (1 << Math.min(this.backoff, 12)));
   }
 }

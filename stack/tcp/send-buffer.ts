@@ -7,6 +7,24 @@ import type { TxFrame } from '../../lib/device/device.js';
 import { TX_MAX_PIECES } from '../../lib/device/device.js';
 
 const EMPTY = new Uint8Array(0);
+const FIRST_SLOTS = 8;
+/** Rings that nobody uses at most. */
+const MOST_SPARE = 256;
+
+/** References to chunks, and the stream offset of each one's first byte. */
+class Slots {
+  readonly chunks: Uint8Array[];
+  readonly offsets: number[];
+  constructor(size: number) {
+    this.chunks = new Array<Uint8Array>(size).fill(EMPTY);
+    this.offsets = new Array<number>(size).fill(0);
+  }
+}
+
+/** For a connection that has nothing to send. */
+const NONE = new Slots(0);
+/** Who has nothing to send needs none: a few serve thousands of connections that send now and then. */
+const spare: Slots[] = [];
 
 export class SendBuffer {
   /** Stream offset of the first byte held. */
@@ -14,8 +32,9 @@ export class SendBuffer {
   /** Stream offset behind the last byte held. */
   end = 0;
   // A ring of chunks; `#offsets[i]` is the stream offset of chunk i's first byte.
-  #chunks: Uint8Array[] = new Array<Uint8Array>(8).fill(EMPTY);
-  #offsets: number[] = new Array<number>(8).fill(0);
+  #in = NONE;
+  #chunks = NONE.chunks;
+  #offsets = NONE.offsets;
   #head = 0;
   #count = 0;
   // Segments are mostly cut one behind the other: the chunk used last is the first guess.
@@ -48,6 +67,7 @@ export class SendBuffer {
       if (this.#hint > 0) this.#hint--;
     }
     this.start = offset;
+    if (this.#count === 0) this.#vacate();
   }
 
   /**
@@ -74,11 +94,9 @@ export class SendBuffer {
 
   /** Drops everything, e.g. after a reset. */
   clear(): void {
-    this.#chunks = new Array<Uint8Array>(8).fill(EMPTY);
-    this.#offsets = new Array<number>(8).fill(0);
-    this.#head = 0;
+    for (let i = 0; i < this.#count; i++) this.#chunks[(this.#head + i) & (this.#chunks.length - 1)] = EMPTY;
     this.#count = 0;
-    this.#hint = 0;
+    this.#vacate();
     this.start = this.end;
   }
 
@@ -122,17 +140,31 @@ export class SendBuffer {
     return low;
   }
 
+  /** Nothing is held. A ring that has grown stays: more will follow. */
+  #vacate(): void {
+    this.#head = 0;
+    this.#hint = 0;
+    if (this.#in === NONE || this.#chunks.length > FIRST_SLOTS) return;
+    if (spare.length < MOST_SPARE) spare.push(this.#in);
+    this.#move(NONE);
+  }
+
+  #move(slots: Slots): void {
+    this.#in = slots;
+    this.#chunks = slots.chunks;
+    this.#offsets = slots.offsets;
+  }
+
   #grow(): void {
     const old = this.#chunks.length;
-    const chunks = new Array<Uint8Array>(old * 2).fill(EMPTY);
-    const offsets = new Array<number>(old * 2).fill(0);
+    const slots = old === 0 ? (spare.pop() ?? new Slots(FIRST_SLOTS)) : new Slots(old * 2);
+    const { chunks, offsets } = slots;
     for (let i = 0; i < this.#count; i++) {
       const slot = (this.#head + i) & (old - 1);
       chunks[i] = this.#chunks[slot]!;
       offsets[i] = this.#offsets[slot]!;
     }
-    this.#chunks = chunks;
-    this.#offsets = offsets;
+    this.#move(slots);
     this.#head = 0;
   }
 }

@@ -16,8 +16,6 @@ export const RETRANSMITTED = 4;
 
 /** Most ranges; what would divide further is not taken down, which only costs retransmissions. */
 const MAX_RANGES = 8192;
-const NO_TIMES = new Float64Array(0);
-const NO_FLAGS = new Uint8Array(0);
 
 /** A list as plain data. */
 export interface SavedSentList {
@@ -33,12 +31,31 @@ export interface SavedSentList {
 
 /** Ranges that there is room for at first: as many as fit into a typed array that lies in V8's own heap. */
 const FIRST_ROOM = 8;
+/** Rooms that nobody uses at most. */
+const MOST_SPARE = 256;
+
+/** Where ranges are: the end of each, when it was sent, and what is known of it. */
+class Room {
+  readonly end: Float64Array;
+  readonly sentUs: Float64Array;
+  readonly flags: Uint8Array;
+  constructor(size: number) {
+    this.end = new Float64Array(size);
+    this.sentUs = new Float64Array(size);
+    this.flags = new Uint8Array(size);
+  }
+}
+
+/** For a connection that has nothing in flight. */
+const NONE = new Room(0);
+/** Who has nothing in flight needs none: a few serve thousands of connections that send now and then. */
+const spare: Room[] = [];
 
 export class SentList {
-  // Made when something is sent: an idle connection has none.
-  #end = NO_TIMES;
-  #sentUs = NO_TIMES;
-  #flags = NO_FLAGS;
+  #in = NONE;
+  #end = NONE.end;
+  #sentUs = NONE.sentUs;
+  #flags = NONE.flags;
   #head = 0;
   #tail = 0;
   /** Where the first range begins: SND.UNA. */
@@ -86,8 +103,7 @@ export class SentList {
 
   /** Forgets all; `base` is SND.UNA. */
   reset(base: number): void {
-    this.#head = 0;
-    this.#tail = 0;
+    this.#vacate();
     this.base = base;
     this.sacked = 0;
     this.lost = 0;
@@ -137,10 +153,7 @@ export class SentList {
       if (to < end) break;
       this.#head++;
     }
-    if (this.#head === this.#tail) {
-      this.#head = 0;
-      this.#tail = 0;
-    }
+    if (this.#head === this.#tail) this.#vacate();
     if (this.base < una) this.base = una;
     if (una > this.fack) this.fack = una;
   }
@@ -384,6 +397,22 @@ export class SentList {
     this.#tail -= n;
   }
 
+  /** Nothing is in flight. A room that has grown stays: more will follow. */
+  #vacate(): void {
+    this.#head = 0;
+    this.#tail = 0;
+    if (this.#in === NONE || this.#end.length > FIRST_ROOM) return;
+    if (spare.length < MOST_SPARE) spare.push(this.#in);
+    this.#move(NONE);
+  }
+
+  #move(room: Room): void {
+    this.#in = room;
+    this.#end = room.end;
+    this.#sentUs = room.sentUs;
+    this.#flags = room.flags;
+  }
+
   /** Makes room for one more range behind the last. */
   #room(): void {
     if (this.#tail < this.#end.length) return;
@@ -392,16 +421,14 @@ export class SentList {
       this.#sentUs.copyWithin(0, this.#head, this.#tail);
       this.#flags.copyWithin(0, this.#head, this.#tail);
     } else {
-      const size = Math.max(FIRST_ROOM, this.#end.length * 2);
-      const end = new Float64Array(size);
-      const sentUs = new Float64Array(size);
-      const flags = new Uint8Array(size);
-      end.set(this.#end.subarray(this.#head, this.#tail));
-      sentUs.set(this.#sentUs.subarray(this.#head, this.#tail));
-      flags.set(this.#flags.subarray(this.#head, this.#tail));
-      this.#end = end;
-      this.#sentUs = sentUs;
-      this.#flags = flags;
+      const size = this.#end.length * 2;
+      const room = size === 0 ? (spare.pop() ?? new Room(FIRST_ROOM)) : new Room(size);
+      if (this.#tail > this.#head) {
+        room.end.set(this.#end.subarray(this.#head, this.#tail));
+        room.sentUs.set(this.#sentUs.subarray(this.#head, this.#tail));
+        room.flags.set(this.#flags.subarray(this.#head, this.#tail));
+      }
+      this.#move(room);
     }
     this.#tail -= this.#head;
     this.#head = 0;

@@ -18,7 +18,7 @@ export function timeWaitSegment(tcp: Tcp, entry: TimeWaitEntry, seg: TcpView): b
         ? ((seg.tsVal - entry.tsRecent) | 0) > 0 || (seg.tsVal === entry.tsRecent && ahead > 0)
         : ahead > 0;
     if (newer) {
-      tcp.timeWaits.delete(entry.key);
+      tcp.timeWaits.delete(entry.localAddress, entry.localPort, entry.remoteAddress, entry.remotePort);
       return true;
     }
   }
@@ -29,7 +29,7 @@ export function timeWaitSegment(tcp: Tcp, entry: TimeWaitEntry, seg: TcpView): b
     // All is well at the other end. Two ends in TIME_WAIT that answered tcp would never stop.
     return false;
   } else if (tcp.now - (entry.answeredUs ?? Number.NEGATIVE_INFINITY) < INVALID_ANSWER_US) return false;
-  else entry.answeredUs = tcp.now;
+  else tcp.timeWaits.answered(entry, tcp.now);
   timeWaitAck(tcp, entry);
   return false;
 }

@@ -6,7 +6,7 @@ export class ConnectionTable {
   size = 0;
 
   find(localAddress: number, localPort: number, remoteAddress: number, remotePort: number): TcpConnection | null {
-    let conn = this.#buckets[hash(remoteAddress, remotePort, localPort) & (this.#buckets.length - 1)] ?? null;
+    let conn = this.#buckets[tupleHash(remoteAddress, remotePort, localPort) & (this.#buckets.length - 1)] ?? null;
     while (conn !== null) {
       if (
         conn.remotePort === remotePort &&
@@ -55,7 +55,7 @@ export class ConnectionTable {
   }
 
   #index(conn: TcpConnection): number {
-    return hash(conn.remoteAddress, conn.remotePort, conn.localPort) & (this.#buckets.length - 1);
+    return tupleHash(conn.remoteAddress, conn.remotePort, conn.localPort) & (this.#buckets.length - 1);
   }
 
   #grow(): void {
@@ -69,7 +69,8 @@ export class ConnectionTable {
   }
 }
 
-function hash(remoteAddress: number, remotePort: number, localPort: number): number {
+/** Of a four-tuple, without our address: there are few. */
+export function tupleHash(remoteAddress: number, remotePort: number, localPort: number): number {
   let h = Math.imul(remoteAddress ^ 0x9e3779b9, 0x85ebca6b);
   h = Math.imul(h ^ (h >>> 13) ^ ((remotePort << 16) | localPort), 0xc2b2ae35);
   return (h ^ (h >>> 16)) >>> 0;

@@ -123,7 +123,7 @@ export class Tcp {
 
   #stranger(seg: TcpView, bytes: Uint8Array, localAddress: number, remoteAddress: number): void {
     if (this.timeWaits.size > 0) {
-      const entry = this.timeWaits.get(tupleKey(localAddress, seg.dstPort, remoteAddress, seg.srcPort));
+      const entry = this.timeWaits.get(localAddress, seg.dstPort, remoteAddress, seg.srcPort);
       if (entry !== undefined && !timeWaitSegment(this, entry, seg)) return;
     }
     const listener = this.#findListener(localAddress, seg.dstPort);
@@ -185,8 +185,7 @@ export class Tcp {
     route: TcpRoute,
     settings?: ConnectionSettings,
   ): TcpConnection {
-    const key = tupleKey(localAddress, localPort, remoteAddress, remotePort);
-    const conn = new TcpConnection(this, id, key, localAddress, localPort, remoteAddress, remotePort, route, settings);
+    const conn = new TcpConnection(this, id, localAddress, localPort, remoteAddress, remotePort, route, settings);
     this.tuple.take(localAddress, localPort, remoteAddress, remotePort);
     // RFC 6528: a 4 us clock plus a keyed hash of the four-tuple; RFC 7323 section 5.4 for the timestamp's offset.
     conn.iss = (Math.floor(this.now / 4) + this.host.hash.hash(this.tuple.bytes, this.tuple.length)) >>> 0;
@@ -304,8 +303,7 @@ export class Tcp {
     const { book } = this.host;
     const localAddress = book.fromBytes(saved.localAddress, 0);
     const remoteAddress = book.fromBytes(saved.remoteAddress, 0);
-    const key = tupleKey(localAddress, saved.localPort, remoteAddress, saved.remotePort);
-    this.timeWaits.add({ ...saved, key, localAddress, remoteAddress, expiresUs: saved.expiresUs + shiftUs });
+    this.timeWaits.add({ ...saved, localAddress, remoteAddress, expiresUs: saved.expiresUs + shiftUs });
   }
 
   /** Addresses that the address book must keep. */
@@ -373,7 +371,6 @@ export class Tcp {
   /** The connection becomes a small record for 2 MSL. Its user has seen, or will see, an orderly end. */
   enterTimeWait(conn: TcpConnection): void {
     const entry: TimeWaitEntry = {
-      key: conn.key,
       localAddress: conn.localAddress,
       remoteAddress: conn.remoteAddress,
       localPort: conn.localPort,
@@ -484,7 +481,7 @@ export class Tcp {
       this.#nextPort++;
       if (
         this.table.find(localAddress, port, remoteAddress, remotePort) === null &&
-        this.timeWaits.get(tupleKey(localAddress, port, remoteAddress, remotePort)) === undefined
+        !this.timeWaits.has(localAddress, port, remoteAddress, remotePort)
       ) {
         return port;
       }
@@ -495,11 +492,6 @@ export class Tcp {
       'Close connections or use another local address',
     );
   }
-}
-
-/** Text form of a four-tuple, for tables off the hot path. */
-export function tupleKey(localAddress: number, localPort: number, remoteAddress: number, remotePort: number): string {
-  return `${localAddress}:${localPort}:${remoteAddress}:${remotePort}`;
 }
 
 /** Smallest window scale that can express the buffer (RFC 7323 section 2.3). */

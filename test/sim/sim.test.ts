@@ -38,7 +38,10 @@ t.test('a replica without a log forgets connections that have ended', async (t) 
     const cluster = new Cluster({ ...scenario, solo: true }, 'solo');
     const { replica } = cluster.start('alone')!;
     const clients = cluster.clients();
-    t.ok(cluster.run(() => clients.every((client) => client.done || client.seen.closed !== undefined), 20e6), `${name} is served`);
+    t.ok(
+      cluster.run(() => clients.every((client) => client.done || client.seen.closed !== undefined), 20e6),
+      `${name} is served`,
+    );
     t.ok(
       cluster.run(() => replica.endpoints.size === 0, 20e6),
       `${name}: ${replica.endpoints.size} are left`,

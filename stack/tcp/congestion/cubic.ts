@@ -6,6 +6,9 @@ const BETA = 0.7;
 /** alpha of the Reno-friendly region (RFC 9438 section 4.3). */
 const ALPHA = (3 * (1 - BETA)) / (1 + BETA);
 
+/** Before the first loss. */
+const NOTHING = { cwnd: 0, ssthresh: 0, wMax: 0, k: 0, epochStartUs: -1, wEst: 0, cwndPrior: 0 };
+
 export class Cubic implements CongestionController {
   readonly name = 'cubic';
   cwnd: number;
@@ -16,7 +19,7 @@ export class Cubic implements CongestionController {
   #epochStartUs = -1;
   #wEst = 0;
   #cwndPrior = 0;
-  #before = { cwnd: 0, ssthresh: 0, wMax: 0, k: 0, epochStartUs: -1, wEst: 0, cwndPrior: 0 };
+  #before = NOTHING;
 
   constructor(mss: number) {
     this.#mss = mss;
