@@ -94,8 +94,7 @@ export class TimerWheel {
   /** The next tick at which a level above could bring timers down sooner than the ones found. */
   #boundary(level: number): number {
     for (let above = level + 1; above < LEVELS; above++) {
-      if (this.#counts[above]! > 0)
-        return (Math.floor(this.#tick / SPANS[level + 1]!) + 1) * SPANS[level + 1]!;
+      if (this.#counts[above]! > 0) return (Math.floor(this.#tick / SPANS[level + 1]!) + 1) * SPANS[level + 1]!;
     }
     return Number.POSITIVE_INFINITY;
   }

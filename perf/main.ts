@@ -16,6 +16,7 @@ import { held, SOURCES } from './held.js';
 import { type Figures, measure, type Plan } from './measure.js';
 import { segmentBytes } from './micro/segment-bytes.js';
 import { buildPeer, PORTS, peer } from './peer.js';
+import { recovery } from './recovery.js';
 import { available, MODES, type Mode, makeDevices, OTHERS, serve } from './serve.js';
 import { works } from './work.js';
 
@@ -42,6 +43,8 @@ function compare(figures: Map<Mode, Figures[]>): Row[] {
       plain: 'stack alone, no offload',
       lwip: 'lwIP on a TAP',
       gvisor: 'gVisor on a TAP, MTU 65000',
+      node: "Node's net on the kernel, veth",
+      relay: "Node's net on the kernel behind a TAP",
       kernel: 'kernel, veth',
       alone: 'stack alone',
       written: 'with a backup, written',
@@ -116,6 +119,27 @@ function compare(figures: Map<Mode, Figures[]>): Row[] {
   for (const mode of ['alone', 'written', 'acked', 'machines'] as const)
     for (const part of ['p50', 'p99', 'p99.9'])
       add(`ping ${part}, ${mode}`, mode, 'kernel', `ping ${part}`, 'one byte there and back', 'us', '');
+  for (const [mode, where] of [
+    ['node', ''],
+    ['relay', ' behind a TAP'],
+  ] as const)
+    for (const [key, what, unit] of [
+      ['bulk out, 1', 'one stream out', 'Gbit/s'],
+      ['bulk in, 1', 'one stream in', 'Gbit/s'],
+      ['bulk in, listened to', 'one stream in that the program gets piece by piece', 'Gbit/s'],
+      ['echo p50', '64 bytes there and back', 'us'],
+      ['churn', 'connect, one byte each way, close; 50 at once', 'connections/s'],
+    ] as const)
+      add(
+        `${key}, against Node${where}`,
+        'alone',
+        mode,
+        key,
+        `${what}; the same program on Node's own sockets${where}`,
+        unit,
+        '',
+        unit === 'Gbit/s' ? gbit : undefined,
+      );
   for (const [mode, goal] of [
     ['lwip', '>= 5'],
     ['gvisor', '>= 5'],
@@ -174,7 +198,7 @@ async function inside(plan: Plan, json: boolean, picture: boolean): Promise<void
     for (const mode of [...MODES, ...OTHERS]) {
       if (
         !available(mode, directory) ||
-        (OTHERS.includes(mode as never) && !'bulk echo'.includes(plan.only.slice(0, 4)))
+        (OTHERS.includes(mode as never) && !'bulk echo churn'.includes(plan.only.slice(0, 4)))
       )
         continue;
       const served = await serve(mode, directory, client, holder);
@@ -189,6 +213,7 @@ async function inside(plan: Plan, json: boolean, picture: boolean): Promise<void
   const rows = compare(figures);
   for (const count of plan.held)
     if ('memory takeover'.includes(plan.only)) rows.push(...(await held(directory, client, count)));
+  if ('recovery gap'.includes(plan.only)) rows.push(...(await recovery(directory, plan.quick ? 1 : 3)));
   if (['work', 'zip', 'wrk'].includes(plan.only) || (plan.only === '' && !plan.quick))
     rows.push(...(await works(directory, plan)));
   if ('segments'.includes(plan.only)) rows.push(...segmentBytes());

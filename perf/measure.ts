@@ -58,24 +58,30 @@ export async function measure(mode: Mode, served: Served, client: string, plan: 
       if (streams === 1) figures[`cpu ${way}`] = (cpuSeconds(pid) - before) / ((rate! * seconds * 1.2) / 1e9);
     }
   }
+  if (wanted('bulk in, listened to') && ['alone', 'node', 'relay'].includes(mode))
+    [figures['bulk in, listened to']] = (await peer(client, 'out', address, PORTS.listener, 1, seconds)) as [number];
   if (wanted('echo')) {
     const [p50, p99, p999] = await peer(client, 'ping', address, PORTS.echo, 64, seconds);
     Object.assign(figures, { 'echo p50': p50!, 'echo p99': p99!, 'echo p99.9': p999! });
+  }
+  // A client's ports are held for a minute; where nothing is compared they are not spent.
+  if (wanted('churn') && ['kernel', 'alone', 'node'].includes(mode)) {
+    await peer(client, 'churn', address, PORTS.echo, 50, seconds / 2);
+    [figures['churn']] = (await peer(client, 'churn', address, PORTS.echo, 50, seconds)) as [number];
   }
   if ((OTHERS as readonly Mode[]).includes(mode)) return figures;
   if (wanted('ping')) {
     const [p50, p99, p999] = await peer(client, 'ping', address, PORTS.echo, 1, seconds);
     Object.assign(figures, { 'ping p50': p50!, 'ping p99': p99!, 'ping p99.9': p999! });
   }
-  // A client's ports are held for a minute; where nothing is compared they are not spent.
-  if (wanted('churn') && (mode === 'kernel' || mode === 'alone'))
-    [figures['churn']] = (await peer(client, 'churn', address, PORTS.echo, 50, seconds)) as [number];
   for (const [name, keep] of [
     ['pages', []],
     ['pages, keep-alive', ['-k']],
   ] as const) {
     if (!wanted(name)) continue;
     const words = ['-q', '-n', String(requests * (keep.length + 1)), '-c', '100', ...keep];
+    // Half a second of interpreted code says nothing of a server that runs for months.
+    await output('ab', [...words, `http://${address}/page`]);
     const text = await output('ab', [...words, `http://${address}/page`]);
     figures[name] = Number(/Requests per second:\s+([\d.]+)/.exec(text)?.[1]);
   }

@@ -1,21 +1,23 @@
 /** The C end of the benchmarks (peers/peer.c): built on first use, run as client, or as the kernel's server. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { FtError } from '../lib/errors.js';
 
-const SOURCE = fileURLToPath(new URL('../../perf/peers/peer.c', import.meta.url));
-export const PORTS = { source: 9101, sink: 9102, echo: 9103 } as const;
+export const PORTS = { source: 9101, sink: 9102, echo: 9103, listener: 9105 } as const;
 
 /** Compiles it. Throws FtError ERR_FT_TOOLS without a compiler. */
-export function buildPeer(directory: string): string {
-  const path = `${directory}/peer`;
-  const built = spawnSync('cc', ['-O2', '-o', path, SOURCE], { encoding: 'utf8' });
+export function buildPeer(directory: string, name = 'peer'): string {
+  const path = `${directory}/${name}`;
+  if (existsSync(path)) return path;
+  const source = fileURLToPath(new URL(`../../perf/peers/${name}.c`, import.meta.url));
+  const built = spawnSync('cc', ['-O2', '-o', path, source], { encoding: 'utf8' });
   if (built.status !== 0)
     throw new FtError(
       'ERR_FT_TOOLS',
-      `The benchmarks' client cannot be compiled: ${built.stderr ?? built.error}`,
+      `The benchmarks' ${name} cannot be compiled: ${built.stderr ?? built.error}`,
       'apt-get install build-essential',
     );
   return path;

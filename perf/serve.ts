@@ -5,18 +5,20 @@ import { fileURLToPath } from 'node:url';
 import { APP } from '../failover/demo/run-once.js';
 import { CLIENT_ADDRESS, ip, STACK_ADDRESS, TAP, VETH_CLIENT, VETH_SERVER } from '../failover/lab/network.js';
 import { ReplicaProcess } from '../failover/lab/replica-process.js';
-import { buildGvisor, buildLwip, type ForeignPeer, PORTS, peerServer } from './peer.js';
+import { buildGvisor, buildLwip, buildPeer, type ForeignPeer, PORTS, peerServer } from './peer.js';
 
 export const SERVER = fileURLToPath(new URL('./server.js', import.meta.url));
 /** Ways of serving: the kernel across a veth; the stack alone, with a backup in either commit mode, with one on another machine. */
 export const MODES = ['kernel', 'alone', 'written', 'acked', 'machines'] as const;
-/** Without offload; and other stacks on TAPs of their own, where their packages are. */
-export const OTHERS = ['plain', 'lwip', 'gvisor'] as const;
+/** Without offload; Node's net on the kernel, across the veth and behind a TAP; and other stacks, where their packages are. */
+export const OTHERS = ['plain', 'node', 'relay', 'lwip', 'gvisor'] as const;
 export type Mode = (typeof MODES)[number] | (typeof OTHERS)[number];
 
 /** A TAP without offload, for ours; and one for each other stack: device, network, MTU. */
 const PLAIN = { device: 'ft1', network: '10.83.0', mtu: 1500 };
 const LWIP = { device: 'lw0', network: '10.81.0', mtu: 1500 };
+/** The kernel behind a TAP: one end here, one where its server is. */
+const RELAY = { device: 'rl0', far: 'rl1', network: '10.84.0' };
 /** At its best: frames as large as they can be, which a TAP allows. */
 const GVISOR = { device: 'gv0', network: '10.82.0', mtu: 65_000 };
 
@@ -91,6 +93,8 @@ export async function serve(mode: Mode, directory: string, client: string, holde
   if (mode === 'machines') return machines(directory, holder);
   if (mode === 'plain') return plain(directory);
   if (mode === 'lwip' || mode === 'gvisor') return foreign(mode);
+  if (mode === 'node') return onKernel(VETH_SERVER, holder);
+  if (mode === 'relay') return relayed(directory, holder);
   if (mode !== 'kernel')
     return replicas(directory, mode === 'alone' ? ['--solo'] : ['--commit', mode], mode !== 'alone');
   const streams = await peerServer(client, holder.pid!);
@@ -126,6 +130,44 @@ export function makeDevices(): void {
   }
 }
 
+/** The benchmarks' program on Node's own sockets, in the other namespace. */
+async function onKernel(address: string, holder: ChildProcess, relay?: ChildProcess): Promise<Served> {
+  const program = spawn('nsenter', ['-t', String(holder.pid), '-n', process.execPath, SERVER], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  await new Promise((done) => setTimeout(done, 700));
+  return single(address, program.pid!, async () => {
+    for (const child of [program, relay]) {
+      if (child === undefined) continue;
+      const ended = new Promise((done) => child.once('exit', done));
+      child.kill('SIGKILL');
+      await ended;
+    }
+  });
+}
+
+/** The same behind two TAPs, with a process between them that hands frames over. */
+async function relayed(directory: string, holder: ChildProcess): Promise<Served> {
+  const { device, far, network } = RELAY;
+  const relay = spawn(`${directory}/relay`, [device, String(holder.pid), far], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await new Promise<void>((done, fail) => {
+    relay.stdout.once('data', () => done());
+    relay.once('exit', () => fail(new Error('the relay has ended')));
+  });
+  // The devices are the relay's, and new with it.
+  for (const [name, host, pid] of [
+    [device, 1, undefined],
+    [far, 2, holder.pid],
+  ] as const) {
+    ip(`addr add ${network}.${host}/24 dev ${name}`, pid);
+    ip(`link set ${name} up`, pid);
+    ip(`route replace ${network}.0/24 dev ${name} congctl cubic`, pid);
+  }
+  return onKernel(`${network}.2`, holder, relay);
+}
+
 async function plain(directory: string): Promise<Served> {
   const words = [
     '--group',
@@ -158,6 +200,7 @@ const built: Record<'lwip' | 'gvisor', ForeignPeer | null | undefined> = { lwip:
 
 /** Whether a way can be measured here. Builds what it needs; says so when it cannot. */
 export function available(mode: Mode, directory: string): boolean {
+  if (mode === 'relay') return buildPeer(directory, 'relay') !== '';
   if (mode === 'lwip') built.lwip ??= buildLwip(directory);
   else if (mode === 'gvisor') built.gvisor ??= buildGvisor(directory);
   else return true;

@@ -1,4 +1,4 @@
-/** The benchmarks' program: the demo's pages on 80, a source on 9101, a sink on 9102, an echo on 9103, work on 9104. */
+/** The benchmarks' program: the demo's pages on 80, a source on 9101, a sink on 9102, an echo on 9103, work on 9104, a listener on 9105. */
 import http from 'node:http';
 import net from 'node:net';
 import { gzipSync } from 'node:zlib';
@@ -25,6 +25,17 @@ net
     socket.resume();
   })
   .listen(9102);
+
+// A program that gets what comes.
+let heard = 0;
+net
+  .createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.on('data', (part) => {
+      heard += part.length;
+    });
+  })
+  .listen(9105);
 
 net
   .createServer((socket) => {

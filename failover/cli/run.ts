@@ -18,6 +18,10 @@ import { serveStatus } from '../status.js';
 import { findResumable, type Resumable } from './resume.js';
 import { type RunArguments, runArguments } from './run-arguments.js';
 
+/** Freed memory that the process keeps at most, and blocks that are mapped by themselves from then on. */
+const KEPT_BYTES = 64 << 20;
+const MAPPED_BYTES = 4 << 20;
+
 /** One JSON line on stderr per thing that an operator's tools may wait for. */
 function tell(event: string, more: object = {}): void {
   process.stderr.write(`${JSON.stringify({ event, pid: ownPid, ...more })}\n`);
@@ -31,6 +35,8 @@ export async function runCommand(argv: string[]): Promise<number> {
     return await clusterCommand(args, argv);
   }
   const addon = native();
+  // Buffers of received data come and go: what is given back to the kernel in between costs a fault per page.
+  addon.keepMemory(KEPT_BYTES, MAPPED_BYTES);
   // Nobody is to speak when there is no agent to say until when.
   if (args.member !== undefined) {
     addon.dieWithParent();

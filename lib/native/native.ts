@@ -121,6 +121,8 @@ export interface NativeAddon {
   letCopy(pid: number): void;
   /** prctl(PR_SET_PDEATHSIG, SIGKILL): this process dies with its parent. */
   dieWithParent(): void;
+  /** glibc keeps up to so much memory that was freed, and maps only larger blocks by themselves (mallopt); nothing elsewhere. */
+  keepMemory(keptBytes: number, mappedBytes: number): void;
 
   /** CRC-32C (Castagnoli), hardware where there is one; `seed` is 0 or an earlier result. */
   crc32c(bytes: Uint8Array, offset: number, length: number, seed: number): number;

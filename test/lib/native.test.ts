@@ -187,6 +187,15 @@ function tests(t: Test): void {
   const at = (name: string): string => join(directory, name);
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));
 
+  t.test('memory that is kept: no crash, and no sizes that cannot be', async (t) => {
+    addon.keepMemory(64 << 20, 4 << 20);
+    t.equal(
+      codeOf(() => addon.keepMemory(2 ** 31, 0)),
+      'ERR_OUT_OF_RANGE',
+    );
+    t.equal(Buffer.alloc(1 << 20, 1)[9], 1);
+  });
+
   t.test('crc32c agrees with known values and with a table', async (t) => {
     t.equal(addon.crc32c(Buffer.from('123456789'), 0, 9, 0), 0xe3069283);
     t.equal(addon.crc32c(new Uint8Array(32), 0, 32, 0), 0x8a9136aa, 'RFC 3720: zeros');

@@ -418,6 +418,7 @@ export class Process {
       },
       letCopy: call,
       dieWithParent: call,
+      keepMemory: call,
       crc32cBy: () => -1,
       crc32c: (bytes, offset, length, seed) => {
         if (this.dead) throw new Killed();
