@@ -1,7 +1,8 @@
 /**
  * Runs an ordinary Node program on a replica: its TCP servers listen on the stack, its outgoing TCP connections to
- * addresses that the stack can reach go through it, and its world is the replica's.
+ * addresses that the stack can reach go through it, so do its datagram sockets, and its world is the replica's.
  */
+import dgram from 'node:dgram';
 import { syncBuiltinESMExports } from 'node:module';
 import net from 'node:net';
 import { resolve } from 'node:path';
@@ -10,6 +11,7 @@ import { FtError } from '../lib/errors.js';
 import { connectArguments } from '../stack/sockets/connect-arguments.js';
 import { connect } from '../stack/sockets/index.js';
 import { listenOn } from '../stack/sockets/server.js';
+import { ProgramDgram } from './replay/dgram.js';
 import type { Replica } from './replica.js';
 
 type Listen = (this: net.Server, ...args: unknown[]) => net.Server;
@@ -36,7 +38,22 @@ export function patchNet(replica: Replica, prepare: (server: net.Server) => void
   const original = net.connect as (...args: unknown[]) => net.Socket;
   const patched = (...args: unknown[]): net.Socket => connectTo(args) ?? original(...args);
   Object.assign(net, { connect: patched, createConnection: patched });
+  patchDgram(replica);
   syncBuiltinESMExports();
+}
+
+/** Puts the stack under node:dgram. */
+function patchDgram(replica: Replica): void {
+  const original = dgram.createSocket as (...args: unknown[]) => dgram.Socket;
+  type Options = dgram.SocketOptions | 'udp4' | 'udp6';
+  Object.assign(dgram, {
+    createSocket(options: Options, listener?: (message: Buffer, info: dgram.RemoteInfo) => void): unknown {
+      if (!replica.world.active) return original(options, listener);
+      const socket = new ProgramDgram(replica, options, () => original(options));
+      if (listener !== undefined) socket.on('message', listener);
+      return socket;
+    },
+  });
 }
 
 /** Loads the program's main file with its own arguments. Throws FtError ERR_FT_PROGRAM when it cannot be found. */

@@ -74,6 +74,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   readonly time: EventTime;
   readonly checks: CheckList;
   readonly endpoints = new Map<number, ReplicaEndpoint>();
+  readonly counters = { droppedDatagrams: 0 };
   readonly world: World;
   readonly gate: LogGate;
   readonly sendBuffer = 1024 * 1024;

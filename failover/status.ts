@@ -55,7 +55,7 @@ export function statusOf(replica: Replica): ReplicaStatus {
       gate: { ...replica.gate.counters },
       log: { ...(replica.writer?.counters ?? {}) },
       replay: { ...(replica.replayer?.counters ?? {}) },
-      world: { ...replica.world.counters },
+      world: { ...replica.world.counters, ...replica.counters },
     },
     takeover: replica.lastTakeover === null ? null : { ...replica.lastTakeover },
   };

@@ -27,7 +27,7 @@ net
   .listen(9102);
 
 // A program that gets what comes.
-let heard = 0;
+export let heard = 0;
 net
   .createServer((socket) => {
     socket.on('error', () => undefined);

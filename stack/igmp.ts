@@ -42,6 +42,11 @@ export class Igmp {
     this.#later(group, AGAIN_US);
   }
 
+  /** As if all had just been joined: somebody else was heard here before. */
+  announce(): void {
+    for (const group of this.#net.groups4()) this.joined(group);
+  }
+
   left(group: number): void {
     this.#cancel(group);
     this.counters.leaves++;

@@ -394,6 +394,7 @@ export class NetInterface implements DeviceHandler {
     if (this.linkHeader === 0) return;
     for (const own of this.addresses) this.#sendArp(ARP_REQUEST, own.address, own.address, null, BROADCAST);
     this.nd.announce();
+    this.igmp.announce();
   }
 
   // --- Probing (arp-probe.ts) ---

@@ -283,6 +283,7 @@ export class Stack implements TcpHost {
   flush(): boolean {
     if (this.tcp.frozen) return true;
     if (this.gate !== null && !this.gate.isOpen()) return false;
+    this.udp.flush();
     return this.tcp.flush();
   }
 

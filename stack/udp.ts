@@ -1,4 +1,7 @@
-/** UDP (RFC 768): bound ports with a callback each. The stream sockets' world knows nothing of it; services use it directly. */
+/**
+ * UDP (RFC 768): bound ports with a callback each. Where output has to wait for a log (stack.gate), datagrams wait too, up to a limit, in the
+ * order in which they were sent; on a frozen stack nobody sends.
+ */
 import { finish, sum16 } from '../lib/checksum.js';
 import { FtError } from '../lib/errors.js';
 import { Drop } from '../lib/packet/drop.js';
@@ -11,6 +14,9 @@ import type { Stack } from './stack.js';
 const PROTOCOL_UDP = 17;
 const MAX_PAYLOAD4 = 65_507;
 const MAX_PAYLOAD6 = 65_527;
+/** What may wait for the gate, in datagrams and bytes; more is dropped, as UDP may. */
+const MOST_WAITING = 4096;
+const MOST_WAITING_BYTES = 8 << 20;
 
 export interface UdpEvents {
   /** A datagram arrived; the buffer is the receiver's. Addresses are the stack's numbers (address-book.ts), valid during the call. */
@@ -40,8 +46,8 @@ export class UdpSocket {
   }
 
   /**
-   * Sends a datagram (copied).
-   * @returns false when the device was busy and the datagram was dropped, as UDP may.
+   * Sends a datagram (copied), at once or when the gate lets it.
+   * @returns false when the device was busy, or too much was waiting, and the datagram was dropped, as UDP may.
    * @throws FtError EMSGSIZE, EHOSTUNREACH
    */
   send(payload: Uint8Array, remoteAddress: number, remotePort: number, options?: SendOptions): boolean {
@@ -73,6 +79,9 @@ export interface UdpBind {
 
 export class Udp {
   readonly counters = { inDatagrams: 0, noPorts: 0, inErrors: 0, outDatagrams: 0, outDropped: 0 };
+  /** Datagrams that wait for the gate, complete from the UDP header on. */
+  #waiting: { source: number; remote: number; datagram: Uint8Array; options: SendOptions | undefined }[] = [];
+  #waitingBytes = 0;
   readonly #ports = new Map<number, UdpSocket[]>();
   readonly #shared = new WeakSet<UdpSocket>();
   readonly #view = new UdpView();
@@ -122,8 +131,10 @@ export class Udp {
   }
 
   #freePort(): number {
-    const { random } = this.#stack;
-    const from = random.u32() % 16_384;
+    // Out of the secret that replicas share: a copy of this program elsewhere gets the same ports.
+    const input = new Uint8Array(8);
+    new DataView(input.buffer).setUint32(0, this.#nextPort);
+    const from = this.#stack.hash.hash(input, 8) % 16_384;
     for (let i = 0; i < 16_384; i++) {
       const port = 49_152 + ((from + i + this.#nextPort++) % 16_384);
       if (!this.#ports.has(port)) return port;
@@ -223,6 +234,10 @@ export class Udp {
   }
 
   keep(mark: (address: number) => void): void {
+    for (const { source, remote } of this.#waiting) {
+      mark(source);
+      mark(remote);
+    }
     for (const here of this.#ports.values()) for (const socket of here) mark(socket.address);
   }
 
@@ -252,10 +267,32 @@ export class Udp {
     const pseudo = book.sum(source) + book.sum(remoteAddress) + PROTOCOL_UDP + datagram.length;
     const sum = finish(sum16(datagram, 0, datagram.length, pseudo));
     view.setUint16(6, sum === 0 ? 0xffff : sum);
-    const { frame } = stack;
+    // Whoever it is a copy of sends it.
+    if (stack.frozen) return true;
+    if (stack.gate === null) return this.#transmit(source, remoteAddress, datagram, options);
+    if (this.#waiting.length >= MOST_WAITING || this.#waitingBytes + datagram.length > MOST_WAITING_BYTES) {
+      this.counters.outDropped++;
+      return false;
+    }
+    this.#waiting.push({ source, remote: remoteAddress, datagram, options });
+    this.#waitingBytes += datagram.length;
+    return true;
+  }
+
+  /** The gate is open: what has waited leaves. */
+  flush(): void {
+    if (this.#waiting.length === 0) return;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    for (const { source, remote, datagram, options } of waiting) this.#transmit(source, remote, datagram, options);
+  }
+
+  #transmit(source: number, remote: number, datagram: Uint8Array, options: SendOptions | undefined): boolean {
+    const { frame } = this.#stack;
     frame.reset();
     frame.addPiece(datagram, 0, datagram.length);
-    const sent = stack.send(source, remoteAddress, PROTOCOL_UDP, datagram.length, options);
+    const sent = this.#stack.send(source, remote, PROTOCOL_UDP, datagram.length, options);
     if (sent) this.counters.outDatagrams++;
     else this.counters.outDropped++;
     return sent;

@@ -1,6 +1,6 @@
 /**
- * Datagram sockets in the manner of node:dgram, on a stack. Not recorded and not replayed: a replica's program that uses
- * UDP keeps Node's own.
+ * Datagram sockets in the manner of node:dgram, on a stack. A replica's program gets a kind of them whose arrivals are events
+ * of its world (failover/replay/dgram.ts).
  */
 import type dgram from 'node:dgram';
 import { EventEmitter } from 'node:events';
@@ -30,10 +30,12 @@ export class FtDgram extends EventEmitter<{
   readonly #stack: Stack;
   readonly #options: FtDgramOptions;
   #socket: UdpSocket | null = null;
-  #closed = false;
+  protected _closed = false;
   #peer: { address: number; port: number } | null = null;
   #ttl = 64;
   #multicastTtl = 1;
+  #receiveBuffer = 212_992;
+  #sendBuffer = 212_992;
   #broadcast = false;
   #multicastInterface: string | null = null;
 
@@ -57,7 +59,7 @@ export class FtDgram extends EventEmitter<{
     try {
       this.#open(options.port ?? 0, where);
       process.nextTick(() => {
-        if (!this.#closed) this.emit('listening');
+        if (!this._closed) this.emit('listening');
       });
     } catch (error) {
       process.nextTick(() => this.#fail(error));
@@ -77,19 +79,40 @@ export class FtDgram extends EventEmitter<{
         onMessage: (payload, from, fromPort) => {
           if (this.#peer !== null && (this.#peer.address !== from || this.#peer.port !== fromPort)) return;
           const info = this.#info(from, fromPort, payload.length);
-          // Never from inside the stack.
-          process.nextTick(() => {
-            if (!this.#closed) this.emit('message', payload, info);
-          });
+          this._arrived(payload, info);
         },
         onUnreachable: (from, fromPort) => {
           if (this.#peer?.address !== from || this.#peer.port !== fromPort) return;
-          process.nextTick(() => this.#fail(nodeError('ECONNREFUSED', 'recvmsg ECONNREFUSED')));
+          this._refused();
         },
       },
       { dual: this.#options.ipv6Only !== true, reuse: this.#options.reuseAddr === true },
     );
+    this._opened();
     return this.#socket;
+  }
+
+  /** @internal Bound: datagrams may arrive from now on. */
+  protected _opened(): void {}
+
+  /** @internal Something has arrived; never told from inside the stack. */
+  protected _arrived(payload: Buffer, info: dgram.RemoteInfo): void {
+    process.nextTick(() => this._message(payload, info));
+  }
+
+  /** @internal The peer's host says that nobody listens there. */
+  protected _refused(): void {
+    process.nextTick(() => this._failRefused());
+  }
+
+  /** @internal */
+  protected _message(payload: Buffer, info: dgram.RemoteInfo): void {
+    if (!this._closed) this.emit('message', payload, info);
+  }
+
+  /** @internal */
+  protected _failRefused(): void {
+    this.#fail(nodeError('ECONNREFUSED', 'recvmsg ECONNREFUSED'));
   }
 
   #info(from: number, port: number, size: number): dgram.RemoteInfo {
@@ -104,12 +127,12 @@ export class FtDgram extends EventEmitter<{
   }
 
   #fail(error: unknown): void {
-    if (this.#closed) return;
+    if (this._closed) return;
     this.emit('error', error instanceof Error ? error : new Error(String(error)));
   }
 
   #alive(): void {
-    if (this.#closed) throw nodeError('ERR_SOCKET_DGRAM_NOT_RUNNING', 'Not running');
+    if (this._closed) throw nodeError('ERR_SOCKET_DGRAM_NOT_RUNNING', 'Not running');
   }
 
   /** `send(msg[, offset, length][, port][, address][, callback])`, as in node:dgram. */
@@ -204,7 +227,7 @@ export class FtDgram extends EventEmitter<{
   close(done?: () => void): this {
     this.#alive();
     if (done !== undefined) this.once('close', done);
-    this.#closed = true;
+    this._closed = true;
     this.#socket?.close();
     process.nextTick(() => this.emit('close'));
     return this;
@@ -258,6 +281,23 @@ export class FtDgram extends EventEmitter<{
   setMulticastLoopback(on: boolean): boolean {
     if (on) throw nodeError('ENOTSUP', 'Multicasts of the stack do not come back to it');
     return on;
+  }
+
+  /** What a stack holds for a socket is bounded in another way; a size is only remembered. */
+  setRecvBufferSize(bytes: number): void {
+    this.#receiveBuffer = bytes;
+  }
+
+  getRecvBufferSize(): number {
+    return this.#receiveBuffer;
+  }
+
+  setSendBufferSize(bytes: number): void {
+    this.#sendBuffer = bytes;
+  }
+
+  getSendBufferSize(): number {
+    return this.#sendBuffer;
   }
 
   ref(): this {
