@@ -5,7 +5,9 @@ import type { Impairment } from '../../lib/device/memory.js';
 import type { StackHost } from '../../stack/loop.js';
 import type { Client } from './clients.js';
 import {
+  Adder,
   Asker,
+  adding,
   Downloader,
   delayed,
   download,
@@ -122,6 +124,17 @@ export const SCENARIOS: Scenario[] = [
     name: 'echo',
     program: (replica) => echo(replica),
     clients: (host, address) => many(3, 4, (n) => new Echoer(host, n, 12, 3), at(address)),
+  },
+  {
+    name: 'datagrams',
+    program: adding,
+    clients: (host, address) => many(3, 4, (n) => new Adder(host, n, 12), at(address)),
+  },
+  {
+    name: 'datagrams-acked',
+    program: adding,
+    commit: 'acked',
+    clients: (host, address) => many(2, 4, (n) => new Adder(host, n, 9), at(address)),
   },
   {
     name: 'echo-acked',
