@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { percentile } from '../../failover/demo/arrivals.js';
 import { runAgents } from './agents.js';
+import { runDay } from './day.js';
 import { type Explored, explore, exploreAgents, type Failure, runCase, search } from './explore.js';
 import { FAULTS } from './fault.js';
 import { keep, minimise } from './kept.js';
@@ -12,7 +13,7 @@ const USAGE = `npm run sim -- [--quick] [--seed S] [--only SCENARIO] [--fault KI
   Runs every scenario with every fault at every point, in virtual time.
   --quick       every second to seventh point, in less than five minutes
   --seed S      another seed (default 1); the same seed gives the same run
-  --only NAME   one scenario: ${SCENARIOS.map(({ name }) => name).join(', ')}, agents
+  --only NAME   one scenario: ${SCENARIOS.map(({ name }) => name).join(', ')}, agents, day
   --fault KIND  one kind of fault: ${FAULTS.join(', ')}
   --case NAME   repeats one case as it was reported: scenario/fault/point/seed, or agents/seed
   --hours H     searches with new seeds for so long
@@ -93,6 +94,17 @@ async function main(): Promise<number> {
     const explored: Explored = { scenarios: 0, faultPoints: 0, failures: [], gapsMs: {} };
     await exploreAgents(explored, values.seed, values.quick ? AGENTS_QUICK : AGENTS, complain);
     return finish(explored);
+  }
+  if (values.only === 'day') {
+    for (const mode of ['replay', 'state'] as const) {
+      const { failures, ...facts } = runDay(values.quick ? 7 : 24, mode, values.seed);
+      process.stdout.write(`${mode}: ${JSON.stringify(facts)}\n`);
+      if (failures.length > 0) {
+        process.stderr.write(`${failures.join('\n')}\n`);
+        return 1;
+      }
+    }
+    return 0;
   }
   const scenarios = SCENARIOS.filter(({ name }) => values.only === undefined || name === values.only);
   const kinds = FAULTS.filter((kind) => values.fault === undefined || kind === values.fault);

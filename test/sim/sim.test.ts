@@ -2,6 +2,7 @@ import t from 'tap';
 import { rules } from '../../failover/rules.js';
 import { runAgents } from './agents.js';
 import { Cluster } from './cluster.js';
+import { runDay } from './day.js';
 import { explore, runCase } from './explore.js';
 import { FAULTS, runFault } from './fault.js';
 import { failuresOf, minimise, readKept } from './kept.js';
@@ -47,6 +48,15 @@ t.test('a replica without a log forgets connections that have ended', async (t) 
       `${name}: ${replica.endpoints.size} are left`,
     );
     cluster.close();
+  }
+});
+
+t.test('two hours with the log going round, in either mode', async (t) => {
+  for (const mode of ['replay', 'state'] as const) {
+    const { failures, connections, rounds, deaths } = runDay(2, mode, 'test');
+    t.same(failures, [], mode);
+    t.ok(connections >= 120 && rounds > 2, `${connections} connections, the log went round ${rounds} times`);
+    t.equal(deaths, mode === 'replay' ? 1 : 0);
   }
 });
 

@@ -110,6 +110,11 @@ export class Wire {
         );
   }
 
+  /** Connections that are over have been judged. */
+  forget(): void {
+    for (const [key, flow] of this.flows) if (this.#over(flow)) this.flows.delete(key);
+  }
+
   frame(bytes: Uint8Array, fromServer: boolean): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const eth = this.#eth;
