@@ -336,7 +336,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     // Without a log nobody asks for it by its number, or says when it is gone.
     if (this.ring === null) return endpoint;
     this.endpoints.set(endpoint.id, endpoint);
-    endpoint.forget = () => void this.endpoints.delete(endpoint.id);
+    endpoint.known = this.endpoints;
     return endpoint;
   }
 

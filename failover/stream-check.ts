@@ -82,8 +82,8 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
     state.context(this.id, context);
   }
 
-  /** Called when the connection is gone and its socket has heard everything. */
-  forget: (() => void) | null = null;
+  /** Where it is known by its number; it leaves when the connection is gone and its socket has heard everything. */
+  known: Map<number, ReplicaEndpoint> | null = null;
 
   override shutdown(): void {
     this.checks.closed = true;
@@ -95,19 +95,19 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
     this.checks.closed = true;
     if (!this.settled) this.checks.state?.closing(this.id, Closing.Close);
     super.close();
-    if (this.conn.removed) this.forget?.();
+    if (this.conn.removed) this.known?.delete(this.id);
   }
 
   override abort(): void {
     this.checks.aborted = true;
     if (!this.settled) this.checks.state?.closing(this.id, Closing.Abort);
     super.abort();
-    if (this.conn.removed) this.forget?.();
+    if (this.conn.removed) this.known?.delete(this.id);
   }
 
   override deliver(event: AppEvent, n: number, code: string | null): void {
     super.deliver(event, n, code);
-    if (this.settled && this.conn.removed) this.forget?.();
+    if (this.settled && this.conn.removed) this.known?.delete(this.id);
   }
 
   override write(chunk: Uint8Array): void {

@@ -20,7 +20,14 @@ export class TimerNode {
   level = -1;
   slot = 0;
 
-  constructor(readonly fire: (nowUs: number) => void) {}
+  /**
+   * @param fire called as a method of the node
+   * @param owner for a `fire` that many nodes share: a function of its own for each costs more than the node
+   */
+  constructor(
+    readonly fire: (this: TimerNode, nowUs: number) => void,
+    readonly owner: unknown = null,
+  ) {}
 
   get active(): boolean {
     return this.level >= 0;

@@ -9,6 +9,7 @@ import type { Neighbour } from './neighbours.js';
 import type { TcpRoute } from './tcp/connection.js';
 
 const NO_OPTIONS = new Uint8Array(0);
+const NO_HOPS: readonly number[] = [];
 
 const DONT_FRAGMENT = 0x4000;
 const PROTOCOL_TCP = 6;
@@ -34,7 +35,7 @@ export class Ipv4Route implements TcpRoute {
     /** The peer itself, or the gateway. */
     readonly nextHop: number,
     /** Hosts to pass on the way, at most 8 (RFC 9293 MUST-51). */
-    readonly via: readonly number[] = [],
+    readonly via: readonly number[] = NO_HOPS,
   ) {
     this.#options = looseRoute(via, destination);
     this.ipHeader = 20 + this.#options.length;

@@ -155,6 +155,7 @@ export class FtDgram extends EventEmitter<{
     if (this.#peer === null && (port === undefined || port !== port >>> 0 || port === 0 || port > 65_535))
       throw nodeError('ERR_SOCKET_BAD_PORT', `Port should be > 0 and < 65536. Received ${port}.`, RangeError);
     const finish = (error: Error | null): void => {
+      if (done === undefined && error === null) return;
       process.nextTick(() => {
         if (done !== undefined) done(error, error === null ? bytes.length : 0);
         else if (error !== null) this.#fail(error);

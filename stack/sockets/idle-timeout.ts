@@ -54,6 +54,16 @@ export class IdleTimeout {
   }
 }
 
+/** Of a socket that was never given a timeout. It is shared, and never armed. */
+export const NO_TIMEOUT = new IdleTimeout(
+  {
+    set: () => {
+      throw new Error('This one is nobody’s');
+    },
+  },
+  () => undefined,
+);
+
 /** Checks an interval the way Node's `socket.setTimeout` does, with Node's errors. */
 export function timeoutDuration(ms: unknown): number {
   if (typeof ms !== 'number') {

@@ -1,7 +1,7 @@
 import net from 'node:net';
 import { wholeSeconds } from './connect-arguments.js';
 import type { SocketTimers, StreamEndpoint } from './endpoint.js';
-import { IdleTimeout, timeoutCallback, timeoutDuration } from './idle-timeout.js';
+import { IdleTimeout, NO_TIMEOUT, timeoutCallback, timeoutDuration } from './idle-timeout.js';
 
 /** Options of an FtSocket; those of `net.Socket` that make sense without a file descriptor. */
 export interface FtSocketOptions {
@@ -29,7 +29,8 @@ export abstract class SocketBase extends net.Socket {
   declare _pendingEncoding: string;
 
   /** @internal */
-  protected readonly _idle: IdleTimeout;
+  protected _idle: IdleTimeout = NO_TIMEOUT;
+  readonly #timers: SocketTimers;
   #noDelay: boolean;
   #keepAlive: boolean;
   #keepAliveDelay: number;
@@ -45,7 +46,7 @@ export abstract class SocketBase extends net.Socket {
       autoDestroy: true,
       decodeStrings: false,
     } as net.SocketConstructorOpts);
-    this._idle = new IdleTimeout(timers, () => this._onTimeout());
+    this.#timers = timers;
     this.#noDelay = options.noDelay ?? false;
     this.#keepAlive = options.keepAlive ?? false;
     this.#keepAliveDelay = wholeSeconds(options.keepAliveInitialDelay);
@@ -64,6 +65,10 @@ export abstract class SocketBase extends net.Socket {
     if (this.destroyed) return this;
     this.timeout = ms;
     const duration = timeoutDuration(ms);
+    if (this._idle === NO_TIMEOUT && duration !== 0) {
+      this._idle = new IdleTimeout(this.#timers, () => this._onTimeout());
+      this._idleMade(this._idle);
+    }
     this._idle.set(duration);
     if (callback !== undefined) {
       if (duration === 0) this.removeListener('timeout', timeoutCallback(callback));
@@ -71,6 +76,9 @@ export abstract class SocketBase extends net.Socket {
     }
     return this;
   }
+
+  /** @internal There is an idle timer now. */
+  protected abstract _idleMade(idle: IdleTimeout): void;
 
   /** @internal Called by the idle timer, as in Node. */
   _onTimeout(): void {

@@ -19,6 +19,9 @@ export interface Awaiting {
  * The sending half of a socket: what was given to the endpoint, how much of it is acknowledged, and who waits for how much.
  * Small chunks are copied and gathered; large ones go by reference, so their callbacks wait for the acknowledgement.
  */
+/** Nobody waits; never changed. */
+const NOBODY: Awaiting[] = [];
+
 export class SocketWriter {
   /** Takes the bytes; null before the connection is begun and after its end. */
   endpoint: StreamEndpoint | null = null;
@@ -34,7 +37,8 @@ export class SocketWriter {
   drained: (() => void) | null = null;
 
   #limit: number;
-  readonly #idle: IdleTimeout;
+  /** The socket's idle timer. */
+  idle: IdleTimeout;
   /** End of the last chunk that was handed over without a copy. */
   #uncopiedEnd = 0;
   /** Threshold of the request to the endpoint that is under way; 0: none. */
@@ -43,14 +47,14 @@ export class SocketWriter {
   #releaseAt = 0;
   #finalCallback: WriteCallback | null = null;
   #finalAt = 0;
-  readonly #awaiting: Awaiting[] = [];
+  #awaiting: Awaiting[] = NOBODY;
   /** Why bytes that were never acknowledged are lost. */
   #lost: Error | null = null;
 
   /** @param limit unacknowledged bytes above which the stream's writer is held back. */
   constructor(limit: number, idle: IdleTimeout) {
     this.#limit = limit;
-    this.#idle = idle;
+    this.idle = idle;
   }
 
   /** A write of the stream is held back. */
@@ -152,6 +156,7 @@ export class SocketWriter {
     if (error && entry.end < 0) entry.end = 0;
     else if (entry.end < 0) entry.end = this.#uncopiedEnd;
     if (entry.end > this.acked && this.endpoint !== null) {
+      if (this.#awaiting === NOBODY) this.#awaiting = [];
       this.#awaiting.push(entry);
       this.ask();
       return;
@@ -194,7 +199,7 @@ export class SocketWriter {
     if (this.#held !== null) {
       at = this.#releaseAt;
       // With an idle timer running, slow progress must be seen: it is activity.
-      if (this.#idle.armed) at = Math.min(at, this.acked + Math.max(1, this.#limit >>> 4));
+      if (this.idle.armed) at = Math.min(at, this.acked + Math.max(1, this.#limit >>> 4));
     }
     if (this.#finalCallback !== null) at = Math.min(at, this.#finalAt);
     if (this.#awaiting.length > 0) at = Math.min(at, this.#awaiting[0]!.end);

@@ -4,6 +4,7 @@ import { serialize } from 'node:v8';
 import { errorCode, FtError } from '../../lib/errors.js';
 import { checkedPort, connectArguments, type FtConnectOptions, pick } from './connect-arguments.js';
 import type { SocketHost, SocketTimer, SocketTimers, StreamEndpoint, StreamEvents } from './endpoint.js';
+import type { IdleTimeout } from './idle-timeout.js';
 import { resolveHost } from './resolve-host.js';
 import { type FtSocketOptions, SocketBase } from './socket-base.js';
 import { connectError, nodeError, systemError } from './socket-errors.js';
@@ -36,8 +37,10 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   /** No more bytes from us: the endpoint was told to shut down. */
   #finished = false;
   #bytesRead = 0;
-  #peer: AddressInfo = {};
-  #local: AddressInfo = {};
+  /** Whose addresses are ours; they are made into objects when somebody asks, or when it goes. */
+  #named: StreamEndpoint | null = null;
+  #peer: AddressInfo | null = null;
+  #local: AddressInfo | null = null;
   #target: { address: string; port: number; localAddress?: string; localPort?: number } | null = null;
 
   readonly #writer: SocketWriter;
@@ -80,6 +83,11 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
         `Keep it below ${MOST_CONTEXT}, and what is larger elsewhere`,
       );
     this._live()?.checkpoint?.(bytes);
+  }
+
+  /** @internal */
+  protected override _idleMade(idle: IdleTimeout): void {
+    this.#writer.idle = idle;
   }
 
   /** @internal A TLSSocket writes through from now on. */
@@ -147,9 +155,9 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
     this.#endpoint = endpoint;
     this.#writer.endpoint = endpoint;
     endpoint.events = this;
-    const { family } = endpoint;
-    this.#peer = { address: endpoint.remoteAddress, family, port: endpoint.remotePort };
-    this.#local = { address: endpoint.localAddress, family, port: endpoint.localPort };
+    this.#named = endpoint;
+    this.#peer = null;
+    this.#local = null;
   }
 
   /** Makes a destroyed socket as good as new, for another `connect`. */
@@ -158,8 +166,9 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
     this.#over = this.#reading = this.#readEnded = this.#finished = this.#resetting = this.#lingering = false;
     this.#bytesRead = 0;
     this.#writer.reset();
-    this.#peer = {};
-    this.#local = {};
+    this.#named = null;
+    this.#peer = null;
+    this.#local = null;
   }
 
   // ---- events of the endpoint
@@ -414,6 +423,9 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
 
   #closeEndpoint(error: Error | null): void {
     const endpoint = this.#endpoint;
+    // What the peer was called outlives it, itself must not.
+    this.#peerInfo();
+    this.#named = null;
     this.#reading = false;
     if (endpoint !== null && !this.#over) {
       if (this.#resetting) {
@@ -477,12 +489,26 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
 
   /** @internal */
   _getpeername(): AddressInfo {
-    return this.connecting ? {} : this.#peer;
+    return this.connecting ? {} : this.#peerInfo();
   }
 
   /** @internal */
   _getsockname(): AddressInfo {
-    return this.#endpoint === null ? {} : this.#local;
+    return this.#endpoint === null ? {} : this.#localInfo();
+  }
+
+  #peerInfo(): AddressInfo {
+    const named = this.#named;
+    if (this.#peer === null && named !== null)
+      this.#peer = { address: named.remoteAddress, family: named.family, port: named.remotePort };
+    return this.#peer ?? {};
+  }
+
+  #localInfo(): AddressInfo {
+    const named = this.#named;
+    if (this.#local === null && named !== null)
+      this.#local = { address: named.localAddress, family: named.family, port: named.localPort };
+    return this.#local ?? {};
   }
 
   /** @internal Node's `bytesWritten` adds what is still buffered in the stream. */

@@ -100,6 +100,10 @@ const NEVER: readonly number[] = Array.from({ length: TIMER_COUNT }, () => Numbe
 /** It is replicated in units of that. */
 export const SEND_TARGET_UNIT = 65_536;
 
+function connectionFires(this: TimerNode, nowUs: number): void {
+  connectionTimer(this.owner as TcpConnection, nowUs);
+}
+
 export class TcpConnection {
   state: TcpState = TcpState.Closed;
   /** What happened to it, if anybody wants to know (TcpOptions.eventLog). */
@@ -297,7 +301,7 @@ export class TcpConnection {
     this.maxSegment = settings.maxSegment ?? 0;
     this.congestion = settings.congestion ?? tcp.options.congestion;
     this.finWait2Us = tcp.options.finWait2Us;
-    this.timerNode = new TimerNode((nowUs) => connectionTimer(this, nowUs));
+    this.timerNode = new TimerNode(connectionFires, this);
   }
 
   /** Offset behind the last byte given to us (where the FIN goes). */

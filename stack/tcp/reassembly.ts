@@ -29,11 +29,15 @@ export const MAX_PIECES = 4096;
 /** Most room that is made in advance for a piece to grow, so that a long run is not a piece per segment. */
 const MAX_ROOM = 65_536;
 
+/** Of a connection to which everything has come in order; never changed. */
+const NO_PIECES: Piece[] = [];
+const NO_BLOCKS: Block[] = [];
+
 export class Reassembly {
   /** Sorted by start, disjoint. */
-  #pieces: Piece[] = [];
+  #pieces: Piece[] = NO_PIECES;
   /** Maximal contiguous ranges of the pieces, sorted; for SACK. */
-  #blocks: Block[] = [];
+  #blocks: Block[] = NO_BLOCKS;
   #stamp = 0;
   /** Bytes held. */
   bytes = 0;
@@ -47,6 +51,8 @@ export class Reassembly {
    * @returns false when nothing could be kept because the number of pieces is at its limit.
    */
   insert(start: number, source: Uint8Array, offset: number, length: number): boolean {
+    if (this.#pieces === NO_PIECES) this.#pieces = [];
+    if (this.#blocks === NO_BLOCKS) this.#blocks = [];
     let at = start;
     const stop = start + length;
     let index = this.#firstEndingAfter(start);
@@ -149,8 +155,8 @@ export class Reassembly {
   }
 
   clear(): void {
-    this.#pieces = [];
-    this.#blocks = [];
+    this.#pieces = NO_PIECES;
+    this.#blocks = NO_BLOCKS;
     this.bytes = 0;
   }
 
