@@ -3,8 +3,9 @@
  * as client, and deaths of all kinds at random moments. Each death is followed by a new replica, which joins while
  * connections live; see docs/simulation.md.
  */
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -24,8 +25,10 @@ const APP = fileURLToPath(new URL('./app.js', import.meta.url));
 const HOOK = new URL('./fault-hook.js', import.meta.url).href;
 const PICTURE = fileURLToPath(new URL('../../../docs/lab.svg', import.meta.url));
 /** How the primary comes to its end. */
-const KILLS = ['kill', 'stop', 'abort', 'throw', 'exit', 'busy', 'oom', 'switchover'] as const;
+const KILLS = ['kill', 'stop', 'abort', 'throw', 'exit', 'busy', 'oom', 'switchover', 'full'] as const;
 type Kill = (typeof KILLS)[number];
+/** What the file system has that the groups' files are on; one of the ways to die is when it is full. */
+const GROUP_BYTES = 1 << 30;
 /** A group's log holds so many of them before it is begun anew. */
 const KILLS_PER_GROUP = 10;
 const HANG_MS = 500;
@@ -84,14 +87,25 @@ class LabGroup {
   }
 }
 
-function strike(replica: ReplicaProcess, kill: Kill, directory: string, group: string): void {
+const filler = (directory: string): string => join(directory, 'filler');
+
+/** Writes until the file system is full to the last byte; in another process, as the clients live in this one. */
+async function fill(path: string): Promise<void> {
+  const child = spawn('sh', ['-c', 'cat /dev/zero > "$1"', 'fill', path], { stdio: 'ignore' });
+  await new Promise((done) => child.once('close', done));
+}
+
+async function strike(replica: ReplicaProcess, kill: Kill, directory: string, group: string): Promise<void> {
   if (kill === 'switchover') {
     // As `ft-tcp switchover` does; what it says is seen in what follows.
     giveOrder(join(directory, group, `${replica.pid}.control`), kill, 10_000).catch(() => undefined);
   } else if (kill === 'kill') replica.kill('SIGKILL');
   else if (kill === 'stop') replica.kill('SIGSTOP');
-  else {
-    writeFileSync(`${directory}/fault`, kill);
+  else if (kill === 'full') {
+    await fill(filler(directory));
+    replica.kill('SIGKILL');
+  } else {
+    writeFileSync(process.env['FT_TCP_LAB_FAULT']!, kill);
     replica.kill('SIGUSR2');
   }
 }
@@ -108,7 +122,7 @@ async function once(group: LabGroup, scenario: LabScenario, kill: Kill, random: 
   const backup = await group.protect();
   const { primary } = group;
   // Streams of hundreds of megabytes are compared by the clients alone.
-  const check = scenario.bulk === true ? null : await WireCheck.start(join(group.directory, 'wire.pcap'));
+  const check = scenario.bulk === true ? null : await WireCheck.start(join(dirname(group.directory), 'wire.pcap'));
   const running = scenario.start();
   const outcome = running.done.then(
     () => '',
@@ -116,7 +130,7 @@ async function once(group: LabGroup, scenario: LabScenario, kill: Kill, random: 
   );
   try {
     await pause(20 + random.float() * 200);
-    strike(primary, kill, group.directory, group.name);
+    await strike(primary, kill, group.directory, group.name);
     await backup.event('takeover', 15_000);
     await pause(AFTER_MS);
     running.stop();
@@ -135,6 +149,7 @@ async function once(group: LabGroup, scenario: LabScenario, kill: Kill, random: 
     if (result.problem === '' && frames === 0 && whole) result.problem = 'nothing was captured';
   }
   await primary.close();
+  rmSync(filler(group.directory), { force: true });
   group.succeed();
   return result;
 }
@@ -199,7 +214,11 @@ async function inside(chosen: Options): Promise<boolean> {
   const random = new SeededRandom(`lab ${chosen.seed}`);
   const results: LabResult[] = [];
   const began = performance.now();
-  let group = new LabGroup(directory, 'lab0');
+  const groups = join(directory, 'groups');
+  mkdirSync(groups);
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `mode=0700,size=${GROUP_BYTES}`, 'tmpfs', groups]);
+  if (mounted.status !== 0) throw new Error(`mount: ${mounted.stderr}`);
+  let group = new LabGroup(groups, 'lab0');
   for (let n = 0; n < chosen.kills; n++) {
     const scenario = chosen.scenarios[n % chosen.scenarios.length]!;
     // Every scenario meets every fault.
@@ -207,7 +226,7 @@ async function inside(chosen: Options): Promise<boolean> {
     const kill = chosen.faults[(round + (n % chosen.scenarios.length)) % chosen.faults.length]!;
     if (group.kills >= KILLS_PER_GROUP) {
       await group.close();
-      group = new LabGroup(directory, `lab${n}`);
+      group = new LabGroup(groups, `lab${n}`);
     }
     const result = await once(group, scenario, kill, random);
     results.push(result);
@@ -216,7 +235,7 @@ async function inside(chosen: Options): Promise<boolean> {
     // Whatever went wrong must not make the next one fail, too.
     if (result.problem !== '') {
       await group.close();
-      group = new LabGroup(directory, `lab${n}x`);
+      group = new LabGroup(groups, `lab${n}x`);
     }
   }
   await group.close();
