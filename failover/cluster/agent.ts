@@ -15,20 +15,13 @@ import { followClock } from '../group-clock.js';
 import { type Ring, Word } from '../log/ring.js';
 import type { AgentHost, AgentOptions, AgentRole } from './agent-host.js';
 import type { GroupState, View } from './coordinator.js';
+import { Intake } from './intake.js';
 import { Leader } from './leader.js';
-import {
-  decodeJson,
-  decodePublish,
-  type End,
-  type Follow,
-  MessageType,
-  type Refuse,
-  type Status,
-  type Welcome,
-} from './message.js';
+import { decodeJson, type End, type Follow, MessageType, type Refuse, type Status, type Welcome } from './message.js';
 import { isEnd, isFollow, isStatus, isWelcome } from './message-check.js';
 import { Mirror } from './mirror.js';
 import { ProgressWatch } from './progress-watch.js';
+import { Right } from './right.js';
 import { type How, mayBegin, mayGoOn, type Peer } from './succession.js';
 
 const READ_EVERY_US = 100_000;
@@ -39,8 +32,6 @@ const MOST_RESTART_US = 5_000_000;
 const ANNOUNCE_US = [100_000, 300_000, 1_000_000, 3_000_000, 10_000_000];
 const ENDING_US = 2_000_000;
 const MOST_FAILURES = 3;
-/** A member that has more than this to read is woken; otherwise it looks by itself, a few milliseconds later. */
-const WAKE_BYTES = 128 * 1024;
 /** A program may take so long to load. */
 const STARTING_US = 10_000_000;
 
@@ -60,9 +51,7 @@ export class Agent {
   #sinceUs: number;
   #askedUs = Number.NEGATIVE_INFINITY;
   #readUs = Number.NEGATIVE_INFINITY;
-  #renewedUs = Number.NEGATIVE_INFINITY;
   #statusUs = Number.NEGATIVE_INFINITY;
-  #busy = false;
   #ended: End | null = null;
   #pending: { peer: string; welcome: Welcome } | null = null;
   /** A member is to be started (again). */
@@ -81,14 +70,16 @@ export class Agent {
   #failures = 0;
   #closing = false;
   #leaving = false;
-  #silent = false;
-  readonly #full = new Set<string>();
+  readonly #right: Right;
+  readonly #intake: Intake;
 
   constructor(
     readonly options: AgentOptions,
     readonly host: AgentHost,
   ) {
     this.#sinceUs = host.clock.now();
+    this.#right = new Right(host, options.self, this.counters, () => this.step());
+    this.#intake = new Intake(host);
   }
 
   // --- What others tell ---
@@ -110,7 +101,7 @@ export class Agent {
   linkDown(name: string): void {
     const peer = this.peers.get(name);
     if (peer !== undefined) peer.up = false;
-    this.#full.delete(name);
+    this.#intake.forget(name);
     if (this.#pending?.peer === name) this.#pending = null;
     this.leader?.down(name);
     if (this.role === 'following' && this.#followed === name) this.#orphan('it is not heard any more');
@@ -238,10 +229,7 @@ export class Agent {
     this.mirror = null;
     this.leader = null;
     if (this.host.member.pid !== 0) this.host.member.kill();
-    void this.host.coordinator
-      .release()
-      .catch(() => undefined)
-      .then(() => this.host.finished(0));
+    this.#right.release(() => this.host.finished(0));
   }
 
   #listen(now: number): void {
@@ -270,27 +258,8 @@ export class Agent {
     this.#statusUs = Number.NEGATIVE_INFINITY;
     this.#askedUs = Number.NEGATIVE_INFINITY;
     this.#view = null;
-    // Whoever is not followed as before is read from.
-    for (const name of this.#full) this.host.links.hold(name, false);
-    this.#full.clear();
+    this.#intake.reset();
     this.host.note(role, { epoch: this.epoch, ...more });
-  }
-
-  /** One question to the coordinator at a time. */
-  #ask<T>(question: Promise<T>, answered: (answer: T) => void): void {
-    this.#busy = true;
-    question.then(
-      (answer) => {
-        this.#busy = false;
-        answered(answer);
-        this.step();
-      },
-      (error: unknown) => {
-        this.#busy = false;
-        if (this.counters.coordinatorErrors++ % 50 === 0)
-          this.host.note('coordinator', { message: error instanceof Error ? error.message : String(error) });
-      },
-    );
   }
 
   // --- Looking, orphan ---
@@ -310,10 +279,10 @@ export class Agent {
       this.host.links.send(leader, MessageType.Follow, follow);
       return;
     }
-    if (this.#busy) return;
+    if (this.#right.busy) return;
     if (now - this.#readUs >= (this.mirror !== null ? READ_EVERY_US / 4 : READ_EVERY_US)) {
       this.#readUs = now;
-      this.#ask(this.host.coordinator.read(), (view) => {
+      this.#right.ask(this.host.coordinator.read(), (view) => {
         this.#view = view;
         this.#viewUs = now;
       });
@@ -366,9 +335,9 @@ export class Agent {
     const { role } = this;
     this.counters.claims++;
     this.#view = null;
-    this.#ask(this.host.coordinator.claim(state, gone), (done) => {
+    this.#right.ask(this.host.coordinator.claim(state, gone), (done) => {
       if (!done) return;
-      if (this.role !== role || this.#pending !== null) void this.host.coordinator.release().catch(() => undefined);
+      if (this.role !== role || this.#pending !== null) this.#right.drop();
       else this.#begin(state, how);
     });
   }
@@ -380,7 +349,7 @@ export class Agent {
     this.#become('leading', { how });
     this.#plan();
     this.#hung = false;
-    this.#renewedUs = this.host.clock.now();
+    this.#right.begun();
     this.#expectRing = true;
     const { mirror } = this;
     this.#took = null;
@@ -391,7 +360,7 @@ export class Agent {
     }
     this.counters.takeovers++;
     this.#failures = 0;
-    this.#speak(mirror.ring);
+    this.#right.speak(mirror.ring, this.epoch);
     this.#took = mirror.ring.load(Word.complete) >>> 0;
     mirror.ring.words[Word.planned] = this.#ended?.planned === 1 && this.#ended.position === mirror.position ? 1 : 0;
     mirror.ring.store(Word.gone, this.#ended?.hang === true ? 2 : 1);
@@ -444,7 +413,7 @@ export class Agent {
     this.#followedIncarnation = this.peers.get(name)?.incarnation ?? '';
     this.#ended = null;
     this.#become('following', { primary: name, continues: welcome.continues });
-    this.#acknowledge(name, mirror.position);
+    this.#intake.acknowledge(name, this.epoch, mirror.position);
   }
 
   /** A backup that has something to do and does not get on hangs: another one may not. */
@@ -499,16 +468,14 @@ export class Agent {
   }
 
   #data(name: string, body: Buffer): void {
-    const { mirror } = this;
-    if (mirror === null || body.length < 8) return;
-    if (mirror.data(body.readUInt32LE(0), body.subarray(8))) {
-      // One more of the longest pieces has to fit.
-      if (mirror.room < mirror.ring.size / 4 && !this.#full.has(name)) {
-        this.#full.add(name);
-        this.host.links.hold(name, true);
-      }
-      return;
-    }
+    if (this.mirror !== null && !this.#intake.data(this.mirror, name, body)) this.#senseless(name);
+  }
+
+  #published(name: string, body: Buffer): void {
+    if (this.mirror !== null && !this.#intake.published(this.mirror, name, this.epoch, body)) this.#senseless(name);
+  }
+
+  #senseless(name: string): void {
     this.counters.badMessages++;
     this.host.links.drop(name);
   }
@@ -516,39 +483,11 @@ export class Agent {
   #letRead(): void {
     const { mirror } = this;
     const name = this.#followed;
-    if (mirror === null || name === null || !this.#full.has(name)) return;
+    if (mirror === null || name === null || !this.#intake.holds(name)) return;
     // Not being heard is our own doing.
     const peer = this.peers.get(name);
     if (peer !== undefined) peer.heardUs = this.host.clock.now();
-    if (mirror.room < mirror.ring.size / 2) return;
-    this.#full.delete(name);
-    this.host.links.hold(name, false);
-  }
-
-  #published(name: string, body: Buffer): void {
-    const { mirror } = this;
-    const publish = decodePublish(body);
-    if (mirror === null) return;
-    if (publish === undefined || !mirror.publish(publish)) {
-      this.counters.badMessages++;
-      this.host.links.drop(name);
-      return;
-    }
-    this.#acknowledge(name, mirror.position);
-    const { ring } = mirror;
-    followClock(ring, this.host.clock, publish.monoUs, publish.wallMs);
-    // It looks by itself; nobody waits for it.
-    if (ring.load(Word.readerSleeping) !== 0 && mirror.unread > WAKE_BYTES) {
-      ring.words[Word.readerSleeping] = 0;
-      this.host.member.wake('backup');
-    }
-  }
-
-  #acknowledge(name: string, position: number): void {
-    const body = Buffer.alloc(8);
-    body.writeUInt32LE(position >>> 0, 0);
-    body.writeUInt32LE(this.epoch, 4);
-    this.host.links.send(name, MessageType.Ack, body);
+    this.#intake.letRead(mirror, name);
   }
 
   // --- Leading ---
@@ -565,8 +504,13 @@ export class Agent {
     this.#findRing();
     const { leader } = this;
     const ring = leader?.ring ?? this.mirror?.ring ?? null;
-    if (ring !== null) this.#speak(ring);
-    this.#keepRight(now);
+    if (ring !== null) this.#right.speak(ring, this.epoch);
+    this.#right.keep(
+      now,
+      this.epoch,
+      () => this.role === 'leading',
+      () => this.#stepDown(),
+    );
     if (leader === null) return;
     this.pump();
     this.#watchMember(now, leader.ring);
@@ -574,10 +518,10 @@ export class Agent {
       this.#announceAt.shift();
       leader.ring.store(Word.announce, (leader.ring.words[Word.announce]! + 1) | 0);
     }
-    const proposal = this.#busy ? null : leader.proposal();
+    const proposal = this.#right.busy ? null : leader.proposal();
     if (proposal === null || now > this.host.coordinator.speakUntilUs || this.#tooSoon(now, proposal)) return;
     leader.tries(proposal);
-    this.#ask(this.host.coordinator.update(proposal, [...leader.left]), (done) => {
+    this.#right.ask(this.host.coordinator.update(proposal, [...leader.left]), (done) => {
       if (this.leader !== leader) return;
       if (!done) {
         leader.refused();
@@ -637,44 +581,6 @@ export class Agent {
     member.wake('primary');
   }
 
-  /** Tells the member until when it may speak. */
-  #speak(ring: Ring): void {
-    const now = this.host.clock.now();
-    const left = Math.min(this.host.coordinator.speakUntilUs - now, 3600e6);
-    // By the group's clock, which the member goes by.
-    ring.store(Word.lease, Math.floor((now + ring.offsets[0]! + left) / 1000) | 0);
-    const silent = left <= 0;
-    if (silent !== this.#silent) {
-      this.#silent = silent;
-      this.host.note(silent ? 'silent' : 'speaks', { epoch: this.epoch });
-    }
-  }
-
-  #keepRight(now: number): void {
-    const { coordinator } = this.host;
-    const ended = coordinator.speakUntilUs === 0;
-    // When the right is about to end, or has: more often.
-    const every =
-      coordinator.speakUntilUs - now < coordinator.renewEveryUs * 2
-        ? coordinator.renewEveryUs / 4
-        : coordinator.renewEveryUs;
-    if (this.#busy || now - this.#renewedUs < every) return;
-    this.#renewedUs = now;
-    if (!ended) this.#ask(coordinator.renew(), () => undefined);
-    // It ran out, and nobody may have taken it: the state tells.
-    else this.#ask(this.#reclaim(), (still) => still || this.#stepDown());
-  }
-
-  /** @returns false when somebody else has led meanwhile. */
-  async #reclaim(): Promise<boolean> {
-    const { coordinator } = this.host;
-    const view = await coordinator.read();
-    const { state } = view;
-    if (state === null || state.epoch !== this.epoch || state.primary !== this.options.self) return false;
-    if (view.holder === null && this.role === 'leading') await coordinator.claim({ ...state }, true);
-    return true;
-  }
-
   #stepDown(): void {
     this.host.note('deposed', { epoch: this.epoch });
     this.#endingUs = null;
@@ -725,7 +631,7 @@ export class Agent {
     const { leader } = this;
     if (leader === null) return;
     leader.pump(now);
-    if (this.#busy || (!leader.drained && now - since < ENDING_US)) return;
+    if (this.#right.busy || (!leader.drained && now - since < ENDING_US)) return;
     const { ring } = leader;
     const planned = ring.load(Word.planned);
     const end: End = { epoch: this.epoch, position: leader.head, planned, hang: this.#hung };
@@ -737,25 +643,14 @@ export class Agent {
       else if (this.#leaving) this.#left();
       else this.#become('looking');
     };
-    this.#busy = true;
-    // Where the coordinator does not answer, the right runs out by itself.
-    this.host.coordinator.release().then(
-      () => {
-        this.#busy = false;
-        finish();
-      },
-      () => {
-        this.#busy = false;
-        finish();
-      },
-    );
+    this.#right.release(finish);
   }
 
   /** We have the right, and nothing to go on with. */
   #retreat(): void {
     this.mirror = null;
     this.leader = null;
-    void this.host.coordinator.release().catch(() => undefined);
+    this.#right.drop();
     this.#become('looking');
   }
 
