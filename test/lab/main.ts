@@ -84,6 +84,8 @@ class LabGroup {
 
   async close(): Promise<void> {
     await Promise.all(this.#replicas.map((replica) => replica.close()));
+    // Its log would be gone on with, and takes room.
+    rmSync(join(this.directory, this.name), { recursive: true, force: true });
   }
 }
 
