@@ -7,7 +7,7 @@
  *
  * `written`: a record is stable once it is published in the shared memory, which is done here, just before the first
  * frame that follows it. `acked`: a record is stable when the backup has processed it; a backup
- * that has not caught up yet is not waited for.
+ * that has not caught up yet is not waited for, nor is anybody for hints: records whose loss costs a retransmission and no more.
  */
 import type { DeviceCapabilities, DeviceHandler, FrameDevice, TxFrame } from '../lib/device/device.js';
 import type { OutputGate } from '../stack/observer.js';

@@ -1,5 +1,6 @@
 /** `ft-tcp run --cluster`: the agent of one machine. It starts the replica's process and stays with it. */
 import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
 import net from 'node:net';
 import { errorCode, FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
@@ -9,6 +10,7 @@ import { type ClusterConfig, readClusterConfig } from '../cluster/config.js';
 import type { Coordinator } from '../cluster/coordinator.js';
 import { EtcdCoordinator } from '../cluster/etcd.js';
 import { Links } from '../cluster/links.js';
+import { LockCoordinator } from '../cluster/lock.js';
 import { MemberProcess } from '../cluster/member.js';
 import { fenceCommand, StaticCoordinator } from '../cluster/static.js';
 import { CLUSTER_STATUS, type ClusterStatus } from '../cluster/status.js';
@@ -25,6 +27,11 @@ const LEAVE_MS = 6000;
 function coordinatorOf(config: ClusterConfig, group: string): Coordinator {
   const { coordinator, self, nodes } = config;
   if (coordinator.type === 'etcd') return new EtcdCoordinator(coordinator, group, self.name, systemClock);
+  if (coordinator.type === 'lock') {
+    mkdirSync(coordinator.directory, { recursive: true, mode: 0o700 });
+    const wait = (us: number): Promise<void> => new Promise((done) => setTimeout(done, us / 1000));
+    return new LockCoordinator(coordinator, group, self.name, ownPid, native(), systemClock, wait);
+  }
   const others = nodes.map(({ name }) => name).filter((name) => name !== self.name);
   return new StaticCoordinator(self.name, others, fenceCommand(coordinator));
 }

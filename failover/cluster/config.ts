@@ -34,6 +34,17 @@ export interface StaticConfig {
   fenceTimeoutMs: number;
 }
 
+/** All nodes are on one machine. */
+export interface LockConfig {
+  type: 'lock';
+  /** That all nodes share; in memory, if possible. */
+  directory: string;
+  /** For so long a primary may speak without its agent. Milliseconds. */
+  leaseMs: number;
+  /** An agent that has the lock and stands still for so long is killed. Milliseconds. */
+  hungMs: number;
+}
+
 export interface ClusterConfig {
   self: NodeConfig;
   /** In the order of succession; with this one. */
@@ -41,7 +52,7 @@ export interface ClusterConfig {
   /** Address to listen on. */
   listen: string;
   credentials: Credentials;
-  coordinator: EtcdConfig | StaticConfig;
+  coordinator: EtcdConfig | StaticConfig | LockConfig;
   /** Backups that must hold what output depends on; Infinity: all that are in sync. */
   stable: number;
   /** A node that has not been heard of for so long is lost. Milliseconds. */
@@ -51,6 +62,7 @@ export interface ClusterConfig {
 }
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$/;
+const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/;
 const MAX_NODES = 7;
 const PSK_LENGTH = 32;
 
@@ -98,6 +110,8 @@ export function parseClusterConfig(json: unknown, self: string, path: string): C
   const coordinator = coordinatorOf(reader, top['coordinator']);
   if (coordinator.type === 'static' && nodes.length !== 2)
     throw wrong(path, 'coordinator: static is for two nodes; more need etcd');
+  if (coordinator.type === 'lock' && !nodes.every(({ host }) => LOOPBACK.test(host)))
+    throw wrong(path, 'coordinator: lock is for nodes on one machine; give each host: 127.0.0.1 and a port of its own');
   const { stable } = top;
   return {
     self: own,
@@ -126,7 +140,7 @@ function node(reader: ConfigReader, json: unknown, place: string): NodeConfig {
   };
 }
 
-function coordinatorOf(reader: ConfigReader, json: unknown): EtcdConfig | StaticConfig {
+function coordinatorOf(reader: ConfigReader, json: unknown): EtcdConfig | StaticConfig | LockConfig {
   const one = reader.object(json, 'coordinator');
   if (one['type'] === 'static') {
     reader.only(one, 'coordinator', ['type', 'fence', 'fenceTimeoutMs']);
@@ -136,7 +150,17 @@ function coordinatorOf(reader: ConfigReader, json: unknown): EtcdConfig | Static
       fenceTimeoutMs: reader.integer(one['fenceTimeoutMs'] ?? 30_000, 'coordinator.fenceTimeoutMs', 100, 600_000),
     };
   }
-  if (one['type'] !== 'etcd') throw wrong(reader.path, 'coordinator.type: "etcd" or "static"');
+  if (one['type'] === 'lock') {
+    reader.only(one, 'coordinator', ['type', 'directory', 'leaseMs', 'hungMs']);
+    const leaseMs = reader.integer(one['leaseMs'] ?? 500, 'coordinator.leaseMs', 100, 60_000);
+    return {
+      type: 'lock',
+      directory: resolve(dirname(reader.path), reader.text(one['directory'], 'coordinator.directory')),
+      leaseMs,
+      hungMs: reader.integer(one['hungMs'] ?? 4 * leaseMs, 'coordinator.hungMs', 2 * leaseMs, 600_000),
+    };
+  }
+  if (one['type'] !== 'etcd') throw wrong(reader.path, 'coordinator.type: "etcd", "static" or "lock"');
   reader.only(one, 'coordinator', ['type', 'endpoints', 'ttl', 'prefix', 'ca', 'cert', 'key']);
   const endpoints = reader.list(one['endpoints'], 'coordinator.endpoints').map((url, i) => {
     const text = reader.text(url, `coordinator.endpoints[${i}]`);

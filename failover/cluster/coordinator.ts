@@ -2,6 +2,7 @@
  * Who may be primary, and whose copy of the log is complete. There is one state of a group, changed by comparing and setting;
  * whoever changes it has seen it as it was. A primary speaks until a time of its own clock, which it moves on by renewing.
  */
+import { FtError } from '../../lib/errors.js';
 
 /** What all agree on. */
 export interface GroupState {
@@ -46,4 +47,28 @@ export interface Coordinator {
   /** How often to renew, microseconds. */
   readonly renewEveryUs: number;
   close(): void;
+}
+
+/** The state as text. @throws FtError ERR_FT_COORDINATOR for what is none */
+export function parseState(text: string, where: string): GroupState {
+  let state: Partial<GroupState>;
+  try {
+    state = JSON.parse(text) as Partial<GroupState>;
+  } catch {
+    state = {};
+  }
+  const { epoch, primary, inSync, stable } = state;
+  if (
+    typeof epoch !== 'number' ||
+    typeof primary !== 'string' ||
+    !Array.isArray(inSync) ||
+    typeof stable !== 'number'
+  ) {
+    throw new FtError(
+      'ERR_FT_COORDINATOR',
+      `The group's state in ${where} is not one of ours`,
+      'Choose another place for it (prefix, or directory)',
+    );
+  }
+  return { epoch, primary, inSync: inSync.map(String), stable };
 }

@@ -8,7 +8,7 @@
 import type { Clock } from '../../lib/clock.js';
 import { FtError } from '../../lib/errors.js';
 import type { EtcdConfig } from './config.js';
-import type { Coordinator, GroupState, View } from './coordinator.js';
+import { type Coordinator, type GroupState, parseState, type View } from './coordinator.js';
 import { EtcdClient } from './etcd-client.js';
 
 /** Part of the lease's time that clocks may disagree by. */
@@ -43,7 +43,10 @@ export class EtcdCoordinator implements Coordinator {
     const { values } = await this.#client.txn([], [{ get: this.#stateKey }, { get: this.#holderKey }], []);
     const [state, holder] = values;
     this.#stateRevision = state?.modRevision ?? '0';
-    return { state: state === undefined ? null : parseState(state.value), holder: holder?.value ?? null };
+    return {
+      state: state === undefined ? null : parseState(state.value, this.#stateKey),
+      holder: holder?.value ?? null,
+    };
   }
 
   async claim(state: GroupState): Promise<boolean> {
@@ -131,21 +134,3 @@ export class EtcdCoordinator implements Coordinator {
 }
 
 /** Throws FtError ERR_FT_COORDINATOR for a state that is not one of ours. */
-function parseState(text: string): GroupState {
-  let state: Partial<GroupState>;
-  try {
-    state = JSON.parse(text) as Partial<GroupState>;
-  } catch {
-    state = {};
-  }
-  const { epoch, primary, inSync, stable } = state;
-  if (
-    typeof epoch !== 'number' ||
-    typeof primary !== 'string' ||
-    !Array.isArray(inSync) ||
-    typeof stable !== 'number'
-  ) {
-    throw new FtError('ERR_FT_COORDINATOR', "The group's state in etcd is not one of ours", 'Choose another prefix');
-  }
-  return { epoch, primary, inSync: inSync.map(String), stable };
-}

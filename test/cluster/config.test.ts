@@ -29,6 +29,14 @@ t.test('what is left away has a usual value', async (t) => {
     coordinator: { type: 'etcd', endpoints: ['http://10.0.0.9:2379'], ttl: 5, prefix: '/ft-tcp/' },
   });
   t.equal(config.nodes[0]!.port, 7946);
+  const here = ['a', 'b', 'c'].map((name, i) => ({ name, host: '127.0.0.1', port: 7461 + i }));
+  const locked = { ...good, nodes: here, coordinator: { type: 'lock', directory: '/run/lock' } };
+  t.same(parseClusterConfig(locked, 'a', path).coordinator, {
+    type: 'lock',
+    directory: '/run/lock',
+    leaseMs: 500,
+    hungMs: 2000,
+  });
   t.match(parseClusterConfig({ ...good, coordinator: { type: 'static', fence: './off' } }, 'a', path).coordinator, {
     fence: join(directory, 'off'),
     fenceTimeoutMs: 30_000,
@@ -48,7 +56,11 @@ t.test('each mistake is named', async (t) => {
     [{ ...good, tls: { psk: 'none' } }, /tls.psk: .* cannot be read \(ENOENT\)/],
     [{ ...good, tls: { psk: 'short' } }, /64 hexadecimal digits/],
     [{ ...good, tls: { psk: 'psk', cert: 'x' } }, /tls.cert: not known/],
-    [{ ...good, coordinator: { type: 'zookeeper' } }, /"etcd" or "static"/],
+    [{ ...good, coordinator: { type: 'zookeeper' } }, /"etcd", "static" or "lock"/],
+    [{ ...good, coordinator: { type: 'lock' } }, /coordinator.directory/],
+    [{ ...good, coordinator: { type: 'lock', directory: 'l' } }, /on one machine; give each host: 127.0.0.1/],
+    [{ ...good, coordinator: { type: 'lock', directory: 'l', leaseMs: 1000, hungMs: 1000 } }, /from 2000 to/],
+    [{ ...good, coordinator: { type: 'lock', directory: 'l', ttl: 1 } }, /ttl/],
     [{ ...good, coordinator: { ...etcd, endpoints: [] } }, /at least one/],
     [{ ...good, coordinator: { ...etcd, endpoints: ['10.0.0.9'] } }, /write it like/],
     [{ ...good, coordinator: { ...etcd, ttl: 1 } }, /from 2 to 300/],

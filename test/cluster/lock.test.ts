@@ -1,0 +1,139 @@
+/** The coordinator of nodes that are on one machine. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import type { LockConfig } from '../../failover/cluster/config.js';
+import type { GroupState } from '../../failover/cluster/coordinator.js';
+import { LockCoordinator, startedAt } from '../../failover/cluster/lock.js';
+import { native } from '../../lib/native/native.js';
+import { systemClock } from '../../lib/native/system.js';
+
+const directory = mkdtempSync(join(tmpdir(), 'ft-tcp-lock-'));
+t.teardown(() => rmSync(directory, { recursive: true }));
+const config: LockConfig = { type: 'lock', directory, leaseMs: 100, hungMs: 300 };
+
+/** What nodes waited for, in milliseconds. */
+const waits: number[] = [];
+
+function node(name: string, group: string, pid = process.pid): LockCoordinator {
+  return new LockCoordinator(config, group, name, pid, native(), systemClock, async (us) => {
+    waits.push(us / 1000);
+  });
+}
+
+const reign = (epoch: number, primary: string, inSync = [primary]): GroupState => ({
+  epoch,
+  primary,
+  inSync,
+  stable: inSync.length - 1,
+});
+
+t.test('one at a time; whoever follows a dead one waits until nobody can speak for it', async (t) => {
+  waits.length = 0;
+  const [a, b] = [node('a', 'one'), node('b', 'one')];
+  t.same(await a.read(), { state: null, holder: null });
+  t.equal(a.speakUntilUs, 0);
+  t.ok(await a.claim(reign(1, 'a')));
+  t.ok(a.speakUntilUs > systemClock.now() && a.speakUntilUs <= systemClock.now() + 100_000);
+  t.same(await b.read(), { state: reign(1, 'a'), holder: 'a' });
+  t.notOk(await b.claim(reign(2, 'b')));
+  t.notOk(await b.update(reign(2, 'b')));
+  t.notOk(await b.renew());
+  t.ok(await a.update(reign(1, 'a', ['a', 'b'])));
+  const before = a.speakUntilUs;
+  await new Promise((done) => setTimeout(done, 5));
+  t.ok(await a.renew());
+  t.ok(a.speakUntilUs > before);
+  await a.release();
+  t.equal(a.speakUntilUs, 0);
+  t.same(await b.read(), { state: reign(1, 'a', ['a', 'b']), holder: null });
+  t.ok(await b.claim(reign(2, 'b')));
+  t.same(waits, [], 'the right was given up');
+  // As if its process had ended.
+  b.close();
+  t.equal(b.speakUntilUs, 0);
+  await a.read();
+  t.ok(await a.claim(reign(3, 'a')));
+  t.same(waits, [100], 'its member may still have spoken');
+  await a.release();
+});
+
+t.test('nobody claims what has changed since it was read', async (t) => {
+  const [a, b] = [node('a', 'two'), node('b', 'two')];
+  await b.read();
+  await a.read();
+  t.ok(await a.claim(reign(1, 'a')));
+  await a.release();
+  t.notOk(await b.claim(reign(1, 'b')));
+  t.same((await b.read()).state, reign(1, 'a'), 'and it holds nothing');
+  t.ok(await b.claim(reign(2, 'b')));
+  await b.release();
+});
+
+t.test('an agent that stands still with the lock is killed, and no other process', async (t) => {
+  const script = `
+    const { LockCoordinator } = await import(${JSON.stringify(new URL('../../failover/cluster/lock.js', import.meta.url).href)});
+    const { native } = await import(${JSON.stringify(new URL('../../lib/native/native.js', import.meta.url).href)});
+    const { systemClock } = await import(${JSON.stringify(new URL('../../lib/native/system.js', import.meta.url).href)});
+    const one = new LockCoordinator(${JSON.stringify(config)}, 'three', 'c', process.pid, native(), systemClock, async () => {});
+    await one.read();
+    if (await one.claim({ epoch: 1, primary: 'c', inSync: ['c'], stable: 0 })) console.log('claimed');
+    setInterval(() => one.renew(), 20);`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(child.stdout, 'data');
+  const ended = once(child, 'exit');
+  const a = node('a', 'three');
+  for (let i = 0; i < 50; i++) {
+    t.equal((await a.read()).holder, 'c');
+    await new Promise((done) => setTimeout(done, 10));
+  }
+  t.equal(a.killed, 0, 'not while it moves its time on');
+  child.kill('SIGSTOP');
+  while ((await a.read()).holder !== null) await new Promise((done) => setTimeout(done, 10));
+  t.same(await ended, [null, 'SIGKILL']);
+  t.ok(a.killed >= 1);
+  t.ok(await a.claim(reign(2, 'a')));
+  // The file names a process that has the number of a former holder.
+  const innocent = spawn('sleep', ['100']);
+  const path = join(directory, 'three.holder');
+  const holder = { node: 'x', pid: innocent.pid, started: '1', atUs: 0, released: false };
+  writeFileSync(path, JSON.stringify(holder));
+  const b = node('b', 'three');
+  t.equal((await b.read()).holder, 'x');
+  t.equal(b.killed, 0);
+  t.equal(innocent.exitCode ?? innocent.signalCode, null);
+  innocent.kill();
+  await a.release();
+});
+
+t.test('when a process was started', async (t) => {
+  t.match(startedAt(process.pid), /^\d+$/);
+  t.equal(startedAt(2 ** 30), undefined);
+});
+
+t.test('files that are none of ours, and none at all', async (t) => {
+  const a = node('a', 'four');
+  writeFileSync(join(directory, 'four.state'), '{');
+  await t.rejects(a.read(), { code: 'ERR_FT_COORDINATOR', message: /four.state is not one of ours/ });
+  rmSync(join(directory, 'four.state'));
+  writeFileSync(join(directory, 'four.holder'), 'rubbish');
+  t.same(await a.read(), { state: null, holder: null });
+  t.ok(await a.claim(reign(1, 'a')));
+  t.match(JSON.parse(readFileSync(join(directory, 'four.holder'), 'utf8')), { node: 'a', pid: process.pid });
+  await a.release();
+  const nowhere = new LockCoordinator(
+    { ...config, directory: join(directory, 'nowhere') },
+    'g',
+    'a',
+    process.pid,
+    native(),
+    systemClock,
+    async () => undefined,
+  );
+  await t.rejects(nowhere.read(), { code: 'ERR_FT_COORDINATOR', message: /nowhere/ });
+});

@@ -1,0 +1,97 @@
+/** Three replicas of a group on one machine, of which two follow at once: without etcd, by a lock. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { STACK_ADDRESS, TAP } from '../../failover/lab/network.js';
+import { ReplicaProcess } from '../../failover/lab/replica-process.js';
+import { get, inLab, sleep } from '../failover/support/lab.js';
+
+const KIT = fileURLToPath(new URL('../failover/apps/kit.js', import.meta.url));
+const directory = await inLab(import.meta.url);
+const { default: t } = await import('tap');
+t.setTimeout(120_000);
+
+const NAMES = ['a', 'b', 'c'];
+const file = join(directory, 'cluster.json');
+
+function configure(more: object = {}): void {
+  writeFileSync(join(directory, 'key'), 'ab'.repeat(32), { mode: 0o600 });
+  const nodes = NAMES.map((name, i) => ({ name, host: '127.0.0.1', port: 7461 + i }));
+  const coordinator = { type: 'lock', directory: 'lock', leaseMs: 400 };
+  writeFileSync(file, JSON.stringify({ nodes, tls: { psk: 'key' }, coordinator, freshMs: 2000, ...more }));
+}
+
+function start(name: string, group: string): ReplicaProcess {
+  mkdirSync(join(directory, name), { recursive: true });
+  const words = ['--cluster', file, '--node', name, '--group', group, '--dir', join(directory, name)];
+  return new ReplicaProcess([...words, '--tap', TAP, '--ip', `${STACK_ADDRESS}/24`, KIT]);
+}
+
+const last = (agent: ReplicaProcess, name: string): Record<string, unknown> | undefined =>
+  agent.events.filter(({ event }) => event === name).at(-1);
+
+async function until(what: string, so: () => boolean): Promise<void> {
+  for (let i = 0; !so(); i++) {
+    if (i > 2000) throw new Error(`not within 20 s: ${what}`);
+    await sleep(10);
+  }
+}
+
+/** Whoever leads and still runs. */
+function leader(agents: Map<string, ReplicaProcess>): [string, ReplicaProcess] | undefined {
+  const roles = ['looking', 'following', 'orphan', 'leading'];
+  return [...agents].find(
+    ([, agent]) => !agent.over && agent.events.filter(({ event }) => roles.includes(event)).at(-1)?.event === 'leading',
+  );
+}
+
+t.test('a connection outlives two replicas that die one right after the other', async (t) => {
+  configure();
+  const agents = new Map(NAMES.map((name) => [name, start(name, 'three')]));
+  await until('all are in sync', () => {
+    const found = leader(agents);
+    return found !== undefined && (last(found[1], 'in-sync')?.['nodes'] as string[] | undefined)?.length === 3;
+  });
+  const answer = get('/ticks/600', 60_000);
+  await sleep(300);
+  const [first, firstAgent] = leader(agents)!;
+  // Its replica dies; the agent lives.
+  process.kill(Number(last(firstAgent, 'role')!['pid']), 'SIGKILL');
+  await until('another one leads', () => leader(agents) !== undefined && leader(agents)![0] !== first);
+  const [second, secondAgent] = leader(agents)!;
+  await until('the third one follows it', () => (last(secondAgent, 'in-sync')?.['nodes'] as string[])?.length === 2);
+  // At once, agent and all: only the third has what is needed, as the first one's program has only just been started again.
+  secondAgent.kill('SIGKILL');
+  await until('a third one leads', () => leader(agents) !== undefined && leader(agents)![0] !== second);
+  const lines = (await answer).trim().split('\n');
+  t.same(
+    lines.map((line) => Number(line.split(' ')[0])),
+    Array.from({ length: 600 }, (_, n) => n),
+  );
+  t.equal(new Set(lines.map((line) => line.split(' ')[2])).size, 600, 'randomness goes on');
+  agents.set(second, start(second, 'three'));
+  await until('three again', () => {
+    const found = leader(agents);
+    return found !== undefined && (last(found[1], 'in-sync')?.['nodes'] as string[] | undefined)?.length === 3;
+  });
+  await Promise.all([...agents.values()].map((agent) => agent.close()));
+});
+
+t.test('an agent that stands still is killed, and another one goes on', async (t) => {
+  configure({ stable: 1 });
+  const agents = new Map(NAMES.map((name) => [name, start(name, 'still')]));
+  await until('in sync', () => {
+    const found = leader(agents);
+    return found !== undefined && ((last(found[1], 'in-sync')?.['nodes'] as string[] | undefined)?.length ?? 0) >= 2;
+  });
+  const answer = get('/ticks/200', 60_000);
+  await sleep(300);
+  const [name, agent] = leader(agents)!;
+  agent.kill('SIGSTOP');
+  const ended = agent.ended;
+  agents.delete(name);
+  await until('another one leads', () => leader(agents) !== undefined);
+  t.equal((await ended).signal, 'SIGKILL');
+  t.equal((await answer).trim().split('\n').length, 200);
+  await Promise.all([...agents.values()].map((one) => one.close()));
+});
