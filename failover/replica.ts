@@ -49,6 +49,7 @@ import type { Replayer, ReplayHost } from './replayer.js';
 import type { ReplicaEvents, ReplicaOptions, TakeoverReport } from './replica-options.js';
 import { RestoredTable } from './restored.js';
 import { rules } from './rules.js';
+import { keepHttp } from './state-http.js';
 import { StateRecorder } from './state-recorder.js';
 import { CheckList, ReplicaEndpoint } from './stream-check.js';
 
@@ -218,7 +219,9 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   /** What a server of the program needs beside a listener. */
   prepareServer(server: Server): void {
-    if (server instanceof HttpServer) virtualizeHttpServer(this.world, server);
+    if (!(server instanceof HttpServer)) return;
+    virtualizeHttpServer(this.world, server);
+    if (this.stateMode) keepHttp(server);
   }
 
   /** The program's start-up is complete. On a backup, it begins to follow the log now. */

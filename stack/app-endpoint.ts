@@ -72,6 +72,7 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
   #endTold = false;
   #closed = false;
   #spaceAt = Number.POSITIVE_INFINITY;
+  readonly writtenBefore: number;
 
   /**
    * @param acceptor whom to tell of an incoming connection; null for an outgoing one.
@@ -89,6 +90,7 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
     this.remoteAddress = book.format(conn.remoteAddress);
     this.#accepted = acceptor === null;
     this.#connectTold = acceptor !== null;
+    this.writtenBefore = restored === null ? 0 : conn.sendBuffer.end;
     conn.user = this;
     if (acceptor !== null) this.onProgress();
   }
@@ -120,7 +122,8 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
   }
 
   wantSpace(acked: number): void {
-    if (acked < this.#spaceAt) this.#spaceAt = acked;
+    const total = acked + this.writtenBefore;
+    if (total < this.#spaceAt) this.#spaceAt = total;
     this.onProgress();
   }
 
@@ -237,7 +240,7 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
         return;
       case AppEvent.Space:
         this.#spaceAt = Number.POSITIVE_INFINITY;
-        events?.onSpace(n, conn.sendTarget);
+        events?.onSpace(n - this.writtenBefore, conn.sendTarget);
         return;
       case AppEvent.Close:
         this.#closed = true;

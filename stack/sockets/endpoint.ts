@@ -35,6 +35,8 @@ export interface StreamEndpoint {
   readonly localPort: number;
   readonly remoteAddress: string;
   readonly remotePort: number;
+  /** Bytes that an earlier program has written to the connection; what is asked for and told does not count them. 0 if absent. */
+  readonly writtenBefore?: number;
   /** Who gets the events; set right after the endpoint is handed over. */
   events: StreamEvents | null;
   /** Appends bytes to the stream. The endpoint keeps the reference, not a copy, until the peer has acknowledged them. */

@@ -90,6 +90,11 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
     this.#writer.idle = idle;
   }
 
+  /** @internal Bytes that an earlier program has written to the connection (state mode). */
+  get writtenBefore(): number {
+    return this.#named?.writtenBefore ?? 0;
+  }
+
   /** @internal A TLSSocket writes through from now on. */
   tlsAttached(): void {
     this.#writer.private = true;

@@ -1,0 +1,130 @@
+/**
+ * State mode for http servers, without a word of the program: idle connections are given back, and a request of whose answer
+ * nothing had been written is asked again, of the new program. A connection in the middle of an answer is reset: nobody else
+ * knows the rest of it. So is one whose requests follow each other without waiting (pipelining), and a request longer than a
+ * context may be. What a program does beside answering (in a database) it may do twice, as when a client asks again.
+ *
+ * A program that listens for 'restore' itself is left alone.
+ */
+import type http from 'node:http';
+import type net from 'node:net';
+import { FtSocket } from '../stack/sockets/socket.js';
+
+/** Bytes of an unanswered request that are saved at most. */
+const MOST_PENDING = 48 * 1024;
+const HEAD_END = '\r\n\r\n';
+const LAST_CHUNK = '0\r\n\r\n';
+
+/** What is saved of a connection. */
+interface Saved {
+  http: 1;
+  /** What came of a request that has not been answered; null: it cannot be asked again. */
+  pending: Uint8Array | null;
+  /** Bytes that had been sent on the connection by then. */
+  written: number;
+}
+
+function isSaved(value: unknown): value is Saved {
+  return typeof value === 'object' && value !== null && 'http' in value && value.http === 1;
+}
+
+/** One connection of an http server's, followed from request to request. */
+class Conversation {
+  readonly #socket: FtSocket;
+  /** What came since the last request was answered, as far as it is kept; and how much it is in all. */
+  #parts: Buffer[] = [];
+  #length = 0;
+  #kept = 0;
+  /** Requests that are being answered. */
+  #open = 0;
+  /** A request followed another one before that was answered: from then on nobody knows where one begins. */
+  #piped = false;
+  readonly #onData = (part: Buffer): void => {
+    this.#length += part.length;
+    if (this.#kept + part.length <= MOST_PENDING) {
+      this.#parts.push(part);
+      this.#kept += part.length;
+    }
+    this.save();
+  };
+  readonly #onDrain = (): void => this.save();
+
+  constructor(socket: FtSocket) {
+    this.#socket = socket;
+    socket.prependListener('data', this.#onData);
+    socket.on('drain', this.#onDrain);
+    this.save();
+  }
+
+  /** The socket is somebody else's now (an upgrade). */
+  leave(): void {
+    this.#socket.off('data', this.#onData);
+    this.#socket.off('drain', this.#onDrain);
+    this.#write({ http: 1, pending: null, written: -1 });
+  }
+
+  request(request: http.IncomingMessage, response: http.ServerResponse): void {
+    if (++this.#open > 1) this.#piped = true;
+    response.once('finish', () => {
+      this.#open--;
+      if (!this.#exact(request)) this.#piped = true;
+      this.#parts = [];
+      this.#length = this.#kept = 0;
+      this.save();
+    });
+  }
+
+  /** Whether what came ends where the request does. */
+  #exact(request: http.IncomingMessage): boolean {
+    if (!request.complete) return false;
+    const bytes = Buffer.concat(this.#parts);
+    const head = bytes.indexOf(HEAD_END);
+    if (head < 0) return false;
+    const length = request.headers['content-length'];
+    if (length !== undefined) return this.#length === head + HEAD_END.length + Number(length);
+    if (request.headers['transfer-encoding'] !== undefined)
+      return this.#kept === this.#length && bytes.subarray(-LAST_CHUNK.length).toString('latin1') === LAST_CHUNK;
+    return this.#length === head + HEAD_END.length;
+  }
+
+  save(): void {
+    const whole = this.#kept === this.#length && !this.#piped;
+    const socket = this.#socket;
+    const pending = whole ? Buffer.concat(this.#parts) : null;
+    this.#write({ http: 1, pending, written: socket.writtenBefore + socket.bytesWritten });
+  }
+
+  #write(saved: Saved): void {
+    if (!this.#socket.destroyed) this.#socket.checkpoint(saved);
+  }
+}
+
+/** Lets an http server get its connections back after a takeover. */
+export function keepHttp(server: http.Server): void {
+  if (server.listenerCount('restore') > 0) return;
+  const conversations = new WeakMap<net.Socket, Conversation>();
+  server.prependListener('connection', (socket: net.Socket) => {
+    if (socket instanceof FtSocket) conversations.set(socket, new Conversation(socket));
+  });
+  server.prependListener('request', (request: http.IncomingMessage, response: http.ServerResponse) => {
+    conversations.get(request.socket)?.request(request, response);
+  });
+  // Only where somebody listens for them: a listener of ours would make the server believe that it is wanted.
+  const watched = new Set<string | symbol>();
+  const watch = (name: string | symbol): void => {
+    if ((name !== 'upgrade' && name !== 'connect') || watched.has(name)) return;
+    watched.add(name);
+    server.prependListener(name, (request: http.IncomingMessage) => conversations.get(request.socket)?.leave());
+  };
+  for (const name of ['upgrade', 'connect']) if (server.listenerCount(name) > 0) watch(name);
+  server.on('newListener', watch);
+  server.on('restore', (socket: FtSocket, saved: unknown) => {
+    if (!isSaved(saved) || saved.pending === null || saved.written !== socket.writtenBefore) {
+      socket.on('error', () => undefined);
+      socket.resetAndDestroy();
+      return;
+    }
+    server.emit('connection', socket);
+    if (saved.pending.length > 0) socket.unshift(Buffer.from(saved.pending));
+  });
+}

@@ -1,0 +1,21 @@
+/** An http server for state mode that knows nothing of it. argv: a word that answers have. */
+import http from 'node:http';
+
+const word = process.argv[2] ?? 'v1';
+
+http
+  .createServer((request, response) => {
+    const parts: Buffer[] = [];
+    request.on('data', (part: Buffer) => parts.push(part));
+    request.on('end', () => {
+      const [, what, n] = request.url!.split('/');
+      const body = Buffer.concat(parts).toString();
+      if (what === 'slow') setTimeout(() => response.end(`${word} slow ${body}`), Number(n));
+      else if (what === 'half') {
+        response.write(`${word} first half`);
+        setTimeout(() => response.end('second half'), Number(n));
+      } else if (what === 'big') response.end(Buffer.alloc(Number(n), word));
+      else response.end(`${word} ${request.method} ${request.url} ${body}`);
+    });
+  })
+  .listen(80);

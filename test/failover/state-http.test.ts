@@ -1,0 +1,112 @@
+/** State mode for http: connections outlive the program, and its version, without a word of its own. */
+import http from 'node:http';
+import net from 'node:net';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { inLab, STACK_ADDRESS, sleep, TestGroup } from './support/lab.js';
+
+const directory = await inLab(import.meta.url);
+const APP = fileURLToPath(new URL('apps/state-http.js', import.meta.url));
+
+/** A client with one connection of its own. */
+class Caller {
+  readonly agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  readonly ports = new Set<number>();
+
+  ask(path: string, method = 'GET', body = ''): Promise<string> {
+    return new Promise((done) => {
+      const options = { host: STACK_ADDRESS, path, method, agent: this.agent };
+      const request = http.request(options, (response) => {
+        this.ports.add(response.socket.localPort ?? 0);
+        let text = '';
+        response.on('data', (part) => {
+          text += part;
+        });
+        response.on('end', () => done(text));
+        response.on('error', (error: NodeJS.ErrnoException) => done(`${error.code}`));
+      });
+      request.on('error', (error: NodeJS.ErrnoException) => done(`${error.code}`));
+      request.end(body);
+    });
+  }
+}
+
+function group(word: string): TestGroup {
+  return new TestGroup(directory, ['--mode', 'state'], [APP, word]);
+}
+
+t.test('idle connections go on, requests without an answer are asked again, half an answer is an end', async (t) => {
+  const own = group('v1');
+  const [primary, backup] = await own.pair();
+  const callers = Array.from({ length: 6 }, () => new Caller());
+  const [idle, posted, slow, slowPost, half, big] = callers as [Caller, Caller, Caller, Caller, Caller, Caller];
+  for (const [n, caller] of callers.entries()) t.equal(await caller.ask(`/${n}`), `v1 GET /${n} `);
+  t.equal(await posted.ask('/p', 'POST', 'body'), 'v1 POST /p body');
+  t.equal((await big.ask('/big/3000000')).length, 3_000_000);
+  const going = [slow.ask('/slow/400'), slowPost.ask('/slow/400', 'PUT', 'something'), half.ask('/half/400')];
+  await sleep(100);
+  primary.kill('SIGKILL');
+  await backup.event('takeover');
+  t.same(await Promise.all(going), ['v1 slow ', 'v1 slow something', 'ECONNRESET']);
+  t.equal(await idle.ask('/again'), 'v1 GET /again ');
+  t.equal(await posted.ask('/again', 'POST', 'x'), 'v1 POST /again x');
+  t.equal(await big.ask('/again'), 'v1 GET /again ');
+  for (const caller of [idle, posted, slow, slowPost, big]) t.equal(caller.ports.size, 1, 'the same connection');
+  for (const { agent } of callers) agent.destroy();
+  await own.close();
+});
+
+t.test('new code takes over connections that it did not accept', async (t) => {
+  const own = group('v1');
+  const primary = own.start();
+  await primary.event('ready');
+  const callers = Array.from({ length: 20 }, () => new Caller());
+  await Promise.all(callers.map((caller) => caller.ask('/')));
+  own.program[1] = 'v2';
+  const backup = own.start();
+  await backup.event('ready');
+  await primary.event('protected');
+  const going = callers.slice(10).map((caller) => caller.ask('/slow/300', 'POST', 'y'));
+  await sleep(50);
+  primary.kill('SIGTERM');
+  await backup.event('takeover');
+  t.same(await Promise.all(going), Array(10).fill('v2 slow y'), 'asked again of the new program');
+  t.same(await Promise.all(callers.map((caller) => caller.ask('/z'))), Array(20).fill('v2 GET /z '));
+  t.ok(
+    callers.every(({ ports }) => ports.size === 1),
+    'nobody had to connect again',
+  );
+  for (const { agent } of callers) agent.destroy();
+  await own.close();
+});
+
+t.test('an upgrade that nobody wants is a request', async (t) => {
+  const own = group('v1');
+  const only = own.start();
+  await only.event('ready');
+  const socket = net.connect(80, STACK_ADDRESS);
+  socket.write('GET /up HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: something\r\n\r\n');
+  const text = await new Promise<string>((done) => socket.once('data', (part) => done(part.toString())));
+  t.match(text, /200 OK[^]*v1 GET \/up/);
+  socket.destroy();
+  await own.close();
+});
+
+t.test('requests that do not wait for each other', async (t) => {
+  const own = group('v1');
+  const [primary, backup] = await own.pair();
+  const socket = net.connect(80, STACK_ADDRESS);
+  let text = '';
+  socket.on('data', (part) => {
+    text += part;
+  });
+  const ended = new Promise<string>((done) => socket.on('error', (error: NodeJS.ErrnoException) => done(error.code!)));
+  socket.write('GET /1 HTTP/1.1\r\nHost: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\nGET /3 HT');
+  await sleep(100);
+  t.match(text, /GET \/1[^]*GET \/2/);
+  primary.kill('SIGKILL');
+  await backup.event('takeover');
+  socket.write('TP/1.1\r\nHost: x\r\n\r\n');
+  t.equal(await ended, 'ECONNRESET', 'nobody can know where the third one began');
+  await own.close();
+});
