@@ -122,8 +122,7 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
   }
 
   wantSpace(acked: number): void {
-    const total = acked + this.writtenBefore;
-    if (total < this.#spaceAt) this.#spaceAt = total;
+    if (acked < this.#spaceAt) this.#spaceAt = acked;
     this.onProgress();
   }
 
@@ -240,7 +239,7 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
         return;
       case AppEvent.Space:
         this.#spaceAt = Number.POSITIVE_INFINITY;
-        events?.onSpace(n - this.writtenBefore, conn.sendTarget);
+        events?.onSpace(n, conn.sendTarget);
         return;
       case AppEvent.Close:
         this.#closed = true;

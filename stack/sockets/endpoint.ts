@@ -35,7 +35,7 @@ export interface StreamEndpoint {
   readonly localPort: number;
   readonly remoteAddress: string;
   readonly remotePort: number;
-  /** Bytes that an earlier program has written to the connection; what is asked for and told does not count them. 0 if absent. */
+  /** Bytes that an earlier program has written to the connection; what is asked for and told counts them. 0 if absent. */
   readonly writtenBefore?: number;
   /** Who gets the events; set right after the endpoint is handed over. */
   events: StreamEvents | null;

@@ -25,7 +25,9 @@ const NOBODY: Awaiting[] = [];
 export class SocketWriter {
   /** Takes the bytes; null before the connection is begun and after its end. */
   endpoint: StreamEndpoint | null = null;
-  /** Bytes given to the endpoint. */
+  /** Bytes that another program has written to the connection before. */
+  before = 0;
+  /** Bytes given to the endpoint in all. */
   written = 0;
   /** How many of them the last `onSpace` called acknowledged. */
   acked = 0;
@@ -55,6 +57,13 @@ export class SocketWriter {
   constructor(limit: number, idle: IdleTimeout) {
     this.#limit = limit;
     this.idle = idle;
+  }
+
+  /** The connection whose bytes these are; called again when it stands. */
+  begin(endpoint: StreamEndpoint): void {
+    this.endpoint = endpoint;
+    if (this.written > 0) return;
+    this.before = this.written = this.acked = endpoint.writtenBefore ?? 0;
   }
 
   /** A write of the stream is held back. */
@@ -233,7 +242,7 @@ export class SocketWriter {
 
   /** For another connection. */
   reset(): void {
-    this.written = this.acked = this.#uncopiedEnd = this.#asked = this.wrapped = 0;
+    this.before = this.written = this.acked = this.#uncopiedEnd = this.#asked = this.wrapped = 0;
     this.#awaiting.length = 0;
   }
 }

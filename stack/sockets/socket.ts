@@ -158,7 +158,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
 
   #attach(endpoint: StreamEndpoint): void {
     this.#endpoint = endpoint;
-    this.#writer.endpoint = endpoint;
+    this.#writer.begin(endpoint);
     endpoint.events = this;
     this.#named = endpoint;
     this.#peer = null;
@@ -518,7 +518,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
 
   /** @internal Node's `bytesWritten` adds what is still buffered in the stream. */
   get _bytesDispatched(): number {
-    return this.#writer.written;
+    return this.#writer.written - this.#writer.before;
   }
 
   static {
