@@ -203,7 +203,11 @@ async function inside(plan: Plan, json: boolean, picture: boolean): Promise<void
         continue;
       const served = await serve(mode, directory, client, holder);
       // Compiled code first, figures then.
-      if (round === 1) await peer(client, 'in', served.address, PORTS.source, 1, 0.3);
+      for (const [way, port] of [
+        ['in', PORTS.source],
+        ['out', PORTS.sink],
+      ] as const)
+        if (way === 'in' || 'bulk in'.includes(plan.only)) await peer(client, way, served.address, port, 1, 0.4);
       figures.set(mode, [...(figures.get(mode) ?? []), await measure(mode, served, client, plan)]);
       await served.close();
     }
