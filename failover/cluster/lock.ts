@@ -48,6 +48,7 @@ export class LockCoordinator implements Coordinator {
   killed = 0;
   readonly #holderPath: string;
   readonly #statePath: string;
+  readonly #started: string;
   #fd = -1;
   /** The state as it was read last. */
   #read: string | null = null;
@@ -62,6 +63,7 @@ export class LockCoordinator implements Coordinator {
     readonly wait: (us: number) => Promise<void>,
   ) {
     this.renewEveryUs = (config.leaseMs * 1000) / 4;
+    this.#started = startedAt(pid) ?? '';
     this.#holderPath = join(config.directory, `${group}.holder`);
     this.#statePath = join(config.directory, `${group}.state`);
   }
@@ -77,28 +79,34 @@ export class LockCoordinator implements Coordinator {
     const fd = this.#lock();
     if (fd < 0) return false;
     this.#fd = fd;
-    // Nobody writes now: this is who had it last.
-    const before = this.#holder();
-    if (this.#text(this.#statePath) !== this.#read) {
-      this.#unlock();
-      return false;
-    }
-    if (before !== null && !before.released) {
-      await this.wait(this.config.leaseMs * 1000);
-      if (this.#fd < 0) return false;
-    }
-    return this.#take(state);
-  }
-
-  #take(state: GroupState): boolean {
     try {
-      this.#write(state);
+      if (this.#text(this.#statePath) !== this.#read) {
+        this.#unlock();
+        return false;
+      }
+      if (this.#maySpeakStill()) {
+        await this.wait(this.config.leaseMs * 1000);
+        if (this.#fd < 0) return false;
+      }
+      return this.#take(state);
     } catch (error) {
+      // A lock that nobody knows that he has would keep everybody from going on.
       this.#unlock();
       throw error;
     }
+  }
+
+  #take(state: GroupState): boolean {
+    this.#write(state);
     this.#speak();
     return true;
+  }
+
+  /** Whether a member of whoever had the lock last may speak still. Nobody writes the file now. */
+  #maySpeakStill(): boolean {
+    // New: nobody has had it. What cannot be read is taken for the worst.
+    const text = this.#text(this.#holderPath);
+    return text !== null && text !== '' && this.#parse(text)?.released !== true;
   }
 
   async update(state: GroupState): Promise<boolean> {
@@ -120,8 +128,12 @@ export class LockCoordinator implements Coordinator {
   async release(): Promise<void> {
     if (this.#fd < 0) return;
     this.speakUntilUs = 0;
-    this.#sign(true);
-    this.#unlock();
+    try {
+      this.#sign(true);
+    } finally {
+      // Without the word, whoever comes next waits.
+      this.#unlock();
+    }
   }
 
   close(): void {
@@ -158,7 +170,7 @@ export class LockCoordinator implements Coordinator {
       this.native.closeFd(fd);
       return null;
     }
-    const holder = this.#holder();
+    const holder = this.#parse(this.#text(this.#holderPath) ?? '');
     // Somebody else looks, as we do, or has only just got it.
     if (holder === null || holder.released) return '?';
     if (this.clock.now() - holder.atUs > this.config.hungMs * 1000) this.#kill(holder);
@@ -177,9 +189,7 @@ export class LockCoordinator implements Coordinator {
     this.native.closeFd(pidfd);
   }
 
-  #holder(): Holder | null {
-    const text = this.#text(this.#holderPath);
-    if (text === null || text === '') return null;
+  #parse(text: string): Holder | null {
     try {
       const { node, pid, started, atUs, released } = JSON.parse(text) as Partial<Holder>;
       if (
@@ -200,7 +210,7 @@ export class LockCoordinator implements Coordinator {
     const holder: Holder = {
       node: this.node,
       pid: this.pid,
-      started: startedAt(this.pid) ?? '',
+      started: this.#started,
       atUs: Math.floor(this.clock.now()),
       released,
     };

@@ -1,7 +1,7 @@
 /** The coordinator of nodes that are on one machine. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -111,6 +111,20 @@ t.test('an agent that stands still with the lock is killed, and no other process
   await a.release();
 });
 
+t.test('a claim that fails on the way leaves no lock behind', async (t) => {
+  const [a, b] = [node('a', 'five'), node('b', 'five')];
+  await a.read();
+  // The state cannot be put in its place.
+  const path = join(directory, 'five.state.new');
+  mkdirSync(path);
+  await t.rejects(a.claim(reign(1, 'a')), { code: 'ERR_FT_COORDINATOR' });
+  t.equal(a.speakUntilUs, 0);
+  rmSync(path, { recursive: true });
+  t.same(await b.read(), { state: null, holder: null });
+  t.ok(await b.claim(reign(1, 'b')));
+  await b.release();
+});
+
 t.test('when a process was started', async (t) => {
   t.match(startedAt(process.pid), /^\d+$/);
   t.equal(startedAt(2 ** 30), undefined);
@@ -121,9 +135,11 @@ t.test('files that are none of ours, and none at all', async (t) => {
   writeFileSync(join(directory, 'four.state'), '{');
   await t.rejects(a.read(), { code: 'ERR_FT_COORDINATOR', message: /four.state is not one of ours/ });
   rmSync(join(directory, 'four.state'));
+  waits.length = 0;
   writeFileSync(join(directory, 'four.holder'), 'rubbish');
   t.same(await a.read(), { state: null, holder: null });
   t.ok(await a.claim(reign(1, 'a')));
+  t.same(waits, [100], 'who had it last cannot be known');
   t.match(JSON.parse(readFileSync(join(directory, 'four.holder'), 'utf8')), { node: 'a', pid: process.pid });
   await a.release();
   const nowhere = new LockCoordinator(
