@@ -4,7 +4,7 @@
  */
 import net from 'node:net';
 import { errorCode, FtError } from '../lib/errors.js';
-import { listenAt } from './unix-server.js';
+import { askAt, listenAt } from './unix-server.js';
 
 export const ORDERS = ['switchover', 'drain'] as const;
 export type Order = (typeof ORDERS)[number];
@@ -54,28 +54,10 @@ export function serveControl(path: string, obey: (order: Order) => Promise<() =>
 }
 
 /** Gives an order and waits until it has been carried out. Throws FtError with the replica's reason, or ERR_FT_SILENT. */
-export function giveOrder(path: string, order: Order, timeoutMs: number): Promise<void> {
-  return new Promise((done, fail) => {
-    let text = '';
-    const socket = net.connect({ path, allowHalfOpen: true });
-    const timer = setTimeout(() => socket.destroy(), timeoutMs);
-    socket.on('connect', () => socket.end(order));
-    socket.on('data', (part: Buffer) => {
-      text += part.toString();
-      if (text.length > MAX_ANSWER) socket.destroy();
-    });
-    socket.on('error', () => undefined);
-    socket.on('close', () => {
-      clearTimeout(timer);
-      let answer: { ok?: boolean; code?: string; message?: string };
-      try {
-        answer = JSON.parse(text) as typeof answer;
-      } catch {
-        fail(new FtError('ERR_FT_SILENT', 'The primary did not answer', 'See ft-tcp status'));
-        return;
-      }
-      if (answer.ok === true) done();
-      else fail(new FtError(answer.code ?? 'ERR_FT', answer.message ?? 'The order was refused', 'See ft-tcp status'));
-    });
-  });
+export async function giveOrder(path: string, order: Order, timeoutMs: number): Promise<void> {
+  const reply = await askAt(path, timeoutMs, MAX_ANSWER, order);
+  if (typeof reply === 'string') throw new FtError('ERR_FT_SILENT', 'The primary did not answer', 'See ft-tcp status');
+  const answer = reply.json as { ok?: boolean; code?: string; message?: string };
+  if (answer.ok !== true)
+    throw new FtError(answer.code ?? 'ERR_FT', answer.message ?? 'The order was refused', 'See ft-tcp status');
 }

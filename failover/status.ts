@@ -1,9 +1,8 @@
 /** What a replica says of itself: a Unix socket in the group's directory that answers every connection with one JSON object. */
 import net from 'node:net';
-import { errorCode } from '../lib/errors.js';
 import { type RingWriter, Word } from './log/ring.js';
 import type { Replica } from './replica.js';
-import { listenAt } from './unix-server.js';
+import { askAt, listenAt } from './unix-server.js';
 
 export interface ReplicaStatus {
   pid: number;
@@ -85,29 +84,7 @@ export async function askStatus(path: string): Promise<ReplicaStatus | null> {
 }
 
 /** Asks one replica, and says why when it gets no answer. Takes 2 seconds at most. */
-export function askReplica(path: string): Promise<Answer> {
-  return new Promise((done) => {
-    const parts: Buffer[] = [];
-    let length = 0;
-    let reason: 'gone' | 'silent' = 'silent';
-    const socket = net.connect(path);
-    const patience = setTimeout(() => socket.destroy(), PATIENCE_MS);
-    socket.on('data', (part: Buffer) => {
-      parts.push(part);
-      length += part.length;
-      if (length > MAX_ANSWER) socket.destroy();
-    });
-    socket.on('error', (error) => {
-      const code = errorCode(error);
-      if (code === 'ECONNREFUSED' || code === 'ENOENT') reason = 'gone';
-    });
-    socket.on('close', () => {
-      clearTimeout(patience);
-      try {
-        done(JSON.parse(Buffer.concat(parts).toString()) as ReplicaStatus);
-      } catch {
-        done(reason);
-      }
-    });
-  });
+export async function askReplica(path: string): Promise<Answer> {
+  const reply = await askAt(path, PATIENCE_MS, MAX_ANSWER);
+  return typeof reply === 'string' ? reply : (reply.json as ReplicaStatus);
 }

@@ -1,5 +1,5 @@
 /** What an agent says of itself: one JSON object to whoever connects to its socket in the group's directory. */
-import net from 'node:net';
+import { askAt } from '../unix-server.js';
 
 export const CLUSTER_STATUS = 'agent.status';
 const MAX_ANSWER = 64 * 1024;
@@ -21,23 +21,7 @@ export interface ClusterStatus {
 }
 
 /** Asks the agent of this machine. Null when there is none. Takes 2 seconds at most. */
-export function askAgent(path: string): Promise<ClusterStatus | null> {
-  return new Promise((done) => {
-    let text = '';
-    const socket = net.connect(path);
-    const patience = setTimeout(() => socket.destroy(), PATIENCE_MS);
-    socket.on('data', (part: Buffer) => {
-      text += part.toString();
-      if (text.length > MAX_ANSWER) socket.destroy();
-    });
-    socket.on('error', () => undefined);
-    socket.on('close', () => {
-      clearTimeout(patience);
-      try {
-        done(JSON.parse(text) as ClusterStatus);
-      } catch {
-        done(null);
-      }
-    });
-  });
+export async function askAgent(path: string): Promise<ClusterStatus | null> {
+  const reply = await askAt(path, PATIENCE_MS, MAX_ANSWER);
+  return typeof reply === 'string' ? null : (reply.json as ClusterStatus);
 }

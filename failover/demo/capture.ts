@@ -1,12 +1,10 @@
 /** A capture at the client's side of the TAP, and how many connections it shows. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { FtError } from '../../lib/errors.js';
 import { TAP } from '../lab/network.js';
+import { captured, tcpdump } from '../lab/tcpdump.js';
 
 const SNAPLEN = 128;
-const FILE_HEADER = 24;
-const RECORD_HEADER = 16;
 /** Ethernet header, then the least IPv4 header. */
 const IP_AT = 14;
 const SYN = 0x02;
@@ -18,18 +16,9 @@ export class Capture {
     readonly child: ChildProcess,
   ) {}
 
-  static start(file: string): Promise<Capture> {
-    const args = ['-i', TAP, '-n', '-U', '-B', '65536', '-s', String(SNAPLEN), '-w', file, '-Z', 'root'];
-    const child = spawn('tcpdump', args, { stdio: ['ignore', 'ignore', 'pipe'] });
-    return new Promise((done, fail) => {
-      let said = '';
-      child.stderr.on('data', (part: Buffer) => {
-        said += part.toString();
-        if (said.includes('listening on')) done(new Capture(file, child));
-      });
-      child.once('error', (error) => fail(error));
-      child.once('exit', () => fail(new FtError('ERR_FT_CAPTURE', `tcpdump: ${said.trim()}`, 'Choose another file')));
-    });
+  static async start(file: string): Promise<Capture> {
+    const words = ['-i', TAP, '-U', '-B', '65536', '-s', String(SNAPLEN), '-w', file];
+    return new Capture(file, await tcpdump(words));
   }
 
   /** Ends the capture. @returns what is in it. */
@@ -45,13 +34,10 @@ export class Capture {
 
 /** Frames, and different connections that were opened (SYN without ACK; a repeated SYN is the same connection). */
 export function count(bytes: Buffer): { frames: number; connections: number } {
-  const little = bytes.readUInt32LE(0) === 0xa1b2c3d4;
   const opened = new Set<string>();
   let frames = 0;
-  for (let at = FILE_HEADER; at + RECORD_HEADER <= bytes.length; frames++) {
-    const length = little ? bytes.readUInt32LE(at + 8) : bytes.readUInt32BE(at + 8);
-    const frame = bytes.subarray(at + RECORD_HEADER, at + RECORD_HEADER + length);
-    at += RECORD_HEADER + length;
+  for (const { frame } of captured(bytes)) {
+    frames++;
     if (frame.length < IP_AT + 40 || frame.readUInt16BE(12) !== 0x0800 || frame[IP_AT + 9] !== 6) continue;
     const tcpAt = IP_AT + (frame[IP_AT]! & 15) * 4;
     if (frame.length < tcpAt + 14 || (frame[tcpAt + 13]! & (SYN | ACK)) !== SYN) continue;

@@ -5,6 +5,7 @@
  * other is lent, or a block.
  */
 import type { FrameLender, RxBatch } from '../../lib/device/device.js';
+import { Spare } from '../../lib/spare.js';
 import type { TcpConnection } from './connection.js';
 
 /** Below that a copy out of Buffer's pool costs less than a loan. */
@@ -16,6 +17,12 @@ const LEAST_IN_BLOCK = BLOCK_BYTES / 2;
 const MOST_SPARE = 64;
 
 const blocks = new WeakSet<ArrayBufferLike>();
+
+function newBlock(): ArrayBuffer {
+  const block = new ArrayBuffer(BLOCK_BYTES);
+  blocks.add(block);
+  return block;
+}
 
 /** The chunk itself if it can be kept, or a copy. */
 export function owned(chunk: Uint8Array): Buffer {
@@ -32,7 +39,7 @@ export class Loans {
   #bytes: Uint8Array | null = null;
   /** Who has chunks that are lent; some of them more than once. */
   #debtors: TcpConnection[] = [];
-  #spare: ArrayBufferLike[] = [];
+  readonly #spare = new Spare<ArrayBufferLike>(MOST_SPARE, newBlock);
   readonly #giveBack = (): void => this.giveBack();
 
   /** A batch is looked at from now on, until `end`. */
@@ -67,19 +74,13 @@ export class Loans {
   copy(bytes: Uint8Array, from: number, length: number): Uint8Array {
     const part = bytes.subarray(from, from + length);
     if (length < LEAST_IN_BLOCK || length > BLOCK_BYTES) return owned(part);
-    let block = this.#spare.pop();
-    if (block === undefined) {
-      block = new ArrayBuffer(BLOCK_BYTES);
-      blocks.add(block);
-    }
-    const chunk = new Uint8Array(block, 0, length);
+    const chunk = new Uint8Array(this.#spare.take(), 0, length);
     chunk.set(part, 0);
     return chunk;
   }
 
   /** Nobody has kept the chunk. */
   done(chunk: Uint8Array): void {
-    if (this.#spare.length < MOST_SPARE && !(chunk instanceof Buffer) && blocks.has(chunk.buffer))
-      this.#spare.push(chunk.buffer);
+    if (!(chunk instanceof Buffer) && blocks.has(chunk.buffer)) this.#spare.give(chunk.buffer);
   }
 }

@@ -5,6 +5,7 @@
  */
 import type { TxFrame } from '../../lib/device/device.js';
 import { TX_MAX_PIECES } from '../../lib/device/device.js';
+import { Spare } from '../../lib/spare.js';
 
 const EMPTY = new Uint8Array(0);
 const FIRST_SLOTS = 8;
@@ -24,7 +25,7 @@ class Slots {
 /** For a connection that has nothing to send. */
 const NONE = new Slots(0);
 /** Who has nothing to send needs none: a few serve thousands of connections that send now and then. */
-const spare: Slots[] = [];
+const rings = new Spare(MOST_SPARE, () => new Slots(FIRST_SLOTS));
 
 export class SendBuffer {
   /** Stream offset of the first byte held. */
@@ -145,7 +146,7 @@ export class SendBuffer {
     this.#head = 0;
     this.#hint = 0;
     if (this.#in === NONE || this.#chunks.length > FIRST_SLOTS) return;
-    if (spare.length < MOST_SPARE) spare.push(this.#in);
+    rings.give(this.#in);
     this.#move(NONE);
   }
 
@@ -157,7 +158,7 @@ export class SendBuffer {
 
   #grow(): void {
     const old = this.#chunks.length;
-    const slots = old === 0 ? (spare.pop() ?? new Slots(FIRST_SLOTS)) : new Slots(old * 2);
+    const slots = old === 0 ? rings.take() : new Slots(old * 2);
     const { chunks, offsets } = slots;
     for (let i = 0; i < this.#count; i++) {
       const slot = (this.#head + i) & (old - 1);

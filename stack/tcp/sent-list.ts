@@ -6,6 +6,7 @@
  *
  * Acknowledgements are taken between `beginAck` and the reading of the results, which are fields: no call allocates.
  */
+import { Spare } from '../../lib/spare.js';
 
 /** Reported by the peer. */
 export const SACKED = 1;
@@ -49,7 +50,7 @@ class Room {
 /** For a connection that has nothing in flight. */
 const NONE = new Room(0);
 /** Who has nothing in flight needs none: a few serve thousands of connections that send now and then. */
-const spare: Room[] = [];
+const rooms = new Spare(MOST_SPARE, () => new Room(FIRST_ROOM));
 
 export class SentList {
   #in = NONE;
@@ -402,7 +403,7 @@ export class SentList {
     this.#head = 0;
     this.#tail = 0;
     if (this.#in === NONE || this.#end.length > FIRST_ROOM) return;
-    if (spare.length < MOST_SPARE) spare.push(this.#in);
+    rooms.give(this.#in);
     this.#move(NONE);
   }
 
@@ -422,7 +423,7 @@ export class SentList {
       this.#flags.copyWithin(0, this.#head, this.#tail);
     } else {
       const size = this.#end.length * 2;
-      const room = size === 0 ? (spare.pop() ?? new Room(FIRST_ROOM)) : new Room(size);
+      const room = size === 0 ? rooms.take() : new Room(size);
       if (this.#tail > this.#head) {
         room.end.set(this.#end.subarray(this.#head, this.#tail));
         room.sentUs.set(this.#sentUs.subarray(this.#head, this.#tail));

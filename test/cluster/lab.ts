@@ -10,6 +10,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { CLIENT_ADDRESS, ip, STACK_ADDRESS, TAP } from '../../failover/lab/network.js';
 import { ReplicaProcess } from '../../failover/lab/replica-process.js';
+import { tcpdump } from '../../failover/lab/tcpdump.js';
 
 const APP = fileURLToPath(new URL('../lab/app.js', import.meta.url));
 const ETCD = '10.79.0.9';
@@ -132,17 +133,7 @@ export class ClusterLab {
     ])
       ip(words, pid!);
     const filter = ['ether', 'src', SERVICE_MAC];
-    const capture = spawn(
-      'tcpdump',
-      ['-tt', '-n', '-l', '-s', '64', '-Q', 'in', '-i', `s-${name}`, '-Z', 'root', ...filter],
-      {
-        stdio: ['ignore', 'pipe', 'pipe'],
-      },
-    );
-    await new Promise<void>((done, fail) => {
-      capture.stderr.on('data', (text: Buffer) => text.includes('listening on') && done());
-      capture.once('exit', () => fail(new Error('tcpdump has ended')));
-    });
+    const capture = await tcpdump(['-tt', '-l', '-s', '64', '-Q', 'in', '-i', `s-${name}`, ...filter]);
     return new Node(name, address, holder, capture);
   }
 

@@ -1,12 +1,10 @@
 /** The wire's invariants (test/sim/wire.ts), checked on what a real client saw: a capture at its side of the TAP. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { STACK_ADDRESS, TAP } from '../../failover/lab/network.js';
+import { captured, tcpdump } from '../../failover/lab/tcpdump.js';
 import { Wire } from '../sim/wire.js';
 
-const FILE_HEADER = 24;
-const RECORD_HEADER = 16;
-const MAGIC_US = 0xa1b2c3d4;
 /** Larger captures are not made: what is looked at are conversations, not streams. */
 const MOST_MB = 200;
 
@@ -16,32 +14,10 @@ export class WireCheck {
     readonly child: ChildProcess,
   ) {}
 
-  static start(file: string): Promise<WireCheck> {
-    const args = [
-      '-i',
-      TAP,
-      '-n',
-      '-U',
-      '--immediate-mode',
-      '-B',
-      '65536',
-      '-s',
-      '0',
-      '-C',
-      String(MOST_MB),
-      '-W',
-      '1',
-      '-w',
-      file,
-      '-Z',
-      'root',
-      'tcp',
-    ];
-    const child = spawn('tcpdump', args, { stdio: ['ignore', 'ignore', 'pipe'] });
-    return new Promise((done, fail) => {
-      child.stderr.on('data', (text: Buffer) => text.includes('listening on') && done(new WireCheck(file, child)));
-      child.once('exit', () => fail(new Error('tcpdump has ended')));
-    });
+  static async start(file: string): Promise<WireCheck> {
+    const limits = ['-s', '0', '-C', String(MOST_MB), '-W', '1'];
+    const words = ['-i', TAP, '-U', '--immediate-mode', '-B', '65536', ...limits, '-w', file, 'tcp'];
+    return new WireCheck(file, await tcpdump(words));
   }
 
   /** What the servers did wrong; and how many frames were looked at. */
@@ -63,7 +39,7 @@ export class WireCheck {
   }
 }
 
-/** Reads a capture of the classic format, microseconds, little-endian. */
+/** Reads a capture. */
 export function judge(bytes: Buffer): { frames: number; violations: string[] } {
   const server = Buffer.from(STACK_ADDRESS.split('.').map(Number));
   let nowUs = 0;
@@ -73,15 +49,13 @@ export function judge(bytes: Buffer): { frames: number; violations: string[] } {
     null,
     true,
   );
-  if (bytes.length < FILE_HEADER || bytes.readUInt32LE(0) !== MAGIC_US)
-    return { frames: 0, violations: ['no capture'] };
-  for (let at = FILE_HEADER; at + RECORD_HEADER <= bytes.length; ) {
-    const length = bytes.readUInt32LE(at + 8);
-    nowUs = bytes.readUInt32LE(at) * 1e6 + bytes.readUInt32LE(at + 4);
-    const frame = bytes.subarray(at + RECORD_HEADER, at + RECORD_HEADER + length);
-    at += RECORD_HEADER + length;
-    if (frame.length < 34 || frame.length < length) continue;
-    wire.frame(frame, frame.subarray(26, 30).equals(server));
+  try {
+    for (const { atUs, frame } of captured(bytes)) {
+      nowUs = atUs;
+      if (frame.length >= 34) wire.frame(frame, frame.subarray(26, 30).equals(server));
+    }
+  } catch (error) {
+    return { frames: wire.frames, violations: [String(error)] };
   }
   // The client is the kernel's: what it does is its own.
   return { frames: wire.frames, violations: wire.violations.filter((text) => !text.includes(' client:')) };

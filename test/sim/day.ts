@@ -7,7 +7,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { ReplicationMode } from '../../failover/replica.js';
 import { Cluster } from './cluster.js';
-import { Adder, adding, Echoer, echo, PORT, stateEcho } from './programs.js';
+import { Adder, adding } from './datagrams.js';
+import { Echoer, echo, PORT, stateEcho } from './programs.js';
 import type { Scenario } from './scenarios.js';
 
 const HOUR_US = 3_600_000_000;

@@ -4,10 +4,9 @@ import type { Replica, ReplicationMode } from '../../failover/replica.js';
 import type { Impairment } from '../../lib/device/memory.js';
 import type { StackHost } from '../../stack/loop.js';
 import type { Client } from './clients.js';
+import { Adder, adding } from './datagrams.js';
 import {
-  Adder,
   Asker,
-  adding,
   Downloader,
   delayed,
   download,
