@@ -58,7 +58,8 @@ export class Loans {
     const lender = this.#lender;
     if (length < LEAST_BYTES || lender === null || bytes !== this.#bytes) return owned(part);
     lender.borrow(this.#giveBack);
-    this.#debtors.push(conn);
+    // One stream brings many chunks in a row.
+    if (this.#debtors.at(-1) !== conn) this.#debtors.push(conn);
     return part;
   }
 

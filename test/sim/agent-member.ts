@@ -1,0 +1,203 @@
+/** What runs on each of the simulated machines beside its agent: the replica's process, on the real log, keeper, gate and watch. */
+import { AgentKeeper } from '../../failover/agent-keeper.js';
+import type { KeeperHost } from '../../failover/backup-keeper.js';
+import { LogGate } from '../../failover/gate.js';
+import type { GroupPlace } from '../../failover/group.js';
+import { GroupClock } from '../../failover/group-clock.js';
+import { RecordType } from '../../failover/log/record.js';
+import {
+  ReaderState,
+  RING_HEADER,
+  Ring,
+  RingReader,
+  RingWriter,
+  SECRET_LENGTH,
+  Word,
+} from '../../failover/log/ring.js';
+import { rules } from '../../failover/rules.js';
+import { StandIn } from '../../failover/stand-in.js';
+import type { NativeAddon } from '../../lib/native/native.js';
+import type { Machine } from './agents.js';
+
+export const RING_BYTES = 32 * 1024;
+const TURN_US = 4000;
+
+export const native = {
+  loadAcquire: (words: Int32Array, at: number) => words[at]!,
+  storeRelease: (words: Int32Array, at: number, value: number) => {
+    words[at] = value;
+  },
+  crc32c: () => 0,
+} as unknown as NativeAddon;
+
+/** The replica's process: counts, and says how far it has come. */
+export class Process {
+  role: 'primary' | 'backup';
+  ring: Ring | null = null;
+  /** What it has counted: the value of each step; index 0 is the value after the first. */
+  values: number[] = [];
+  /** Steps before its own beginning, which it has not seen. */
+  skipped = 0;
+  frozen = false;
+  #writer: RingWriter | null = null;
+  #reader: RingReader | null = null;
+  #keeper: AgentKeeper | null = null;
+  #watch: StandIn | null = null;
+  #gone = false;
+  #joined = false;
+  readonly gate = new LogGate('acked');
+  readonly pid: number;
+
+  constructor(
+    readonly machine: Machine,
+    role: 'primary' | 'backup',
+  ) {
+    this.role = role;
+    this.pid = machine.world.pids++;
+    if (role === 'primary') this.#begin();
+    else this.#follow();
+    this.#turn();
+  }
+
+  get alive(): boolean {
+    return this.machine.process === this;
+  }
+
+  #begin(): void {
+    const { machine } = this;
+    const left = machine.ring;
+    // What a former process of this machine left behind is gone on with, as long as the log has it all.
+    if (left !== null && left.words[Word.historyLost] === 0 && left.words[Word.ready] === 1) {
+      this.ring = left;
+      left.words[Word.startAt] = 0;
+      const reader = new RingReader(left);
+      reader.readAll();
+      this.#read(reader);
+      this.#write(left);
+      return;
+    }
+    const ring = new Ring(native, new ArrayBuffer(RING_HEADER + RING_BYTES));
+    ring.format(new Uint8Array(SECRET_LENGTH));
+    machine.ring = ring;
+    machine.world.generation++;
+    ring.words[Word.planned] = 0;
+    this.ring = ring;
+    this.#write(ring);
+    ring.words[Word.ready] = 1;
+  }
+
+  #follow(): void {
+    const { ring } = this.machine;
+    if (ring === null) throw new Error('a backup without a log');
+    this.ring = ring;
+    this.#watch = new StandIn(ring.writerPid, ring, () => {
+      this.#gone = true;
+    });
+    ring.words[Word.readerPid] = this.pid;
+    ring.store(Word.readerState, ReaderState.Joining);
+  }
+
+  #write(ring: Ring): void {
+    const { machine, gate } = this;
+    const { words } = ring;
+    for (const word of [Word.tail, Word.complete]) words[word] = words[Word.head]!;
+    words[Word.planned] = 0;
+    const host: KeeperHost = {
+      native,
+      gate,
+      group: null as unknown as GroupPlace,
+      programLoaded: true,
+      hangTimeoutUs: 500_000,
+      nowUs: () => machine.clock.now(),
+      wakeBackup: () => machine.soon(() => machine.agent?.pump()),
+      holdInput: () => undefined,
+      nextConnection: () => 1,
+      recordJoin: () => this.#record(RecordType.Join, this.skipped + this.values.length),
+      complete: true,
+      onProtected: () => undefined,
+      onUnprotected: () => undefined,
+      announce: () => undefined,
+    };
+    const keeper = new AgentKeeper(ring, host, 1);
+    const writer = new RingWriter(ring, keeper.overrun);
+    this.#keeper = keeper;
+    this.#writer = writer;
+    gate.writer = writer;
+    const clock = new GroupClock(machine.clock, ring);
+    if (rules.L1) gate.lease = () => ((ring.load(Word.lease) - Math.floor(clock.now() / 1000)) | 0) > 0;
+    words[Word.writerPid] = this.pid;
+    keeper.start(writer);
+    this.role = 'primary';
+  }
+
+  #record(type: RecordType, value: number): void {
+    const writer = this.#writer!;
+    const at = writer.begin(type, value, 8);
+    if (at >= 0) writer.end();
+  }
+
+  #turn(): void {
+    const { machine } = this;
+    machine.later(TURN_US * (0.5 + machine.world.random.float()), () => {
+      if (!this.alive) return;
+      if (!this.frozen) {
+        if (this.role === 'primary') this.#primary();
+        else this.#backup();
+      }
+      this.#turn();
+    });
+  }
+
+  #primary(): void {
+    const { ring, machine } = this;
+    const writer = this.#writer!;
+    const { random } = machine.world;
+    if (ring!.words[Word.planned] !== 0) return;
+    if (!this.#keeper!.overloaded()) {
+      for (let n = random.u32() % 8; n > 0; n--) {
+        const value = random.u32();
+        this.values.push(value);
+        this.#record(RecordType.Acked, value);
+      }
+    }
+    writer.publish();
+    ring!.words[Word.heartbeat] = (ring!.words[Word.heartbeat]! + 1) | 0;
+    this.#keeper!.serve();
+    if (machine.leaving && writer.readerReady && writer.lag === 0) {
+      ring!.store(Word.planned, 1);
+      machine.die(0);
+      return;
+    }
+    if (!machine.leaving && this.gate.isOpen()) machine.world.spoke(machine, this);
+  }
+
+  #read(reader: RingReader): void {
+    while (reader.next()) {
+      if (reader.type === RecordType.Acked) this.values.push(reader.conn);
+      else if (reader.type === RecordType.Join && this.#joined) {
+        this.#joined = false;
+        this.values = [];
+        this.skipped = reader.conn;
+      }
+    }
+    reader.release();
+  }
+
+  #backup(): void {
+    const ring = this.ring!;
+    if (this.#reader === null) {
+      if (ring.load(Word.readerState) === ReaderState.Live && ring.words[Word.readerPid] === this.pid) {
+        this.#reader = new RingReader(ring);
+        this.#joined = ring.words[Word.startAt] !== 0;
+      }
+    } else {
+      this.#read(this.#reader);
+      if (this.#reader.lag === 0) ring.store(Word.readerReady, 1);
+    }
+    this.#watch!.look();
+    if (!this.#gone || this.#reader === null) return;
+    this.#reader.readAll();
+    this.#read(this.#reader);
+    this.#write(ring);
+  }
+}
