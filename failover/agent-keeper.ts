@@ -17,6 +17,8 @@ export class AgentKeeper implements Keeper {
   #announced: number;
   /** Connections before this one are unknown to a backup that joined last. */
   #joinedAt = 0;
+  /** Older connections are still to be told of. */
+  #covering = false;
 
   constructor(
     readonly ring: Ring,
@@ -72,6 +74,7 @@ export class AgentKeeper implements Keeper {
     }
     const asked = ring.load(Word.joinAsked);
     if (asked !== ring.words[Word.joinDone] && host.programLoaded && !host.gate.shut) this.#join(writer, asked);
+    if (this.#covering) this.#covering = !host.cover();
     const safe = writer.readerReady;
     if (safe !== this.#protected) {
       this.#protected = safe;
@@ -91,6 +94,10 @@ export class AgentKeeper implements Keeper {
     }
   }
 
+  get following(): boolean {
+    return this.#protected;
+  }
+
   #told = -1;
 
   /** A backup that has not seen the beginning begins here. */
@@ -99,7 +106,8 @@ export class AgentKeeper implements Keeper {
     writer.keep();
     ring.words[Word.startAt] = writer.position | 0;
     host.recordJoin();
-    this.#joinedAt = host.complete ? 0 : host.nextConnection();
+    this.#joinedAt = host.nextConnection();
+    this.#covering = !host.cover();
     writer.publish();
     ring.store(Word.joinDone, asked);
     host.wakeBackup();

@@ -36,8 +36,8 @@ export interface KeeperHost {
   nextConnection(): number;
   /** Writes the record at which such a backup begins. */
   recordJoin(): void;
-  /** What it writes there is all that a backup needs (state mode). */
-  readonly complete: boolean;
+  /** Tells it of older connections, as far as there is room. @returns true when it has been told all that can be told */
+  cover(): boolean;
   onProtected(): void;
   onUnprotected(reason: string): void;
   /** Tells neighbours where the group's addresses are. */
@@ -46,8 +46,10 @@ export interface KeeperHost {
 
 /** What a primary asks of whoever looks after its backups. */
 export interface Keeper {
-  /** Connections below this number began before the backup that follows now, and it does not know them. */
+  /** Connections below this number began before the backup that follows now, which may not know them. */
   readonly firstProtected: number;
+  /** A backup follows. */
+  readonly following: boolean;
   /** The log is nearly full: no input, no events, until the backup has caught up. */
   readonly paused: boolean;
   /** For the log's writer, when a record finds no room. */
@@ -69,6 +71,8 @@ export class BackupKeeper implements Keeper {
   #stillSinceUs = 0;
   #stillLooks = 0;
   #watch: NativeHandle | null = null;
+  /** Older connections are still to be told of. */
+  #covering = false;
   #writer: RingWriter | null = null;
 
   constructor(
@@ -121,6 +125,7 @@ export class BackupKeeper implements Keeper {
       this.drop('the backup has diverged from the primary', DIVERGED);
       return;
     }
+    if (this.#covering) this.#cover();
     const { lag } = writer;
     if (this.#still(writer, lag)) {
       this.drop(STILL_TEXT, TOO_SLOW);
@@ -166,11 +171,22 @@ export class BackupKeeper implements Keeper {
     host.native.letCopy(pid);
     const whole = writer.attach();
     if (!whole) host.recordJoin();
-    this.firstProtected = whole || host.complete ? 0 : host.nextConnection();
+    this.firstProtected = whole ? 0 : host.nextConnection();
+    this.#covering = !whole && !host.cover();
     writer.publish();
     ring.store(Word.readerState, ReaderState.Live);
     host.wakeBackup();
-    host.onProtected();
+    if (!this.#covering) host.onProtected();
+  }
+
+  #cover(): void {
+    this.#covering = !this.host.cover();
+    if (this.#covering) this.host.wakeBackup();
+    else this.host.onProtected();
+  }
+
+  get following(): boolean {
+    return this.#writer?.readerAttached === true;
   }
 
   /** Ends protection, and tells the backup so. */

@@ -5,13 +5,15 @@
 import type { Clock } from '../lib/clock.js';
 
 export interface EventWorld {
-  beginEvent(eventNo: number, monoUs: number, wallMs: number): void;
+  beginEvent(eventNo: number, monoUs: number, wallMs: number, apart: boolean): void;
 }
 
 export class EventTime {
   number = 0;
   monoUs = 0;
   wallMs = 0;
+  /** The event is not repeated by backups that run the program. */
+  apart = false;
 
   constructor(
     readonly clock: Clock,
@@ -36,8 +38,9 @@ export class EventTime {
     this.wallMs = wallMs;
   }
 
-  /** The program now lives in this event. */
-  begin(): void {
-    this.world.beginEvent(this.number, this.monoUs, this.wallMs);
+  /** The program now lives in this event. @param apart backups do not repeat it */
+  begin(apart = false): void {
+    this.apart = apart;
+    this.world.beginEvent(this.number, this.monoUs, this.wallMs, apart);
   }
 }

@@ -35,8 +35,9 @@ export class Follower {
     primary: number,
     hangTimeoutUs: number,
     onGone: (reason: 'death' | 'hang') => void,
-    /** State mode. */
-    readonly restored: RestoredTable | null,
+    /** Connections that are kept without a program. */
+    readonly kept: RestoredTable,
+    readonly stateMode: boolean,
     alive: boolean,
     /** The primary is on another machine; `primary` is the agent that stands in for it. */
     remote: boolean,
@@ -59,9 +60,8 @@ export class Follower {
   #read(): void {
     const { ring } = this;
     this.reader = new RingReader(ring);
-    this.replayer = new Replayer(this.reader, this.host);
+    this.replayer = new Replayer(this.reader, this.host, this.kept, this.stateMode);
     this.replayer.joiner = ring.words[Word.startAt] !== 0;
-    this.replayer.restored = this.restored;
     const slab = this.group.mapSlab(ring.writerPid, slabBytes(RX_SLOTS));
     this.slab = slab === null ? null : new RxSlab(slab);
   }
@@ -102,7 +102,7 @@ export class Follower {
     }
     if (this.replayer === null && !this.join()) this.#joinDead();
     // In state mode the event that the primary died in has not happened: its data is still to be read.
-    if (this.restored === null) this.reader?.readAll();
+    if (!this.stateMode) this.reader?.readAll();
   }
 
   /** Everything of the old primary has been taken over. */

@@ -10,19 +10,20 @@ import { pathToFileURL } from 'node:url';
 import { FtError } from '../lib/errors.js';
 import { connectArguments } from '../stack/sockets/connect-arguments.js';
 import { connect } from '../stack/sockets/index.js';
-import { listenOn } from '../stack/sockets/server.js';
+import { listenArguments, listenOn } from '../stack/sockets/server.js';
 import { ProgramDgram } from './replay/dgram.js';
 import type { Replica } from './replica.js';
 
 type Listen = (this: net.Server, ...args: unknown[]) => net.Server;
 
 /** Puts the stack under node:net. Servers on paths, handles and descriptors stay with the kernel. */
-export function patchNet(replica: Replica, prepare: (server: net.Server) => void): void {
+export function patchNet(replica: Replica): void {
   const prototype = net.Server.prototype as unknown as { listen: Listen };
   const listen = prototype.listen;
   prototype.listen = function (this: net.Server, ...args: unknown[]): net.Server {
     if (!replica.world.active || !listenOn(this, replica, args)) return listen.apply(this, args);
-    prepare(this);
+    const { replication, port } = listenArguments(args)!;
+    replica.prepareServer(this, replication, port);
     return this;
   };
   const connectTo = (args: unknown[]): net.Socket | null => {

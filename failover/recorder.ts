@@ -16,8 +16,10 @@ import type { TimeWaitEntry } from '../stack/tcp/time-wait.js';
 import type { EventTime } from './event-time.js';
 import {
   AckedBody,
+  APART_BIT,
   CheckBody,
   EventBody,
+  Follow,
   JoinBody,
   OpenedBody,
   OutOfOrderBody,
@@ -29,7 +31,9 @@ import {
 } from './log/record.js';
 import type { RingWriter } from './log/ring.js';
 import { rules } from './rules.js';
-import type { StreamCheck } from './stream-check.js';
+import { ReplicaEndpoint, type StreamCheck } from './stream-check.js';
+
+type Mark = (typeof RecordType)['Epoch' | 'Started' | 'Established' | 'Cover' | 'Covered'];
 
 /** Removal codes as numbers in the log. */
 export const CODES = ['', 'ECONNRESET', 'ETIMEDOUT', 'ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ECONNABORTED'];
@@ -39,6 +43,8 @@ export class Recorder implements StackObserver {
     readonly writer: RingWriter,
     readonly time: EventTime,
     readonly book: AddressBook,
+    /** How a backup that runs the program follows a new connection which has no socket yet. */
+    readonly follow: (conn: TcpConnection) => Follow,
   ) {}
 
   opened(conn: TcpConnection): void {
@@ -82,7 +88,16 @@ export class Recorder implements StackObserver {
     view.setFloat64(at + B.sndWnd, conn.sndWnd, true);
     view.setFloat64(at + B.rcvNxt, conn.rcvNxt, true);
     if (known !== undefined) bytes.set(known.mac, at + B.mac);
+    view.setUint8(at + B.follow, this.#followed(conn));
     writer.end();
+  }
+
+  #followed(conn: TcpConnection): Follow {
+    const { user } = conn;
+    if (!(user instanceof ReplicaEndpoint)) return this.follow(conn);
+    const { apart, shipped } = user.following;
+    if (shipped) return Follow.State;
+    return apart ? Follow.Not : Follow.Replay;
   }
 
   established(conn: TcpConnection): void {
@@ -184,12 +199,13 @@ export class Recorder implements StackObserver {
     const { writer, time } = this;
     this.#beforeEvent();
     time.next();
+    const apart = (conn.user as ReplicaEndpoint).following.apart;
     if (event === AppEvent.Close && n === 0) n = conn.error === null ? 0 : Math.max(1, CODES.indexOf(conn.error));
     const at = writer.begin(RecordType.Event, conn.id, EventBody.size);
     if (at >= 0) {
       const { view } = writer.ring;
       const limit = event === AppEvent.Space ? conn.sendTarget / SEND_TARGET_UNIT : 0;
-      view.setUint32(at + EventBody.kind, event | (limit << 8), true);
+      view.setUint32(at + EventBody.kind, event | (apart ? APART_BIT : 0) | (limit << 8), true);
       view.setFloat64(at + EventBody.n, n, true);
       view.setFloat64(at + EventBody.monoUs, time.monoUs, true);
       view.setFloat64(at + EventBody.wallMs, time.wallMs, true);
@@ -199,7 +215,7 @@ export class Recorder implements StackObserver {
       writer.inEvent = true;
       writer.publish();
     }
-    time.begin();
+    time.begin(apart);
   }
 
   // --- What the mutation check breaks (rules.ts); with all rules in force nothing of it happens ---
@@ -239,7 +255,7 @@ export class Recorder implements StackObserver {
       writer.inEvent = true;
       writer.publish();
     }
-    time.begin();
+    time.begin(id < 0);
   }
 
   check(conn: number, check: StreamCheck): void {
@@ -261,7 +277,8 @@ export class Recorder implements StackObserver {
     writer.end();
   }
 
-  mark(type: typeof RecordType.Epoch | typeof RecordType.Started | typeof RecordType.Established, conn = 0): void {
+  /** A record that says no more than its type. */
+  mark(type: Mark, conn = 0): void {
     if (this.writer.begin(type, conn, 0) >= 0) this.writer.end();
   }
 }

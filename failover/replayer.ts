@@ -14,11 +14,14 @@ import { TcpState } from '../stack/tcp/state.js';
 import type { EventTime } from './event-time.js';
 import {
   AckedBody,
+  APART_BIT,
   CheckBody,
   ClosingBody,
   ContextBody,
   EventBody,
+  Follow,
   JoinBody,
+  OfferedBody,
   OpenedBody,
   OutOfOrderBody,
   PlacedBody,
@@ -49,6 +52,8 @@ export interface ReplayHost {
   beforeLast(conn: number): void;
   /** Delivers an event of the program's world. False: it does not know the id. */
   deliverWorld(kind: number, id: number, result: Uint8Array | null): boolean;
+  /** The program is told what the primary's offered to know. Only where a replica joined in the middle. */
+  offered(bytes: Uint8Array): void;
   /** The backup is not where the primary is. */
   diverged(reason: string): void;
 }
@@ -62,15 +67,27 @@ export class Replayer {
   started = false;
   /** This replica did not see the beginning: what it does not know is skipped. */
   joiner = false;
-  /** State mode: no program runs here; null otherwise. */
-  restored: RestoredTable | null = null;
+  /** Records of a connection which this replica knows already: 0 for none. */
+  #skipped = 0;
+  /** The primary died in an event that is not repeated here: it has not happened. */
+  cut = false;
+  #offered: Uint8Array[] = [];
   #unchecked = new Map<number, ReplicaEndpoint>();
   #delivered = 0;
 
   constructor(
     readonly reader: RingReader,
     readonly host: ReplayHost,
+    /** Connections that are kept without a program. */
+    readonly kept: RestoredTable,
+    /** State mode of the whole group: no program runs here. */
+    readonly stateMode: boolean,
   ) {}
+
+  /** Whether it is kept here instead of being repeated. */
+  #keeps(conn: number): boolean {
+    return this.stateMode || this.kept.has(conn);
+  }
 
   /**
    * The program makes an outgoing connection: which one did the primary make at this point? Its record follows the event
@@ -99,7 +116,8 @@ export class Replayer {
     // The last event is over. Each is told by itself: a reader that is behind shows that it gets on.
     reader.release();
     for (const endpoint of host.checks.take()) this.#unchecked.set(endpoint.id, endpoint);
-    while (reader.next()) {
+    while (!this.cut && reader.next()) {
+      if (this.#skipped !== 0 && reader.conn === this.#skipped && reader.type !== RecordType.Covered) continue;
       if (this.#apply()) {
         this.counters.events++;
         return 'event';
@@ -139,7 +157,7 @@ export class Replayer {
         const chunk = tcp.loans.copy(reader.ring.bytes, at + ReceivedBody.size, length);
         conn.rcvNxt += length;
         conn.reassembly.dropBelow(conn.rcvNxt);
-        if (reader.version > 2) setMarksWord(conn, view.getUint32(at + ReceivedBody.marks, true));
+        setMarksWord(conn, view.getUint32(at + ReceivedBody.marks, true));
         conn.lastReceiveUs = host.stack.clock.now();
         conn.receiveQueue.push(chunk);
         conn.receiveQueued += length;
@@ -160,9 +178,19 @@ export class Replayer {
       case RecordType.Wrote:
       case RecordType.Closing:
       case RecordType.Context:
-      case RecordType.Placed:
-        if (this.restored !== null) this.#state(at, this.restored);
+        if (this.#keeps(reader.conn)) this.#state(at);
         return false;
+      case RecordType.Placed:
+        this.#placed(at);
+        return false;
+      case RecordType.Cover:
+        if (tcp.byId.has(reader.conn)) this.#skipped = reader.conn;
+        return false;
+      case RecordType.Covered:
+        this.#skipped = 0;
+        return false;
+      case RecordType.Offered:
+        return this.joiner && this.counters.events === 0 && this.#offer(at);
       case RecordType.Sent: {
         const conn = tcp.byId.get(reader.conn);
         if (conn === undefined) return false;
@@ -187,7 +215,7 @@ export class Replayer {
         return false;
       case RecordType.Removed: {
         const conn = tcp.byId.get(reader.conn);
-        this.restored?.forget(reader.conn);
+        this.kept.forget(reader.conn);
         // Its socket may still have to be told of data, or of the end.
         if (host.endpoints.get(reader.conn)?.settled === true) host.endpoints.delete(reader.conn);
         const code = view.getUint32(at, true);
@@ -198,14 +226,15 @@ export class Replayer {
         this.#timeWait(at);
         return false;
       case RecordType.Event:
-        return this.restored === null ? this.#event(at) : this.#noteEvent(at, this.restored);
+        return this.#event(at);
       case RecordType.World:
-        return this.restored === null && this.#world(at);
+        return !this.stateMode && this.#world(at);
       case RecordType.Check:
-        if (this.restored === null) this.#check(at);
+        if (!this.#keeps(reader.conn)) this.#check(at);
         return false;
       case RecordType.Join:
-        if (this.restored !== null) this.#forgetAll();
+        // Before version 4 all connections followed, also those that are known.
+        if (this.stateMode && reader.version < 4) this.#forgetAll();
         if (this.joiner && this.counters.events === 0) {
           const B = JoinBody;
           host.time.set(
@@ -216,12 +245,29 @@ export class Replayer {
         }
         return false;
       case RecordType.Started:
-        if (!host.programLoaded && this.restored === null) this.#wait();
+        if (!host.programLoaded && !this.stateMode) this.#wait();
         else this.started = true;
         return false;
       default:
         return false;
     }
+  }
+
+  /** @returns true when the program was told. */
+  #offer(at: number): boolean {
+    const { reader, host } = this;
+    const { view, bytes } = reader.ring;
+    const length = view.getUint32(at + OfferedBody.length, true);
+    if (length > 0) {
+      this.#offered.push(bytes.slice(at + OfferedBody.size, at + OfferedBody.size + length));
+      return false;
+    }
+    if (!host.programLoaded) {
+      this.#wait();
+      return false;
+    }
+    host.offered(Buffer.concat(this.#offered.splice(0)));
+    return true;
   }
 
   /** The record must be read again later: the program is not there yet. */
@@ -241,10 +287,14 @@ export class Replayer {
     const remoteAddress = host.stack.book.fromBytes(bytes, at + B.remoteAddress);
     const localPort = view.getUint16(at + B.localPort, true);
     const remotePort = view.getUint16(at + B.remotePort, true);
+    const follow = reader.version < 4 ? Follow.Replay : (view.getUint8(at + B.follow) as Follow);
+    if (follow === Follow.Not && !this.stateMode) return;
+    const kept = this.stateMode || follow === Follow.State;
+    if (kept) this.kept.of(reader.conn);
     let conn = tcp.byId.get(reader.conn);
     if (conn === undefined) {
-      const listener = (flags & 4) !== 0 ? null : tcp.findListener(localAddress, localPort);
-      if ((flags & 4) === 0 && listener === null && this.restored === null) {
+      const listener = kept || (flags & 4) !== 0 ? null : tcp.findListener(localAddress, localPort);
+      if ((flags & 4) === 0 && listener === null && !kept) {
         if (!host.programLoaded) {
           this.#wait();
           return;
@@ -254,7 +304,7 @@ export class Replayer {
         return;
       }
       // A joiner's program never made the call that this outgoing connection belongs to.
-      if ((flags & 4) !== 0 && this.restored === null) return;
+      if ((flags & 4) !== 0 && !kept) return;
       const route = tcp.host.tcpRoute(localAddress, remoteAddress);
       if (route === null) {
         host.diverged('the primary has a connection on an address that this replica does not have');
@@ -297,7 +347,7 @@ export class Replayer {
 
   // --- State mode ---
 
-  /** A snapshot begins: it has all that there is. */
+  /** All connections follow. */
   #forgetAll(): void {
     const { tcp } = this.host.stack;
     const all: TcpConnection[] = [];
@@ -305,31 +355,64 @@ export class Replayer {
       all.push(conn);
     });
     for (const conn of all) {
-      this.restored?.forget(conn.id);
+      this.kept.forget(conn.id);
       tcp.remove(conn, null);
     }
   }
 
+  /**
+   * An event that is not repeated here, and that the dead primary did not finish: it has not happened, and nothing behind it.
+   * @returns true when it is so
+   */
+  #unhappened(): boolean {
+    if (!this.reader.unfinished) return false;
+    this.reader.unread();
+    this.cut = true;
+    return true;
+  }
+
   /** The primary's program was told something: what it read is no longer to be read. */
-  #noteEvent(at: number, restored: RestoredTable): boolean {
+  #noteEvent(at: number, kind: AppEvent): void {
     const { reader, host } = this;
+    if (this.#unhappened()) return;
     const { view } = reader.ring;
     const conn = host.stack.tcp.byId.get(reader.conn);
-    const kind = (view.getUint32(at + EventBody.kind, true) & 0xff) as AppEvent;
     host.time.set(
       view.getFloat64(at + EventBody.number, true),
       view.getFloat64(at + EventBody.monoUs, true),
       view.getFloat64(at + EventBody.wallMs, true),
     );
     this.counters.events++;
-    if (conn === undefined) return false;
-    if (kind === AppEvent.Accept || kind === AppEvent.Restore) restored.of(conn.id).accepted = true;
+    if (conn === undefined) return;
+    if (kind === AppEvent.Accept || kind === AppEvent.Restore) this.kept.of(conn.id).accepted = true;
     else if (kind === AppEvent.Data) conn.read();
-    return false;
   }
 
-  #state(at: number, restored: RestoredTable): void {
-    const { reader, host } = this;
+  /** The primary does not repeat it any more, as it was given the connection itself: it is kept from here on, without our program. */
+  #keep(endpoint: ReplicaEndpoint): void {
+    const { host, kept } = this;
+    Object.assign(kept.of(endpoint.id), { context: endpoint.context, accepted: endpoint.accepted });
+    this.#unchecked.delete(endpoint.id);
+    host.endpoints.delete(endpoint.id);
+    endpoint.forsake();
+  }
+
+  #placed(at: number): void {
+    const { reader, host, kept } = this;
+    const { view } = reader.ring;
+    const conn = host.stack.tcp.byId.get(reader.conn);
+    if (conn === undefined) return;
+    const start = view.getFloat64(at + PlacedBody.sendStart, true);
+    conn.sendBuffer.load(start, new Uint8Array(0));
+    conn.sndUna = start + 1;
+    conn.sndNxt = conn.sndUna;
+    conn.rcvNxt = view.getFloat64(at + PlacedBody.rcvNxt, true);
+    conn.sndWnd = view.getFloat64(at + PlacedBody.sndWnd, true);
+    if (this.#keeps(conn.id)) kept.of(conn.id).accepted = view.getUint32(at + PlacedBody.accepted, true) === 1;
+  }
+
+  #state(at: number): void {
+    const { reader, host, kept } = this;
     const { view, bytes } = reader.ring;
     const conn = host.stack.tcp.byId.get(reader.conn);
     if (conn === undefined) return;
@@ -346,19 +429,9 @@ export class Replayer {
         else conn.abort();
         return;
       }
-      case RecordType.Context: {
-        const from = at + ContextBody.size;
-        restored.of(conn.id).context = bytes.slice(from, from + view.getUint32(at + ContextBody.length, true));
-        return;
-      }
       default: {
-        const start = view.getFloat64(at + PlacedBody.sendStart, true);
-        conn.sendBuffer.load(start, new Uint8Array(0));
-        conn.sndUna = start + 1;
-        conn.sndNxt = conn.sndUna;
-        conn.rcvNxt = view.getFloat64(at + PlacedBody.rcvNxt, true);
-        conn.sndWnd = view.getFloat64(at + PlacedBody.sndWnd, true);
-        restored.of(conn.id).accepted = view.getUint32(at + PlacedBody.accepted, true) === 1;
+        const from = at + ContextBody.size;
+        kept.of(conn.id).context = bytes.slice(from, from + view.getUint32(at + ContextBody.length, true));
       }
     }
   }
@@ -417,8 +490,17 @@ export class Replayer {
   #event(at: number): boolean {
     const { reader, host } = this;
     const { view } = reader.ring;
+    const word = view.getUint32(at + EventBody.kind, true);
+    const kind = (word & 0xff & ~APART_BIT) as AppEvent;
+    const apart = (word & APART_BIT) !== 0;
     const endpoint = host.endpoints.get(reader.conn);
+    if (apart || this.#keeps(reader.conn)) {
+      if (endpoint !== undefined && !reader.unfinished) this.#keep(endpoint);
+      this.#noteEvent(at, kind);
+      return false;
+    }
     if (endpoint === undefined) {
+      if (this.joiner && this.#unhappened()) return false;
       this.counters.skipped++;
       if (!this.joiner)
         host.diverged(
@@ -426,8 +508,6 @@ export class Replayer {
         );
       return false;
     }
-    const word = view.getUint32(at + EventBody.kind, true);
-    const kind = (word & 0xff) as AppEvent;
     if (word > 0xff) endpoint.conn.sendTarget = (word >>> 8) * SEND_TARGET_UNIT;
     const n = view.getFloat64(at + EventBody.n, true);
     if (kind === AppEvent.Data && endpoint.conn.receiveQueue[0]?.length !== n) {
@@ -449,6 +529,16 @@ export class Replayer {
   #world(at: number): boolean {
     const { reader, host } = this;
     const { view, bytes } = reader.ring;
+    const id = view.getFloat64(at + WorldBody.id, true);
+    if (id < 0) {
+      if (this.#unhappened()) return false;
+      host.time.set(
+        view.getFloat64(at + WorldBody.number, true),
+        view.getFloat64(at + WorldBody.monoUs, true),
+        view.getFloat64(at + WorldBody.wallMs, true),
+      );
+      return false;
+    }
     if (!this.#allChecked()) return false;
     const kind = view.getUint32(at + WorldBody.kind, true);
     const length = view.getUint32(at + WorldBody.resultLength, true);
@@ -461,7 +551,7 @@ export class Replayer {
     );
     host.time.begin();
     if (reader.unfinished) host.beforeLast(0);
-    if (host.deliverWorld(kind, view.getFloat64(at + WorldBody.id, true), result)) return true;
+    if (host.deliverWorld(kind, id, result)) return true;
     if (!this.started && !this.joiner && !host.programLoaded) {
       host.time.set(number, monoUs, wallMs);
       this.#wait();

@@ -1,9 +1,11 @@
 /** What a replica is told, and what it tells. */
+
+import type { Replication } from '../stack/sockets/endpoint.js';
 import type { Environment } from './environment.js';
 import type { CommitMode } from './gate.js';
 import type { GroupPlace } from './group.js';
 
-export type ReplicationMode = 'replay' | 'state';
+export type ReplicationMode = Replication;
 
 export interface ReplicaOptions {
   group: GroupPlace;
@@ -21,6 +23,8 @@ export interface ReplicaOptions {
   commit: CommitMode;
   /** `replay`: the backup runs the program; `state`: it gets its connections back. */
   mode?: ReplicationMode;
+  /** Ports whose connections are in state mode, though the group is not. */
+  statePorts?: readonly number[];
   /** A primary whose main loop stands still for so long is killed; Infinity: never. */
   hangTimeoutMs: number;
   ringBytes: number;
@@ -48,6 +52,8 @@ export interface ReplicaEvents {
   protected: [];
   unprotected: [reason: string];
   undeclared: [what: string];
+  /** What the program offers to know could not be had; a backup that joins has to do without it. */
+  unoffered: [error: string];
   ready: [];
   takeover: [report: TakeoverReport];
   diverged: [reason: string];

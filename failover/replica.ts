@@ -18,10 +18,11 @@ import { slabBytes } from '../lib/device/rx-slab.js';
 import { TapDevice } from '../lib/device/tap.js';
 import { FtError } from '../lib/errors.js';
 import type { NativeAddon, NativeHandle } from '../lib/native/native.js';
-import { isV6 } from '../stack/address-book.js';
 import type {
   ListenerEvents,
   ListenerHandle,
+  ListenOptions,
+  Replication,
   SocketHost,
   SocketTimers,
   StreamEndpoint,
@@ -31,6 +32,7 @@ import type { TcpConnection } from '../stack/tcp/connection.js';
 import { TcpState } from '../stack/tcp/state.js';
 import { AgentKeeper } from './agent-keeper.js';
 import { BackupKeeper, type Keeper, type KeeperHost } from './backup-keeper.js';
+import { Coverage } from './coverage.js';
 import { Doorbells } from './doorbells.js';
 import { thisMachine } from './environment.js';
 import { EventTime } from './event-time.js';
@@ -38,8 +40,10 @@ import { Follower, RX_SLOTS } from './follower.js';
 import { GatedDevice, LogGate } from './gate.js';
 import { GroupClock } from './group-clock.js';
 import { Handover } from './handover.js';
-import { RecordType } from './log/record.js';
+import { Listeners } from './listeners.js';
+import { Follow, RecordType } from './log/record.js';
 import { ReaderState, type Ring, type RingReader, RingWriter, SECRET_LENGTH, Word } from './log/ring.js';
+import { askProgram, tellProgram } from './offer.js';
 import { catches, PoisonGuard } from './poison.js';
 import { Recorder } from './recorder.js';
 import { virtualizeHttpServer } from './replay/http.js';
@@ -51,13 +55,11 @@ import { RestoredTable } from './restored.js';
 import { rules } from './rules.js';
 import { keepHttp } from './state-http.js';
 import { StateRecorder } from './state-recorder.js';
-import { CheckList, ReplicaEndpoint } from './stream-check.js';
+import { ALONE, CheckList, FORLORN, type Following, REPLAYED, ReplicaEndpoint, SHIPPED } from './stream-check.js';
 
 export type { ReplicaEvents, ReplicaOptions, ReplicationMode, TakeoverReport } from './replica-options.js';
 
 const HEARTBEAT_MS = 20;
-/** State mode: connections for which the new program does not listen by then are reset. */
-const CLAIM_US = 10_000_000;
 /** A backup that is up to date looks at the log this often. */
 const POLL_MS = 2;
 /** After a takeover, segments for unknown connections are met with silence for so long (rule F2). */
@@ -136,8 +138,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     });
     this.#bells = new Doorbells(this.native, options.group, () => this.#kick());
     this.time = new EventTime(this.clock, this.world);
-    this.checks = new CheckList(this.native, ring !== null);
-    this.#restored = options.mode === 'state' ? new RestoredTable() : null;
+    this.checks = new CheckList(this.native, this.time, () => this.#mixed());
     this.gate = new LogGate(options.commit);
     this.stack = new Stack({
       clock: this.clock,
@@ -146,6 +147,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     });
     this.stack.gate = this.gate;
     this.stack.tcp.frozen = role === 'backup';
+    this.#coverage = new Coverage(this.stack.tcp, this.stateMode);
+    this.#listeners = this.#makeListeners();
   }
 
   get timers(): SocketTimers {
@@ -218,10 +221,10 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   }
 
   /** What a server of the program needs beside a listener. */
-  prepareServer(server: Server): void {
+  prepareServer(server: Server, replication: Replication | undefined, port: number): void {
     if (!(server instanceof HttpServer)) return;
     virtualizeHttpServer(this.world, server);
-    if (this.stateMode) keepHttp(server);
+    if (this.ring !== null && this.#listeners.inStateMode(replication, port)) keepHttp(server);
   }
 
   /** The program's start-up is complete. On a backup, it begins to follow the log now. */
@@ -265,7 +268,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       (reason) => {
         this.#beginTakeover(reason);
       },
-      this.#restored,
+      this.#kept,
+      this.stateMode,
       alive,
       this.options.agentPid !== undefined,
     );
@@ -284,26 +288,28 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   // --- SocketHost ---
 
-  listen(options: { address?: string; port: number; backlog?: number }, events: ListenerEvents): ListenerHandle {
-    const { tcp } = this.stack;
-    const address = this.stack.listenAddress(options.address);
-    if (!Number.isInteger(options.port) || options.port < 0 || options.port > 65_535) {
-      throw new FtError('EINVAL', `${options.port} is not a port`, 'Use 0 to 65535');
-    }
-    const listener = tcp.listen(address, options.port, options.backlog ?? 511, (conn) => {
-      this.#adopt(new ReplicaEndpoint(conn, this.stack.events, events, this.checks));
+  listen(options: ListenOptions, events: ListenerEvents): ListenerHandle {
+    return this.#listeners.listen(options, events);
+  }
+
+  readonly #listeners: Listeners;
+
+  #makeListeners(): Listeners {
+    const replica = this;
+    const { stack, options } = this;
+    return new Listeners({
+      stack,
+      stateMode: this.stateMode,
+      solo: this.ring === null,
+      statePorts: options.statePorts ?? [],
+      restored: this.#kept,
+      get serving() {
+        return replica.role === 'primary';
+      },
+      adopt: (conn, events, following, restored) => {
+        this.#adopt(new ReplicaEndpoint(conn, stack.events, events, this.checks, following, restored));
+      },
     });
-    if (this.role === 'primary') {
-      this.#restored?.giveBack(tcp.table, listener, (conn, restored) => {
-        this.#adopt(new ReplicaEndpoint(conn, this.stack.events, events, this.checks, restored));
-      });
-    }
-    return {
-      address: this.stack.book.format(address),
-      port: listener.port,
-      family: isV6(address) ? 'IPv6' : 'IPv4',
-      close: () => tcp.unlisten(listener),
-    };
   }
 
   connect(options: { address: string; port: number; localAddress?: string; localPort?: number }): StreamEndpoint {
@@ -313,7 +319,14 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       planned === undefined
         ? this.stack.tcp.connect(remote, options.port, local, options.localPort ?? 0)
         : this.#recreate(planned.id, remote, options.port, planned.localAddress, planned.localPort);
-    return this.#adopt(new ReplicaEndpoint(conn, this.stack.events, null, this.checks));
+    return this.#adopt(new ReplicaEndpoint(conn, this.stack.events, null, this.checks, this.#outgoing));
+  }
+
+  /** How a connection is followed that the program makes now. */
+  get #outgoing(): Following {
+    if (this.ring === null) return ALONE;
+    if (this.stateMode) return SHIPPED;
+    return this.time.apart ? FORLORN : REPLAYED;
   }
 
   #recreate(id: number, remote: number, remotePort: number, local: number, localPort: number): TcpConnection {
@@ -325,15 +338,11 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   // --- State mode ---
 
-  readonly #restored: RestoredTable | null;
+  readonly #kept = new RestoredTable();
 
-  /** Connections that no server of the program wants: reset, as if it had closed them. */
-  #dropUnclaimed(): void {
-    this.#claimUntilUs = Number.POSITIVE_INFINITY;
-    this.#restored?.drop(this.stack.tcp.table);
+  #mixed(): void {
+    if (this.role === 'primary') this.world.mixed('writing to a replayed connection in an event of one in state mode');
   }
-
-  #claimUntilUs = Number.POSITIVE_INFINITY;
 
   #adopt(endpoint: ReplicaEndpoint): ReplicaEndpoint {
     // Without a log nobody asks for it by its number, or says when it is gone.
@@ -372,7 +381,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       return false;
     }
     stack.poll();
-    if (stack.now() > this.#claimUntilUs) this.#dropUnclaimed();
+    this.#listeners.look(stack.now());
     // What came in is safe from here on: a backup will know it even if the program below never returns.
     this.#writer?.publish();
     const late = this.#busySinceUs > 0 && stack.now() - this.#busySinceUs > LONGEST_PASS_US;
@@ -562,10 +571,10 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   #becomeWriter(ring: Ring): void {
     this.#keeper ??= this.#makeKeeper(ring);
     const writer = new RingWriter(ring, this.#keeper.overrun);
-    const recorder = new Recorder(writer, this.time, this.stack.book);
+    const recorder = new Recorder(writer, this.time, this.stack.book, (conn) => this.#follow(conn));
     this.#writer = writer;
     this.#recorder = recorder;
-    this.checks.state = this.stateMode ? new StateRecorder(recorder, writer) : null;
+    this.checks.state = new StateRecorder(recorder, writer);
     this.stack.tcp.observer = new Forgetting(recorder, this.endpoints);
     this.gate.writer = writer;
     ring.words[Word.writerPid] = this.pid;
@@ -581,11 +590,39 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     return new AgentKeeper(ring, this.#keeperHost(), agentPid);
   }
 
-  /** A backup begins in the middle: in state mode with all that there is. */
+  #follow(conn: TcpConnection): Follow {
+    if (conn.listener === null) return this.time.apart ? Follow.Not : Follow.Replay;
+    return this.#listeners.apart(conn.listener) ? Follow.State : Follow.Replay;
+  }
+
+  readonly #coverage: Coverage;
+
+  /** A backup begins in the middle. */
   #recordJoin(): void {
-    const { state } = this.checks;
-    if (state === null) this.#recorder?.join();
-    else state.snapshot(this.stack.tcp, this.endpoints);
+    const recorder = this.#recorder!;
+    recorder.join();
+    this.#offer();
+    this.#coverage.begin();
+    for (const entry of this.stack.tcp.timeWaits.values()) recorder.timeWait(entry);
+  }
+
+  /** What the program offers to know. */
+  #offer(): void {
+    if (this.stateMode) return;
+    try {
+      const bytes = askProgram();
+      if (bytes !== null && bytes.length > this.ring!.size / 4)
+        throw new FtError('ERR_FT_CONTEXT', `${bytes.length} bytes`, 'A quarter of the log at most');
+      if (bytes !== null) this.checks.state?.offered(bytes);
+    } catch (error) {
+      this.emit('unoffered', error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** On a backup: the program is told what the primary's has offered; what comes of that is ours alone. */
+  offered(bytes: Uint8Array): void {
+    this.time.begin(true);
+    tellProgram(bytes);
   }
 
   #keeperHost(): KeeperHost {
@@ -603,7 +640,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       holdInput: (on) => (on ? this.#tap?.pause() : this.#tap?.resume()),
       nextConnection: () => this.stack.tcp.nextId,
       recordJoin: () => this.#recordJoin(),
-      complete: this.stateMode,
+      cover: () => this.#coverage.step(this.checks.state!, this.#writer!),
       announce: () => this.#announce(),
       onProtected: () => this.emit('protected'),
       onUnprotected: (reason) => {
@@ -668,7 +705,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#follower = null;
     ring.words[Word.epoch] = (ring.words[Word.epoch]! + 1) & 0xffff;
     // The event that the primary died in has not happened.
-    if (this.stateMode) ring.words[Word.head] = ring.words[Word.complete]!;
+    if (this.stateMode || follower.replayer?.cut === true) ring.words[Word.head] = ring.words[Word.complete]!;
     ring.words[Word.tail] = ring.words[Word.head]!;
     ring.words[Word.complete] = ring.words[Word.head]!;
     this.#becomeWriter(ring);
@@ -687,11 +724,11 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     ring.words[Word.planned] = 0;
     this.stack.tcp.draining = ring.words[Word.draining] === 1;
     this.stack.thaw(rules.F2 ? GRACE_US : 0, rules.D2, planned);
+    this.#listeners.takeOver(this.clock.now());
     // Connections that had ended, and whose sockets had not heard all of it.
     for (const endpoint of this.endpoints.values()) endpoint.onProgress();
     report.connections = this.stack.tcp.table.size;
     this.lastTakeover = report;
-    if (this.stateMode) this.#claimUntilUs = this.clock.now() + CLAIM_US;
     // The frames that the primary had in its hands. It may have dealt with some; TCP has seen duplicates before.
     if (follower.slab !== null && !planned) this.#tap!.receive(follower.slab.recover());
     this.stack.flush();
@@ -726,9 +763,23 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     return this.#follower?.replayer ?? null;
   }
 
-  /** Connections below this number began before the backup that follows now, and it does not know them. */
+  /** Connections below this number began before the backup that follows now. */
   get firstProtected(): number {
     return this.#keeper?.firstProtected ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Connections that the backup which follows now does not know. */
+  get unprotected(): number {
+    let count = 0;
+    this.stack.tcp.table.forEach((conn) => {
+      if (!this.protects(conn)) count++;
+    });
+    return count;
+  }
+
+  /** Whether the backup that follows now knows a connection. */
+  protects(conn: TcpConnection): boolean {
+    return conn.id >= this.firstProtected || (this.#keeper?.following === true && this.#coverage.covers(conn.id));
   }
 
   get device(): TapDevice | null {
@@ -741,7 +792,7 @@ class Forgetting extends Recorder {
   readonly #endpoints: Map<number, ReplicaEndpoint>;
 
   constructor(recorder: Recorder, endpoints: Map<number, ReplicaEndpoint>) {
-    super(recorder.writer, recorder.time, recorder.book);
+    super(recorder.writer, recorder.time, recorder.book, recorder.follow);
     this.#endpoints = endpoints;
   }
 

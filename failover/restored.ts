@@ -15,7 +15,7 @@ export interface Restored {
   accepted: boolean;
 }
 
-/** Connections without a program. */
+/** Connections that are kept without a program. */
 export class RestoredTable {
   readonly #known = new Map<number, Restored>();
 
@@ -26,6 +26,10 @@ export class RestoredTable {
       this.#known.set(conn, known);
     }
     return known;
+  }
+
+  has(conn: number): boolean {
+    return this.#known.has(conn);
   }
 
   forget(conn: number): void {

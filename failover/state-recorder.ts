@@ -4,8 +4,7 @@
  * gets its connections back with it (docs/state-mode.md).
  */
 import type { TcpConnection } from '../stack/tcp/connection.js';
-import type { Tcp } from '../stack/tcp/tcp.js';
-import { ClosingBody, ContextBody, PlacedBody, RecordType, WroteBody } from './log/record.js';
+import { ClosingBody, ContextBody, OfferedBody, PlacedBody, RecordType, WroteBody } from './log/record.js';
 import type { RingWriter } from './log/ring.js';
 import type { Recorder } from './recorder.js';
 import type { ReplicaEndpoint } from './stream-check.js';
@@ -51,18 +50,21 @@ export class StateRecorder {
     writer.end();
   }
 
-  /** All that a backup needs which has not seen the beginning. Nothing of what comes before it in the log matters then. */
-  snapshot(tcp: Tcp, endpoints: Map<number, ReplicaEndpoint>): void {
-    const { recorder, writer } = this;
-    recorder.join();
-    tcp.table.forEach((conn) => {
-      this.#connection(conn, endpoints.get(conn.id));
-    });
-    for (const entry of tcp.timeWaits.values()) recorder.timeWait(entry);
-    writer.publish();
+  /** What the program offers to know; its last piece may be empty. */
+  offered(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; at += PIECE)
+      this.#bytes(RecordType.Offered, 0, OfferedBody, bytes.subarray(at, at + PIECE));
+    this.#bytes(RecordType.Offered, 0, OfferedBody, bytes.subarray(bytes.length));
   }
 
-  #connection(conn: TcpConnection, endpoint: ReplicaEndpoint | undefined): void {
+  /** All that a backup needs to know of a connection which began before it. */
+  cover(conn: TcpConnection, endpoint: ReplicaEndpoint | null): void {
+    this.recorder.mark(RecordType.Cover, conn.id);
+    this.#connection(conn, endpoint);
+    this.recorder.mark(RecordType.Covered, conn.id);
+  }
+
+  #connection(conn: TcpConnection, endpoint: ReplicaEndpoint | null): void {
     const { recorder, writer } = this;
     recorder.opened(conn);
     if (!conn.established) return;
@@ -78,6 +80,7 @@ export class StateRecorder {
     view.setUint32(at + PlacedBody.accepted, endpoint?.accepted === true ? 1 : 0, true);
     writer.end();
     for (const chunk of conn.receiveQueue) recorder.received(conn, chunk);
+    for (const { start: from, bytes } of conn.reassembly.save().pieces) recorder.outOfOrder(conn, from, bytes);
     if (conn.peerFin) recorder.peerFin(conn);
     this.wrote(conn.id, conn.sendBuffer.toBytes());
     recorder.acked(conn);

@@ -33,7 +33,7 @@ export function statusOf(replica: Replica): ReplicaStatus {
   const total = stack.tcp.table.size;
   let protectedConnections = 0;
   stack.tcp.table.forEach((conn) => {
-    if (backup || conn.id >= replica.firstProtected) protectedConnections++;
+    if (backup || replica.protects(conn)) protectedConnections++;
   });
   return {
     pid: replica.pid,

@@ -8,6 +8,7 @@ import { AppEndpoint, type EventQueue } from '../stack/app-endpoint.js';
 import type { AppEvent } from '../stack/observer.js';
 import type { ListenerEvents } from '../stack/sockets/endpoint.js';
 import type { TcpConnection } from '../stack/tcp/connection.js';
+import type { EventTime } from './event-time.js';
 import { Closing, type StateRecorder } from './state-recorder.js';
 
 export interface StreamCheck {
@@ -19,7 +20,7 @@ export interface StreamCheck {
 
 /** The connections that the program has written to since the list was last taken. */
 export class CheckList {
-  /** State mode: writes are shipped instead of being summed up. */
+  /** The primary's: what it says of connections in state mode. */
   state: StateRecorder | null = null;
   #list: ReplicaEndpoint[] = [];
   #spare: ReplicaEndpoint[] = [];
@@ -30,8 +31,9 @@ export class CheckList {
 
   constructor(
     readonly native: NativeAddon,
-    /** False: there is no log, and nothing is summed up. */
-    readonly wanted: boolean,
+    readonly time: EventTime,
+    /** Something was written to a connection that is repeated, in an event that is not. */
+    readonly onMixed: () => void,
   ) {}
 
   add(endpoint: ReplicaEndpoint): void {
@@ -55,7 +57,33 @@ export class CheckList {
   }
 }
 
-/** An endpoint whose writes are summed. */
+/** How a connection is followed. */
+export interface Following {
+  /** What the program writes, closes and saves is in the log, so that somebody who does not run it knows. */
+  readonly shipped: boolean;
+  /** What the program writes is summed up, and compared with what a backup's writes. */
+  readonly summed: boolean;
+  /** Backups that run the program do not repeat its events. */
+  readonly apart: boolean;
+}
+
+/** Without a log. */
+export const ALONE: Following = { shipped: false, summed: false, apart: false };
+/** The program is repeated. */
+export const REPLAYED: Following = { shipped: false, summed: true, apart: false };
+/** As above, and for a backup that has not seen the beginning, too. */
+export const COVERED: Following = { shipped: true, summed: true, apart: false };
+/** State mode, of the whole group. */
+export const SHIPPED: Following = { shipped: true, summed: false, apart: false };
+/** State mode, while other connections are replayed. */
+export const APART: Following = { shipped: true, summed: false, apart: true };
+
+/** Made by the program in an event apart: ends with the process. */
+export const FORLORN: Following = { shipped: false, summed: false, apart: true };
+/** On a backup: the program that runs there has nothing to do with it any more. */
+export const FORSAKEN: Following = { shipped: false, summed: false, apart: true };
+
+/** An endpoint whose writes are summed, or shipped, or both. */
 export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
   written = 0;
   crc = 0;
@@ -66,6 +94,7 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
     queue: EventQueue,
     acceptor: ListenerEvents | null,
     readonly checks: CheckList,
+    public following: Following,
     restored: { context: Uint8Array | null } | null = null,
   ) {
     super(conn, queue, acceptor, restored);
@@ -75,32 +104,44 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
   /** What the program saved last. */
   context: Uint8Array | null = null;
 
+  /** Kept also where the program is repeated: a backup that joins late may be given it. */
   checkpoint(context: Uint8Array): void {
-    const { state } = this.checks;
-    if (state === null) return;
+    if (this.following === ALONE) return;
     this.context = context;
-    state.context(this.id, context);
+    this.#ships?.context(this.id, context);
+  }
+
+  get #ships(): StateRecorder | null {
+    return this.following.shipped ? this.checks.state : null;
+  }
+
+  /** On a backup: its program hears and says nothing more of the connection, which goes on without it. */
+  forsake(): void {
+    this.settle();
+    this.conn.user = null;
+    this.following = FORSAKEN;
   }
 
   /** Where it is known by its number; it leaves when the connection is gone and its socket has heard everything. */
   known: Map<number, ReplicaEndpoint> | null = null;
 
   override shutdown(): void {
+    if (this.following === FORSAKEN) return;
     this.checks.closed = true;
-    this.checks.state?.closing(this.id, Closing.Shutdown);
+    this.#ships?.closing(this.id, Closing.Shutdown);
     super.shutdown();
   }
 
   override close(): void {
     this.checks.closed = true;
-    if (!this.settled) this.checks.state?.closing(this.id, Closing.Close);
+    if (!this.settled) this.#ships?.closing(this.id, Closing.Close);
     super.close();
     if (this.conn.removed) this.known?.delete(this.id);
   }
 
   override abort(): void {
     this.checks.aborted = true;
-    if (!this.settled) this.checks.state?.closing(this.id, Closing.Abort);
+    if (!this.settled) this.#ships?.closing(this.id, Closing.Abort);
     super.abort();
     if (this.conn.removed) this.known?.delete(this.id);
   }
@@ -111,17 +152,12 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
   }
 
   override write(chunk: Uint8Array): void {
-    const { state } = this.checks;
-    if (state !== null) {
-      state.wrote(this.id, chunk);
-      super.write(chunk);
+    this.#ships?.wrote(this.id, chunk);
+    if (!this.following.summed) {
+      if (this.following !== FORSAKEN) super.write(chunk);
       return;
     }
-    // Without a log there is nobody to compare with.
-    if (!this.checks.wanted) {
-      super.write(chunk);
-      return;
-    }
+    if (this.checks.time.apart) this.checks.onMixed();
     this.written += chunk.length;
     this.crc = this.checks.native.crc32c(chunk, 0, chunk.length, this.crc);
     this.checks.add(this);

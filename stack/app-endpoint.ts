@@ -105,6 +105,11 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
     return this.#closed;
   }
 
+  /** Its socket is told nothing more, and asks for nothing more. */
+  protected settle(): void {
+    this.#closed = true;
+  }
+
   get id(): number {
     return this.conn.id;
   }

@@ -9,6 +9,7 @@ import { AppEndpoint } from './app-endpoint.js';
 import type {
   ListenerEvents,
   ListenerHandle,
+  ListenOptions,
   SocketHost,
   SocketTimer,
   SocketTimers,
@@ -68,7 +69,7 @@ export class StackHost implements SocketHost {
     return false;
   }
 
-  listen(options: { address?: string; port: number; backlog?: number }, events: ListenerEvents): ListenerHandle {
+  listen(options: ListenOptions, events: ListenerEvents): ListenerHandle {
     const { tcp } = this.stack;
     const address = this.stack.listenAddress(options.address);
     const listener = tcp.listen(address, options.port, options.backlog ?? 511, (conn) => {

@@ -50,6 +50,10 @@ export function runArguments(argv: string[]): RunArguments {
   const hang = Number(values['hang-timeout']);
   if (!(hang >= 100)) throw usage('hang-timeout', values['hang-timeout'], '500 (milliseconds, at least 100)');
   if (values.mode !== 'replay' && values.mode !== 'state') throw usage('mode', values.mode, 'replay (or state)');
+  const statePorts = (values['state-port'] ?? []).map((port) => {
+    if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535) throw usage('state-port', port, '9000');
+    return Number(port);
+  });
   const commit = values.commit ?? (values.cluster === undefined ? 'written' : 'acked');
   if (commit !== 'written' && commit !== 'acked') throw usage('commit', commit, 'written (or acked)');
   const megabytes = Number(values['log-size']);
@@ -89,6 +93,7 @@ export function runArguments(argv: string[]): RunArguments {
       offload: values['no-offload'] !== true,
       commit,
       mode: values.mode,
+      ...(statePorts.length === 0 ? {} : { statePorts }),
       hangTimeoutMs: hang,
       solo: values.solo === true,
       ...(member === undefined ? {} : { agentPid: Number(values.agent) }),
@@ -129,6 +134,7 @@ function parse(args: string[]) {
       member: { type: 'string' },
       agent: { type: 'string' },
       mode: { type: 'string', default: 'replay' },
+      'state-port': { type: 'string', multiple: true },
       'resume-within': { type: 'string', default: '60' },
       solo: { type: 'boolean' },
     },

@@ -101,7 +101,7 @@ export async function runCommand(argv: string[]): Promise<number> {
     // There is no program here before there is a need for one.
     replica.once('program', () => {
       replica.world.install();
-      patchNet(replica, (server) => replica.prepareServer(server));
+      patchNet(replica);
       start().catch((error: unknown) => {
         process.stderr.write(`ft-tcp: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
         end(1);
@@ -184,7 +184,7 @@ function startPrimary(base: RunBase, program: string, args: RunArguments): Repli
   }
   tell('role', { role: 'primary' });
   replica.world.install();
-  patchNet(replica, (server) => replica.prepareServer(server));
+  patchNet(replica);
   return replica;
 }
 
@@ -198,7 +198,7 @@ function resumeGroup(base: RunBase, { snapshot, ring }: Resumable): Replica {
   if (!replica.stateMode) {
     applySnapshot(snapshot.process);
     replica.world.install();
-    patchNet(replica, (server) => replica.prepareServer(server));
+    patchNet(replica);
   }
   base.group.writeSnapshot({ ...snapshot, writerPid: ownPid });
   replica.resume(pid);
@@ -228,7 +228,7 @@ async function startBackup(base: RunBase, program: string, args: RunArguments): 
         if (replica.stateMode) return replica;
         applySnapshot(snapshot.process);
         replica.world.install();
-        patchNet(replica, (server) => replica.prepareServer(server));
+        patchNet(replica);
         return replica;
       }
     }
@@ -280,7 +280,8 @@ function pause(ms: number): Promise<void> {
 
 function tellAll(replica: Replica): void {
   replica.on('ready', () => tell('ready', { role: replica.role }));
-  replica.on('protected', () => tell('protected', { from: replica.firstProtected }));
+  replica.on('protected', () => tell('protected', { unprotected: replica.unprotected }));
+  replica.on('unoffered', (error) => tell('unoffered', { error }));
   replica.on('unprotected', (reason) => tell('unprotected', { reason }));
   // In state mode nothing is replayed.
   if (!replica.stateMode) replica.on('undeclared', (what) => tell('undeclared', { what }));

@@ -14,9 +14,9 @@
 import { FtError } from '../../lib/errors.js';
 
 export const RECORD_HEADER = 16;
-export const LOG_VERSION = 3;
+export const LOG_VERSION = 4;
 /** The oldest version that can be read: an upgrade goes one version at a time, the backup first. */
-export const OLDEST_VERSION = 2;
+export const OLDEST_VERSION = 3;
 /** Largest body: a received chunk is at most one 64 KiB super-segment. */
 export const MAX_BODY = 128 * 1024;
 
@@ -41,15 +41,20 @@ export const RecordType = {
   Join: 13,
   /** The program's start-up is complete. */
   Started: 14,
-  /** Bytes that came before those in front of them; since version 3. */
+  /** Bytes that came before those in front of them. */
   OutOfOrder: 15,
-  /** How far a connection has sent, at a planned move: nothing need be sent again; since version 3. */
+  /** How far a connection has sent, at a planned move: nothing need be sent again. */
   Sent: 16,
   /** State mode: what the program wrote, closed and saved; and where a connection is that began before. */
   Wrote: 17,
   Closing: 18,
   Context: 19,
   Placed: 20,
+  /** Around all that there is to know of a connection that began before; since version 4. */
+  Cover: 21,
+  Covered: 22,
+  /** What the program offers to know when it is started in the middle; since version 4. */
+  Offered: 23,
 } as const;
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 
@@ -65,6 +70,20 @@ export class LogError extends FtError {
     );
   }
 }
+
+/** How a backup that runs the program follows a connection. */
+export const Follow = {
+  /** Its program repeats what happens to it. */
+  Replay: 0,
+  /** It keeps its state, and gives it to its program at a takeover. */
+  State: 1,
+  /** Not at all: made by the program in an event that is not repeated. */
+  Not: 2,
+} as const;
+export type Follow = (typeof Follow)[keyof typeof Follow];
+
+/** Set in EventBody.kind: backups that run the program do not repeat the event; since version 4. */
+export const APART_BIT = 0x80;
 
 /** Body layouts (offsets behind the header); all numbers little-endian. */
 export const OpenedBody = {
@@ -86,6 +105,7 @@ export const OpenedBody = {
   sndWnd: 40, // f64
   rcvNxt: 48, // f64
   mac: 56, // 6 bytes
+  follow: 96, // u8: how a backup follows it (Follow); since version 4
 } as const;
 
 export const AckedBody = {
@@ -134,7 +154,7 @@ export const OutOfOrderBody = {
 export const ReceivedBody = {
   size: 8,
   length: 0, // u32
-  marks: 4, // u32: congestion marks counted so far (stack/tcp/ecn.ts); since version 3
+  marks: 4, // u32: congestion marks counted so far (stack/tcp/ecn.ts)
 } as const;
 
 export const TimeWaitBody = {
@@ -154,7 +174,7 @@ export const TimeWaitBody = {
 
 export const EventBody = {
   size: 40,
-  kind: 0, // u8; above it, for Space, the send buffer in units of 64 KiB
+  kind: 0, // 7 bits and APART_BIT; above them, for Space, the send buffer in units of 64 KiB
   n: 8, // f64
   monoUs: 16, // f64
   wallMs: 24, // f64
@@ -171,6 +191,9 @@ export const WorldBody = {
   wallMs: 24, // f64
   number: 32, // f64
 } as const;
+
+/** Followed by the bytes. */
+export const OfferedBody = { size: 8, length: 0 } as const;
 
 export const CheckBody = {
   size: 16,

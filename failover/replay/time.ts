@@ -17,11 +17,15 @@ export class LogicalTime {
   #mono = 0;
   #wall = 0;
   #ticks = 0;
+  /** Events apart have a course of their own: a backup does not know how often they looked. The other one's waits here. */
+  #apart = false;
+  #other = { mono: 0, wall: 0, ticks: 0 };
   /** Times of the first event. */
   origin: Stamp | null = null;
 
   /** Takes over an event's time. It never runs backwards, whatever is handed in. */
-  begin(monoUs: number, wallMs: number): void {
+  begin(monoUs: number, wallMs: number, apart = false): void {
+    if (apart !== this.#apart) this.#change();
     const lastMono = this.#mono + this.#ticks;
     const lastWall = Math.floor(this.#wall + this.#ticks / 1000);
     this.#mono = Math.max(monoUs, lastMono);
@@ -37,6 +41,15 @@ export class LogicalTime {
     const monoUs = Math.max(Math.floor(clock.now()), lastMono);
     const wall = Math.floor(clock.wall());
     return { monoUs, wallMs: wall < lastWall && wall > lastWall - WALL_STEP_MS ? lastWall : wall };
+  }
+
+  #change(): void {
+    const { mono, wall, ticks } = this.#other;
+    this.#other = { mono: this.#mono, wall: this.#wall, ticks: this.#ticks };
+    this.#mono = mono;
+    this.#wall = wall;
+    this.#ticks = ticks;
+    this.#apart = !this.#apart;
   }
 
   /** Monotonic microseconds, without counting as a read. */

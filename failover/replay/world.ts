@@ -70,6 +70,7 @@ export class World implements WorldContext {
   #live: boolean;
   #event = 0;
   #nextId = 0;
+  #apart = false;
 
   constructor(options: WorldOptions) {
     if (options.secret.length !== 32) throw new TypeError('The secret of a world has 32 bytes');
@@ -97,6 +98,11 @@ export class World implements WorldContext {
 
   get live(): boolean {
     return this.#live;
+  }
+
+  /** The event that runs belongs to a connection in state mode: backups do not repeat it, nor what comes of it. */
+  get apart(): boolean {
+    return this.#apart;
   }
 
   get eventNo(): number {
@@ -158,12 +164,13 @@ export class World implements WorldContext {
   }
 
   /** An event begins: the program sees its time and its randomness from here on. */
-  beginEvent(eventNo: number, monoUs: number, wallMs: number): void {
+  beginEvent(eventNo: number, monoUs: number, wallMs: number, apart = false): void {
     this.#event = eventNo;
+    this.#apart = apart;
     const base = (eventNo < EVENT_MODULUS ? eventNo : eventNo % EVENT_MODULUS) * IDS_PER_EVENT;
     // More than 2^20 ids in one event flow over into the next ones' range; a long way back is the modulus at work.
     if (base > this.#nextId || this.#nextId - base > ID_WRAP) this.#nextId = base;
-    this.time.begin(monoUs, wallMs);
+    this.time.begin(monoUs, wallMs, apart);
     const rand = this.#randState;
     rand[1] = eventNo;
     rand[2] = eventNo / 0x100000000;
@@ -220,8 +227,10 @@ export class World implements WorldContext {
     this.ops.goLive();
   }
 
+  /** What an event apart begins has a negative id, so that its end is known to be one, too. */
   drawId(): number {
-    return this.#nextId++;
+    const id = this.#nextId++;
+    return this.#apart ? -id : id;
   }
 
   later(fn: () => void): void {
@@ -239,7 +248,12 @@ export class World implements WorldContext {
   }
 
   undeclared(what: string): void {
-    if (!this.#active || this.#undeclared.has(what)) return;
+    if (this.#active && !this.#apart) this.mixed(what);
+  }
+
+  /** As `undeclared`, in an event apart. */
+  mixed(what: string): void {
+    if (this.#undeclared.has(what)) return;
     this.#undeclared.add(what);
     this.#options.onUndeclared?.(what);
   }

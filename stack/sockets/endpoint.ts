@@ -75,6 +75,20 @@ export interface ListenerEvents {
   onConnection(endpoint: StreamEndpoint): void;
   /** A connection of another program's, with what that one saved; absent: it is reset. */
   onRestore?(endpoint: StreamEndpoint, context: Uint8Array | null): void;
+  /** Whether `onRestore` would take a connection; absent: it would if it is there. */
+  restores?(): boolean;
+}
+
+/** How a backup follows the connections of a listener: its program repeats what happens to them, or is given them at a takeover. */
+export type Replication = 'replay' | 'state';
+
+/** Where to listen. */
+export interface ListenOptions {
+  address?: string;
+  port: number;
+  backlog?: number;
+  /** Absent: as the group does. Without effect where nothing is replicated. */
+  replication?: Replication;
 }
 
 export interface ListenerHandle {
@@ -90,8 +104,8 @@ export interface SocketHost {
   readonly timers: SocketTimers;
   /** A socket stops taking bytes from its writer above this many unacknowledged bytes. */
   readonly sendBuffer: number;
-  /** Throws FtError with code EADDRINUSE, EADDRNOTAVAIL, EINVAL. Port 0 chooses a free one. */
-  listen(options: { address?: string; port: number; backlog?: number }, events: ListenerEvents): ListenerHandle;
+  /** Throws FtError with code EADDRINUSE, EADDRNOTAVAIL, EINVAL, ERR_FT_MODE. Port 0 chooses a free one. */
+  listen(options: ListenOptions, events: ListenerEvents): ListenerHandle;
   /** Begins to connect; `onConnect` or `onClose` follows. Throws FtError with code EHOSTUNREACH, EADDRNOTAVAIL, EINVAL. */
   connect(options: { address: string; port: number; localAddress?: string; localPort?: number }): StreamEndpoint;
 }

@@ -10,6 +10,8 @@ export { createDgram, FtDgram, type FtDgramOptions } from './dgram.js';
 export type {
   ListenerEvents,
   ListenerHandle,
+  ListenOptions,
+  Replication,
   SocketHost,
   SocketTimer,
   SocketTimers,
@@ -19,7 +21,6 @@ export type {
 export {
   attachListener,
   FtServer,
-  type ListenAddress,
   type ListenArguments,
   listenArguments,
   listenOn,

@@ -3,17 +3,10 @@ import dns from 'node:dns';
 import net from 'node:net';
 import { deserialize } from 'node:v8';
 import { errorCode } from '../../lib/errors.js';
-import type { ListenerHandle, SocketHost, StreamEndpoint } from './endpoint.js';
+import type { ListenerHandle, ListenOptions, Replication, SocketHost, StreamEndpoint } from './endpoint.js';
 import { nameSessions } from './http2.js';
 import { FtSocket } from './socket.js';
 import { listenError, nodeError } from './socket-errors.js';
-
-/** Where a server listens. */
-export interface ListenAddress {
-  address?: string;
-  port: number;
-  backlog?: number;
-}
 
 /** What Node's net.Server keeps, besides its public side. */
 interface ServerInternals extends net.Server {
@@ -76,7 +69,7 @@ class ListenHandle {
  * Makes any server of Node's (net, http, https, tls) listen on the stack, as its own `listen` would on the kernel. Errors
  * are emitted in the next tick.
  */
-export function attachListener(server: net.Server, host: SocketHost, options: ListenAddress): void {
+export function attachListener(server: net.Server, host: SocketHost, options: ListenOptions): void {
   const self = server as ServerInternals;
   if (self._handle) {
     throw nodeError('ERR_SERVER_ALREADY_LISTEN', 'Listen method has been called more than once without closing.');
@@ -88,6 +81,7 @@ export function attachListener(server: net.Server, host: SocketHost, options: Li
     listener = host.listen(options, {
       onConnection: (endpoint) => accept(self, host, endpoint),
       onRestore: (endpoint, context) => restore(self, host, endpoint, context),
+      restores: () => server.listenerCount('restore') > 0,
     });
   } catch (error) {
     const code = errorCode(error);
@@ -164,6 +158,7 @@ export interface ListenArguments {
   host?: string;
   backlog?: number;
   signal?: AbortSignal;
+  replication?: Replication;
   listener: (() => void) | null;
 }
 
@@ -189,6 +184,15 @@ export function listenArguments(args: unknown[]): ListenArguments | null {
     const backlog = options['backlog'] ?? numbers[0];
     if (typeof backlog === 'number' && backlog > 0) out.backlog = backlog;
     if (options['signal'] instanceof AbortSignal) out.signal = options['signal'];
+    const { replication } = options;
+    if (replication === 'replay' || replication === 'state') out.replication = replication;
+    else if (replication !== undefined) {
+      throw nodeError(
+        'ERR_INVALID_ARG_VALUE',
+        `The property 'options.replication' must be 'replay' or 'state'. Received ${String(replication)}`,
+        TypeError,
+      );
+    }
     return out;
   }
   if (typeof first === 'string' && !/^\s*\d+\s*$/.test(first)) return null;
@@ -245,12 +249,13 @@ export function listenOn(server: net.Server, host: SocketHost, args: unknown[]):
   }
   if (wanted.listener) server.once('listening', wanted.listener);
   if (wanted.signal) closeOnAbort(server, wanted.signal);
-  const { port, backlog } = wanted;
+  const { port, backlog, replication } = wanted;
   const go = (address?: string) =>
     attachListener(server, host, {
       port,
       ...(address === undefined ? {} : { address }),
       ...(backlog === undefined ? {} : { backlog }),
+      ...(replication === undefined ? {} : { replication }),
     });
   if (wanted.host === undefined || net.isIP(wanted.host)) {
     go(wanted.host);

@@ -113,7 +113,7 @@ export class Process {
       holdInput: () => undefined,
       nextConnection: () => 1,
       recordJoin: () => this.#record(RecordType.Join, this.skipped + this.values.length),
-      complete: true,
+      cover: () => true,
       onProtected: () => undefined,
       onUnprotected: () => undefined,
       announce: () => undefined,

@@ -2,8 +2,8 @@
  * I4: what the log has is compared with what the wire is told. It reads the shared log as it is published, and knows so how much of
  * each stream a backup would have; no acknowledgement may go beyond that.
  */
-import { OpenedBody, RECORD_HEADER, ReceivedBody, RecordType } from '../../failover/log/record.js';
-import { RING_HEADER, Word } from '../../failover/log/ring.js';
+import { OpenedBody, PlacedBody, RECORD_HEADER, ReceivedBody, RecordType } from '../../failover/log/record.js';
+import { ReaderState, RING_HEADER, Word } from '../../failover/log/ring.js';
 
 interface Stream {
   irs: number;
@@ -64,12 +64,18 @@ export class LogAudit {
     if (stream === undefined) return;
     if (type === RecordType.Received) stream.received += view.getUint32(body + ReceivedBody.length, true);
     else if (type === RecordType.PeerFin) stream.fin = true;
-    else if (type === RecordType.Removed) this.#byId.delete(conn);
+    else if (type === RecordType.Placed) {
+      // All of it is told again, to a replica that joins.
+      stream.received = view.getFloat64(body + PlacedBody.rcvNxt, true) - 1;
+      stream.fin = false;
+    } else if (type === RecordType.Removed) this.#byId.delete(conn);
   }
 
   /** A server acknowledges. @returns by how much it is beyond what the log has; 0 or less is right. */
   beyond(localPort: number, remotePort: number, ack: number): number {
     this.advance();
+    // The log has no reader, and no room: there is nobody who could go on.
+    if (this.#words[Word.historyLost] === 1 && this.#words[Word.readerState] !== ReaderState.Live) return 0;
     const stream = this.#byPorts.get(localPort * 65_536 + remotePort);
     if (stream === undefined || stream.irs === 0) return 0;
     return ((ack - stream.irs) | 0) - 1 - stream.received - (stream.fin ? 1 : 0);

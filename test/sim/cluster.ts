@@ -169,10 +169,11 @@ export class Cluster {
     return count;
   }
 
-  /** A backup follows, has read everything once, and is waited for. */
+  /** A backup follows, has read everything once, is waited for, and knows all connections. */
   get protected(): boolean {
     const { primary, backup } = this;
-    return primary?.replica.writer?.readerReady === true && backup?.replica.reader != null;
+    if (primary?.replica.writer?.readerReady !== true || backup?.replica.reader == null) return false;
+    return primary.replica.unprotected === 0;
   }
 
   /** Lets virtual time pass until something holds, or so much of it is over. */

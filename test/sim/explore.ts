@@ -3,7 +3,7 @@ import { real } from '../../failover/replay/real.js';
 import { SeededRandom } from '../../lib/random.js';
 import { runAgents } from './agents.js';
 import { FAULTS, type Fault, type Outcome, runFault } from './fault.js';
-import { SCENARIOS, type Scenario } from './scenarios.js';
+import { SCENARIOS, type Scenario, survives } from './scenarios.js';
 
 export interface Failure {
   /** What `--only` and `--seed` need to repeat it: "scenario/fault/at/seed". */
@@ -69,6 +69,7 @@ export async function explore(plan: Plan): Promise<Explored> {
     const clean = runFault(scenario, plan.seed, null);
     note(caseName(scenario, null, plan.seed), 'none', clean);
     for (const kind of plan.kinds) {
+      if (!survives(scenario, kind)) continue;
       const stride = (plan.stride[kind] ?? 1) * (scenario.sparse ?? 1);
       for (let at = 0; at < points(kind, clean); at += stride) {
         if (plan.enough?.(explored) === true) return explored;
@@ -112,6 +113,7 @@ export async function search(
   for (let n = 0; !enough(explored); n++) {
     const scenario = SCENARIOS[random.u32() % SCENARIOS.length]!;
     const kind = FAULTS[random.u32() % FAULTS.length]!;
+    if (!survives(scenario, kind)) continue;
     const own = `${seed}.${n}`;
     if (n % 4 === 3) {
       await oneOfAgents(explored, own, onFailure);

@@ -6,7 +6,7 @@
 
 import type { Replica } from '../../failover/replica.js';
 import type { StackHost } from '../../stack/loop.js';
-import type { StreamEndpoint, StreamEvents } from '../../stack/sockets/endpoint.js';
+import type { ListenOptions, StreamEndpoint, StreamEvents } from '../../stack/sockets/endpoint.js';
 import { Client, pattern, patternByte } from './clients.js';
 
 export const PORT = 80;
@@ -185,7 +185,13 @@ export function numberOf(context: Uint8Array | null): number {
   return context === null ? 0 : Buffer.from(context).readDoubleLE(0);
 }
 
-export function stateEcho(replica: Replica): void {
+/** A program that is repeated, with one server that is not: echoes at PORT, in state mode at PORT + 1. */
+export function mixed(replica: Replica): void {
+  echo(replica);
+  stateEcho(replica, { port: PORT + 1, replication: 'state' });
+}
+
+export function stateEcho(replica: Replica, where: ListenOptions = { port: PORT }): void {
   const serve = (endpoint: StreamEndpoint, from: number): void => {
     let seen = from;
     on(endpoint, {
@@ -197,17 +203,14 @@ export function stateEcho(replica: Replica): void {
       onEnd: () => endpoint.close(),
     });
   };
-  replica.listen(
-    { port: PORT },
-    {
-      onConnection: (endpoint) => serve(endpoint, 0),
-      onRestore: (endpoint, context) => serve(endpoint, numberOf(context)),
-    },
-  );
+  replica.listen(where, {
+    onConnection: (endpoint) => serve(endpoint, 0),
+    onRestore: (endpoint, context) => serve(endpoint, numberOf(context)),
+  });
 }
 
 /** In state mode an event that was not finished has not happened: what the program says may depend on when it runs again. */
-export function stateDownload(total: number): (replica: Replica) => void {
+export function stateDownload(total: number, port = PORT): (replica: Replica) => void {
   const window = 48 * 1024;
   return (replica) => {
     const serve = (endpoint: StreamEndpoint, from: number): void => {
@@ -233,7 +236,7 @@ export function stateDownload(total: number): (replica: Replica) => void {
       }
     };
     replica.listen(
-      { port: PORT },
+      { port },
       {
         onConnection: (endpoint) => serve(endpoint, 0),
         onRestore: (endpoint, context) => serve(endpoint, numberOf(context)),

@@ -5,6 +5,7 @@ import type { Impairment } from '../../lib/device/memory.js';
 import type { StackHost } from '../../stack/loop.js';
 import type { Client } from './clients.js';
 import { Adder, adding } from './datagrams.js';
+import type { FaultKind } from './fault.js';
 import {
   Asker,
   Downloader,
@@ -15,6 +16,7 @@ import {
   HalfCloser,
   halfClosed,
   innerServer,
+  mixed,
   PORT,
   proxy,
   Requester,
@@ -49,6 +51,13 @@ export interface Scenario {
   solo?: boolean;
   /** Bytes of the log, if not 1 MiB. */
   logBytes?: number;
+  /** The log loses its beginning: when all processes have died, nobody can go on. */
+  forgets?: boolean;
+}
+
+/** Whether a kind of fault can be survived in a scenario. */
+export function survives(scenario: Scenario, kind: FaultKind): boolean {
+  return kind !== 'restart' || scenario.forgets !== true;
 }
 
 /** So many of a kind, some milliseconds apart. */
@@ -152,13 +161,55 @@ export const SCENARIOS: Scenario[] = [
     // Nobody listens before the program has been started: a SYN of that time waits for its own timer.
     name: 'state-echo',
     patienceUs: 1_300_000,
-    program: stateEcho,
+    program: (replica) => stateEcho(replica),
     mode: 'state',
     clients: (host, address) => many(3, 4, (n) => new Echoer(host, n, 10, 3), at(address)),
   },
   {
+    // One listener in state mode beside one that is replayed: who takes over has its program at hand.
+    name: 'mixed',
+    program: mixed,
+    clients: (host, address) => [
+      ...many(2, 4, (n) => new Echoer(host, n, 8, 3), at(address)),
+      ...many(2, 5, (n) => new Echoer(host, n, 8, 2), at(address, PORT + 1)),
+    ],
+  },
+  {
+    name: 'mixed-acked-loss',
+    program: mixed,
+    commit: 'acked',
+    link: LOSSY,
+    clients: (host, address) => [
+      ...many(2, 4, (n) => new Echoer(host, n, 6, 3), at(address)),
+      ...many(2, 5, (n) => new Echoer(host, n, 6, 2), at(address, PORT + 1)),
+    ],
+  },
+  {
+    // A replica that joins when the log has lost its beginning is given what the program has saved of older connections.
+    name: 'rejoin',
+    program: (replica) => stateEcho(replica),
+    logBytes: 1 << 16,
+    forgets: true,
+    sparse: 2,
+    clients: (host, address) => many(3, 4, (n) => new Echoer(host, n, 30, 2), at(address)),
+  },
+  {
+    name: 'rejoin-streams',
+    program: (replica) => {
+      stateEcho(replica);
+      stateDownload(1_200_000, PORT + 1)(replica);
+    },
+    logBytes: 1 << 18,
+    forgets: true,
+    sparse: 20,
+    clients: (host, address) => [
+      ...many(3, 4, (n) => new Echoer(host, n, 60, 2), at(address)),
+      ...many(2, 30, () => new SlowReader(host, 1_200_000), at(address, PORT + 1)),
+    ],
+  },
+  {
     name: 'state-echo-acked-loss',
-    program: stateEcho,
+    program: (replica) => stateEcho(replica),
     mode: 'state',
     commit: 'acked',
     link: LOSSY,

@@ -2,6 +2,7 @@ import { FtError } from '../../../lib/errors.js';
 import type {
   ListenerEvents,
   ListenerHandle,
+  ListenOptions,
   SocketHost,
   SocketTimer,
   SocketTimers,
@@ -71,7 +72,7 @@ export class LoopbackHost implements SocketHost {
     for (const endpoint of this.endpoints) this.wake(endpoint);
   }
 
-  listen(options: { address?: string; port: number; backlog?: number }, events: ListenerEvents): ListenerHandle {
+  listen(options: ListenOptions, events: ListenerEvents): ListenerHandle {
     const port = options.port || this.#nextPort++;
     const address = options.address ?? '0.0.0.0';
     if (address === '203.0.113.1') throw new FtError('EADDRNOTAVAIL', 'No interface has this address');

@@ -1,0 +1,115 @@
+/** Where the program listens: who is told of new connections, and who of those that another program had. */
+import { FtError } from '../lib/errors.js';
+import { isV6 } from '../stack/address-book.js';
+import type { ListenerEvents, ListenerHandle, ListenOptions } from '../stack/sockets/endpoint.js';
+import type { Stack } from '../stack/stack.js';
+import type { TcpConnection } from '../stack/tcp/connection.js';
+import type { TcpListener } from '../stack/tcp/listener.js';
+import type { Restored, RestoredTable } from './restored.js';
+import { ALONE, APART, type Following, REPLAYED, SHIPPED } from './stream-check.js';
+
+/** State mode: connections for which a program that starts does not listen by then are reset. */
+const CLAIM_US = 10_000_000;
+
+export interface ListenerHost {
+  readonly stack: Stack;
+  /** The whole group is in state mode. */
+  readonly stateMode: boolean;
+  /** Nothing is replicated. */
+  readonly solo: boolean;
+  /** Ports in state mode though the group is not. */
+  readonly statePorts: readonly number[];
+  /** Connections that are kept without a program. */
+  readonly restored: RestoredTable;
+  /** A server that begins to listen may be given what another program had. */
+  readonly serving: boolean;
+  adopt(conn: TcpConnection, events: ListenerEvents, following: Following, restored: Restored | null): void;
+}
+
+interface Open {
+  events: ListenerEvents;
+  following: Following;
+}
+
+export class Listeners {
+  readonly #host: ListenerHost;
+  readonly #open = new Map<TcpListener, Open>();
+  #claimUntilUs = Number.POSITIVE_INFINITY;
+
+  constructor(host: ListenerHost) {
+    this.#host = host;
+  }
+
+  /** As SocketHost.listen. */
+  listen(options: ListenOptions, events: ListenerEvents): ListenerHandle {
+    const { stack } = this.#host;
+    const { tcp } = stack;
+    const address = stack.listenAddress(options.address);
+    if (!Number.isInteger(options.port) || options.port < 0 || options.port > 65_535) {
+      throw new FtError('EINVAL', `${options.port} is not a port`, 'Use 0 to 65535');
+    }
+    const following = this.#following(options);
+    const listener = tcp.listen(address, options.port, options.backlog ?? 511, (conn) => {
+      this.#host.adopt(conn, events, following, null);
+    });
+    this.#open.set(listener, { events, following });
+    if (this.#host.serving) this.#giveBack(listener, events);
+    return {
+      address: stack.book.format(address),
+      port: listener.port,
+      family: isV6(address) ? 'IPv6' : 'IPv4',
+      close: () => {
+        this.#open.delete(listener);
+        tcp.unlisten(listener);
+      },
+    };
+  }
+
+  #following({ replication, port }: ListenOptions): Following {
+    const { stateMode, solo, statePorts } = this.#host;
+    if (stateMode && replication === 'replay')
+      throw new FtError(
+        'ERR_FT_MODE',
+        'In a group in state mode no second program runs that could repeat anything',
+        "Run the group with --mode replay, and its other servers with { replication: 'state' }",
+      );
+    if (solo) return ALONE;
+    if (stateMode) return SHIPPED;
+    return (replication ?? (statePorts.includes(port) ? 'state' : 'replay')) === 'state' ? APART : REPLAYED;
+  }
+
+  /** Whether backups that run the program keep the listener's connections instead of repeating them. */
+  apart(listener: TcpListener | null): boolean {
+    return listener !== null && this.#open.get(listener)?.following.apart === true;
+  }
+
+  /** Whether servers at this port are in state mode. */
+  inStateMode(replication: ListenOptions['replication'], port: number): boolean {
+    const { stateMode, statePorts } = this.#host;
+    return stateMode || replication === 'state' || (replication === undefined && statePorts.includes(port));
+  }
+
+  /** After a takeover: a program that runs gets all of them now, one that is about to start has some time to listen. */
+  takeOver(nowUs: number): void {
+    if (this.#host.stateMode) this.#claimUntilUs = nowUs + CLAIM_US;
+    for (const [listener, { events }] of this.#open) this.#giveBack(listener, events);
+    if (!this.#host.stateMode) this.#drop();
+  }
+
+  #giveBack(listener: TcpListener, events: ListenerEvents): void {
+    const { stack, restored, stateMode } = this.#host;
+    restored.giveBack(stack.tcp.table, listener, (conn, known) => {
+      this.#host.adopt(conn, events, stateMode ? SHIPPED : APART, known);
+    });
+  }
+
+  /** Connections that nobody has asked for in time: reset, as if the program had closed them. */
+  look(nowUs: number): void {
+    if (nowUs > this.#claimUntilUs) this.#drop();
+  }
+
+  #drop(): void {
+    this.#claimUntilUs = Number.POSITIVE_INFINITY;
+    this.#host.restored.drop(this.#host.stack.tcp.table);
+  }
+}
