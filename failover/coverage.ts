@@ -1,8 +1,8 @@
 /**
  * What a backup is told that has not seen the beginning: each connection by itself, between two records of the log, as many at a
- * time as there is room for. In state mode that is all of them. Where the program is repeated it is those that nobody
- * has accepted yet, which a program can take from there on, and those that a program would take back
- * (`server.on('restore')`) with what was saved of them; the others are not protected, and are counted.
+ * time as there is room for. In state mode that is all of them. Where the program is repeated it is those of servers that
+ * take them back (`server.on('restore')`) with what was saved of them, and those that nobody has accepted yet, which a program can
+ * take from there on; the others are not protected, and are counted.
  */
 import type { TcpConnection } from '../stack/tcp/connection.js';
 import type { Tcp } from '../stack/tcp/tcp.js';
@@ -14,6 +14,11 @@ import { COVERED, ReplicaEndpoint } from './stream-check.js';
 const RECORDS = 2048;
 /** Part of the log that one connection may take. */
 const LARGEST = 0.75;
+
+/** Whether it is kept by a replica that joins: its program takes it back, or is done with it. */
+function givenBack({ conn, acceptor }: ReplicaEndpoint): boolean {
+  return conn.orphan || (acceptor !== null && (acceptor.restores?.() ?? acceptor.onRestore !== undefined));
+}
 
 export class Coverage {
   #waiting: TcpConnection[] = [];
@@ -41,11 +46,7 @@ export class Coverage {
     const { user } = conn;
     if (!(user instanceof ReplicaEndpoint)) return conn.listener !== null;
     if (user.following.apart) return user.following.shipped;
-    // Its program is done with it.
-    if (conn.orphan) return true;
-    const { acceptor } = user;
-    if (acceptor === null) return false;
-    return !user.accepted || (acceptor.restores?.() ?? acceptor.onRestore !== undefined);
+    return givenBack(user) || (user.acceptor !== null && !user.accepted);
   }
 
   /** Goes on as far as there is room. Between events only. @returns true when there is nothing left to tell. */
@@ -57,8 +58,7 @@ export class Coverage {
       if (need > writer.ring.size * LARGEST) continue;
       if (writer.room - need < writer.ring.size / 4) return false;
       const { user } = conn;
-      if (user instanceof ReplicaEndpoint && !user.following.shipped && (user.accepted || conn.orphan))
-        user.following = COVERED;
+      if (user instanceof ReplicaEndpoint && !user.following.shipped && givenBack(user)) user.following = COVERED;
       state.cover(conn, user instanceof ReplicaEndpoint ? user : null);
       this.#covered.add(conn.id);
     }

@@ -6,7 +6,7 @@ import type { Stack } from '../stack/stack.js';
 import type { TcpConnection } from '../stack/tcp/connection.js';
 import type { TcpListener } from '../stack/tcp/listener.js';
 import type { Restored, RestoredTable } from './restored.js';
-import { ALONE, APART, type Following, REPLAYED, SHIPPED } from './stream-check.js';
+import { ALONE, APART, COVERED, type Following, REPLAYED, SHIPPED } from './stream-check.js';
 
 /** State mode: connections for which a program that starts does not listen by then are reset. */
 const CLAIM_US = 10_000_000;
@@ -50,9 +50,9 @@ export class Listeners {
     }
     const following = this.#following(options);
     const listener = tcp.listen(address, options.port, options.backlog ?? 511, (conn) => {
-      this.#host.adopt(conn, events, following, null);
+      this.#host.adopt(conn, events, this.following(listener), null);
     });
-    this.#open.set(listener, { events, following });
+    this.#open.set(listener, { events, following: following === REPLAYED ? this.#replayed(events) : following });
     if (this.#host.serving) this.#giveBack(listener, events);
     return {
       address: stack.book.format(address),
@@ -78,9 +78,24 @@ export class Listeners {
     return (replication ?? (statePorts.includes(port) ? 'state' : 'replay')) === 'state' ? APART : REPLAYED;
   }
 
-  /** Whether backups that run the program keep the listener's connections instead of repeating them. */
-  apart(listener: TcpListener | null): boolean {
-    return listener !== null && this.#open.get(listener)?.following.apart === true;
+  /** A replica joins in the middle: servers that take connections back have all of theirs shipped from here on. */
+  cover(): void {
+    this.covered = true;
+    for (const [listener, { events, following }] of this.#open)
+      if (following === REPLAYED) this.#open.set(listener, { events, following: this.#replayed(events) });
+  }
+
+  /** Some replica has not seen the beginning. */
+  covered = false;
+
+  #replayed(events: ListenerEvents): Following {
+    const restores = events.restores?.() ?? events.onRestore !== undefined;
+    return this.covered && restores ? COVERED : REPLAYED;
+  }
+
+  /** How a backup follows a connection which is about to be made at a listener. */
+  following(listener: TcpListener): Following {
+    return this.#open.get(listener)?.following ?? REPLAYED;
   }
 
   /** Whether servers at this port are in state mode. */

@@ -17,6 +17,13 @@ import type { Replica } from './replica.js';
 type Listen = (this: net.Server, ...args: unknown[]) => net.Server;
 
 /** Puts the stack under node:net. Servers on paths, handles and descriptors stay with the kernel. */
+/** What a program saves of itself, and is given back. */
+function patchProcess({ saved }: Replica): void {
+  const program = process as NodeJS.EventEmitter & { checkpoint?: (name: string, value: unknown) => void };
+  program.checkpoint = (name, value) => saved.save(name, value);
+  saved.onRestore = (get) => void program.emit('restore', get);
+}
+
 export function patchNet(replica: Replica): void {
   const prototype = net.Server.prototype as unknown as { listen: Listen };
   const listen = prototype.listen;
@@ -40,6 +47,7 @@ export function patchNet(replica: Replica): void {
   const patched = (...args: unknown[]): net.Socket => connectTo(args) ?? original(...args);
   Object.assign(net, { connect: patched, createConnection: patched });
   patchDgram(replica);
+  patchProcess(replica);
   syncBuiltinESMExports();
 }
 

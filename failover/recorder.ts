@@ -19,7 +19,7 @@ import {
   APART_BIT,
   CheckBody,
   EventBody,
-  Follow,
+  type Follow,
   JoinBody,
   OpenedBody,
   OutOfOrderBody,
@@ -31,9 +31,9 @@ import {
 } from './log/record.js';
 import type { RingWriter } from './log/ring.js';
 import { rules } from './rules.js';
-import { ReplicaEndpoint, type StreamCheck } from './stream-check.js';
+import { followOf, ReplicaEndpoint, type StreamCheck } from './stream-check.js';
 
-type Mark = (typeof RecordType)['Epoch' | 'Started' | 'Established' | 'Cover' | 'Covered'];
+type Mark = (typeof RecordType)['Epoch' | 'Started' | 'Established' | 'Cover' | 'Covered' | 'AllSaved'];
 
 /** Removal codes as numbers in the log. */
 export const CODES = ['', 'ECONNRESET', 'ETIMEDOUT', 'ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ECONNABORTED'];
@@ -94,10 +94,7 @@ export class Recorder implements StackObserver {
 
   #followed(conn: TcpConnection): Follow {
     const { user } = conn;
-    if (!(user instanceof ReplicaEndpoint)) return this.follow(conn);
-    const { apart, shipped } = user.following;
-    if (shipped) return Follow.State;
-    return apart ? Follow.Not : Follow.Replay;
+    return user instanceof ReplicaEndpoint ? followOf(user.following) : this.follow(conn);
   }
 
   established(conn: TcpConnection): void {

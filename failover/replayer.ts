@@ -21,13 +21,13 @@ import {
   EventBody,
   Follow,
   JoinBody,
-  OfferedBody,
   OpenedBody,
   OutOfOrderBody,
   PlacedBody,
   RECORD_HEADER,
   ReceivedBody,
   RecordType,
+  SavedBody,
   SentBody,
   TimeWaitBody,
   WorldBody,
@@ -37,6 +37,7 @@ import type { RingReader } from './log/ring.js';
 import { CODES } from './recorder.js';
 import type { RestoredTable } from './restored.js';
 import { rules } from './rules.js';
+import type { SavedValues } from './saved-values.js';
 import { Closing } from './state-recorder.js';
 import type { CheckList, ReplicaEndpoint } from './stream-check.js';
 
@@ -52,8 +53,10 @@ export interface ReplayHost {
   beforeLast(conn: number): void;
   /** Delivers an event of the program's world. False: it does not know the id. */
   deliverWorld(kind: number, id: number, result: Uint8Array | null): boolean;
-  /** The program is told what the primary's offered to know. Only where a replica joined in the middle. */
-  offered(bytes: Uint8Array): void;
+  /** What the program has saved of itself. */
+  readonly saved: SavedValues;
+  /** The program is given what the primary's has saved: this replica joined in the middle. */
+  giveSaved(): void;
   /** The backup is not where the primary is. */
   diverged(reason: string): void;
 }
@@ -71,7 +74,6 @@ export class Replayer {
   #skipped = 0;
   /** The primary died in an event that is not repeated here: it has not happened. */
   cut = false;
-  #offered: Uint8Array[] = [];
   #unchecked = new Map<number, ReplicaEndpoint>();
   #delivered = 0;
 
@@ -189,8 +191,11 @@ export class Replayer {
       case RecordType.Covered:
         this.#skipped = 0;
         return false;
-      case RecordType.Offered:
-        return this.joiner && this.counters.events === 0 && this.#offer(at);
+      case RecordType.Saved:
+        this.#saved(at);
+        return false;
+      case RecordType.AllSaved:
+        return this.#allSaved();
       case RecordType.Sent: {
         const conn = tcp.byId.get(reader.conn);
         if (conn === undefined) return false;
@@ -253,20 +258,24 @@ export class Replayer {
     }
   }
 
-  /** @returns true when the program was told. */
-  #offer(at: number): boolean {
-    const { reader, host } = this;
-    const { view, bytes } = reader.ring;
-    const length = view.getUint32(at + OfferedBody.length, true);
-    if (length > 0) {
-      this.#offered.push(bytes.slice(at + OfferedBody.size, at + OfferedBody.size + length));
-      return false;
-    }
+  #saved(at: number): void {
+    const { view, bytes } = this.reader.ring;
+    const length = view.getUint32(at + SavedBody.length, true);
+    const units = view.getUint32(at + SavedBody.nameLength, true);
+    const name = Buffer.from(bytes.subarray(at + SavedBody.size, at + SavedBody.size + 2 * units)).toString('utf16le');
+    const from = at + SavedBody.size + 2 * units;
+    this.host.saved.take(name, bytes.slice(from, from + length));
+  }
+
+  /** Where we joined, everything that the program does from here on builds on it. @returns true when the program was told */
+  #allSaved(): boolean {
+    const { host } = this;
+    if (!this.joiner || this.stateMode || this.counters.events > 0 || host.saved.size === 0) return false;
     if (!host.programLoaded) {
       this.#wait();
       return false;
     }
-    host.offered(Buffer.concat(this.#offered.splice(0)));
+    host.giveSaved();
     return true;
   }
 
@@ -289,7 +298,7 @@ export class Replayer {
     const remotePort = view.getUint16(at + B.remotePort, true);
     const follow = reader.version < 4 ? Follow.Replay : (view.getUint8(at + B.follow) as Follow);
     if (follow === Follow.Not && !this.stateMode) return;
-    const kept = this.stateMode || follow === Follow.State;
+    const kept = this.stateMode || follow === Follow.State || (follow === Follow.Either && this.joiner);
     if (kept) this.kept.of(reader.conn);
     let conn = tcp.byId.get(reader.conn);
     if (conn === undefined) {

@@ -52,8 +52,6 @@ export interface ReplicaEvents {
   protected: [];
   unprotected: [reason: string];
   undeclared: [what: string];
-  /** What the program offers to know could not be had; a backup that joins has to do without it. */
-  unoffered: [error: string];
   ready: [];
   takeover: [report: TakeoverReport];
   diverged: [reason: string];

@@ -41,9 +41,8 @@ import { GatedDevice, LogGate } from './gate.js';
 import { GroupClock } from './group-clock.js';
 import { Handover } from './handover.js';
 import { Listeners } from './listeners.js';
-import { Follow, RecordType } from './log/record.js';
+import { type Follow, RecordType } from './log/record.js';
 import { ReaderState, type Ring, type RingReader, RingWriter, SECRET_LENGTH, Word } from './log/ring.js';
-import { askProgram, tellProgram } from './offer.js';
 import { catches, PoisonGuard } from './poison.js';
 import { Recorder } from './recorder.js';
 import { virtualizeHttpServer } from './replay/http.js';
@@ -53,9 +52,19 @@ import type { Replayer, ReplayHost } from './replayer.js';
 import type { ReplicaEvents, ReplicaOptions, TakeoverReport } from './replica-options.js';
 import { RestoredTable } from './restored.js';
 import { rules } from './rules.js';
+import { SavedValues } from './saved-values.js';
 import { keepHttp } from './state-http.js';
 import { StateRecorder } from './state-recorder.js';
-import { ALONE, CheckList, FORLORN, type Following, REPLAYED, ReplicaEndpoint, SHIPPED } from './stream-check.js';
+import {
+  ALONE,
+  CheckList,
+  FORLORN,
+  type Following,
+  followOf,
+  REPLAYED,
+  ReplicaEndpoint,
+  SHIPPED,
+} from './stream-check.js';
 
 export type { ReplicaEvents, ReplicaOptions, ReplicationMode, TakeoverReport } from './replica-options.js';
 
@@ -132,6 +141,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       live: role === 'primary',
       native: this.native,
       request: (event) => this.#request(event),
+      restore: () => this.saved.restore(),
       onUndeclared: (what) => this.emit('undeclared', what),
       onDivergence: (divergence) => this.diverged(`${divergence.what}: ${divergence.detail}`),
       ...(options.origin === undefined ? {} : { origin: options.origin }),
@@ -149,6 +159,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.stack.tcp.frozen = role === 'backup';
     this.#coverage = new Coverage(this.stack.tcp, this.stateMode);
     this.#listeners = this.#makeListeners();
+    this.saved.onSave = (name, bytes) => this.#saves(name, bytes);
   }
 
   get timers(): SocketTimers {
@@ -591,8 +602,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   }
 
   #follow(conn: TcpConnection): Follow {
-    if (conn.listener === null) return this.time.apart ? Follow.Not : Follow.Replay;
-    return this.#listeners.apart(conn.listener) ? Follow.State : Follow.Replay;
+    return followOf(conn.listener === null ? this.#outgoing : this.#listeners.following(conn.listener));
   }
 
   readonly #coverage: Coverage;
@@ -601,28 +611,24 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   #recordJoin(): void {
     const recorder = this.#recorder!;
     recorder.join();
-    this.#offer();
+    this.checks.state?.savedAll(this.saved);
+    this.#listeners.cover();
     this.#coverage.begin();
     for (const entry of this.stack.tcp.timeWaits.values()) recorder.timeWait(entry);
   }
 
-  /** What the program offers to know. */
-  #offer(): void {
-    if (this.stateMode) return;
-    try {
-      const bytes = askProgram();
-      if (bytes !== null && bytes.length > this.ring!.size / 4)
-        throw new FtError('ERR_FT_CONTEXT', `${bytes.length} bytes`, 'A quarter of the log at most');
-      if (bytes !== null) this.checks.state?.offered(bytes);
-    } catch (error) {
-      this.emit('unoffered', error instanceof Error ? error.message : String(error));
-    }
+  /** What the program has saved of itself. */
+  readonly saved = new SavedValues();
+
+  /** The program has saved something: in the log it is for who does not repeat the event, or has not repeated all of them. */
+  #saves(name: string, bytes: Uint8Array): void {
+    if (this.stateMode || this.time.apart || this.#listeners.covered) this.checks.state?.saved(name, bytes);
   }
 
-  /** On a backup: the program is told what the primary's has offered; what comes of that is ours alone. */
-  offered(bytes: Uint8Array): void {
+  /** On a backup that joins; what comes of it is ours alone. */
+  giveSaved(): void {
     this.time.begin(true);
-    tellProgram(bytes);
+    this.saved.restore();
   }
 
   #keeperHost(): KeeperHost {
@@ -725,6 +731,12 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.stack.tcp.draining = ring.words[Word.draining] === 1;
     this.stack.thaw(rules.F2 ? GRACE_US : 0, rules.D2, planned);
     this.#listeners.takeOver(this.clock.now());
+    // Before anything else is told: what the program has not seen itself.
+    if (this.saved.foreign) {
+      this.#worldQueue.unshift({ kind: 'restore', id: 0 });
+      this.#worldTurn = false;
+    }
+    if (ring.words[Word.historyLost] === 1) this.#listeners.cover();
     // Connections that had ended, and whose sockets had not heard all of it.
     for (const endpoint of this.endpoints.values()) endpoint.onProgress();
     report.connections = this.stack.tcp.table.size;

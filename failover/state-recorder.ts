@@ -4,9 +4,10 @@
  * gets its connections back with it (docs/state-mode.md).
  */
 import type { TcpConnection } from '../stack/tcp/connection.js';
-import { ClosingBody, ContextBody, OfferedBody, PlacedBody, RecordType, WroteBody } from './log/record.js';
+import { ClosingBody, ContextBody, PlacedBody, RecordType, SavedBody, WroteBody } from './log/record.js';
 import type { RingWriter } from './log/ring.js';
 import type { Recorder } from './recorder.js';
+import type { SavedValues } from './saved-values.js';
 import type { ReplicaEndpoint } from './stream-check.js';
 
 /** Longest piece of data in one record. */
@@ -50,11 +51,26 @@ export class StateRecorder {
     writer.end();
   }
 
-  /** What the program offers to know; its last piece may be empty. */
-  offered(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; at += PIECE)
-      this.#bytes(RecordType.Offered, 0, OfferedBody, bytes.subarray(at, at + PIECE));
-    this.#bytes(RecordType.Offered, 0, OfferedBody, bytes.subarray(bytes.length));
+  /** What the program saves of itself. */
+  saved(name: string, bytes: Uint8Array): void {
+    const { writer } = this;
+    const from = SavedBody.size + 2 * name.length;
+    const at = writer.begin(RecordType.Saved, 0, from + bytes.length);
+    if (at < 0) return;
+    const { ring } = writer;
+    ring.view.setUint32(at + SavedBody.length, bytes.length, true);
+    ring.view.setUint32(at + SavedBody.nameLength, name.length, true);
+    for (let i = 0; i < name.length; i++) ring.view.setUint16(at + SavedBody.size + 2 * i, name.charCodeAt(i), true);
+    ring.bytes.set(bytes, at + from);
+    writer.end();
+  }
+
+  /** All that the program has saved so far. */
+  savedAll(values: SavedValues): void {
+    values.forEach((name, bytes) => {
+      this.saved(name, bytes);
+    });
+    this.recorder.mark(RecordType.AllSaved);
   }
 
   /** All that a backup needs to know of a connection which began before it. */

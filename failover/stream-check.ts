@@ -9,6 +9,7 @@ import type { AppEvent } from '../stack/observer.js';
 import type { ListenerEvents } from '../stack/sockets/endpoint.js';
 import type { TcpConnection } from '../stack/tcp/connection.js';
 import type { EventTime } from './event-time.js';
+import { Follow } from './log/record.js';
 import { Closing, type StateRecorder } from './state-recorder.js';
 
 export interface StreamCheck {
@@ -82,6 +83,12 @@ export const APART: Following = { shipped: true, summed: false, apart: true };
 export const FORLORN: Following = { shipped: false, summed: false, apart: true };
 /** On a backup: the program that runs there has nothing to do with it any more. */
 export const FORSAKEN: Following = { shipped: false, summed: false, apart: true };
+
+/** As the log says it. */
+export function followOf({ shipped, summed, apart }: Following): Follow {
+  if (shipped) return summed ? Follow.Either : Follow.State;
+  return apart ? Follow.Not : Follow.Replay;
+}
 
 /** An endpoint whose writes are summed, or shipped, or both. */
 export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {

@@ -281,7 +281,6 @@ function pause(ms: number): Promise<void> {
 function tellAll(replica: Replica): void {
   replica.on('ready', () => tell('ready', { role: replica.role }));
   replica.on('protected', () => tell('protected', { unprotected: replica.unprotected }));
-  replica.on('unoffered', (error) => tell('unoffered', { error }));
   replica.on('unprotected', (reason) => tell('unprotected', { reason }));
   // In state mode nothing is replayed.
   if (!replica.stateMode) replica.on('undeclared', (what) => tell('undeclared', { what }));

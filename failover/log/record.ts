@@ -53,8 +53,9 @@ export const RecordType = {
   /** Around all that there is to know of a connection that began before; since version 4. */
   Cover: 21,
   Covered: 22,
-  /** What the program offers to know when it is started in the middle; since version 4. */
-  Offered: 23,
+  /** What the program saves of itself; and, where a replica joins, the end of what it had saved; since version 4. */
+  Saved: 23,
+  AllSaved: 24,
 } as const;
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 
@@ -79,6 +80,8 @@ export const Follow = {
   State: 1,
   /** Not at all: made by the program in an event that is not repeated. */
   Not: 2,
+  /** Replay by who has seen the beginning, State by others. */
+  Either: 3,
 } as const;
 export type Follow = (typeof Follow)[keyof typeof Follow];
 
@@ -192,8 +195,8 @@ export const WorldBody = {
   number: 32, // f64
 } as const;
 
-/** Followed by the bytes. */
-export const OfferedBody = { size: 8, length: 0 } as const;
+/** Followed by the name, in UTF-16, and the bytes. */
+export const SavedBody = { size: 8, length: 0, nameLength: 4 } as const;
 
 export const CheckBody = {
   size: 16,

@@ -8,7 +8,9 @@ import type { VirtualTimers } from './timers.js';
 export type WorldEvent =
   | { kind: 'timer'; id: number }
   | { kind: 'immediate'; id: number }
-  | { kind: 'async'; id: number; result: Uint8Array };
+  | { kind: 'async'; id: number; result: Uint8Array }
+  /** The program is given what another one has saved of itself. */
+  | { kind: 'restore'; id: 0 };
 
 /** What a backup found to be different from the log. */
 export interface Divergence {

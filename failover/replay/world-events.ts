@@ -1,7 +1,7 @@
 /** The world's events as the log has them: a kind, an id, and for a finished operation its result. */
 import type { WorldEvent } from './context.js';
 
-const KINDS = ['timer', 'immediate', 'async'] as const;
+const KINDS = ['timer', 'immediate', 'async', 'restore'] as const;
 
 /** Number of an event's kind in the log. */
 export function worldKind(event: WorldEvent): number {
@@ -22,6 +22,8 @@ export function decodeWorldEvent(kind: number, id: number, result: Uint8Array | 
       return { kind: 'immediate', id };
     case 'async':
       return { kind: 'async', id, result: result ?? new Uint8Array(0) };
+    case 'restore':
+      return { kind: 'restore', id: 0 };
     default:
       return undefined;
   }

@@ -44,6 +44,8 @@ export interface WorldOptions {
    * runs. (Timers and immediates are asked for: {@link World.takeDue}, {@link World.takeImmediate}.)
    */
   request: (event: WorldEvent) => void;
+  /** The program is given what another one has saved. */
+  restore?: () => void;
   /** Something that replay cannot repeat is used; called once for each name. */
   onUndeclared?: (what: string) => void;
   /** Backup: a local result does not match the log. */
@@ -194,6 +196,9 @@ export class World implements WorldContext {
         return this.clockwork.fireImmediate(event.id);
       case 'async':
         return this.ops.deliver(event.id, event.result);
+      case 'restore':
+        this.#options.restore?.();
+        return true;
     }
   }
 

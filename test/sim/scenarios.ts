@@ -29,6 +29,7 @@ import {
   Uploader,
   upload,
 } from './programs.js';
+import { Asking, tally } from './tally.js';
 
 export interface Scenario {
   name: string;
@@ -81,6 +82,11 @@ const at =
   (address: string, port = PORT) =>
   (client: Client): void =>
     void client.open(address, port);
+
+function tallying(host: StackHost, address: string, questions: number): Client[] {
+  const given = new Set<number>();
+  return many(3, 4, () => new Asking(host, questions, 3 * questions, given), at(address));
+}
 
 const LOSSY: Impairment = { loss: 0.03, reorder: 0.03, reorderUs: 2000, duplicate: 0.01 };
 const DOWN = 120_000;
@@ -192,6 +198,22 @@ export const SCENARIOS: Scenario[] = [
     forgets: true,
     sparse: 2,
     clients: (host, address) => many(3, 4, (n) => new Echoer(host, n, 30, 2), at(address)),
+  },
+  {
+    name: 'rejoin-tally',
+    program: tally,
+    logBytes: 1 << 16,
+    forgets: true,
+    sparse: 2,
+    clients: (host, address) => tallying(host, address, 30),
+  },
+  {
+    name: 'state-tally',
+    patienceUs: 1_300_000,
+    program: tally,
+    mode: 'state',
+    sparse: 2,
+    clients: (host, address) => tallying(host, address, 10),
   },
   {
     name: 'rejoin-streams',

@@ -16,17 +16,21 @@ const half = { allowHalfOpen: true };
 
 // All that has been served, by every server that is repeated: a replica which does not know it says something else.
 let served = 0;
-const program = process as unknown as NodeJS.EventEmitter;
-program.on('checkpoint', (save: (name: string, value: unknown) => void) => save('served', { served }));
-program.on('restore', (saved: (name: string) => { served: number }) => {
-  ({ served } = saved('served'));
+const program = process as NodeJS.EventEmitter & { checkpoint?: (name: string, value: unknown) => void };
+program.on('restore', (saved: (name: string) => number) => {
+  served = saved('served');
 });
+
+function serve(): number {
+  program.checkpoint?.('served', ++served);
+  return served;
+}
 
 // Counts on what it saves, and is repeated otherwise.
 function counter(socket: net.Socket, from: number): void {
   let count = from;
   lines(socket, (line) => {
-    socket.write(`${++count} of ${++served} ${line}\n`);
+    socket.write(`${++count} of ${serve()} ${line}\n`);
     (socket as FtSocket).checkpoint?.(count);
   });
 }
@@ -40,7 +44,7 @@ net
   .createServer((socket) => {
     socket.on('error', () => undefined);
     socket.resume();
-    socket.on('end', () => served++);
+    socket.on('end', serve);
   })
   .listen(6);
 
@@ -64,5 +68,5 @@ net
 
 // Is repeated, and wants nothing back.
 net
-  .createServer(half, (socket) => lines(socket, (line) => socket.write(`${++served} ${Date.now()} ${line}\n`)))
+  .createServer(half, (socket) => lines(socket, (line) => socket.write(`${serve()} ${Date.now()} ${line}\n`)))
   .listen(8);
