@@ -8,15 +8,15 @@ import type { TcpConnection } from '../stack/tcp/connection.js';
 import type { Tcp } from '../stack/tcp/tcp.js';
 import type { RingWriter } from './log/ring.js';
 import type { StateRecorder } from './state-recorder.js';
-import { COVERED, ReplicaEndpoint } from './stream-check.js';
+import { ReplicaEndpoint } from './stream-check.js';
 
 /** Room for what goes with a connection beside its bytes. */
 const RECORDS = 2048;
 /** Part of the log that one connection may take. */
 const LARGEST = 0.75;
 
-/** Whether it is kept by a replica that joins: its program takes it back, or is done with it. */
-function givenBack({ conn, acceptor }: ReplicaEndpoint): boolean {
+/** Whether a replica that joins can keep it: its program would take it back, or is done with it. */
+export function takesBack({ conn, acceptor }: ReplicaEndpoint): boolean {
   return conn.orphan || (acceptor !== null && (acceptor.restores?.() ?? acceptor.onRestore !== undefined));
 }
 
@@ -46,7 +46,7 @@ export class Coverage {
     const { user } = conn;
     if (!(user instanceof ReplicaEndpoint)) return conn.listener !== null;
     if (user.following.apart) return user.following.shipped;
-    return givenBack(user) || (user.acceptor !== null && !user.accepted);
+    return takesBack(user) || (user.acceptor !== null && !user.accepted);
   }
 
   /** Goes on as far as there is room. Between events only. @returns true when there is nothing left to tell. */
@@ -58,7 +58,6 @@ export class Coverage {
       if (need > writer.ring.size * LARGEST) continue;
       if (writer.room - need < writer.ring.size / 4) return false;
       const { user } = conn;
-      if (user instanceof ReplicaEndpoint && !user.following.shipped && givenBack(user)) user.following = COVERED;
       state.cover(conn, user instanceof ReplicaEndpoint ? user : null);
       this.#covered.add(conn.id);
     }

@@ -32,7 +32,7 @@ import type { TcpConnection } from '../stack/tcp/connection.js';
 import { TcpState } from '../stack/tcp/state.js';
 import { AgentKeeper } from './agent-keeper.js';
 import { BackupKeeper, type Keeper, type KeeperHost } from './backup-keeper.js';
-import { Coverage } from './coverage.js';
+import { Coverage, takesBack } from './coverage.js';
 import { Doorbells } from './doorbells.js';
 import { thisMachine } from './environment.js';
 import { EventTime } from './event-time.js';
@@ -58,6 +58,7 @@ import { StateRecorder } from './state-recorder.js';
 import {
   ALONE,
   CheckList,
+  COVERED,
   FORLORN,
   type Following,
   followOf,
@@ -235,8 +236,13 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   prepareServer(server: Server, replication: Replication | undefined, port: number): void {
     if (!(server instanceof HttpServer)) return;
     virtualizeHttpServer(this.world, server);
-    if (this.ring !== null && this.#listeners.inStateMode(replication, port)) keepHttp(server);
+    if (this.ring === null) return;
+    this.#https.add(server);
+    server.once('close', () => this.#https.delete(server));
+    if (this.#listeners.covered || this.#listeners.inStateMode(replication, port)) keepHttp(server);
   }
+
+  readonly #https = new Set<HttpServer>();
 
   /** The program's start-up is complete. On a backup, it begins to follow the log now. */
   programStarted(): void {
@@ -607,12 +613,20 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   readonly #coverage: Coverage;
 
+  /** There are replicas that have not seen the beginning: what they can be given back is shipped from here on. */
+  #cover(): void {
+    if (!this.stateMode) for (const server of this.#https) keepHttp(server);
+    this.#listeners.cover();
+    for (const endpoint of this.endpoints.values())
+      if (endpoint.following === REPLAYED && takesBack(endpoint)) endpoint.following = COVERED;
+  }
+
   /** A backup begins in the middle. */
   #recordJoin(): void {
     const recorder = this.#recorder!;
     recorder.join();
     this.checks.state?.savedAll(this.saved);
-    this.#listeners.cover();
+    this.#cover();
     this.#coverage.begin();
     for (const entry of this.stack.tcp.timeWaits.values()) recorder.timeWait(entry);
   }
@@ -730,13 +744,13 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     ring.words[Word.planned] = 0;
     this.stack.tcp.draining = ring.words[Word.draining] === 1;
     this.stack.thaw(rules.F2 ? GRACE_US : 0, rules.D2, planned);
+    if (ring.words[Word.historyLost] === 1) this.#cover();
     this.#listeners.takeOver(this.clock.now());
     // Before anything else is told: what the program has not seen itself.
     if (this.saved.foreign) {
       this.#worldQueue.unshift({ kind: 'restore', id: 0 });
       this.#worldTurn = false;
     }
-    if (ring.words[Word.historyLost] === 1) this.#listeners.cover();
     // Connections that had ended, and whose sockets had not heard all of it.
     for (const endpoint of this.endpoints.values()) endpoint.onProgress();
     report.connections = this.stack.tcp.table.size;

@@ -4,11 +4,15 @@
  * knows the rest of it. So is one whose requests follow each other without waiting (pipelining), and a request longer than a
  * context may be. What a program does beside answering (in a database) it may do twice, as when a client asks again.
  *
+ * It may begin while a server has connections (a replica has joined in the middle): one that is busy then is given back only when
+ * it has been through another request.
+ *
  * A program that listens for 'restore' itself is left alone.
  */
 import type http from 'node:http';
 import type net from 'node:net';
 import { FtSocket } from '../stack/sockets/socket.js';
+import { httpConnections } from './replay/http.js';
 
 /** Bytes of an unanswered request that are saved at most. */
 const MOST_PENDING = 48 * 1024;
@@ -39,6 +43,8 @@ class Conversation {
   #open = 0;
   /** A request followed another one before that was answered: from then on nobody knows where one begins. */
   #piped = false;
+  /** We came when a request was under way: where one begins is known when all of another has been seen. */
+  #late: boolean;
   readonly #onData = (part: Buffer): void => {
     this.#length += part.length;
     if (this.#kept + part.length <= MOST_PENDING) {
@@ -49,8 +55,9 @@ class Conversation {
   };
   readonly #onDrain = (): void => this.save();
 
-  constructor(socket: FtSocket) {
+  constructor(socket: FtSocket, late = false) {
     this.#socket = socket;
+    this.#late = late;
     socket.prependListener('data', this.#onData);
     socket.on('drain', this.#onDrain);
     this.save();
@@ -67,7 +74,8 @@ class Conversation {
     if (++this.#open > 1) this.#piped = true;
     response.once('finish', () => {
       this.#open--;
-      if (!this.#exact(request)) this.#piped = true;
+      if (this.#exact(request)) this.#late = false;
+      else if (!this.#late) this.#piped = true;
       this.#parts = [];
       this.#length = this.#kept = 0;
       this.save();
@@ -88,7 +96,7 @@ class Conversation {
   }
 
   save(): void {
-    const whole = this.#kept === this.#length && !this.#piped;
+    const whole = this.#kept === this.#length && !this.#piped && !this.#late;
     const socket = this.#socket;
     const pending = whole ? Buffer.concat(this.#parts) : null;
     this.#write({ http: 1, pending, written: socket.writtenBefore + socket.bytesWritten });
@@ -103,6 +111,8 @@ class Conversation {
 export function keepHttp(server: http.Server): void {
   if (server.listenerCount('restore') > 0) return;
   const conversations = new WeakMap<net.Socket, Conversation>();
+  for (const [socket, idle] of httpConnections(server))
+    if (socket instanceof FtSocket && !socket.destroyed) conversations.set(socket, new Conversation(socket, !idle));
   server.prependListener('connection', (socket: net.Socket) => {
     if (socket instanceof FtSocket) conversations.set(socket, new Conversation(socket));
   });

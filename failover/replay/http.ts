@@ -91,8 +91,8 @@ export function virtualizeHttpServer(world: WorldContext, server: http.Server): 
     }
   }
   if (virtualized.has(server)) return;
-  virtualized.add(server);
   const connections = new Map<Socket, Progress>();
+  virtualized.set(server, connections);
   server.prependListener('connection', (socket: Socket) => {
     const progress: Progress = { since: world.time.peek(), headersDone: false };
     connections.set(socket, progress);
@@ -145,4 +145,12 @@ export function virtualizeHttpServer(world: WorldContext, server: http.Server): 
   server.once('close', () => interval.clear());
 }
 
-const virtualized = new WeakSet<http.Server>();
+const virtualized = new WeakMap<http.Server, Map<Socket, Progress>>();
+
+/** A server's connections, and whether nothing has come on them that is not answered. */
+export function* httpConnections(server: http.Server): Generator<[socket: Socket, idle: boolean]> {
+  for (const [socket, { since }] of virtualized.get(server) ?? []) {
+    const { _httpMessage } = socket as Socket & { _httpMessage?: object | null };
+    yield [socket, !_httpMessage && (since < 0 || socket.bytesRead === 0)];
+  }
+}

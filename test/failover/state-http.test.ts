@@ -110,3 +110,36 @@ t.test('requests that do not wait for each other', async (t) => {
   t.equal(await ended, 'ECONNRESET', 'nobody can know where the third one began');
   await own.close();
 });
+
+t.test(
+  'a program that is replayed: who joins when the log has lost its beginning is given its connections, too',
+  async (t) => {
+    const own = new TestGroup(directory, ['--log-size', '16'], [APP, 'v1']);
+    const [primary, backup] = await own.pair();
+    const callers = Array.from({ length: 4 }, () => new Caller());
+    const [idle, filler, busy, fresh] = callers as [Caller, Caller, Caller, Caller];
+    t.equal(await idle.ask('/a'), 'v1 GET /a ');
+    t.match(await filler.ask('/fill', 'POST', 'x'.repeat(24 << 20)), /^v1 POST \/fill x/);
+    backup.kill('SIGKILL');
+    await primary.event('unprotected');
+    const answer = busy.ask('/slow/1500');
+    await sleep(100);
+    const third = own.start();
+    await third.event('ready');
+    t.match(await own.status(primary), { wholeHistory: false, connections: { total: 3, protected: 3 } });
+    t.equal(await answer, 'v1 slow ');
+    // One request more, and it is known where the next one begins.
+    t.equal(await busy.ask('/b'), 'v1 GET /b ');
+    t.equal(await fresh.ask('/c'), 'v1 GET /c ');
+    const asked = fresh.ask('/slow/600', 'PUT', 'something');
+    await sleep(100);
+    primary.kill('SIGKILL');
+    await third.event('takeover');
+    t.equal(await asked, 'v1 slow something');
+    for (const caller of [idle, filler, busy]) t.equal(await caller.ask('/d'), 'v1 GET /d ');
+    for (const caller of callers) t.equal(caller.ports.size, 1, 'the same connection');
+    t.notOk(third.events.some(({ event }) => event === 'diverged'));
+    for (const { agent } of callers) agent.destroy();
+    await own.close();
+  },
+);
