@@ -40,6 +40,7 @@ a group is the primary. The same words started again give the backup, which take
   --commit MODE        written: survives the process (default); acked: data waits until the backup has processed the log
   --mode MODE          replay (default): the backup runs the program, too; state: it runs none, and the program that is started when it
                        takes over gets its connections back with what it saved of them (docs/state-mode.md)
+  --state-port PORT    the servers at this port in state mode, though the group is not; may be repeated
   --log-size MiB       the shared log, a power of two from 16 to 4096 (default 64)
   --pcap FILE          capture of all frames (a backup writes FILE.PID)
   --resume-within S    a group whose last process died less than S seconds ago is gone on with (default 60; 0: begin anew)
