@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { STACK_ADDRESS, TAP } from '../../failover/lab/network.js';
 import { ReplicaProcess } from '../../failover/lab/replica-process.js';
-import { get, inLab, sleep } from '../failover/support/lab.js';
+import { Client, get, inLab, sleep } from '../failover/support/lab.js';
 
+const MIXED = fileURLToPath(new URL('../failover/apps/mixed.js', import.meta.url));
 const KIT = fileURLToPath(new URL('../failover/apps/kit.js', import.meta.url));
 const directory = await inLab(import.meta.url);
 const { default: t } = await import('tap');
@@ -21,10 +22,10 @@ function configure(more: object = {}): void {
   writeFileSync(file, JSON.stringify({ nodes, tls: { psk: 'key' }, coordinator, freshMs: 2000, ...more }));
 }
 
-function start(name: string, group: string): ReplicaProcess {
+function start(name: string, group: string, program = [KIT]): ReplicaProcess {
   mkdirSync(join(directory, name), { recursive: true });
   const words = ['--cluster', file, '--node', name, '--group', group, '--dir', join(directory, name)];
-  return new ReplicaProcess([...words, '--tap', TAP, '--ip', `${STACK_ADDRESS}/24`, KIT]);
+  return new ReplicaProcess([...words, '--tap', TAP, '--ip', `${STACK_ADDRESS}/24`, '--log-size', '16', ...program]);
 }
 
 const last = (agent: ReplicaProcess, name: string): Record<string, unknown> | undefined =>
@@ -94,4 +95,49 @@ t.test('an agent that stands still is killed, and another one goes on', async (t
   t.equal((await ended).signal, 'SIGKILL');
   t.equal((await answer).trim().split('\n').length, 200);
   await Promise.all([...agents.values()].map((one) => one.close()));
+});
+
+t.test('of two that follow one has not seen the beginning; whoever goes on, the other can, too', async (t) => {
+  configure();
+  const begin = (name: string): ReplicaProcess => start(name, 'late', [MIXED]);
+  const agents = new Map(NAMES.map((name) => [name, begin(name)]));
+  const inSync = (count: number) =>
+    until(`${count} in sync`, () => {
+      const found = leader(agents);
+      return found !== undefined && (last(found[1], 'in-sync')?.['nodes'] as string[] | undefined)?.length === count;
+    });
+  await inSync(3);
+  const clients = [new Client(5), new Client(7)] as const;
+  const ask = async (text: string): Promise<string[]> => {
+    const before = clients.map((client) => client.text.length);
+    for (const client of clients) client.socket.write(`${text}\n`);
+    for (const [i, client] of clients.entries()) await client.waitFor(before[i]! + 3, 30_000);
+    await sleep(50);
+    return clients.map((client, i) => client.text.slice(before[i]).trim());
+  };
+  t.same(await ask('a'), ['1 of 1 a', '1 a']);
+  const filler = new Client(6);
+  filler.socket.end(Buffer.alloc(24 << 20));
+  await filler.ended;
+  // One of those that follow is started again: it joins in the middle.
+  const [first] = leader(agents)!;
+  const late = NAMES.find((name) => name !== first)!;
+  agents.get(late)!.kill('SIGKILL');
+  await inSync(2);
+  agents.set(late, begin(late));
+  await inSync(3);
+  t.same(await ask('b'), ['2 of 3 b', '2 b']);
+  for (const [count, text] of [
+    [3, 'c'],
+    [4, 'd'],
+  ] as const) {
+    const [name, agent] = leader(agents)!;
+    agent.kill('SIGKILL');
+    agents.delete(name);
+    await until('another one leads', () => leader(agents) !== undefined);
+    if (agents.size > 1) await inSync(agents.size);
+    t.same(await ask(text), [`${count} of ${count + 1} ${text}`, `${count} ${text}`], `without ${name}`);
+  }
+  for (const client of clients) client.socket.destroy();
+  await Promise.all([...agents.values()].map((agent) => agent.close()));
 });
