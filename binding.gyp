@@ -6,6 +6,7 @@
         "lib/native/addon.c",
         "lib/native/common.c",
         "lib/native/tap.c",
+        "lib/native/split.c",
         "lib/native/loop.c",
         "lib/native/shm.c",
         "lib/native/proc.c",

@@ -80,6 +80,7 @@ export class TapDevice implements FrameDevice, FrameLender {
   readonly #native: NativeAddon;
   #fd: number;
   readonly #vnet: boolean;
+  readonly #split: boolean;
   /** Where in the header buffer the native send begins, and by how much that lengthens the header. */
   readonly #txOffset: number;
   readonly #txExtra: number;
@@ -140,7 +141,11 @@ export class TapDevice implements FrameDevice, FrameLender {
     this.name = opened.name;
     this.link = request.mode === 'tap' ? 'ethernet' : 'ip';
     this.mtu = addon.ifMtu(opened.name);
-    this.capabilities = { checksum: opened.csum, tso4: opened.tso4, tso6: opened.tso6 };
+    // Without offload its work is done in one go just before the frames leave (native/split.c).
+    this.#split = opened.split === true;
+    this.capabilities = this.#split
+      ? { checksum: true, tso4: true, tso6: true }
+      : { checksum: opened.csum, tso4: opened.tso4, tso6: opened.tso6 };
     const slab = new RxSlab(memory ?? new ArrayBuffer(slabBytes(slots)), this);
     this.#slab = slab.buffer;
     this.#batch = slab.batch;
@@ -218,16 +223,7 @@ export class TapDevice implements FrameDevice, FrameLender {
 
   send(frame: TxFrame): boolean {
     if (this.#closed) return true;
-    if (this.#vnet) fillVnetHeader(frame);
-    const sent = this.#native.send(
-      this.#fd,
-      frame.header,
-      this.#txOffset,
-      this.#txExtra + frame.headerLength,
-      frame.pieces,
-      frame.spans,
-      frame.pieceCount,
-    );
+    const sent = this.#split && frame.csumStart >= 0 ? this.#sendSplit(frame) : this.#sendWhole(frame);
     const counters = this.counters;
     if (sent >= 0) {
       counters.txFrames++;
@@ -243,6 +239,36 @@ export class TapDevice implements FrameDevice, FrameLender {
     const code = errnoName(sent);
     this.txErrorCodes.set(code, (this.txErrorCodes.get(code) ?? 0) + 1);
     return true;
+  }
+
+  #sendWhole(frame: TxFrame): number {
+    if (this.#vnet) fillVnetHeader(frame);
+    return this.#native.send(
+      this.#fd,
+      frame.header,
+      this.#txOffset,
+      this.#txExtra + frame.headerLength,
+      frame.pieces,
+      frame.spans,
+      frame.pieceCount,
+    );
+  }
+
+  #sendSplit(frame: TxFrame): number {
+    return this.#native.sendSplit(
+      this.#fd,
+      frame.header,
+      TX_HEADROOM,
+      frame.headerLength,
+      frame.pieces,
+      frame.spans,
+      frame.pieceCount,
+      frame.csumStart,
+      frame.csumOffset,
+      frame.gsoVersion,
+      frame.gsoSize,
+      this.link === 'ethernet',
+    );
   }
 
   pause(): void {

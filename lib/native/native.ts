@@ -23,6 +23,8 @@ export interface TapOpened {
   csum: boolean;
   tso4: boolean;
   tso6: boolean;
+  /** Without a vnet header: `sendSplit` does in software what such a device does not. */
+  split?: boolean;
 }
 
 /** An opaque native object. */
@@ -72,6 +74,25 @@ export interface NativeAddon {
     pieces: Uint8Array[],
     spans: Int32Array,
     count: number,
+  ): number;
+
+  /**
+   * The same for a device without offload: `csumStart` and what follows as in TxFrame, to be done here. A super-segment leaves as
+   * so many frames; if the device takes only some of them, the rest is lost. Returns the bytes taken, or -errno.
+   */
+  sendSplit(
+    fd: number,
+    header: Uint8Array,
+    offset: number,
+    length: number,
+    pieces: Uint8Array[],
+    spans: Int32Array,
+    count: number,
+    csumStart: number,
+    csumOffset: number,
+    gsoVersion: number,
+    gsoSize: number,
+    ethernet: boolean,
   ): number;
 
   /**

@@ -1,5 +1,6 @@
 /* Checksums over bytes, and the clocks. */
 #include "common.h"
+#include "split.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -218,7 +219,7 @@ static uint16_t fold(uint64_t sum) {
 }
 
 /* One's-complement sums do not depend on byte order, so words are added as they lie and swapped once at the end. */
-static uint16_t sum_bytes(const uint8_t *at, size_t length) {
+uint16_t ft_sum_bytes(const uint8_t *at, size_t length) {
   uint64_t a = 0, b = 0, c = 0, d = 0;
   for (; length >= 32; at += 32, length -= 32) {
     a = add_carry(a, load64(at));
@@ -244,7 +245,7 @@ static napi_value checksum(napi_env env, napi_callback_info info) {
   size_t length;
   uint32_t seed;
   if (!range(env, info, &at, &length, &seed)) return NULL;
-  return ft_u32(env, fold((uint64_t)seed + sum_bytes(at, length)));
+  return ft_u32(env, fold((uint64_t)seed + ft_sum_bytes(at, length)));
 }
 
 static napi_value monotonic_us(napi_env env, napi_callback_info info) {

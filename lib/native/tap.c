@@ -1,5 +1,6 @@
 /* Opening TAP and TUN devices, and sending frames on them. */
 #include "common.h"
+#include "split.h"
 
 #include <fcntl.h>
 #include <linux/if_tun.h>
@@ -84,6 +85,7 @@ static napi_value tap_open(napi_env env, napi_callback_info info) {
   napi_set_named_property(env, result, "csum", ft_bool(env, csum));
   napi_set_named_property(env, result, "tso4", ft_bool(env, tso4));
   napi_set_named_property(env, result, "tso6", ft_bool(env, tso6));
+  napi_set_named_property(env, result, "split", ft_bool(env, !vnet));
   return result;
 }
 
@@ -125,42 +127,77 @@ static napi_value close_fd(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/* The hot path: no allocation, and no check that can be left out without risking memory. */
-static napi_value send_frame(napi_env env, napi_callback_info info) {
-  napi_value args[7];
+/* The hot path: no allocation, and no check that can be left out without risking memory.
+   A frame's parts out of seven arguments: descriptor, header, its offset and length, pieces, spans, their number. */
+static bool frame_parts(napi_env env, napi_value *args, int *out_fd, struct iovec *parts, int *out_count) {
   int32_t fd, offset, length, count;
   void *header, *spans_data;
   size_t header_size, spans_size;
-  if (!ft_args(env, info, 7, args) || !ft_arg_i32(env, args[0], &fd)) return NULL;
-  if (!ft_arg_typed(env, args[1], napi_uint8_array, &header, &header_size)) return NULL;
-  if (!ft_arg_i32(env, args[2], &offset) || !ft_arg_i32(env, args[3], &length)) return NULL;
-  if (!ft_arg_i32(env, args[6], &count)) return NULL;
+  if (!ft_arg_i32(env, args[0], &fd)) return false;
+  if (!ft_arg_typed(env, args[1], napi_uint8_array, &header, &header_size)) return false;
+  if (!ft_arg_i32(env, args[2], &offset) || !ft_arg_i32(env, args[3], &length)) return false;
+  if (!ft_arg_i32(env, args[6], &count)) return false;
   if (offset < 0 || length < 0 || (size_t)offset + (size_t)length > header_size || count < 0 || count > MAX_PIECES) {
-    return ft_throw_range(env, "header or pieces out of bounds");
+    ft_throw_range(env, "header or pieces out of bounds");
+    return false;
   }
-  struct iovec parts[MAX_PIECES + 1];
   parts[0].iov_base = (uint8_t *)header + offset;
   parts[0].iov_len = (size_t)length;
   if (count > 0) {
-    if (!ft_arg_typed(env, args[5], napi_int32_array, &spans_data, &spans_size)) return NULL;
-    if (spans_size < 2 * (size_t)count) return ft_throw_range(env, "too few spans");
+    if (!ft_arg_typed(env, args[5], napi_int32_array, &spans_data, &spans_size)) return false;
+    if (spans_size < 2 * (size_t)count) {
+      ft_throw_range(env, "too few spans");
+      return false;
+    }
     const int32_t *spans = spans_data;
     for (int32_t i = 0; i < count; i++) {
       napi_value piece;
       void *bytes;
       size_t size;
-      if (napi_get_element(env, args[4], (uint32_t)i, &piece) != napi_ok) return ft_throw_type(env, "expected an array");
-      if (!ft_arg_typed(env, piece, napi_uint8_array, &bytes, &size)) return NULL;
+      if (napi_get_element(env, args[4], (uint32_t)i, &piece) != napi_ok) {
+        ft_throw_type(env, "expected an array");
+        return false;
+      }
+      if (!ft_arg_typed(env, piece, napi_uint8_array, &bytes, &size)) return false;
       int32_t from = spans[2 * i], span = spans[2 * i + 1];
-      if (from < 0 || span < 0 || (size_t)from + (size_t)span > size) return ft_throw_range(env, "piece out of bounds");
+      if (from < 0 || span < 0 || (size_t)from + (size_t)span > size) {
+        ft_throw_range(env, "piece out of bounds");
+        return false;
+      }
       parts[i + 1].iov_base = (uint8_t *)bytes + from;
       parts[i + 1].iov_len = (size_t)span;
     }
   }
+  *out_fd = fd;
+  *out_count = count + 1;
+  return true;
+}
+
+static napi_value send_frame(napi_env env, napi_callback_info info) {
+  napi_value args[7];
+  struct iovec parts[MAX_PIECES + 1];
+  int fd, count;
+  if (!ft_args(env, info, 7, args) || !frame_parts(env, args, &fd, parts, &count)) return NULL;
   ssize_t written;
   do {
-    written = writev(fd, parts, count + 1);
+    written = writev(fd, parts, count);
   } while (written < 0 && errno == EINTR);
+  return ft_i32(env, written < 0 ? -errno : (int32_t)written);
+}
+
+static napi_value send_split(napi_env env, napi_callback_info info) {
+  napi_value args[12];
+  struct iovec parts[MAX_PIECES + 1];
+  int fd, count;
+  ft_offload want;
+  if (!ft_args(env, info, 12, args) || !frame_parts(env, args, &fd, parts, &count)) return NULL;
+  if (!ft_arg_i32(env, args[7], &want.csum_start) || !ft_arg_i32(env, args[8], &want.csum_offset)) return NULL;
+  if (!ft_arg_i32(env, args[9], &want.version) || !ft_arg_i32(env, args[10], &want.size)) return NULL;
+  if (!ft_arg_bool(env, args[11], &want.ethernet)) return NULL;
+  if (want.csum_start < 0 || want.csum_offset < 0 || (want.version != 0 && want.version != 4 && want.version != 6)) {
+    return ft_throw_range(env, "no such offload");
+  }
+  ssize_t written = ft_write_split(fd, parts, count, &want);
   return ft_i32(env, written < 0 ? -errno : (int32_t)written);
 }
 
@@ -168,6 +205,7 @@ void ft_tap_init(napi_env env, napi_value exports) {
   static const ft_function functions[] = {
       {"tapOpen", tap_open}, {"tapAttach", tap_attach}, {"tapDetach", tap_detach},
       {"ifMtu", if_mtu},     {"closeFd", close_fd},     {"send", send_frame},
+      {"sendSplit", send_split},
   };
   ft_export(env, exports, functions, sizeof functions / sizeof *functions);
 }

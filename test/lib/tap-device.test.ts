@@ -256,7 +256,8 @@ function tests(t: Test): void {
       t.match(device.name, /^ftt\d$/);
       t.equal(device.link, 'ethernet');
       t.equal(device.mtu, 1500);
-      t.same(device.capabilities, { checksum: offload, tso4: offload, tso6: offload });
+      // Without offload the addon does that work.
+      t.same(device.capabilities, { checksum: true, tso4: true, tso6: true });
       configure(device.name);
       const mac = linkState(device.name).mac;
       const collector = new Collector();

@@ -336,6 +336,9 @@ export class Process {
         machine.transmit(frame, this);
         return total;
       },
+      sendSplit: () => {
+        throw new Error('no device of this machine splits');
+      },
       loopHook: (turn) => {
         this.#hook = turn;
         return handle(turn);
