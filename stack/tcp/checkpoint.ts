@@ -7,8 +7,9 @@
  */
 import { FtError } from '../../lib/errors.js';
 import { type TcpConnection, TIMER_COUNT } from './connection.js';
+import { fly, land, NOTHING } from './flight.js';
 import type { SavedReassembly } from './reassembly.js';
-import type { SavedSentList } from './sent-list.js';
+import { type SavedSentList, SentList } from './sent-list.js';
 import { TcpState } from './state.js';
 import type { Tcp } from './tcp.js';
 import type { TimeWaitEntry } from './time-wait.js';
@@ -170,8 +171,16 @@ export interface ConnectionCheckpoint {
 
 const COPIED = Object.keys(FIELDS).filter((name) => FIELDS[name] === 'copied' || FIELDS[name] === 'time');
 
+function sentOf(conn: TcpConnection): SentList {
+  if (conn.sent !== NOTHING) return conn.sent;
+  const sent = new SentList();
+  sent.begin(conn.sndUna);
+  return sent;
+}
+
 /** Takes down a connection. */
 export function checkpoint(conn: TcpConnection): ConnectionCheckpoint {
+  land(conn);
   const { book } = conn.tcp.host;
   const localAddress = new Uint8Array(16);
   const remoteAddress = new Uint8Array(16);
@@ -193,7 +202,7 @@ export function checkpoint(conn: TcpConnection): ConnectionCheckpoint {
     sendBytes: conn.sendBuffer.toBytes(),
     received: conn.receiveQueue.map((chunk) => Uint8Array.from(chunk)),
     reassembly: conn.reassembly.save(),
-    sent: conn.sent.save(),
+    sent: sentOf(conn).save(),
     rtt: { ...conn.rtt } as unknown as Record<string, number>,
     recovery: { ...conn.recovery } as unknown as Record<string, number | boolean>,
     congestion: { name: conn.cc.name, values: conn.cc.save() },
@@ -232,10 +241,11 @@ export function restore(tcp: Tcp, saved: ConnectionCheckpoint, shiftUs = 0): Tcp
     conn.receiveQueued += chunk.length;
   }
   conn.reassembly.load(saved.reassembly);
-  conn.sent.load(saved.sent, shiftUs);
   Object.assign(conn.rtt, saved.rtt);
+  fly(conn).load(saved.sent, shiftUs);
   Object.assign(conn.recovery, saved.recovery);
   if (conn.recovery.newestUs >= 0) conn.recovery.newestUs += shiftUs;
+  land(conn);
   conn.cc = conn.congestion(conn.sndMss);
   if (conn.cc.name === saved.congestion.name) conn.cc.load(saved.congestion.values, shiftUs);
   else {

@@ -12,13 +12,14 @@
 import { TimerNode } from '../../lib/timer-wheel.js';
 import type { CongestionController, CongestionFactory } from './congestion/controller.js';
 import { EventLog } from './event-log.js';
+import { CALM, NOTHING } from './flight.js';
 import type { TcpListener } from './listener.js';
 import { owned } from './loans.js';
 import { Reassembly } from './reassembly.js';
-import { Recovery } from './recovery.js';
+import type { Recovery } from './recovery-state.js';
 import { RttEstimator } from './rtt.js';
 import { SendBuffer } from './send-buffer.js';
-import { SentList } from './sent-list.js';
+import type { SentList } from './sent-list.js';
 import { TcpState } from './state.js';
 import type { Tcp } from './tcp.js';
 import { connectionTimer, rearm } from './timers.js';
@@ -191,8 +192,8 @@ export class TcpConnection {
 
   // Loss recovery.
   readonly rtt = new RttEstimator();
-  readonly sent = new SentList();
-  readonly recovery = new Recovery();
+  sent: SentList = NOTHING;
+  recovery: Recovery = CALM;
   /** When the SYN was sent, if only once; -1 otherwise. */
   synSentUs = -1;
   /** When SND.UNA last moved, or something was first sent after a pause. */

@@ -8,6 +8,7 @@ import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG, type TcpView } from '../..
 import { unwrap } from '../../lib/seq.js';
 import { type TcpConnection, Timer } from './connection.js';
 import { takeEcho, takeFirstAck, takeMark, takeSynAgain } from './ecn.js';
+import { land } from './flight.js';
 import { probeAcked } from './mtu-probe.js';
 import { bare, sendSyn } from './output.js';
 import { cookieInstead } from './passive-open.js';
@@ -267,6 +268,7 @@ function acknowledge(conn: TcpConnection, seg: TcpView, start: number): boolean 
   }
   if (conn.ecnOk && !conn.removed) takeEcho(conn, seg, before > 0 && (fresh > 0 || ack > before));
   if (!conn.removed) {
+    if (conn.flight === 0) land(conn);
     conn.ackHint = true;
     tcp.markDirty(conn);
   }

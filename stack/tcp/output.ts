@@ -8,6 +8,7 @@ import { TX_HEADROOM } from '../../lib/device/device.js';
 import { TCP_ACK, TCP_CWR, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, TCP_URG, writeTcpHeader } from '../../lib/packet/tcp.js';
 import { type TcpConnection, Timer } from './connection.js';
 import { answersSyn, capable, countSurvivesOffload, segmentFlags, synFlags } from './ecn.js';
+import { fly } from './flight.js';
 import { narrow, probeLost, probeSent, probeSize } from './mtu-probe.js';
 import { newDataFirst, pipe, retransmitted, timeoutLoss } from './recovery.js';
 import { TcpState } from './state.js';
@@ -157,7 +158,7 @@ function sendNew(conn: TcpConnection): number {
     if (slowed) conn.cwrDue = false;
     if (conn.flight === 0) conn.progressUs = conn.tcp.now;
     if (paced) conn.paceUs = Math.max(conn.paceUs, conn.tcp.now) + sent / pacingRate(conn);
-    conn.sent.push(conn.sndNxt + sent, conn.tcp.now, grain(conn));
+    fly(conn).push(conn.sndNxt + sent, conn.tcp.now, grain(conn));
     if (recovery.active) recovery.prrOut += sent;
     conn.sndNxt += sent;
     inPipe += sent;

@@ -13,76 +13,11 @@
 import type { TcpView } from '../../lib/packet/tcp.js';
 import { unwrap } from '../../lib/seq.js';
 import { type TcpConnection, Timer } from './connection.js';
+import { fly, land } from './flight.js';
 import { onlyProbeLost } from './mtu-probe.js';
+import { REO_PERSIST } from './recovery-state.js';
 
 const DUP_THRESH = 3;
-/** Recoveries for which a longer reordering window is kept (RFC 8985 section 6.2 step 4). */
-const REO_PERSIST = 16;
-
-/** What the connection knows for all this, beside the ranges in `sent`. */
-export class Recovery {
-  /** Fast recovery; ends when `point` is acknowledged. */
-  active = false;
-  /** After a timeout; ends when `point` is acknowledged. */
-  afterTimeout = false;
-  /** SND.NXT when the present, or the last, recovery began. */
-  point = 0;
-  dupAcks = 0;
-  /** Bytes beyond the congestion window that early duplicate acknowledgements allow (RFC 3042). */
-  limitedTransmit = 0;
-  /** The next retransmission goes whatever the congestion window says (RFC 5681 section 3.2, RFC 6937). */
-  retransmitFirst = false;
-  // RACK: the youngest delivered segment, and what the network does to order.
-  newestUs = -1;
-  newestEnd = 0;
-  rttUs = 0;
-  reorderingSeen = false;
-  reoMult = 1;
-  reoPersist = REO_PERSIST;
-  /** SND.NXT when the window was last made longer: once per round trip. */
-  dsackRound = 0;
-
-  // PRR.
-  prrFlight = 0;
-  prrDelivered = 0;
-  prrOut = 0;
-
-  // Undoing.
-  /** SND.UNA when the episode began; -1 when nothing can be undone. */
-  undoFrom = -1;
-  /** Bytes sent again in this episode that no DSACK has reported. */
-  undoBytes = 0;
-  /** TSval of the episode's first retransmission; -1: none yet. */
-  firstTs = -1;
-  /** Behind all that was ever sent again. */
-  resentEnd = 0;
-  /** F-RTO (RFC 5682 section 2.1): 0 off, 1 after the timeout, 2 after the first acknowledgement. */
-  frto = 0;
-
-  // Tail loss probe.
-  /** SND.NXT when a probe was sent that is not answered yet; -1: none. */
-  probeEnd = -1;
-  /** It was a retransmission. */
-  probeOld = false;
-
-  // ECN (RFC 3168 section 6.1.2).
-  /** No further reduction for marks until this is acknowledged. */
-  ecnPoint = 0;
-  /** What was lost says nothing of congestion: afterwards all is as before. */
-  harmless = false;
-
-  reset(): void {
-    this.active = false;
-    this.afterTimeout = false;
-    this.dupAcks = 0;
-    this.limitedTransmit = 0;
-    this.retransmitFirst = false;
-    this.undoFrom = -1;
-    this.frto = 0;
-    this.probeEnd = -1;
-    this.harmless = false;
-  }
-}
 
 /** Bytes believed to be in the network (RFC 6675 SetPipe). */
 export function pipe(conn: TcpConnection): number {
@@ -122,6 +57,7 @@ function isDsack(conn: TcpConnection, seg: TcpView, from: number, to: number, ac
 }
 
 function takeDsack(conn: TcpConnection, from: number, to: number): void {
+  fly(conn);
   const { recovery } = conn;
   conn.tcp.counters.dsacksReceived++;
   conn.dsackDups++;
@@ -420,8 +356,10 @@ function endProbe(conn: TcpConnection): void {
 
 /** The peer has seen a congestion mark (RFC 3168 section 6.1.2): at most one reduction per round trip. */
 export function congestionEcho(conn: TcpConnection): void {
-  const { recovery, cc, tcp } = conn;
-  if (recovery.active || recovery.afterTimeout || conn.sndUna < recovery.ecnPoint) return;
+  const { cc, tcp } = conn;
+  if (conn.recovery.active || conn.recovery.afterTimeout || conn.sndUna < conn.recovery.ecnPoint) return;
+  fly(conn);
+  const { recovery } = conn;
   recovery.ecnPoint = conn.sndNxt;
   const before = cc.cwnd;
   cc.onLoss(loadedFlight(conn), tcp.now);
@@ -432,6 +370,7 @@ export function congestionEcho(conn: TcpConnection): void {
 
 /** After a takeover, or when the path has become narrower: all in flight is to be sent again; not a sign of congestion. */
 export function resendAll(conn: TcpConnection): void {
+  fly(conn);
   const { sent, recovery } = conn;
   recovery.reset();
   sent.reset(conn.sndUna);
@@ -441,14 +380,17 @@ export function resendAll(conn: TcpConnection): void {
   }
   recovery.point = conn.sndNxt;
   recovery.newestUs = -1;
+  land(conn);
 }
 
 /** After a planned move: all in flight was sent just now, by somebody else. */
 export function keepAllSent(conn: TcpConnection): void {
+  fly(conn);
   const { sent, recovery } = conn;
   recovery.reset();
   sent.reset(conn.sndUna);
   if (conn.sndNxt > conn.sndUna) sent.push(conn.sndNxt, conn.tcp.now, 0);
   recovery.point = conn.sndUna;
   recovery.newestUs = -1;
+  land(conn);
 }

@@ -102,6 +102,13 @@ export class SentList {
     return this.#tail === this.#head ? -1 : this.#sentUs[this.#head]!;
   }
 
+  /** Nothing is in flight, and all before `base` has arrived. */
+  begin(base: number): void {
+    this.fack = 0;
+    this.reset(base);
+    this.beginAck();
+  }
+
   /** Forgets all; `base` is SND.UNA. */
   reset(base: number): void {
     this.#vacate();

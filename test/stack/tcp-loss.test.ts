@@ -1,5 +1,7 @@
 import t from 'tap';
 import type { Impairment } from '../../lib/device/memory.js';
+import { CALM, NOTHING } from '../../stack/tcp/flight.js';
+import { Recovery } from '../../stack/tcp/recovery-state.js';
 import { Sim, SimSocket } from './support/sim.js';
 
 const LENGTH = 1_500_000;
@@ -95,4 +97,23 @@ t.test('two ends in TIME_WAIT do not answer each other for ever', async (t) => {
     [],
   );
   t.ok(sim.link.counters.sent - before < 30, `${sim.link.counters.sent - before} frames after the end`);
+});
+
+t.test('who has nothing in flight shares what is known of that, and nobody has written to it', async (t) => {
+  const sim = new Sim({ seed: 'calm', forward: { delayUs: 1000 }, offload: false });
+  sim.hosts[1].listen({ port: 80 }, { onConnection: (accepted) => accepted.setReading(true) });
+  const endpoint = sim.hosts[0].connect({ address: '10.0.0.2', port: 80 });
+  sim.pass(100_000);
+  const conn = sim.stacks[0].tcp.byId.get(endpoint.id)!;
+  const idle = (): boolean => conn.sent === NOTHING && conn.recovery === CALM;
+  t.ok(idle());
+  endpoint.write(Buffer.alloc(5000));
+  sim.pass(100);
+  t.notOk(idle(), 'in flight');
+  t.equal(conn.sent.base, conn.sndUna);
+  sim.pass(100_000);
+  t.ok(idle(), 'arrived');
+  // All the losses above, in this process, went through objects of their own.
+  t.same({ ...CALM }, { ...new Recovery() });
+  t.same([NOTHING.count, NOTHING.lost, NOTHING.sacked], [0, 0, 0]);
 });
