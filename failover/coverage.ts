@@ -17,7 +17,7 @@ const LARGEST = 0.75;
 
 /** Whether a replica that joins can keep it: its program would take it back, or is done with it. */
 export function takesBack({ conn, acceptor }: ReplicaEndpoint): boolean {
-  return conn.orphan || (acceptor !== null && (acceptor.restores?.() ?? acceptor.onRestore !== undefined));
+  return conn.orphan || (acceptor !== null && (acceptor.restores?.() ?? acceptor.onRestore !== undefined) !== false);
 }
 
 export class Coverage {

@@ -78,7 +78,7 @@ export class Listeners {
     return (replication ?? (statePorts.includes(port) ? 'state' : 'replay')) === 'state' ? APART : REPLAYED;
   }
 
-  /** A replica joins in the middle: servers that take connections back have all of theirs shipped from here on. */
+  /** A replica joins in the middle: servers that take any connection back have all of theirs shipped from here on. */
   cover(): void {
     this.covered = true;
     for (const [listener, { events, following }] of this.#open)
@@ -90,7 +90,7 @@ export class Listeners {
 
   #replayed(events: ListenerEvents): Following {
     const restores = events.restores?.() ?? events.onRestore !== undefined;
-    return this.covered && restores ? COVERED : REPLAYED;
+    return this.covered && restores === true ? COVERED : REPLAYED;
   }
 
   /** How a backup follows a connection which is about to be made at a listener. */

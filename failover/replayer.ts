@@ -440,7 +440,8 @@ export class Replayer {
       }
       default: {
         const from = at + ContextBody.size;
-        kept.of(conn.id).context = bytes.slice(from, from + view.getUint32(at + ContextBody.length, true));
+        const length = view.getUint32(at + ContextBody.length, true);
+        kept.of(conn.id).context = length === 0 ? null : bytes.slice(from, from + length);
       }
     }
   }

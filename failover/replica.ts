@@ -53,7 +53,7 @@ import type { ReplicaEvents, ReplicaOptions, TakeoverReport } from './replica-op
 import { RestoredTable } from './restored.js';
 import { rules } from './rules.js';
 import { SavedValues } from './saved-values.js';
-import { keepHttp } from './state-http.js';
+import { keepHttp, keepOldHttp } from './state-http.js';
 import { StateRecorder } from './state-recorder.js';
 import {
   ALONE,
@@ -239,7 +239,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     if (this.ring === null) return;
     this.#https.add(server);
     server.once('close', () => this.#https.delete(server));
-    if (this.#listeners.covered || this.#listeners.inStateMode(replication, port)) keepHttp(server);
+    if (this.#listeners.inStateMode(replication, port)) keepHttp(server);
+    else if (this.#listeners.covered) keepOldHttp(server);
   }
 
   readonly #https = new Set<HttpServer>();
@@ -615,7 +616,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   /** There are replicas that have not seen the beginning: what they can be given back is shipped from here on. */
   #cover(): void {
-    if (!this.stateMode) for (const server of this.#https) keepHttp(server);
+    if (!this.stateMode) for (const server of this.#https) keepOldHttp(server);
     this.#listeners.cover();
     for (const endpoint of this.endpoints.values())
       if (endpoint.following === REPLAYED && takesBack(endpoint)) endpoint.following = COVERED;
@@ -805,7 +806,13 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   /** Whether the backup that follows now knows a connection. */
   protects(conn: TcpConnection): boolean {
-    return conn.id >= this.firstProtected || (this.#keeper?.following === true && this.#coverage.covers(conn.id));
+    if (this.#keeper?.following !== true) return false;
+    const { firstProtected } = this;
+    const { user } = conn;
+    const unsaved = user instanceof ReplicaEndpoint && user.unsaved;
+    // Who has seen the beginning repeats it; to anybody else it could not be given back.
+    if (unsaved && user.following.shipped && !(user.following.summed && firstProtected === 0)) return false;
+    return conn.id >= firstProtected || this.#coverage.covers(conn.id);
   }
 
   get device(): TapDevice | null {

@@ -4,8 +4,8 @@
  * knows the rest of it. So is one whose requests follow each other without waiting (pipelining), and a request longer than a
  * context may be. What a program does beside answering (in a database) it may do twice, as when a client asks again.
  *
- * It may begin while a server has connections (a replica has joined in the middle): one that is busy then is given back only when
- * it has been through another request.
+ * Where the program is replayed it is for the connections that are there when a replica joins in the middle; one that is busy then can
+ * be given back only when it has been through another request.
  *
  * A program that listens for 'restore' itself is left alone.
  */
@@ -22,8 +22,8 @@ const LAST_CHUNK = '0\r\n\r\n';
 /** What is saved of a connection. */
 interface Saved {
   http: 1;
-  /** What came of a request that has not been answered; null: it cannot be asked again. */
-  pending: Uint8Array | null;
+  /** What came of a request that has not been answered. */
+  pending: Uint8Array;
   /** Bytes that had been sent on the connection by then. */
   written: number;
 }
@@ -67,7 +67,7 @@ class Conversation {
   leave(): void {
     this.#socket.off('data', this.#onData);
     this.#socket.off('drain', this.#onDrain);
-    this.#write({ http: 1, pending: null, written: -1 });
+    this.#socket._unsaved();
   }
 
   request(request: http.IncomingMessage, response: http.ServerResponse): void {
@@ -98,43 +98,83 @@ class Conversation {
   save(): void {
     const whole = this.#kept === this.#length && !this.#piped && !this.#late;
     const socket = this.#socket;
-    const pending = whole ? Buffer.concat(this.#parts) : null;
-    this.#write({ http: 1, pending, written: socket.writtenBefore + socket.bytesWritten });
-  }
-
-  #write(saved: Saved): void {
-    if (!this.#socket.destroyed) this.#socket.checkpoint(saved);
+    if (socket.destroyed) return;
+    if (!whole) {
+      socket._unsaved();
+      return;
+    }
+    const written = socket.writtenBefore + socket.bytesWritten;
+    socket.checkpoint({ http: 1, pending: Buffer.concat(this.#parts), written } satisfies Saved);
   }
 }
 
-/** Lets an http server get its connections back after a takeover. */
-export function keepHttp(server: http.Server): void {
-  if (server.listenerCount('restore') > 0) return;
-  const conversations = new WeakMap<net.Socket, Conversation>();
-  for (const [socket, idle] of httpConnections(server))
-    if (socket instanceof FtSocket && !socket.destroyed) conversations.set(socket, new Conversation(socket, !idle));
-  server.prependListener('connection', (socket: net.Socket) => {
-    if (socket instanceof FtSocket) conversations.set(socket, new Conversation(socket));
-  });
-  server.prependListener('request', (request: http.IncomingMessage, response: http.ServerResponse) => {
-    conversations.get(request.socket)?.request(request, response);
-  });
-  // Only where somebody listens for them: a listener of ours would make the server believe that it is wanted.
-  const watched = new Set<string | symbol>();
-  const watch = (name: string | symbol): void => {
-    if ((name !== 'upgrade' && name !== 'connect') || watched.has(name)) return;
-    watched.add(name);
-    server.prependListener(name, (request: http.IncomingMessage) => conversations.get(request.socket)?.leave());
-  };
-  for (const name of ['upgrade', 'connect']) if (server.listenerCount(name) > 0) watch(name);
-  server.on('newListener', watch);
-  server.on('restore', (socket: FtSocket, saved: unknown) => {
-    if (!isSaved(saved) || saved.pending === null || saved.written !== socket.writtenBefore) {
+/** The connections of an http server. */
+class Conversations {
+  readonly #all = new WeakMap<net.Socket, Conversation>();
+  readonly #server: http.Server;
+
+  constructor(server: http.Server) {
+    this.#server = server;
+    server.prependListener('request', (request: http.IncomingMessage, response: http.ServerResponse) => {
+      this.#all.get(request.socket)?.request(request, response);
+    });
+    // Only where somebody listens for them: a listener of ours would make the server believe that it is wanted.
+    const watched = new Set<string | symbol>();
+    const watch = (name: string | symbol): void => {
+      if ((name !== 'upgrade' && name !== 'connect') || watched.has(name)) return;
+      watched.add(name);
+      server.prependListener(name, (request: http.IncomingMessage) => this.#all.get(request.socket)?.leave());
+    };
+    for (const name of ['upgrade', 'connect']) if (server.listenerCount(name) > 0) watch(name);
+    server.on('newListener', watch);
+    server.on('restore', (socket: FtSocket, saved: unknown) => this.#restore(socket, saved));
+  }
+
+  /** From here on all new ones. */
+  begin(): void {
+    this.#server.prependListener('connection', (socket: net.Socket) => this.#begin(socket, false));
+  }
+
+  /** Those that are there. */
+  adopt(): void {
+    for (const [socket, idle] of httpConnections(this.#server)) this.#begin(socket, !idle);
+  }
+
+  #begin(socket: net.Socket, late: boolean): void {
+    if (!(socket instanceof FtSocket) || socket.destroyed || this.#all.has(socket)) return;
+    this.#all.set(socket, new Conversation(socket, late));
+  }
+
+  #restore(socket: FtSocket, saved: unknown): void {
+    if (!isSaved(saved) || saved.written !== socket.writtenBefore) {
       socket.on('error', () => undefined);
       socket.resetAndDestroy();
       return;
     }
-    server.emit('connection', socket);
+    this.#begin(socket, false);
+    this.#server.emit('connection', socket);
     if (saved.pending.length > 0) socket.unshift(Buffer.from(saved.pending));
-  });
+  }
+}
+
+const kept = new WeakMap<http.Server, Conversations>();
+
+/** Lets an http server get its connections back after a takeover. */
+export function keepHttp(server: http.Server): void {
+  if (server.listenerCount('restore') > 0) return;
+  const conversations = new Conversations(server);
+  kept.set(server, conversations);
+  conversations.begin();
+}
+
+/** The same for the connections that a server has now, in a program that is replayed: a replica joins that has not seen their beginning. */
+export function keepOldHttp(server: http.Server & { _restoresOld?: boolean }): void {
+  let conversations = kept.get(server);
+  if (conversations === undefined) {
+    if (server.listenerCount('restore') > 0) return;
+    conversations = new Conversations(server);
+    kept.set(server, conversations);
+    server._restoresOld = true;
+  }
+  if (server._restoresOld === true) conversations.adopt();
 }

@@ -68,6 +68,8 @@ export interface Following {
   readonly apart: boolean;
 }
 
+const NO_CONTEXT = new Uint8Array(0);
+
 /** Without a log. */
 export const ALONE: Following = { shipped: false, summed: false, apart: false };
 /** The program is repeated. */
@@ -111,11 +113,15 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
   /** What the program saved last. */
   context: Uint8Array | null = null;
 
+  /** It could not be given back as it is. */
+  unsaved = false;
+
   /** Kept also where the program is repeated: a backup that joins late may be given it. */
-  checkpoint(context: Uint8Array): void {
-    if (this.following === ALONE) return;
+  checkpoint(context: Uint8Array | null): void {
+    if (this.following === ALONE || (this.unsaved && context === null)) return;
     this.context = context;
-    this.#ships?.context(this.id, context);
+    this.unsaved = context === null;
+    this.#ships?.context(this.id, context ?? NO_CONTEXT);
   }
 
   get #ships(): StateRecorder | null {

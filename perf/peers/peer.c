@@ -137,6 +137,9 @@ static int idle(struct sockaddr_in to, int count, int sources) {
     }
     if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0) die("connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    /* As above: who serves them may be gone before us. */
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     nonblock(fd);
     watch(epoll, fd, EPOLLIN, EPOLL_CTL_ADD);
   }

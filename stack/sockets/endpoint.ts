@@ -51,8 +51,8 @@ export interface StreamEndpoint {
   close(): void;
   /** RST at once. No more events. */
   abort(): void;
-  /** Saves what a program that gets the connection back has to know. Absent, or without effect, where nothing is replicated. */
-  checkpoint?(context: Uint8Array): void;
+  /** Saves what a program that gets the connection back has to know; null: it cannot be given back as it is. Absent, or without effect, where nothing is replicated. */
+  checkpoint?(context: Uint8Array | null): void;
   setNoDelay(on: boolean): void;
   /** Keepalive probes after `delayMs` of silence (0: the stack's default). */
   setKeepAlive(on: boolean, delayMs: number): void;
@@ -75,8 +75,8 @@ export interface ListenerEvents {
   onConnection(endpoint: StreamEndpoint): void;
   /** A connection of another program's, with what that one saved; absent: it is reset. */
   onRestore?(endpoint: StreamEndpoint, context: Uint8Array | null): void;
-  /** Whether `onRestore` would take a connection; absent: it would if it is there. */
-  restores?(): boolean;
+  /** Whether `onRestore` would take a connection (`old`: only one that is there already); absent: it would if it is there. */
+  restores?(): boolean | 'old';
 }
 
 /** How a backup follows the connections of a listener: its program repeats what happens to them, or is given them at a takeover. */

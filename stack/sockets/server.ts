@@ -19,6 +19,8 @@ interface ServerInternals extends net.Server {
   allowHalfOpen: boolean;
   pauseOnConnect: boolean;
   noDelay: boolean;
+  /** Its `restore` is for connections that are there when a replica joins, not for later ones. */
+  _restoresOld?: boolean;
   keepAlive: boolean;
   keepAliveInitialDelay: number;
   highWaterMark?: number;
@@ -81,7 +83,7 @@ export function attachListener(server: net.Server, host: SocketHost, options: Li
     listener = host.listen(options, {
       onConnection: (endpoint) => accept(self, host, endpoint),
       onRestore: (endpoint, context) => restore(self, host, endpoint, context),
-      restores: () => server.listenerCount('restore') > 0,
+      restores: () => server.listenerCount('restore') > 0 && (self._restoresOld === true ? 'old' : true),
     });
   } catch (error) {
     const code = errorCode(error);

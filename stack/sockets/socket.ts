@@ -85,6 +85,11 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
     this._live()?.checkpoint?.(bytes);
   }
 
+  /** @internal It cannot be given back as it is now. */
+  _unsaved(): void {
+    this._live()?.checkpoint?.(null);
+  }
+
   /** @internal */
   protected override _idleMade(idle: IdleTimeout): void {
     this.#writer.idle = idle;
