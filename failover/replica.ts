@@ -18,6 +18,7 @@ import { slabBytes } from '../lib/device/rx-slab.js';
 import { TapDevice } from '../lib/device/tap.js';
 import { FtError } from '../lib/errors.js';
 import type { NativeAddon, NativeHandle } from '../lib/native/native.js';
+import type { AppEndpoint } from '../stack/app-endpoint.js';
 import type {
   ListenerEvents,
   ListenerHandle,
@@ -75,6 +76,8 @@ const POLL_MS = 2;
 /** After a takeover, segments for unknown connections are met with silence for so long (rule F2). */
 const GRACE_US = 3_000_000;
 const MAX_TURNS = 256;
+/** State mode: the connection is given back, and told what the dead primary was told. */
+const SUSPECT_EVENTS = 2;
 /** Events that are due follow each other for so long at most before output, heartbeat and input have their turn. */
 const LONGEST_PASS_US = 5000;
 const KEY_LENGTH = 32;
@@ -485,7 +488,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     for (let endpoint = stack.events.shift(); endpoint !== undefined; endpoint = stack.events.shift()) {
       // Where there is no log, nobody else gives the event its time.
       if (this.#recorder === null) this.#drawTime();
-      if (endpoint.deliverNext()) return true;
+      if (endpoint.id === this.#suspect?.conn ? this.#deliverSuspect(endpoint) : endpoint.deliverNext()) return true;
     }
     return !this.#worldTurn && this.#deliverWorldEvent();
   }
@@ -542,6 +545,17 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     }
     this.native.loopTimer(this.#hook!, POLL_MS);
     return false;
+  }
+
+  /** State mode: whose event the dead primary did not finish. It is told the same again. */
+  #suspect: { conn: number; events: number } | null = null;
+
+  #deliverSuspect(endpoint: AppEndpoint): boolean {
+    this.#poison.watch(endpoint.id);
+    const delivered = endpoint.deliverNext();
+    if (!delivered) this.#poison.over();
+    else if (--this.#suspect!.events === 0) this.#suspect = null;
+    return delivered;
   }
 
   readonly #poison = new PoisonGuard((conn) => this.endpoints.get(conn)?.abort());
@@ -725,8 +739,12 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.role = 'primary';
     this.#follower = null;
     ring.words[Word.epoch] = (ring.words[Word.epoch]! + 1) & 0xffff;
-    // The event that the primary died in has not happened.
-    if (this.stateMode || follower.replayer?.cut === true) ring.words[Word.head] = ring.words[Word.complete]!;
+    // The event that the primary died in has not happened. It may be what killed it.
+    if (this.stateMode || follower.replayer?.cut === true) {
+      if (report.reason !== 'switchover')
+        this.#suspect = { conn: follower.reader?.lastConn ?? -1, events: SUSPECT_EVENTS };
+      ring.words[Word.head] = ring.words[Word.complete]!;
+    }
     ring.words[Word.tail] = ring.words[Word.head]!;
     ring.words[Word.complete] = ring.words[Word.head]!;
     this.#becomeWriter(ring);

@@ -399,6 +399,23 @@ export class RingReader {
     return ((this.#before - this.ring.load(Word.complete)) | 0) >= 0;
   }
 
+  /** Connection of the event that the dead writer was in, 0 for an event of none, -1 when it was in none. */
+  get lastConn(): number {
+    const { ring } = this;
+    const head = ring.load(Word.head) >>> 0;
+    let units = ring.load(Word.complete) >>> 0;
+    while (units !== head) {
+      const at = (units * 8) % ring.size;
+      const type = ring.view.getUint8(at + 4);
+      if (type === RecordType.Event) return ring.view.getUint32(at + 12, true);
+      if (type === RecordType.World) return 0;
+      const length = ring.view.getUint32(at, true);
+      if (length < 8) return -1;
+      units = (units + length / 8) >>> 0;
+    }
+    return -1;
+  }
+
   /** Moves to the next record. @returns false at the end of the log. Throws LogError for a record that cannot be used. */
   next(): boolean {
     return this.#read();

@@ -101,6 +101,24 @@ t.test('a replica that joins when the log has lost its beginning gets a snapshot
   await own.close();
 });
 
+t.test('input that kills the program is set aside with its connection', async (t) => {
+  const { group: own } = group();
+  const [primary, backup] = await own.pair();
+  const [poison, other] = [new Client(7), new Client(7)];
+  t.ok(await line(other, 'a', 'v1 1 a'));
+  t.ok(await line(poison, 'a', 'v1 1 a'));
+  poison.socket.write('boom\n');
+  t.not((await primary.ended).code, 0);
+  await backup.event('takeover');
+  t.match(await backup.event('quarantined'), { error: /thrown by the program/ });
+  t.ok(await line(other, 'b', 'v1 2 b'), other.text);
+  for (let i = 0; poison.error === null && i < 400; i++) await sleep(5);
+  t.equal(poison.error, 'ECONNRESET');
+  t.notOk(backup.over);
+  other.socket.destroy();
+  await own.close();
+});
+
 t.test('new code: the connections of one version go to the next', async (t) => {
   const { group: own } = group('v1');
   const primary = own.start();

@@ -12,7 +12,10 @@ function counter(socket: net.Socket, from: number): void {
   let count = from;
   socket.setNoDelay(true);
   socket.on('data', (part) => {
-    for (const line of part.toString().split('\n').slice(0, -1)) socket.write(`${word} ${++count} ${line}\n`);
+    for (const line of part.toString().split('\n').slice(0, -1)) {
+      if (line === 'boom') throw new Error('thrown by the program');
+      socket.write(`${word} ${++count} ${line}\n`);
+    }
     (socket as FtSocket).checkpoint({ count });
   });
   socket.on('end', () => socket.end());
