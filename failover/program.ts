@@ -30,7 +30,7 @@ export function patchNet(replica: Replica): void {
   prototype.listen = function (this: net.Server, ...args: unknown[]): net.Server {
     if (!replica.world.active || !listenOn(this, replica, args)) return listen.apply(this, args);
     const { replication, port } = listenArguments(args)!;
-    replica.prepareServer(this, replication, port);
+    replica.connections.prepareServer(this, replication, port);
     return this;
   };
   const connectTo = (args: unknown[]): net.Socket | null => {

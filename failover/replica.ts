@@ -6,8 +6,6 @@
  * between two events. When nothing is due, the primary publishes the log and sends what the turns made necessary.
  */
 import { randomBytes } from 'node:crypto';
-import { Server as HttpServer } from 'node:http';
-import type { Server } from 'node:net';
 import { EventEmitter } from 'eventemitter3';
 import { formatMac } from '../lib/address.js';
 import { setChecksumKernel } from '../lib/checksum.js';
@@ -23,7 +21,6 @@ import type {
   ListenerEvents,
   ListenerHandle,
   ListenOptions,
-  Replication,
   SocketHost,
   SocketTimers,
   StreamEndpoint,
@@ -33,7 +30,7 @@ import type { TcpConnection } from '../stack/tcp/connection.js';
 import { TcpState } from '../stack/tcp/state.js';
 import { AgentKeeper } from './agent-keeper.js';
 import { BackupKeeper, type Keeper, type KeeperHost } from './backup-keeper.js';
-import { Coverage, takesBack } from './coverage.js';
+import { Connections } from './connections.js';
 import { Doorbells } from './doorbells.js';
 import { thisMachine } from './environment.js';
 import { EventTime } from './event-time.js';
@@ -41,32 +38,18 @@ import { Follower, RX_SLOTS } from './follower.js';
 import { GatedDevice, LogGate } from './gate.js';
 import { GroupClock } from './group-clock.js';
 import { Handover } from './handover.js';
-import { Listeners } from './listeners.js';
-import { type Follow, RecordType } from './log/record.js';
+import { RecordType } from './log/record.js';
 import { ReaderState, type Ring, type RingReader, RingWriter, SECRET_LENGTH, Word } from './log/ring.js';
 import { catches, PoisonGuard } from './poison.js';
 import { Recorder } from './recorder.js';
-import { virtualizeHttpServer } from './replay/http.js';
 import { World, type WorldEvent } from './replay/world.js';
 import { decodeWorldEvent, encodeWorldEvent, worldKind } from './replay/world-events.js';
 import type { Replayer, ReplayHost } from './replayer.js';
 import type { ReplicaEvents, ReplicaOptions, TakeoverReport } from './replica-options.js';
-import { RestoredTable } from './restored.js';
 import { rules } from './rules.js';
-import { SavedValues } from './saved-values.js';
-import { keepHttp, keepOldHttp } from './state-http.js';
+import type { SavedValues } from './saved-values.js';
 import { StateRecorder } from './state-recorder.js';
-import {
-  ALONE,
-  CheckList,
-  COVERED,
-  FORLORN,
-  type Following,
-  followOf,
-  REPLAYED,
-  ReplicaEndpoint,
-  SHIPPED,
-} from './stream-check.js';
+import { CheckList, type ReplicaEndpoint } from './stream-check.js';
 
 export type { ReplicaEvents, ReplicaOptions, ReplicationMode, TakeoverReport } from './replica-options.js';
 
@@ -89,9 +72,9 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   readonly stack: Stack;
   readonly time: EventTime;
   readonly checks: CheckList;
-  readonly endpoints = new Map<number, ReplicaEndpoint>();
   readonly counters = { droppedDatagrams: 0 };
   readonly world: World;
+  readonly connections: Connections;
   readonly gate: LogGate;
   readonly sendBuffer = 1024 * 1024;
   role: 'primary' | 'backup';
@@ -145,7 +128,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       live: role === 'primary',
       native: this.native,
       request: (event) => this.#request(event),
-      restore: () => this.saved.restore(),
+      restore: () => this.connections.saved.restore(),
       onUndeclared: (what) => this.emit('undeclared', what),
       onDivergence: (divergence) => this.diverged(`${divergence.what}: ${divergence.detail}`),
       ...(options.origin === undefined ? {} : { origin: options.origin }),
@@ -161,9 +144,20 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     });
     this.stack.gate = this.gate;
     this.stack.tcp.frozen = role === 'backup';
-    this.#coverage = new Coverage(this.stack.tcp, this.stateMode);
-    this.#listeners = this.#makeListeners();
-    this.saved.onSave = (name, bytes) => this.#saves(name, bytes);
+    this.connections = new Connections(this, {
+      stateMode: this.stateMode,
+      solo: ring === null,
+      statePorts: options.statePorts ?? [],
+    });
+  }
+
+  get endpoints(): Map<number, ReplicaEndpoint> {
+    return this.connections.endpoints;
+  }
+
+  /** What the program has saved of itself. */
+  get saved(): SavedValues {
+    return this.connections.saved;
   }
 
   get timers(): SocketTimers {
@@ -235,19 +229,6 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     }
   }
 
-  /** What a server of the program needs beside a listener. */
-  prepareServer(server: Server, replication: Replication | undefined, port: number): void {
-    if (!(server instanceof HttpServer)) return;
-    virtualizeHttpServer(this.world, server);
-    if (this.ring === null) return;
-    this.#https.add(server);
-    server.once('close', () => this.#https.delete(server));
-    if (this.#listeners.inStateMode(replication, port)) keepHttp(server);
-    else if (this.#listeners.covered) keepOldHttp(server);
-  }
-
-  readonly #https = new Set<HttpServer>();
-
   /** The program's start-up is complete. On a backup, it begins to follow the log now. */
   programStarted(): void {
     const { ring } = this;
@@ -289,7 +270,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       (reason) => {
         this.#beginTakeover(reason);
       },
-      this.#kept,
+      this.connections.kept,
       this.stateMode,
       alive,
       this.options.agentPid !== undefined,
@@ -310,67 +291,15 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   // --- SocketHost ---
 
   listen(options: ListenOptions, events: ListenerEvents): ListenerHandle {
-    return this.#listeners.listen(options, events);
-  }
-
-  readonly #listeners: Listeners;
-
-  #makeListeners(): Listeners {
-    const replica = this;
-    const { stack, options } = this;
-    return new Listeners({
-      stack,
-      stateMode: this.stateMode,
-      solo: this.ring === null,
-      statePorts: options.statePorts ?? [],
-      restored: this.#kept,
-      get serving() {
-        return replica.role === 'primary';
-      },
-      adopt: (conn, events, following, restored) => {
-        this.#adopt(new ReplicaEndpoint(conn, stack.events, events, this.checks, following, restored));
-      },
-    });
+    return this.connections.listen(options, events);
   }
 
   connect(options: { address: string; port: number; localAddress?: string; localPort?: number }): StreamEndpoint {
-    const { remote, local } = this.stack.connectAddresses(options.address, options.localAddress);
-    const planned = this.role === 'backup' ? this.replayer?.outgoing() : undefined;
-    const conn =
-      planned === undefined
-        ? this.stack.tcp.connect(remote, options.port, local, options.localPort ?? 0)
-        : this.#recreate(planned.id, remote, options.port, planned.localAddress, planned.localPort);
-    return this.#adopt(new ReplicaEndpoint(conn, this.stack.events, null, this.checks, this.#outgoing));
+    return this.connections.connect(options);
   }
-
-  /** How a connection is followed that the program makes now. */
-  get #outgoing(): Following {
-    if (this.ring === null) return ALONE;
-    if (this.stateMode) return SHIPPED;
-    return this.time.apart ? FORLORN : REPLAYED;
-  }
-
-  #recreate(id: number, remote: number, remotePort: number, local: number, localPort: number): TcpConnection {
-    const { tcp } = this.stack;
-    const route = tcp.host.tcpRoute(local, remote);
-    if (route === null) throw new FtError('EHOSTUNREACH', 'No route to the host', 'Give the stack a gateway');
-    return tcp.create(id, local, localPort, remote, remotePort, route);
-  }
-
-  // --- State mode ---
-
-  readonly #kept = new RestoredTable();
 
   #mixed(): void {
     if (this.role === 'primary') this.world.mixed('writing to a replayed connection in an event of one in state mode');
-  }
-
-  #adopt(endpoint: ReplicaEndpoint): ReplicaEndpoint {
-    // Without a log nobody asks for it by its number, or says when it is gone.
-    if (this.ring === null) return endpoint;
-    this.endpoints.set(endpoint.id, endpoint);
-    endpoint.known = this.endpoints;
-    return endpoint;
   }
 
   // --- Turns ---
@@ -402,7 +331,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       return false;
     }
     stack.poll();
-    this.#listeners.look(stack.now());
+    this.connections.listeners.look(stack.now());
     // What came in is safe from here on: a backup will know it even if the program below never returns.
     this.#writer?.publish();
     const late = this.#busySinceUs > 0 && stack.now() - this.#busySinceUs > LONGEST_PASS_US;
@@ -603,7 +532,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   #becomeWriter(ring: Ring): void {
     this.#keeper ??= this.#makeKeeper(ring);
     const writer = new RingWriter(ring, this.#keeper.overrun);
-    const recorder = new Recorder(writer, this.time, this.stack.book, (conn) => this.#follow(conn));
+    const recorder = new Recorder(writer, this.time, this.stack.book, (conn) => this.connections.follow(conn));
     this.#writer = writer;
     this.#recorder = recorder;
     this.checks.state = new StateRecorder(recorder, writer);
@@ -620,38 +549,6 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     // Milliseconds modulo 2^32: who compares them takes the difference.
     if (rules.L1) this.gate.lease = () => ((ring.load(Word.lease) - Math.floor(this.clock.now() / 1000)) | 0) > 0;
     return new AgentKeeper(ring, this.#keeperHost(), agentPid);
-  }
-
-  #follow(conn: TcpConnection): Follow {
-    return followOf(conn.listener === null ? this.#outgoing : this.#listeners.following(conn.listener));
-  }
-
-  readonly #coverage: Coverage;
-
-  /** There are replicas that have not seen the beginning: what they can be given back is shipped from here on. */
-  #cover(): void {
-    if (!this.stateMode) for (const server of this.#https) keepOldHttp(server);
-    this.#listeners.cover();
-    for (const endpoint of this.endpoints.values())
-      if (endpoint.following === REPLAYED && takesBack(endpoint)) endpoint.following = COVERED;
-  }
-
-  /** A backup begins in the middle. */
-  #recordJoin(): void {
-    const recorder = this.#recorder!;
-    recorder.join();
-    this.checks.state?.savedAll(this.saved);
-    this.#cover();
-    this.#coverage.begin();
-    for (const entry of this.stack.tcp.timeWaits.values()) recorder.timeWait(entry);
-  }
-
-  /** What the program has saved of itself. */
-  readonly saved = new SavedValues();
-
-  /** The program has saved something: in the log it is for who does not repeat the event, or has not repeated all of them. */
-  #saves(name: string, bytes: Uint8Array): void {
-    if (this.stateMode || this.time.apart || this.#listeners.covered) this.checks.state?.saved(name, bytes);
   }
 
   /** On a backup that joins; what comes of it is ours alone. */
@@ -674,8 +571,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       wakeBackup: () => this.#bells.ring(),
       holdInput: (on) => (on ? this.#tap?.pause() : this.#tap?.resume()),
       nextConnection: () => this.stack.tcp.nextId,
-      recordJoin: () => this.#recordJoin(),
-      cover: () => this.#coverage.step(this.checks.state!, this.#writer!),
+      recordJoin: () => this.connections.recordJoin(this.#recorder!),
+      cover: () => this.connections.step(this.#writer!),
       announce: () => this.#announce(),
       onProtected: () => this.emit('protected'),
       onUnprotected: (reason) => {
@@ -763,8 +660,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     ring.words[Word.planned] = 0;
     this.stack.tcp.draining = ring.words[Word.draining] === 1;
     this.stack.thaw(rules.F2 ? GRACE_US : 0, rules.D2, planned);
-    if (ring.words[Word.historyLost] === 1) this.#cover();
-    this.#listeners.takeOver(this.clock.now());
+    if (ring.words[Word.historyLost] === 1) this.connections.cover();
+    this.connections.listeners.takeOver(this.clock.now());
     // Before anything else is told: what the program has not seen itself.
     if (this.saved.foreign) {
       this.#worldQueue.unshift({ kind: 'restore', id: 0 });
@@ -824,13 +721,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   /** Whether the backup that follows now knows a connection. */
   protects(conn: TcpConnection): boolean {
-    if (this.#keeper?.following !== true) return false;
-    const { firstProtected } = this;
-    const { user } = conn;
-    const unsaved = user instanceof ReplicaEndpoint && user.unsaved;
-    // Who has seen the beginning repeats it; to anybody else it could not be given back.
-    if (unsaved && user.following.shipped && !(user.following.summed && firstProtected === 0)) return false;
-    return conn.id >= firstProtected || this.#coverage.covers(conn.id);
+    return this.#keeper?.following === true && this.connections.knows(conn, this.firstProtected);
   }
 
   get device(): TapDevice | null {
