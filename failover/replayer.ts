@@ -11,34 +11,25 @@ import type { Stack } from '../stack/stack.js';
 import { SEND_TARGET_UNIT, type TcpConnection } from '../stack/tcp/connection.js';
 import { FIRST_MARKS_WORD, setMarksWord } from '../stack/tcp/ecn.js';
 import { TcpState } from '../stack/tcp/state.js';
+import { ConnectionRecords } from './connection-records.js';
 import type { EventTime } from './event-time.js';
 import {
-  AckedBody,
   APART_BIT,
   CheckBody,
-  ClosingBody,
-  ContextBody,
   EventBody,
   Follow,
   JoinBody,
   OpenedBody,
-  OutOfOrderBody,
-  PlacedBody,
   RECORD_HEADER,
-  ReceivedBody,
   RecordType,
   SavedBody,
-  SentBody,
-  TimeWaitBody,
   WorldBody,
-  WroteBody,
 } from './log/record.js';
 import type { RingReader } from './log/ring.js';
 import { CODES } from './recorder.js';
 import type { RestoredTable } from './restored.js';
 import { rules } from './rules.js';
 import type { SavedValues } from './saved-values.js';
-import { Closing } from './state-recorder.js';
 import type { CheckList, ReplicaEndpoint } from './stream-check.js';
 
 export interface ReplayHost {
@@ -86,8 +77,10 @@ export class Replayer {
     readonly stateMode: boolean,
   ) {}
 
+  readonly #records = new ConnectionRecords(this);
+
   /** Whether it is kept here instead of being repeated. */
-  #keeps(conn: number): boolean {
+  keeps(conn: number): boolean {
     return this.stateMode || this.kept.has(conn);
   }
 
@@ -141,50 +134,6 @@ export class Replayer {
       case RecordType.Opened:
         this.#opened(at);
         return false;
-      case RecordType.Established: {
-        const conn = tcp.byId.get(reader.conn);
-        if (conn === undefined || conn.established) return false;
-        conn.state = TcpState.Established;
-        conn.established = true;
-        conn.sndUna = 1;
-        conn.sndNxt = 1;
-        tcp.connectionEstablished(conn);
-        if (conn.finQueued) conn.enterFinState();
-        return false;
-      }
-      case RecordType.Received: {
-        const conn = tcp.byId.get(reader.conn);
-        if (conn === undefined) return false;
-        const length = view.getUint32(at + ReceivedBody.length, true);
-        const chunk = tcp.loans.copy(reader.ring.bytes, at + ReceivedBody.size, length);
-        conn.rcvNxt += length;
-        conn.reassembly.dropBelow(conn.rcvNxt);
-        setMarksWord(conn, view.getUint32(at + ReceivedBody.marks, true));
-        conn.lastReceiveUs = host.stack.clock.now();
-        conn.receiveQueue.push(chunk);
-        conn.receiveQueued += length;
-        return false;
-      }
-      case RecordType.OutOfOrder: {
-        const conn = tcp.byId.get(reader.conn);
-        if (conn === undefined) return false;
-        const length = view.getUint32(at + OutOfOrderBody.length, true);
-        conn.reassembly.insert(
-          view.getFloat64(at + OutOfOrderBody.start, true),
-          reader.ring.bytes,
-          at + OutOfOrderBody.size,
-          length,
-        );
-        return false;
-      }
-      case RecordType.Wrote:
-      case RecordType.Closing:
-      case RecordType.Context:
-        if (this.#keeps(reader.conn)) this.#state(at);
-        return false;
-      case RecordType.Placed:
-        this.#placed(at);
-        return false;
       case RecordType.Cover:
         if (tcp.byId.has(reader.conn)) this.#skipped = reader.conn;
         return false;
@@ -196,28 +145,6 @@ export class Replayer {
         return false;
       case RecordType.AllSaved:
         return this.#allSaved();
-      case RecordType.Sent: {
-        const conn = tcp.byId.get(reader.conn);
-        if (conn === undefined) return false;
-        conn.handedNxt = view.getFloat64(at + SentBody.sndNxt, true);
-        conn.cc.cwnd = view.getFloat64(at + SentBody.cwnd, true);
-        conn.cc.ssthresh = view.getFloat64(at + SentBody.ssthresh, true);
-        conn.rtt.srttUs = view.getFloat64(at + SentBody.srttUs, true);
-        conn.rtt.rttvarUs = view.getFloat64(at + SentBody.rttvarUs, true);
-        return false;
-      }
-      case RecordType.PeerFin: {
-        const conn = tcp.byId.get(reader.conn);
-        if (conn === undefined || conn.peerFin) return false;
-        conn.rcvNxt += 1;
-        conn.peerFin = true;
-        if (conn.state === TcpState.Established) conn.state = TcpState.CloseWait;
-        else if (conn.state === TcpState.FinWait1) conn.state = TcpState.Closing;
-        return false;
-      }
-      case RecordType.Acked:
-        this.#acked(at);
-        return false;
       case RecordType.Removed: {
         const conn = tcp.byId.get(reader.conn);
         this.kept.forget(reader.conn);
@@ -227,15 +154,12 @@ export class Replayer {
         if (conn !== undefined) tcp.remove(conn, code === 0 ? null : (CODES[code] ?? 'ECONNRESET'));
         return false;
       }
-      case RecordType.TimeWait:
-        this.#timeWait(at);
-        return false;
       case RecordType.Event:
         return this.#event(at);
       case RecordType.World:
         return !this.stateMode && this.#world(at);
       case RecordType.Check:
-        if (!this.#keeps(reader.conn)) this.#check(at);
+        if (!this.keeps(reader.conn)) this.#check(at);
         return false;
       case RecordType.Join:
         // Before version 4 all connections followed, also those that are known.
@@ -254,6 +178,7 @@ export class Replayer {
         else this.started = true;
         return false;
       default:
+        this.#records.apply(reader, at);
         return false;
     }
   }
@@ -406,97 +331,6 @@ export class Replayer {
     endpoint.forsake();
   }
 
-  #placed(at: number): void {
-    const { reader, host, kept } = this;
-    const { view } = reader.ring;
-    const conn = host.stack.tcp.byId.get(reader.conn);
-    if (conn === undefined) return;
-    const start = view.getFloat64(at + PlacedBody.sendStart, true);
-    conn.sendBuffer.load(start, new Uint8Array(0));
-    conn.sndUna = start + 1;
-    conn.sndNxt = conn.sndUna;
-    conn.rcvNxt = view.getFloat64(at + PlacedBody.rcvNxt, true);
-    conn.sndWnd = view.getFloat64(at + PlacedBody.sndWnd, true);
-    if (this.#keeps(conn.id)) kept.of(conn.id).accepted = view.getUint32(at + PlacedBody.accepted, true) === 1;
-  }
-
-  #state(at: number): void {
-    const { reader, host, kept } = this;
-    const { view, bytes } = reader.ring;
-    const conn = host.stack.tcp.byId.get(reader.conn);
-    if (conn === undefined) return;
-    switch (reader.type) {
-      case RecordType.Wrote: {
-        const from = at + WroteBody.size;
-        conn.write(bytes.slice(from, from + view.getUint32(at + WroteBody.length, true)));
-        return;
-      }
-      case RecordType.Closing: {
-        const what = view.getUint32(at + ClosingBody.what, true);
-        if (what === Closing.Shutdown) conn.shutdown();
-        else if (what === Closing.Close) conn.close();
-        else conn.abort();
-        return;
-      }
-      default: {
-        const from = at + ContextBody.size;
-        const length = view.getUint32(at + ContextBody.length, true);
-        kept.of(conn.id).context = length === 0 ? null : bytes.slice(from, from + length);
-      }
-    }
-  }
-
-  #acked(at: number): void {
-    const { reader, host } = this;
-    const { view } = reader.ring;
-    const conn = host.stack.tcp.byId.get(reader.conn);
-    if (conn === undefined) return;
-    const sndUna = view.getFloat64(at + AckedBody.sndUna, true);
-    if (sndUna > conn.sndLimit) {
-      host.diverged(
-        `connection ${conn.id}: the client acknowledged ${sndUna - conn.sndLimit} bytes that this replica's program has not written`,
-      );
-      return;
-    }
-    conn.sndWnd = view.getFloat64(at + AckedBody.sndWnd, true);
-    if (conn.sndWnd > conn.maxSndWnd) conn.maxSndWnd = conn.sndWnd;
-    conn.sndWl1 = view.getFloat64(at + AckedBody.sndWl1, true);
-    conn.rtt.srttUs = view.getFloat64(at + AckedBody.srttUs, true);
-    conn.rtt.rttvarUs = conn.rtt.srttUs / 2;
-    conn.tsRecent = view.getUint32(at + AckedBody.tsRecent, true);
-    conn.tsRecentAtUs = host.stack.now();
-    conn.sndWl2 = sndUna - view.getUint32(at + AckedBody.sndWl2Lag, true);
-    if (sndUna <= conn.sndUna) return;
-    conn.sndUna = sndUna;
-    if (conn.sndNxt < sndUna) conn.sndNxt = sndUna;
-    conn.sendBuffer.releaseTo(Math.min(sndUna - 1, conn.sendBuffer.end));
-    if (conn.state === TcpState.FinWait1 && conn.finQueued && sndUna === conn.sndEnd + 1)
-      conn.state = TcpState.FinWait2;
-  }
-
-  #timeWait(at: number): void {
-    const { host, reader } = this;
-    const { view, bytes } = reader.ring;
-    const B = TimeWaitBody;
-    const localAddress = host.stack.book.fromBytes(bytes, at + B.localAddress);
-    const remoteAddress = host.stack.book.fromBytes(bytes, at + B.remoteAddress);
-    const localPort = view.getUint16(at + B.localPort, true);
-    const remotePort = view.getUint16(at + B.remotePort, true);
-    host.stack.tcp.timeWaits.add({
-      localAddress,
-      remoteAddress,
-      localPort,
-      remotePort,
-      sndNxt: view.getUint32(at + B.sndNxt, true),
-      rcvNxt: view.getUint32(at + B.rcvNxt, true),
-      tsOk: view.getUint32(at + B.tsOk, true) === 1,
-      tsRecent: view.getUint32(at + B.tsRecent, true),
-      tsOffset: view.getUint32(at + B.tsOffset, true),
-      rcvWindow: view.getUint32(at + B.rcvWindow, true),
-      expiresUs: host.time.nowUs() + view.getFloat64(at + B.lifeUs, true),
-    });
-  }
-
   #event(at: number): boolean {
     const { reader, host } = this;
     const { view } = reader.ring;
@@ -504,7 +338,7 @@ export class Replayer {
     const kind = (word & 0xff & ~APART_BIT) as AppEvent;
     const apart = (word & APART_BIT) !== 0;
     const endpoint = host.endpoints.get(reader.conn);
-    if (apart || this.#keeps(reader.conn)) {
+    if (apart || this.keeps(reader.conn)) {
       if (endpoint !== undefined && !reader.unfinished) this.#keep(endpoint);
       this.#noteEvent(at, kind);
       return false;
