@@ -19,9 +19,8 @@ type Listen = (this: net.Server, ...args: unknown[]) => net.Server;
 /** Puts the stack under node:net. Servers on paths, handles and descriptors stay with the kernel. */
 /** What a program saves of itself, and is given back. */
 function patchProcess({ saved }: Replica): void {
-  const program = process as NodeJS.EventEmitter & { checkpoint?: (name: string, value: unknown) => void };
-  program.checkpoint = (name, value) => saved.save(name, value);
-  saved.onRestore = (get) => void program.emit('restore', get);
+  process.checkpoint = (name, value) => saved.save(name, value);
+  saved.onRestore = (get) => void (process as NodeJS.EventEmitter).emit('restore', get);
 }
 
 export function patchNet(replica: Replica): void {

@@ -74,7 +74,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
    * replicated, or the program itself is.
    * @throws FtError ERR_FT_CONTEXT when it is longer than 64 KiB
    */
-  checkpoint(context: unknown): void {
+  override checkpoint(context: unknown): void {
     const bytes = serialize(context);
     if (bytes.length > MOST_CONTEXT)
       throw new FtError(

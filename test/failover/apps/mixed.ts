@@ -1,7 +1,7 @@
 /** One program with servers of both kinds, and with what it offers to a replica that joins in the middle. */
 import { readFile } from 'node:fs/promises';
 import net from 'node:net';
-import type { FtSocket } from '../../../stack/sockets/socket.js';
+import '../../../failover/program-types.js';
 
 function lines(socket: net.Socket, answer: (line: string) => void): void {
   socket.setNoDelay(true);
@@ -16,13 +16,12 @@ const half = { allowHalfOpen: true };
 
 // All that has been served, by every server that is repeated: a replica which does not know it says something else.
 let served = 0;
-const program = process as NodeJS.EventEmitter & { checkpoint?: (name: string, value: unknown) => void };
-program.on('restore', (saved: (name: string) => number) => {
+(process as NodeJS.EventEmitter).on('restore', (saved: (name: string) => number) => {
   served = saved('served');
 });
 
 function serve(): number {
-  program.checkpoint?.('served', ++served);
+  process.checkpoint?.('served', ++served);
   return served;
 }
 
@@ -31,7 +30,7 @@ function counter(socket: net.Socket, from: number): void {
   let count = from;
   lines(socket, (line) => {
     socket.write(`${++count} of ${serve()} ${line}\n`);
-    (socket as FtSocket).checkpoint?.(count);
+    socket.checkpoint?.(count);
   });
 }
 net
@@ -56,7 +55,7 @@ function free(socket: net.Socket, from: number): void {
       const wait = (Number(process.hrtime.bigint() % 3n) + stat.length + process.memoryUsage().rss) % 3;
       setTimeout(() => {
         socket.write(`${++count} ${line}\n`);
-        (socket as FtSocket).checkpoint?.(count);
+        socket.checkpoint?.(count);
       }, wait + Math.random());
     });
   });
@@ -64,7 +63,7 @@ function free(socket: net.Socket, from: number): void {
 net
   .createServer(half, (socket) => free(socket, 0))
   .on('restore', (socket: net.Socket, count?: number) => free(socket, count ?? 0))
-  .listen({ port: 7, replication: 'state' } as net.ListenOptions);
+  .listen({ port: 7, replication: 'state' });
 
 // Is repeated, and wants nothing back.
 net

@@ -1,0 +1,25 @@
+/**
+ * What ft-tcp adds to Node for the programs that it runs, for TypeScript: `import 'ft-tcp/program'`. All of it is absent where a program
+ * runs without ft-tcp, hence the question marks.
+ */
+declare module 'net' {
+  interface ListenOptions {
+    /** How a backup follows the connections: it repeats what happens to them, or is given them at a takeover (docs/state-mode.md). */
+    replication?: 'replay' | 'state';
+  }
+  interface Socket {
+    /** Saves what the program has to know of the connection when it gets it back; any value that `structuredClone` takes, 64 KiB at most. */
+    checkpoint?(context: unknown): void;
+  }
+}
+
+declare global {
+  namespace NodeJS {
+    interface Process {
+      /** Saves a value that belongs to no connection; it comes back with `process.on('restore', (saved) => saved(name))`. 64 KiB at most. */
+      checkpoint?(name: string, value: unknown): void;
+    }
+  }
+}
+
+export {};
