@@ -54,11 +54,13 @@ export class Coverage {
     for (; this.#at < this.#waiting.length; this.#at++) {
       const conn = this.#waiting[this.#at]!;
       if (conn.removed) continue;
-      const need = RECORDS + 2 * (conn.sendBuffer.length + conn.receiveQueued + conn.reassembly.bytes);
+      const { user } = conn;
+      const endpoint = user instanceof ReplicaEndpoint ? user : null;
+      const context = endpoint?.context?.length ?? 0;
+      const need = RECORDS + context + 2 * (conn.sendBuffer.length + conn.receiveQueued + conn.reassembly.bytes);
       if (need > writer.ring.size * LARGEST) continue;
       if (writer.room - need < writer.ring.size / 4) return false;
-      const { user } = conn;
-      state.cover(conn, user instanceof ReplicaEndpoint ? user : null);
+      state.cover(conn, endpoint);
       this.#covered.add(conn.id);
     }
     this.#waiting = [];
