@@ -180,6 +180,7 @@ t.test('words on the command line', async (t) => {
     [['run', '--commit', 'maybe', KIT], /written \(or acked\)/],
     [['run', '--log-size', '1', KIT], /16 to 4096/],
     [['run', '--log-size', '48', KIT], /power of two/],
+    [['run', '--state-port', '70000', KIT], /--state-port 9000/],
     [['run', '--no-such-thing', KIT], /no-such-thing/],
     [['status', '--nothing'], /nothing/],
     [['demo', '--bytes', 'many'], /--bytes many/],
