@@ -6,6 +6,7 @@
  */
 import type { TcpConnection } from '../stack/tcp/connection.js';
 import type { Tcp } from '../stack/tcp/tcp.js';
+import { restoring } from './listeners.js';
 import type { RingWriter } from './log/ring.js';
 import type { StateRecorder } from './state-recorder.js';
 import { ReplicaEndpoint } from './stream-check.js';
@@ -17,7 +18,7 @@ const LARGEST = 0.75;
 
 /** Whether a replica that joins can keep it: its program would take it back, or is done with it. */
 export function takesBack({ conn, acceptor }: ReplicaEndpoint): boolean {
-  return conn.orphan || (acceptor !== null && (acceptor.restores?.() ?? acceptor.onRestore !== undefined) !== false);
+  return conn.orphan || (acceptor !== null && restoring(acceptor) !== false);
 }
 
 export class Coverage {

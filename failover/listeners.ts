@@ -26,6 +26,11 @@ export interface ListenerHost {
   adopt(conn: TcpConnection, events: ListenerEvents, following: Following, restored: Restored | null): void;
 }
 
+/** Whether a listener takes connections back; `old`: those that are there when a replica joins. */
+export function restoring(events: ListenerEvents): boolean | 'old' {
+  return events.restores?.() ?? events.onRestore !== undefined;
+}
+
 interface Open {
   events: ListenerEvents;
   following: Following;
@@ -66,7 +71,7 @@ export class Listeners {
   }
 
   #following({ replication, port }: ListenOptions): Following {
-    const { stateMode, solo, statePorts } = this.#host;
+    const { stateMode, solo } = this.#host;
     if (stateMode && replication === 'replay')
       throw new FtError(
         'ERR_FT_MODE',
@@ -75,7 +80,7 @@ export class Listeners {
       );
     if (solo) return ALONE;
     if (stateMode) return SHIPPED;
-    return (replication ?? (statePorts.includes(port) ? 'state' : 'replay')) === 'state' ? APART : REPLAYED;
+    return this.inStateMode(replication, port) ? APART : REPLAYED;
   }
 
   /** A replica joins in the middle: servers that take any connection back have all of theirs shipped from here on. */
@@ -89,8 +94,7 @@ export class Listeners {
   covered = false;
 
   #replayed(events: ListenerEvents): Following {
-    const restores = events.restores?.() ?? events.onRestore !== undefined;
-    return this.covered && restores === true ? COVERED : REPLAYED;
+    return this.covered && restoring(events) === true ? COVERED : REPLAYED;
   }
 
   /** How a backup follows a connection which is about to be made at a listener. */

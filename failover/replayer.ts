@@ -164,14 +164,7 @@ export class Replayer {
       case RecordType.Join:
         // Before version 4 all connections followed, also those that are known.
         if (this.stateMode && reader.version < 4) this.#forgetAll();
-        if (this.joiner && this.counters.events === 0) {
-          const B = JoinBody;
-          host.time.set(
-            view.getFloat64(at + B.number, true),
-            view.getFloat64(at + B.monoUs, true),
-            view.getFloat64(at + B.wallMs, true),
-          );
-        }
+        if (this.joiner && this.counters.events === 0) this.#setTime(at, JoinBody);
         return false;
       case RecordType.Started:
         if (!host.programLoaded && !this.stateMode) this.#wait();
@@ -181,6 +174,13 @@ export class Replayer {
         this.#records.apply(reader, at);
         return false;
     }
+  }
+
+  /** The group's time is that of an event, wherever it ran. */
+  #setTime(at: number, body: { number: number; monoUs: number; wallMs: number }): void {
+    const { view } = this.reader.ring;
+    const number = view.getFloat64(at + body.number, true);
+    this.host.time.set(number, view.getFloat64(at + body.monoUs, true), view.getFloat64(at + body.wallMs, true));
   }
 
   #saved(at: number): void {
@@ -309,13 +309,8 @@ export class Replayer {
   #noteEvent(at: number, kind: AppEvent): void {
     const { reader, host } = this;
     if (this.#unhappened()) return;
-    const { view } = reader.ring;
     const conn = host.stack.tcp.byId.get(reader.conn);
-    host.time.set(
-      view.getFloat64(at + EventBody.number, true),
-      view.getFloat64(at + EventBody.monoUs, true),
-      view.getFloat64(at + EventBody.wallMs, true),
-    );
+    this.#setTime(at, EventBody);
     this.counters.events++;
     if (conn === undefined) return;
     if (kind === AppEvent.Accept || kind === AppEvent.Restore) this.kept.of(conn.id).accepted = true;
@@ -359,11 +354,7 @@ export class Replayer {
       return false;
     }
     if (!this.#allChecked()) return false;
-    host.time.set(
-      view.getFloat64(at + EventBody.number, true),
-      view.getFloat64(at + EventBody.monoUs, true),
-      view.getFloat64(at + EventBody.wallMs, true),
-    );
+    this.#setTime(at, EventBody);
     host.time.begin();
     if (reader.unfinished) host.beforeLast(reader.conn);
     endpoint.deliver(kind, n, n > 0 && kind === AppEvent.Close ? (CODES[n] ?? 'ECONNRESET') : null);
@@ -376,11 +367,7 @@ export class Replayer {
     const id = view.getFloat64(at + WorldBody.id, true);
     if (id < 0) {
       if (this.#unhappened()) return false;
-      host.time.set(
-        view.getFloat64(at + WorldBody.number, true),
-        view.getFloat64(at + WorldBody.monoUs, true),
-        view.getFloat64(at + WorldBody.wallMs, true),
-      );
+      this.#setTime(at, WorldBody);
       return false;
     }
     if (!this.#allChecked()) return false;
@@ -388,11 +375,7 @@ export class Replayer {
     const length = view.getUint32(at + WorldBody.resultLength, true);
     const result = length === 0 ? null : bytes.slice(at + WorldBody.size, at + WorldBody.size + length);
     const { number, monoUs, wallMs } = host.time;
-    host.time.set(
-      view.getFloat64(at + WorldBody.number, true),
-      view.getFloat64(at + WorldBody.monoUs, true),
-      view.getFloat64(at + WorldBody.wallMs, true),
-    );
+    this.#setTime(at, WorldBody);
     host.time.begin();
     if (reader.unfinished) host.beforeLast(0);
     if (host.deliverWorld(kind, id, result)) return true;

@@ -3,7 +3,7 @@ import type { TcpConnection } from '../stack/tcp/connection.js';
 import type { TcpListener } from '../stack/tcp/listener.js';
 import { TcpState } from '../stack/tcp/state.js';
 
-interface Connections {
+interface ConnectionTable {
   forEach(fn: (conn: TcpConnection) => void): void;
 }
 
@@ -38,7 +38,7 @@ export class RestoredTable {
 
   /** A listener of the program's gets the connections that a dead program had on its port. */
   giveBack(
-    table: Connections,
+    table: ConnectionTable,
     listener: TcpListener,
     adopt: (conn: TcpConnection, restored: Restored | null) => void,
   ): void {
@@ -56,15 +56,13 @@ export class RestoredTable {
     });
   }
 
-  /** Resets what no server of the program wants. */
-  drop(table: Connections): void {
+  /** Resets what no server of the program wants; nobody is asked again, so nothing of them is remembered. */
+  drop(table: ConnectionTable): void {
     const unwanted: TcpConnection[] = [];
     table.forEach((conn) => {
       if (conn.user === null && conn.established && !conn.orphan && !conn.removed) unwanted.push(conn);
     });
-    for (const conn of unwanted) {
-      this.forget(conn.id);
-      conn.abort();
-    }
+    for (const conn of unwanted) conn.abort();
+    this.#known.clear();
   }
 }

@@ -31,17 +31,13 @@ export function statusOf(replica: Replica): ReplicaStatus {
   const { stack, ring } = replica;
   const backup = replica.role === 'backup';
   const total = stack.tcp.table.size;
-  let protectedConnections = 0;
-  stack.tcp.table.forEach((conn) => {
-    if (backup || replica.protects(conn)) protectedConnections++;
-  });
   return {
     pid: replica.pid,
     role: replica.role,
     peer: ring === null ? 0 : ring.words[backup ? Word.writerPid : Word.readerPid]!,
     protected: backup ? replica.reader !== null : holds(replica.writer),
     epoch: ring === null ? 0 : ring.words[Word.epoch]!,
-    connections: { total, protected: protectedConnections },
+    connections: { total, protected: backup ? total : total - replica.unprotected },
     lagBytes: backup ? (replica.reader?.lag ?? 0) : (replica.writer?.lag ?? 0),
     logBytes: ring === null ? 0 : ring.size,
     wholeHistory: ring !== null && ring.words[Word.historyLost] === 0,

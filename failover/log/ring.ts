@@ -409,8 +409,9 @@ export class RingReader {
       const type = ring.view.getUint8(at + 4);
       if (type === RecordType.Event) return ring.view.getUint32(at + 12, true);
       if (type === RecordType.World) return 0;
+      // Nobody has looked at these records before.
       const length = ring.view.getUint32(at, true);
-      if (length < 8) return -1;
+      if (length < 8 || (length & 7) !== 0 || length > distance(units, head)) return -1;
       units = (units + length / 8) >>> 0;
     }
     return -1;

@@ -43,6 +43,8 @@ export interface TapCounters {
   txBytes: number;
   /** Times the device could not take a frame at once. */
   txBusy: number;
+  /** Super-segments of which the device took only the first frames; the rest is lost. */
+  txCut: number;
   /** Frames that the kernel refused, and which are therefore lost like on any link. */
   txErrors: number;
 }
@@ -72,6 +74,7 @@ export class TapDevice implements FrameDevice, FrameLender {
     txFrames: 0,
     txBytes: 0,
     txBusy: 0,
+    txCut: 0,
     txErrors: 0,
   };
   /** txErrors by error name ('EIO': the interface is down, …). */
@@ -228,6 +231,7 @@ export class TapDevice implements FrameDevice, FrameLender {
     if (sent >= 0) {
       counters.txFrames++;
       counters.txBytes += sent - this.#txExtra;
+      if (sent < this.#txExtra + frame.headerLength + frame.payloadLength) counters.txCut++;
       return true;
     }
     if (sent === -EAGAIN || sent === -ENOBUFS) {

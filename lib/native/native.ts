@@ -27,6 +27,17 @@ export interface TapOpened {
   split?: boolean;
 }
 
+/** A frame in parts. */
+export type FrameArguments = [
+  fd: number,
+  header: Uint8Array,
+  offset: number,
+  length: number,
+  pieces: Uint8Array[],
+  spans: Int32Array,
+  count: number,
+];
+
 /** An opaque native object. */
 export type NativeHandle = object & { readonly __native: never };
 
@@ -66,33 +77,21 @@ export interface NativeAddon {
    * writev of header bytes [offset, offset+length) and `pieces[i]` [spans[2i], +spans[2i+1]) for i < count, as one frame.
    * Returns the bytes written, or -errno (-EAGAIN: nothing was written).
    */
-  send(
-    fd: number,
-    header: Uint8Array,
-    offset: number,
-    length: number,
-    pieces: Uint8Array[],
-    spans: Int32Array,
-    count: number,
-  ): number;
+  send(...frame: FrameArguments): number;
 
   /**
    * The same for a device without offload: `csumStart` and what follows as in TxFrame, to be done here. A super-segment leaves as
-   * so many frames; if the device takes only some of them, the rest is lost. Returns the bytes taken, or -errno.
+   * so many frames; where the device takes only some of them, the rest is lost. Returns the bytes taken, headers once, or -errno.
    */
   sendSplit(
-    fd: number,
-    header: Uint8Array,
-    offset: number,
-    length: number,
-    pieces: Uint8Array[],
-    spans: Int32Array,
-    count: number,
-    csumStart: number,
-    csumOffset: number,
-    gsoVersion: number,
-    gsoSize: number,
-    ethernet: boolean,
+    ...frame: [
+      ...FrameArguments,
+      csumStart: number,
+      csumOffset: number,
+      gsoVersion: number,
+      gsoSize: number,
+      ethernet: boolean,
+    ]
   ): number;
 
   /**

@@ -5,15 +5,12 @@
 #include "split.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
 #define ETHERNET 14
 #define VLAN 4
 #define MOST_FRAME (65535 + ETHERNET + VLAN)
-/* A queue that is full in the middle of a super-segment gets so long; what finds no room then is lost, as on any wire. */
-#define PATIENCE_MS 10
 
 enum { TCP_SEQ = 4, TCP_FLAGS = 13, TCP_LEAST = 20 };
 enum { FIN = 0x01, PSH = 0x08 };
@@ -58,16 +55,10 @@ static void copy(cursor *from, uint8_t *to, size_t length) {
   }
 }
 
-static ssize_t put(int fd, const uint8_t *frame, size_t length, bool first) {
-  for (bool waited = first;; waited = true) {
+static ssize_t put(int fd, const uint8_t *frame, size_t length) {
+  for (;;) {
     ssize_t written = write(fd, frame, length);
-    if (written >= 0 || (errno != EINTR && errno != EAGAIN)) return written;
-    if (errno == EINTR) continue;
-    struct pollfd room = {.fd = fd, .events = POLLOUT};
-    if (waited || poll(&room, 1, PATIENCE_MS) <= 0) {
-      errno = EAGAIN;
-      return -1;
-    }
+    if (written >= 0 || errno != EINTR) return written;
   }
 }
 
@@ -89,7 +80,7 @@ static ssize_t whole(int fd, const struct iovec *parts, int count, size_t total,
   uint16_t sum = (uint16_t)~ft_sum_bytes(frame + start, total - start);
   /* Zero says of UDP that there is none; the other zero is as good for all. */
   put16(frame + field, sum == 0 ? 0xffff : sum);
-  return put(fd, frame, total, true);
+  return put(fd, frame, total);
 }
 
 ssize_t ft_write_split(int fd, const struct iovec *parts, int count, const ft_offload *want) {
@@ -111,7 +102,8 @@ ssize_t ft_write_split(int fd, const struct iovec *parts, int count, const ft_of
   }
   cursor from = {parts + 1, parts + count, 0};
   uint32_t seq = get32(headers + tcp + TCP_SEQ), id = get16(headers + ip + V4_ID);
-  for (size_t done = 0; done < payload; id++) {
+  size_t done = 0;
+  for (; done < payload; id++) {
     size_t left = payload - done, take = left < (size_t)want->size ? left : (size_t)want->size;
     memcpy(frame, headers, head);
     copy(&from, frame + head, take);
@@ -128,11 +120,12 @@ ssize_t ft_write_split(int fd, const struct iovec *parts, int count, const ft_of
     put16(field, 0);
     uint32_t sum = pseudo(frame + ip, want->version, segment) + ft_sum_bytes(frame + tcp, segment);
     put16(field, (uint16_t)~folded(sum));
-    if (put(fd, frame, head + take, done == 0) < 0) {
+    if (put(fd, frame, head + take) < 0) {
+      /* In the middle of a super-segment the rest is lost, as on any wire. */
       if (done == 0) return -1;
       break;
     }
     done += take;
   }
-  return (ssize_t)(head + payload);
+  return (ssize_t)(head + done);
 }

@@ -18,7 +18,7 @@ typedef struct {
 
 /*
  * Writes a frame, or the frames of a super-segment: headers in the first part, payload in the others.
- * Returns the bytes taken, or -1 with errno when nothing was.
+ * Returns the bytes taken, headers counted once, or -1 with errno when nothing was.
  */
 ssize_t ft_write_split(int fd, const struct iovec *parts, int count, const ft_offload *want);
 
