@@ -378,7 +378,9 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       this.gate.isOpen();
       this.stack.flush();
       this.#tap?.pause();
+      // What the peers have acknowledged is recorded with the output, which may be waiting.
       this.stack.tcp.table.forEach((conn) => {
+        this.stack.tcp.tellAcked(conn);
         this.#recorder!.sent(conn);
       });
     },

@@ -400,6 +400,13 @@ export class Tcp {
     this.#dirty.push(conn);
   }
 
+  /** Tells the observer what the peer has acknowledged since the last time. */
+  tellAcked(conn: TcpConnection): void {
+    if (!conn.ackHint) return;
+    conn.ackHint = false;
+    this.observer?.acked(conn);
+  }
+
   /** Sends what dirty connections have to send. @returns false when the device got busy; the rest stays dirty. */
   flush(): boolean {
     while (this.#owedAcks.length > 0) {
@@ -416,10 +423,7 @@ export class Tcp {
       conn.dirty = false;
       if (conn.removed) continue;
       if (conn.log !== null) conn.noteState();
-      if (conn.ackHint) {
-        conn.ackHint = false;
-        this.observer?.acked(conn);
-      }
+      this.tellAcked(conn);
       if (busy || !output(conn)) {
         busy = true;
         this.markDirty(conn);

@@ -1,14 +1,23 @@
 /**
- * I4: what the log has is compared with what the wire is told. It reads the shared log as it is published, and knows so how much of
- * each stream a backup would have; no acknowledgement may go beyond that.
+ * I4: what the log has is compared with what the wire is told. It reads the shared log as far as it is stable, and knows so how much of
+ * each stream a backup would have, and has written itself; nothing may be acknowledged, or sent, beyond that.
  */
-import { OpenedBody, PlacedBody, RECORD_HEADER, ReceivedBody, RecordType } from '../../failover/log/record.js';
+import {
+  CheckBody,
+  OpenedBody,
+  PlacedBody,
+  RECORD_HEADER,
+  ReceivedBody,
+  RecordType,
+} from '../../failover/log/record.js';
 import { ReaderState, RING_HEADER, Word } from '../../failover/log/ring.js';
 
 interface Stream {
   irs: number;
   received: number;
   fin: boolean;
+  /** Bytes that the program has written; -1 where the log does not say so. */
+  written: number;
 }
 
 export class LogAudit {
@@ -22,16 +31,27 @@ export class LogAudit {
   /** Records looked at. */
   records = 0;
 
-  constructor(memory: ArrayBuffer) {
+  constructor(
+    memory: ArrayBuffer,
+    /** Output waits until the reader has processed what it depends on. */
+    readonly acked: boolean,
+  ) {
     this.#words = new Int32Array(memory, 0, 64);
     this.#view = new DataView(memory, RING_HEADER);
     this.#size = memory.byteLength - RING_HEADER;
   }
 
-  /** Reads what has been published since. */
+  /** Where the log is stable. */
+  get #end(): number {
+    const words = this.#words;
+    const waits = this.acked && words[Word.readerState] === ReaderState.Live && words[Word.readerReady] === 1;
+    return words[waits ? Word.tail : Word.head]! >>> 0;
+  }
+
+  /** Reads what has become stable since. */
   advance(): void {
     const view = this.#view;
-    const head = this.#words[Word.head]! >>> 0;
+    const head = this.#end;
     // In state mode a successor takes back what was not finished.
     if (((head - this.#units) | 0) < 0) this.#units = head;
     while (this.#units !== head) {
@@ -53,7 +73,7 @@ export class LogAudit {
         known.irs = irs;
         return;
       }
-      const stream = { irs, received: 0, fin: false };
+      const stream = { irs, received: 0, fin: false, written: -1 };
       const ports =
         view.getUint16(body + OpenedBody.localPort, true) * 65_536 + view.getUint16(body + OpenedBody.remotePort, true);
       this.#byId.set(conn, stream);
@@ -64,6 +84,7 @@ export class LogAudit {
     if (stream === undefined) return;
     if (type === RecordType.Received) stream.received += view.getUint32(body + ReceivedBody.length, true);
     else if (type === RecordType.PeerFin) stream.fin = true;
+    else if (type === RecordType.Check) stream.written = view.getFloat64(body + CheckBody.written, true);
     else if (type === RecordType.Placed) {
       // All of it is told again, to a replica that joins.
       stream.received = view.getFloat64(body + PlacedBody.rcvNxt, true) - 1;
@@ -71,12 +92,22 @@ export class LogAudit {
     } else if (type === RecordType.Removed) this.#byId.delete(conn);
   }
 
-  /** A server acknowledges. @returns by how much it is beyond what the log has; 0 or less is right. */
-  beyond(localPort: number, remotePort: number, ack: number): number {
+  #find(localPort: number, remotePort: number): Stream | undefined {
     this.advance();
     // The log has no reader, and no room: there is nobody who could go on.
-    if (this.#words[Word.historyLost] === 1 && this.#words[Word.readerState] !== ReaderState.Live) return 0;
-    const stream = this.#byPorts.get(localPort * 65_536 + remotePort);
+    if (this.#words[Word.historyLost] === 1 && this.#words[Word.readerState] !== ReaderState.Live) return undefined;
+    return this.#byPorts.get(localPort * 65_536 + remotePort);
+  }
+
+  /** A server sends bytes up to an offset. @returns by how much that is beyond what was written by then; 0 or less is right. */
+  ahead(localPort: number, remotePort: number, end: number): number {
+    const stream = this.#find(localPort, remotePort);
+    return stream === undefined || stream.written < 0 ? 0 : end - stream.written;
+  }
+
+  /** A server acknowledges. @returns by how much it is beyond what the log has; 0 or less is right. */
+  beyond(localPort: number, remotePort: number, ack: number): number {
+    const stream = this.#find(localPort, remotePort);
     if (stream === undefined || stream.irs === 0) return 0;
     return ((ack - stream.irs) | 0) - 1 - stream.received - (stream.fin ? 1 : 0);
   }

@@ -9,7 +9,7 @@ import { StackHost } from '../../stack/loop.js';
 import { Stack } from '../../stack/stack.js';
 import { LogAudit } from './audit.js';
 import type { Client } from './clients.js';
-import { Machine, type Process, SimGroup } from './machine.js';
+import { MAX_TURNS, Machine, type Process, SimGroup } from './machine.js';
 import type { Scenario } from './scenarios.js';
 import { Wire } from './wire.js';
 
@@ -42,7 +42,7 @@ export class Cluster {
     readonly seed: string,
   ) {
     this.#memory = new ArrayBuffer(RING_HEADER + (scenario.logBytes ?? LOG_BYTES));
-    this.audit = new LogAudit(this.#memory);
+    this.audit = new LogAudit(this.#memory, scenario.commit === 'acked');
     const random = new SeededRandom(seed);
     // Sequence numbers and timestamps that wrap are as likely as others.
     this.machine = new Machine(seed, 1_000_000 + (random.u32() % 4_000_000_000));
@@ -129,7 +129,12 @@ export class Cluster {
       replica.on('diverged', (reason) => {
         if (!process.dead) this.failures.push(`${name} diverged: ${reason}`);
       });
-      replica.on('takeover', () => this.takeovers++);
+      if (!primary && dead === 0) Object.assign(process, scenario.laggard);
+      replica.on('takeover', () => {
+        this.takeovers++;
+        process.turns = MAX_TURNS;
+        process.restUs = 0;
+      });
       replica.open();
       if (dead > 0) {
         if (!replica.stateMode) replica.world.endEvent();
@@ -148,6 +153,13 @@ export class Cluster {
       this.members.push(here);
     });
     return member;
+  }
+
+  /** A member has died, and its machine with it: the others have what they have processed. */
+  loseMemory({ process }: Member): void {
+    const words = new Int32Array(this.#memory);
+    this.machine.memory.delete(new SimGroup(this.machine, process).file(`frames.${process.pid}`));
+    words[Word.head] = words[Word.complete] = this.backup?.replica.reader?.position ?? words[Word.tail]!;
   }
 
   /** The member that serves now, if there is one. */

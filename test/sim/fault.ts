@@ -13,8 +13,19 @@ import type { Scenario } from './scenarios.js';
  *   restart       both die; a process that is started later goes on with what the log has
  *   switchover    the primary hands over as it is told, and ends
  *   slow          the backup stands still for a while, and then the primary dies
+ *   machine       the primary dies with all that was in its memory: of the log there is what the backup has processed
  */
-export const FAULTS = ['kill', 'kill-backup', 'hang', 'double', 'slow', 'switchover', 'restart', 'clock'] as const;
+export const FAULTS = [
+  'kill',
+  'kill-backup',
+  'hang',
+  'double',
+  'slow',
+  'switchover',
+  'restart',
+  'clock',
+  'machine',
+] as const;
 export type FaultKind = (typeof FAULTS)[number];
 
 export interface Fault {
@@ -53,6 +64,7 @@ const RESTART_GAP_US = 2_300_000;
 
 export function runFault(scenario: Scenario, seed: string, fault: Fault | null): Outcome {
   const cluster = new Cluster(scenario, seed);
+  cluster.machine.copies = fault?.kind !== 'machine';
   try {
     return play(cluster, fault);
   } finally {
@@ -73,8 +85,9 @@ function play(cluster: Cluster, fault: Fault | null): Outcome {
   let third = false;
   let backupGone = false;
   let killedUs = 0;
-  if (fault?.kind === 'kill' || fault?.kind === 'double' || fault?.kind === 'restart')
+  if (fault?.kind === 'kill' || fault?.kind === 'double' || fault?.kind === 'restart' || fault?.kind === 'machine')
     first.process.dieAt = before + fault.at;
+  if (fault?.kind === 'machine') first.process.onDeath = () => cluster.loseMemory(first);
   if (fault?.kind === 'kill-backup') second.process.dieAt = backupBefore + fault.at;
   let stopped = false;
   const watch = (): boolean => {
@@ -138,7 +151,9 @@ function play(cluster: Cluster, fault: Fault | null): Outcome {
       failures.push(`client ${n}: the connection ended with ${seen.closed}`);
     gapUs = Math.max(gapUs, client.longestGapUs);
   }
-  const usual = { hang: HANG_GAP_US, restart: RESTART_GAP_US } as Partial<Record<FaultKind, number>>;
+  const usual = { hang: HANG_GAP_US, restart: RESTART_GAP_US, machine: RESTART_GAP_US } as Partial<
+    Record<FaultKind, number>
+  >;
   const bound = Math.max(cluster.scenario.patienceUs ?? 0, (fault && usual[fault.kind]) ?? GAP_US);
   if (cluster.scenario.link === undefined && gapUs > bound) failures.push(`a client waited for ${gapUs / 1000} ms`);
   if (fault?.kind === 'switchover') {
@@ -158,7 +173,8 @@ function play(cluster: Cluster, fault: Fault | null): Outcome {
     cluster.run(() => cluster.kept === 0, DRAIN_US);
     if (cluster.kept > 0) failures.push(`${cluster.kept} connections that have ended are kept`);
   }
-  if (cluster.scenario.link === undefined) wire.judgeResent();
+  // What was heard from the peers is lost with the machine, and nothing has waited for it.
+  if (cluster.scenario.link === undefined && fault?.kind !== 'machine') wire.judgeResent();
   failures.push(...wire.violations);
   return {
     failures,

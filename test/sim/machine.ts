@@ -60,7 +60,7 @@ interface Watch {
 }
 
 /** How often the hook is called before the loop looks at descriptors again. */
-const MAX_TURNS = 256;
+export const MAX_TURNS = 256;
 
 export class Machine {
   readonly clock: ManualClock;
@@ -73,6 +73,8 @@ export class Machine {
   transmit: (frame: Uint8Array, from: Process) => void = () => undefined;
   /** Frames that found no queue. */
   unread = 0;
+  /** Whether a process may have a copy of another one's descriptor. */
+  copies = true;
   #nextPid = 100;
 
   constructor(
@@ -126,6 +128,10 @@ export class Process {
   /** Calls into the kernel so far, and the one before which it dies. */
   calls = 0;
   dieAt = Number.POSITIVE_INFINITY;
+  onDeath: () => void = () => undefined;
+  /** It gets so much to do at once, and then rests for so long. */
+  turns = MAX_TURNS;
+  restUs = 0;
   readonly environment: Environment;
   readonly #descriptors = new Map<number, Descriptor>();
   readonly #readers: Reader[] = [];
@@ -166,6 +172,7 @@ export class Process {
     this.#readers.length = 0;
     this.#watches.length = 0;
     this.#hook = null;
+    this.onDeath();
   }
 
   get stopped(): boolean {
@@ -174,7 +181,7 @@ export class Process {
 
   nextDeadline(): number {
     if (this.dead) return Number.POSITIVE_INFINITY;
-    return Math.max(this.stoppedUntilUs, this.#timerUs);
+    return this.stopped ? this.stoppedUntilUs : this.#timerUs;
   }
 
   /** One round of the event loop. @returns whether there was anything to do. */
@@ -195,10 +202,11 @@ export class Process {
       this.#kicked = false;
       if (this.#timerUs <= this.machine.clock.now()) this.#timerUs = Number.POSITIVE_INFINITY;
       for (let i = 0; this.#hook?.() === true; i++) {
-        if (i < MAX_TURNS) continue;
+        if (i < this.turns) continue;
         this.#kicked = true;
-        return;
+        break;
       }
+      if (this.restUs > 0) this.stoppedUntilUs = Math.max(this.stoppedUntilUs, this.machine.clock.now() + this.restUs);
     });
     return due && (this.calls > before || this.dead);
   }
@@ -416,7 +424,7 @@ export class Process {
       pidfdGetfd: (fd, theirs) => {
         call();
         const target = this.#target(fd);
-        if (target === undefined || target.dead) return -3;
+        if (target === undefined || target.dead || !machine.copies) return -3;
         return this.#open({ queue: target.#queue(theirs) });
       },
       letCopy: call,

@@ -20,7 +20,17 @@ const USAGE = `npm run sim -- [--quick] [--seed S] [--only SCENARIO] [--fault KI
   --json        the last line is one JSON object
   --keep        writes what fails into test/sim/kept.json, which the tests repeat
 `;
-const QUICK = { kill: 2, 'kill-backup': 5, hang: 5, double: 7, slow: 5, switchover: 7, restart: 5, clock: 7 } as const;
+const QUICK = {
+  kill: 2,
+  'kill-backup': 5,
+  hang: 5,
+  double: 7,
+  slow: 5,
+  switchover: 7,
+  restart: 5,
+  clock: 7,
+  machine: 3,
+} as const;
 /** The quick run stops by then, done or not. */
 const QUICK_MS = 250_000;
 /** Groups on several machines: seeds. */

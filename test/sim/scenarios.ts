@@ -48,6 +48,8 @@ export interface Scenario {
   sparse?: number;
   /** How long a client may wait, if not as usual. */
   patienceUs?: number;
+  /** How slow a backup is that follows. */
+  laggard?: { turns: number; restUs: number };
   /** Without a log. */
   solo?: boolean;
   /** Bytes of the log, if not 1 MiB. */
@@ -58,6 +60,7 @@ export interface Scenario {
 
 /** Whether a kind of fault can be survived in a scenario. */
 export function survives(scenario: Scenario, kind: FaultKind): boolean {
+  if (kind === 'machine') return scenario.commit === 'acked';
   return kind !== 'restart' || scenario.forgets !== true;
 }
 
@@ -90,6 +93,7 @@ function tallying(host: StackHost, address: string, questions: number): Client[]
 
 const LOSSY: Impairment = { loss: 0.03, reorder: 0.03, reorderUs: 2000, duplicate: 0.01 };
 const DOWN = 120_000;
+const LAGGARD = { turns: 2, restUs: 150 };
 
 export const SCENARIOS: Scenario[] = [
   {
@@ -179,6 +183,45 @@ export const SCENARIOS: Scenario[] = [
       ...many(2, 4, (n) => new Echoer(host, n, 8, 3), at(address)),
       ...many(2, 5, (n) => new Echoer(host, n, 8, 2), at(address, PORT + 1)),
     ],
+  },
+  {
+    // The log is never stable to its end.
+    name: 'echo-acked-busy',
+    program: (replica) => echo(replica),
+    commit: 'acked',
+    laggard: LAGGARD,
+    clients: (host, address) => many(4, 1, (n) => new Echoer(host, n, 25, 1), at(address)),
+  },
+  {
+    name: 'download-acked-busy',
+    program: download(60_000),
+    commit: 'acked',
+    laggard: LAGGARD,
+    link: { loss: 0.01 },
+    clients: (host, address) => many(4, 1, () => new Downloader(host, 60_000), at(address)),
+  },
+  {
+    name: 'upload-acked-busy',
+    program: upload,
+    commit: 'acked',
+    laggard: LAGGARD,
+    link: { loss: 0.01, reorder: 0.02, reorderUs: 2000 },
+    clients: (host, address) => many(4, 1, (n) => new Uploader(host, n, 40_000), at(address)),
+  },
+  {
+    name: 'short-acked-busy',
+    program: download(3000),
+    commit: 'acked',
+    laggard: LAGGARD,
+    clients: (host, address) => many(12, 1, () => new Downloader(host, 3000), at(address)),
+  },
+  {
+    name: 'reset-acked-busy',
+    program: resetter,
+    resets: [PORT],
+    commit: 'acked',
+    laggard: LAGGARD,
+    clients: (host, address) => [...many(3, 2, () => new ResetClient(host), at(address))],
   },
   {
     name: 'mixed-acked-loss',

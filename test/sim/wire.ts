@@ -4,7 +4,7 @@
  *
  *   I1  a byte of a stream has one value, however often and by whom it is sent
  *   I2  an acknowledgement never retreats; I3 nor does the right edge of the window
- *   I4  no acknowledgement goes beyond what the log has (audit.ts)
+ *   I4  neither an acknowledgement nor data goes beyond what is stable in the log (audit.ts)
  *   I5  timestamps never run backwards, and echo only what was sent
  *   I6  a handshake has one initial sequence number
  *   I7  no RST for a connection that the program has not aborted; nothing follows a RST
@@ -282,6 +282,10 @@ export class Wire {
         own.bytes[start + i] = value;
         own.known[start + i] = 1;
       }
+    }
+    if (fromServer && this.audit !== null && length > 0) {
+      const ahead = this.audit.ahead(seg.srcPort, seg.dstPort, end - 1);
+      if (ahead > 0) bad('I4', `${ahead} bytes are sent that the log does not have`);
     }
     if (length > 0) own.dataEnd = Math.max(own.dataEnd, end);
     own.end = Math.max(own.end, end + ((seg.flags & TCP_FIN) !== 0 ? 1 : 0));
