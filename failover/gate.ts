@@ -2,16 +2,19 @@
  * The output gate: nothing leaves the primary before the log records that it depends on are stable.
  *
  * It is a device in front of the device, so no frame can go around it. Frames are not stored here: the stack builds a
- * frame only when it may leave (`isOpen` is asked before each flush), so what waits is a connection's state, not a queue of
+ * frame only when it may leave, so what waits is a connection's state, not a queue of
  * frames, and an acknowledgement that waited acknowledges all that has become stable meanwhile.
  *
  * `written`: a record is stable once it is published in the shared memory, which is done here, just before the first
  * frame that follows it. `acked`: a record is stable when the backup has processed it; a backup
  * that has not caught up yet is not waited for, nor is anybody for hints: records whose loss costs a retransmission and no more.
+ * As the log grows while output waits, the gate is seldom open for everything under load: it is ajar then, and the stack asks how far the log is
+ * stable, and sends what depends on no more (tcp/held.ts), vouching for each such frame.
  */
 import type { DeviceCapabilities, DeviceHandler, FrameDevice, TxFrame } from '../lib/device/device.js';
 import type { OutputGate } from '../stack/observer.js';
 import { type RingWriter, Word } from './log/ring.js';
+import { rules } from './rules.js';
 
 export type CommitMode = 'written' | 'acked';
 
@@ -23,20 +26,60 @@ export class LogGate implements OutputGate {
   shut = false;
   /** Several machines: whether this one may speak now. Without it, the group's lock says so. */
   lease: (() => boolean) | null = null;
+  vouched = false;
+  readonly partial: boolean;
+  /** Before the log is stable to there nothing leaves: how far the predecessor's output went is not known. */
+  #base = 0;
+  #based = false;
 
-  constructor(readonly mode: CommitMode) {}
+  constructor(readonly mode: CommitMode) {
+    this.partial = mode === 'acked';
+  }
+
+  get #silent(): boolean {
+    return this.shut || (this.lease !== null && !this.lease());
+  }
 
   isOpen(): boolean {
-    if (this.shut || (this.lease !== null && !this.lease())) return false;
+    if (this.#silent) return false;
     const { writer } = this;
     if (writer === null || !writer.logging) return true;
     writer.publish();
-    if (this.mode === 'written' || !writer.readerReady || writer.unstable === 0) return true;
-    // Asked for, then looked at again: the reader may have caught up in between, and not ring.
-    writer.ring.store(Word.writerWaiting, 1);
-    if (writer.unstable === 0) return true;
+    return !this.partial || !writer.readerReady || writer.unstable === 0;
+  }
+
+  isAjar(): boolean {
+    if (!this.partial || this.#silent) return false;
+    if (this.#based && this.reached(this.#base)) this.#based = false;
+    return !this.#based;
+  }
+
+  get end(): number {
+    return this.writer?.must ?? 0;
+  }
+
+  reached(position: number): boolean {
+    return this.writer === null || this.writer.reached(position) || !rules.C1;
+  }
+
+  wait(position: number): void {
+    const { writer } = this;
+    if (writer === null) return;
     this.counters.held++;
-    return false;
+    writer.ring.words[Word.wanted] = position | 0;
+    writer.ring.store(Word.writerWaiting, 1);
+  }
+
+  /** A replica begins to write the log where it is now. */
+  begin(writer: RingWriter): void {
+    this.writer = writer;
+    this.#base = writer.must;
+    this.#based = true;
+  }
+
+  /** Whether the next frame may leave. */
+  passes(): boolean {
+    return this.vouched ? !this.#silent : this.isOpen();
   }
 }
 
@@ -72,7 +115,7 @@ export class GatedDevice implements FrameDevice {
   }
 
   send(frame: TxFrame): boolean {
-    if (!this.gate.isOpen()) return false;
+    if (!this.gate.passes()) return false;
     const sent = this.device.send(frame);
     if (sent) {
       this.gate.counters.passed++;

@@ -63,6 +63,8 @@ const MAX_TURNS = 256;
 const SUSPECT_EVENTS = 2;
 /** Events that are due follow each other for so long at most before output, heartbeat and input have their turn. */
 const LONGEST_PASS_US = 5000;
+/** Bytes of the log that are worth waking a reader for whom output waits, in the middle of a pass. */
+const HURRY_LAG = 8192;
 const KEY_LENGTH = 32;
 
 export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, ReplayHost {
@@ -334,6 +336,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.connections.listeners.look(stack.now());
     // What came in is safe from here on: a backup will know it even if the program below never returns.
     this.#writer?.publish();
+    if (this.gate.partial) this.#hurry();
     const late = this.#busySinceUs > 0 && stack.now() - this.#busySinceUs > LONGEST_PASS_US;
     if (!late && this.#keeper?.overloaded() !== true && this.#deliverOne()) {
       this.#inEvent = true;
@@ -357,6 +360,14 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const paused = this.#keeper?.paused === true;
     this.native.loopTimer(this.#hook!, again && !paused ? 0 : Math.max(0, Math.min(until, paused ? 1 : HEARTBEAT_MS)));
     return false;
+  }
+
+  /** Output will wait for the reader: it begins while there are more events to come. */
+  #hurry(): void {
+    const writer = this.#writer;
+    if (writer === null || writer.lag < HURRY_LAG || writer.ring.load(Word.readerSleeping) === 0) return;
+    writer.ring.words[Word.readerSleeping] = 0;
+    this.#bells.ring();
   }
 
   // --- Planned moves ---
@@ -450,7 +461,9 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       if (follower?.join() === true) this.#kick();
     } else {
       follower?.assertFollowing();
-      if (replayer.step() === 'event') {
+      const step = replayer.step();
+      this.#tellWriter(replayer.reader, step === 'idle');
+      if (step === 'event') {
         this.#inEvent = true;
         return true;
       }
@@ -468,14 +481,18 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     follower?.detector.look(this.clock.now());
     const { ring } = this;
     if (ring !== null) {
-      if (replayer !== null && ring.load(Word.writerWaiting) !== 0) {
-        ring.store(Word.writerWaiting, 0);
-        this.#bells.ring();
-      }
       ring.store(Word.readerSleeping, 1);
     }
     this.native.loopTimer(this.#hook!, POLL_MS);
     return false;
+  }
+
+  /** The primary's output waits for what has been processed now. */
+  #tellWriter({ ring }: RingReader, idle: boolean): void {
+    if (ring.load(Word.writerWaiting) === 0) return;
+    if (!idle && ((ring.words[Word.tail]! - ring.words[Word.wanted]!) | 0) < 0) return;
+    ring.store(Word.writerWaiting, 0);
+    this.#bells.ring();
   }
 
   /** State mode: whose event the dead primary did not finish. It is told the same again. */
@@ -539,7 +556,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#recorder = recorder;
     this.checks.state = new StateRecorder(recorder, writer);
     this.stack.tcp.observer = new Forgetting(recorder, this.endpoints);
-    this.gate.writer = writer;
+    this.gate.begin(writer);
     ring.words[Word.writerPid] = this.pid;
     ring.words[Word.tapFd] = this.#tap?.fd ?? 0;
     this.#keeper.start(writer);

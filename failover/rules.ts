@@ -23,6 +23,8 @@ export const rules = {
   H1: true,
   /** A primary that is believed dead is killed and waited for. */
   fence: true,
+  /** `acked`: nothing leaves that depends on more of the log than the backups have. */
+  C1: true,
   /** Several machines: no frame leaves after the time until which the primary may speak. */
   L1: true,
   /** Several machines: nobody is gone on without before the group's state says that it cannot go on itself. */

@@ -106,7 +106,7 @@ export class Icmp {
     const { frame } = this.#stack;
     frame.reset();
     frame.addPiece(reply, 0, reply.length);
-    if (this.#stack.send(ip.dst, ip.src, PROTOCOL_ICMP, reply.length)) this.counters.outEchoReps++;
+    if (this.#stack.sendFreely(ip.dst, ip.src, PROTOCOL_ICMP, reply.length)) this.counters.outEchoReps++;
     else this.counters.outBusy++;
   }
 

@@ -71,12 +71,12 @@ export class Icmp6 {
   #echo(src: number, dst: number, bytes: Uint8Array, offset: number, length: number): void {
     const reply = bytes.slice(offset, offset + length);
     reply[0] = ICMP6_ECHO_REPLY;
-    if (this.message(dst, src, reply)) this.counters.outEchoReps++;
+    if (this.message(dst, src, reply, undefined, true)) this.counters.outEchoReps++;
     else this.counters.outBusy++;
   }
 
-  /** Sends a complete message whose checksum is still to be filled in. */
-  message(source: number, destination: number, message: Uint8Array, options?: SendOptions): boolean {
+  /** Sends a complete message whose checksum is still to be filled in; `freely` when it depends on nothing that a gate guards. */
+  message(source: number, destination: number, message: Uint8Array, options?: SendOptions, freely = false): boolean {
     const { book, frame } = this.#stack;
     message[2] = 0;
     message[3] = 0;
@@ -86,6 +86,7 @@ export class Icmp6 {
     message[3] = sum & 0xff;
     frame.reset();
     frame.addPiece(message, 0, message.length);
+    if (freely) return this.#stack.sendFreely(source, destination, PROTOCOL_ICMP6, message.length);
     return this.#stack.send(source, destination, PROTOCOL_ICMP6, message.length, options);
   }
 

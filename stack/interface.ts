@@ -436,7 +436,7 @@ export class NetInterface implements DeviceHandler {
     writeEthernet(frame.header, frame.view, TX_HEADROOM, to ?? targetMac ?? BROADCAST, this.mac, ETHERTYPE_ARP);
     writeArp(frame.header, frame.view, TX_HEADROOM + 14, op, this.mac, senderIp, targetMac, targetIp);
     frame.headerLength = 42;
-    this.device.send(frame);
+    this.#sendOwn(frame);
   }
 
   // --- Output ---
@@ -504,7 +504,7 @@ export class NetInterface implements DeviceHandler {
     book.write(destination, frame.header, at + 24);
     frame.headerLength = this.linkHeader + IPV6_HEADER;
     frame.addPiece(message, 0, message.length);
-    this.device.send(frame);
+    this.#sendOwn(frame);
   }
 
   hold(neighbour: Neighbour): void {
@@ -527,6 +527,15 @@ export class NetInterface implements DeviceHandler {
     frame.headerLength = 14;
     if (copy.length > 14) frame.addPiece(copy, 14, copy.length - 14);
     this.counters.heldReplies++;
+    this.#sendOwn(frame);
+  }
+
+  /** What depends on nothing that the gate guards: where neighbours are, and what had left but for its link address. */
+  #sendOwn(frame: TxFrame): void {
+    const { gate } = this.stack;
+    const before = gate?.vouched ?? false;
+    if (gate !== null) gate.vouched = true;
     this.device.send(frame);
+    if (gate !== null) gate.vouched = before;
   }
 }

@@ -39,8 +39,28 @@ export interface StackObserver {
   deliver(conn: TcpConnection, event: AppEvent, n: number): void;
 }
 
-/** What every outgoing frame passes. */
+/**
+ * What every outgoing frame passes. Output may depend on what an observer has been told; the gate knows how far that is safe with others, by
+ * positions that only it understands.
+ */
 export interface OutputGate {
-  /** False: nothing may leave now; the stack keeps its work and is flushed again when the gate opens. */
+  /** True: everything may leave. Else the stack keeps its work and is flushed again when there is hope. */
   isOpen(): boolean;
+  /** Whether it can be open for some output only. */
+  readonly partial: boolean;
+  /** Not open for everything, but for what depends on nothing behind a position that has been reached. */
+  isAjar(): boolean;
+  /** The position that all depends on which happens now. */
+  readonly end: number;
+  reached(position: number): boolean;
+  /** Flush again when a position has been reached. Who asks looks once more afterwards: it may have been reached meanwhile. */
+  wait(position: number): void;
+  /** While true: what is sent has been found free to leave. */
+  vouched: boolean;
+}
+
+/** The earlier of two positions of a gate. */
+export function earlier(one: number | null, other: number | null): number | null {
+  if (one === null || other === null) return one ?? other;
+  return ((one - other) | 0) < 0 ? one : other;
 }

@@ -80,7 +80,13 @@ export interface UdpBind {
 export class Udp {
   readonly counters = { inDatagrams: 0, noPorts: 0, inErrors: 0, outDatagrams: 0, outDropped: 0 };
   /** Datagrams that wait for the gate, complete from the UDP header on. */
-  #waiting: { source: number; remote: number; datagram: Uint8Array; options: SendOptions | undefined }[] = [];
+  #waiting: {
+    source: number;
+    remote: number;
+    datagram: Uint8Array;
+    options: SendOptions | undefined;
+    position: number;
+  }[] = [];
   #waitingBytes = 0;
   readonly #ports = new Map<number, UdpSocket[]>();
   readonly #shared = new WeakSet<UdpSocket>();
@@ -274,18 +280,31 @@ export class Udp {
       this.counters.outDropped++;
       return false;
     }
-    this.#waiting.push({ source, remote: remoteAddress, datagram, options });
+    this.#waiting.push({ source, remote: remoteAddress, datagram, options, position: stack.gate.end });
     this.#waitingBytes += datagram.length;
     return true;
   }
 
-  /** The gate is open: what has waited leaves. */
+  /** What has waited leaves, as far as the gate lets it. */
   flush(): void {
     if (this.#waiting.length === 0) return;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    this.#waitingBytes = 0;
-    for (const { source, remote, datagram, options } of waiting) this.#transmit(source, remote, datagram, options);
+    const { gate } = this.#stack;
+    const open = gate === null || gate.isOpen();
+    let done = 0;
+    for (const { source, remote, datagram, options, position } of this.#waiting) {
+      if (!open && !gate.reached(position)) break;
+      if (!open) gate.vouched = true;
+      this.#transmit(source, remote, datagram, options);
+      if (!open) gate.vouched = false;
+      this.#waitingBytes -= datagram.length;
+      done++;
+    }
+    if (done > 0) this.#waiting = this.#waiting.slice(done);
+  }
+
+  /** What the gate has to reach for something of ours to leave; null when nothing waits for it. */
+  get waitsFor(): number | null {
+    return this.#waiting[0]?.position ?? null;
   }
 
   #transmit(source: number, remote: number, datagram: Uint8Array, options: SendOptions | undefined): boolean {

@@ -70,6 +70,8 @@ export const Word = {
   announce: 28,
   /** Of the backups that protect: 1 when one of them did not see the beginning. */
   partial: 29,
+  /** Where the primary's output waits for the reader first. */
+  wanted: 30,
 } as const;
 
 export const ReaderState = { None: 0, Joining: 1, Live: 2, Refused: 3 } as const;
@@ -183,6 +185,8 @@ export class RingWriter {
   /** Behind the last record that output may depend on. */
   #must: number;
   #total: number;
+  /** Bytes that can be appended for certain, as the reader has got on since that was found. */
+  #spare = 0;
 
   constructor(
     readonly ring: Ring,
@@ -210,11 +214,24 @@ export class RingWriter {
     return this.readerAttached && this.ring.words[Word.readerReady] !== 0;
   }
 
-  /** Bytes that output has to wait for: not held by enough other machines, or not processed by the reader of this one. */
+  /** Behind the last record that output may depend on. */
+  get must(): number {
+    return this.#must;
+  }
+
+  /** How far enough other machines hold the log, or the reader of this one has processed it. */
+  get #stable(): number {
+    return this.ring.load(this.clustered ? Word.stable : Word.tail);
+  }
+
+  /** Bytes that output has to wait for. */
   get unstable(): number {
-    if (!this.readerAttached) return 0;
-    const stable = this.ring.load(this.clustered ? Word.stable : Word.tail);
-    return Math.max(0, (this.#must - stable) | 0) * 8;
+    return this.readerAttached ? Math.max(0, (this.#must - this.#stable) | 0) * 8 : 0;
+  }
+
+  /** Whether output may leave that depends on nothing behind a position. */
+  reached(position: number): boolean {
+    return !this.readerReady || ((this.#stable - position) | 0) >= 0;
   }
 
   /** Bytes the reader has not processed. */
@@ -309,6 +326,7 @@ export class RingWriter {
     ring.words[Word.readerFault] = 0;
     ring.words[Word.readerReady] = 0;
     this.readerAttached = true;
+    this.#spare = 0;
     return whole;
   }
 
@@ -322,6 +340,7 @@ export class RingWriter {
       ring.words[Word.historyLost] = 1;
     }
     this.readerAttached = true;
+    this.#spare = 0;
   }
 
   detach(): void {
@@ -331,7 +350,11 @@ export class RingWriter {
 
   #ensure(need: number): boolean {
     if (this.readerAttached) {
-      if (this.room >= need + 8) return true;
+      if (this.#spare >= need + 8) return true;
+      const { room } = this;
+      // While the log has its beginning, somebody may still come and read from there.
+      this.#spare = this.#total > this.ring.size ? room : Math.min(room, this.ring.size - this.#total);
+      if (room >= need + 8) return true;
       this.counters.dropped++;
       this.onOverrun();
       return this.logging && this.#ensure(need);
@@ -351,6 +374,7 @@ export class RingWriter {
     this.#units = (this.#units + bytes / 8) >>> 0;
     this.#at += bytes;
     if (this.#at >= this.ring.size) this.#at -= this.ring.size;
+    this.#spare -= bytes;
     this.lsn += bytes;
     this.counters.bytes += bytes;
     if (this.#total > this.ring.size) return;

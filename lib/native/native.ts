@@ -166,12 +166,23 @@ export interface NativeAddon {
 
 let loaded: NativeAddon | undefined;
 
+/** Atomics do what a call into the addon would, in a tenth of the time. Theirs is the stronger order: sequentially consistent. */
+type Memory = Pick<NativeAddon, 'storeRelease' | 'loadAcquire'>;
+const memory: Memory = {
+  storeRelease: (words, index, value) => void Atomics.store(words, index, value),
+  loadAcquire: (words, index) => Atomics.load(words, index),
+};
+
 /** The addon. Throws FtError `ERR_FT_NATIVE` when it has not been built. */
 export function native(): NativeAddon {
   if (loaded === undefined) {
     try {
       // dist/lib/native/native.js -> build/Release/fttcp.node
-      loaded = createRequire(import.meta.url)('../../../build/Release/fttcp.node') as NativeAddon;
+      const addon = createRequire(import.meta.url)('../../../build/Release/fttcp.node') as Omit<
+        NativeAddon,
+        keyof Memory
+      >;
+      loaded = Object.assign(addon, memory);
     } catch (error) {
       throw new FtError(
         'ERR_FT_NATIVE',

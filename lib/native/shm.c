@@ -47,32 +47,6 @@ static napi_value shm_map(napi_env env, napi_callback_info info) {
   return buffer;
 }
 
-static int32_t *word(napi_env env, napi_value words, napi_value index) {
-  void *data;
-  size_t length;
-  uint32_t at;
-  if (!ft_arg_typed(env, words, napi_int32_array, &data, &length) || !ft_arg_u32(env, index, &at)) return NULL;
-  if (at < length) return (int32_t *)data + at;
-  ft_throw_range(env, "index out of bounds");
-  return NULL;
-}
-
-static napi_value store_release(napi_env env, napi_callback_info info) {
-  napi_value args[3];
-  int32_t value;
-  if (!ft_args(env, info, 3, args) || !ft_arg_i32(env, args[2], &value)) return NULL;
-  int32_t *at = word(env, args[0], args[1]);
-  if (at != NULL) __atomic_store_n(at, value, __ATOMIC_RELEASE);
-  return NULL;
-}
-
-static napi_value load_acquire(napi_env env, napi_callback_info info) {
-  napi_value args[2];
-  if (!ft_args(env, info, 2, args)) return NULL;
-  int32_t *at = word(env, args[0], args[1]);
-  return at == NULL ? NULL : ft_i32(env, __atomic_load_n(at, __ATOMIC_ACQUIRE));
-}
-
 static napi_value fifo_open(napi_env env, napi_callback_info info) {
   napi_value value;
   char path[PATH_MAX];
@@ -119,8 +93,10 @@ static napi_value lock_file(napi_env env, napi_callback_info info) {
 
 void ft_shm_init(napi_env env, napi_value exports) {
   static const ft_function functions[] = {
-      {"shmMap", shm_map},     {"storeRelease", store_release}, {"loadAcquire", load_acquire},
-      {"fifoOpen", fifo_open}, {"fifoRing", fifo_ring},         {"lockFile", lock_file},
+      {"shmMap", shm_map},
+      {"fifoOpen", fifo_open},
+      {"fifoRing", fifo_ring},
+      {"lockFile", lock_file},
   };
   ft_export(env, exports, functions, sizeof functions / sizeof *functions);
 }

@@ -78,6 +78,7 @@ export const FIELDS: Record<string, FieldKind> = {
   invalidAnsweredUs: 'time',
   ackNow: 'copied',
   ackPending: 'copied',
+  held: 'local',
   dupAcksOwed: 'copied',
   rtt: 'part',
   sent: 'part',

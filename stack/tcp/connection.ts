@@ -13,6 +13,7 @@ import { TimerNode } from '../../lib/timer-wheel.js';
 import type { CongestionController, CongestionFactory } from './congestion/controller.js';
 import { EventLog } from './event-log.js';
 import { CALM, NOTHING } from './flight.js';
+import type { Held } from './held.js';
 import type { TcpListener } from './listener.js';
 import { owned } from './loans.js';
 import { Reassembly } from './reassembly.js';
@@ -282,6 +283,8 @@ export class TcpConnection {
   /** In the stack's list of connections with something to send. */
   dirty = false;
   nextInBucket: TcpConnection | null = null;
+  /** How far it may speak, while something of it waits for the gate. */
+  held: Held | null = null;
   ackHint = false;
 
   constructor(

@@ -361,7 +361,10 @@ function text(conn: TcpConnection, start: number, bytes: Uint8Array, from: numbe
       const before = conn.reassembly.bytes;
       if (!conn.reassembly.insert(start, bytes, from, length)) tcp.counters.reassemblyFull++;
       else if (conn.reassembly.bytes === before) noteDuplicate(conn, start, start + length);
-      else tcp.observer?.outOfOrder(conn, start, bytes.subarray(from, from + length));
+      else {
+        tcp.observer?.outOfOrder(conn, start, bytes.subarray(from, from + length));
+        if (conn.held !== null) conn.held.sackPosition = tcp.host.gate!.end;
+      }
     } else if (length > 0) tcp.counters.reassemblyFull++;
     tcp.counters.outOfOrder++;
     conn.outOfOrder++;

@@ -9,6 +9,7 @@ import { TCP_ACK, TCP_CWR, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, TCP_URG, writeTcp
 import { type TcpConnection, Timer } from './connection.js';
 import { answersSyn, capable, countSurvivesOffload, segmentFlags, synFlags } from './ecn.js';
 import { fly } from './flight.js';
+import { type Held, limits } from './held.js';
 import { narrow, probeLost, probeSent, probeSize } from './mtu-probe.js';
 import { newDataFirst, pipe, retransmitted, timeoutLoss } from './recovery.js';
 import { TcpState } from './state.js';
@@ -101,7 +102,9 @@ function segmentSize(conn: TcpConnection): number {
 /** @returns segments sent, or -1 when the device is busy. */
 function sendNew(conn: TcpConnection): number {
   let count = 0;
-  const limit = conn.sndLimit;
+  const held = limits(conn);
+  const limit = held === null ? conn.sndLimit : Math.min(conn.sndLimit, Math.max(held.snd, conn.sndNxt));
+  if (limit < conn.sndLimit) held!.waiting = true;
   const { recovery } = conn;
   const mss = segmentSize(conn);
   const paced = conn.tcp.options.pacing && conn.rtt.srttUs > 0;
@@ -121,7 +124,7 @@ function sendNew(conn: TcpConnection): number {
     const window = conn.sndUna + conn.sndWnd - conn.sndNxt;
     const cwnd = conn.cc.cwnd + recovery.limitedTransmit - inPipe;
     let length = Math.min(left, window, cwnd, most);
-    const data = conn.sndEnd - conn.sndNxt;
+    const data = Math.min(conn.sndEnd, limit) - conn.sndNxt;
     if (length < left || length < mss) {
       // A FIN alone needs no window.
       if (data === 0) length = 1;
@@ -290,6 +293,13 @@ export function sendKeepalive(conn: TcpConnection): void {
 /** Bare ACKs that are owed, one per out-of-order segment so that the peer can count them. */
 function sendAckIfDue(conn: TcpConnection): boolean {
   if (!conn.ackNow) return true;
+  const held = limits(conn);
+  if (held !== null && (held.rcv < conn.rcvNxt || !held.sacks)) {
+    held.waiting = true;
+    // As much as may be said; the same once more would look like a loss.
+    if (held.rcv > conn.lastAckSent) bare(conn, conn.sndNxt, TCP_ACK);
+    return false;
+  }
   let owed = Math.max(1, conn.dupAcksOwed);
   while (owed-- > 0) {
     if (!bare(conn, conn.sndNxt, TCP_ACK)) return false;
@@ -344,6 +354,12 @@ function segment(conn: TcpConnection, from: number, length: number, push: boolea
 /** Builds and sends one segment. @returns sequence numbers it covers, or -1 if the device is busy. */
 function emit(conn: TcpConnection, seqOffset: number, length: number, flags: number): number {
   const { tcp, route } = conn;
+  const held = limits(conn);
+  if (held !== null && !admits(held, conn, seqOffset, length, flags)) {
+    held.waiting = true;
+    return -1;
+  }
+  const rcv = held === null ? conn.rcvNxt : Math.min(held.rcv, conn.rcvNxt);
   const frame = tcp.frame;
   const bytes = frame.header;
   const view = frame.view;
@@ -360,18 +376,25 @@ function emit(conn: TcpConnection, seqOffset: number, length: number, flags: num
       if (gathered > mss) gathered = trim(frame, gathered - (gathered % mss), conn, seqOffset);
     }
   }
-  const options = writeOptions(conn, view, at + 20, flags, gathered);
+  const options = writeOptions(
+    conn,
+    view,
+    at + 20,
+    flags,
+    gathered,
+    held === null || (held.sacks && rcv === conn.rcvNxt),
+  );
   const header = 20 + options;
-  if ((flags & TCP_ACK) !== 0) advertise(conn, flags);
+  if ((flags & TCP_ACK) !== 0) advertise(conn, flags, rcv);
   if (conn.ecnOk) flags |= segmentFlags(conn, flags, gathered === 0 && options <= PLAIN_OPTIONS);
   let urgent = 0;
-  if (conn.sndUp > seqOffset && (flags & (TCP_SYN | TCP_RST)) === 0) {
+  if (conn.sndUp > seqOffset && (flags & (TCP_SYN | TCP_RST)) === 0 && (held === null || conn.sndUp <= held.snd)) {
     flags |= TCP_URG;
     urgent = Math.min(65_535, conn.sndUp - seqOffset);
   }
-  const window = (flags & TCP_ACK) === 0 && (flags & TCP_SYN) === 0 ? 0 : windowField(conn, flags);
+  const window = (flags & TCP_ACK) === 0 && (flags & TCP_SYN) === 0 ? 0 : windowField(conn, flags, rcv);
   const seq = (conn.iss + seqOffset) >>> 0;
-  const ack = (flags & TCP_ACK) !== 0 ? (conn.irs + conn.rcvNxt) >>> 0 : 0;
+  const ack = (flags & TCP_ACK) !== 0 ? (conn.irs + rcv) >>> 0 : 0;
   writeTcpHeader(bytes, view, at, conn.localPort, conn.remotePort, seq, ack, flags, window, urgent, header);
   const total = header + gathered;
   if (route.canChecksum) {
@@ -388,7 +411,7 @@ function emit(conn: TcpConnection, seqOffset: number, length: number, flags: num
   frame.headerLength = at + header - TX_HEADROOM;
   // New data only: neither retransmissions nor what has none carries the mark (RFC 3168 section 6.1.5).
   const ect = capable(conn) && gathered > 0 && seqOffset >= conn.sndNxt ? ECT0 : 0;
-  if (!route.send(total, ect)) return -1;
+  if (!leave(conn, total, ect, held !== null)) return -1;
   tcp.counters.outSegs++;
   conn.segsOut++;
   if (gathered > 0) {
@@ -397,12 +420,35 @@ function emit(conn: TcpConnection, seqOffset: number, length: number, flags: num
   }
   conn.lastSendUs = tcp.now;
   if ((flags & TCP_ACK) !== 0) {
-    conn.lastAckSent = conn.rcvNxt;
-    conn.ackPending = false;
-    if (conn.dupAcksOwed === 0) conn.ackNow = false;
-    conn.clearTimer(Timer.DelayedAck);
+    conn.lastAckSent = rcv;
+    if (rcv === conn.rcvNxt) {
+      conn.ackPending = false;
+      if (conn.dupAcksOwed === 0) conn.ackNow = false;
+      conn.clearTimer(Timer.DelayedAck);
+    }
   }
   return gathered + ((flags & (TCP_SYN | TCP_FIN)) !== 0 ? 1 : 0);
+}
+
+/** Whether a segment may leave as far as the log is stable. */
+function admits(held: Held, conn: TcpConnection, seqOffset: number, length: number, flags: number): boolean {
+  // The end of a connection depends on all that there is.
+  if ((flags & TCP_RST) !== 0) return false;
+  const syn = (flags & TCP_SYN) !== 0;
+  const end = seqOffset + length + (syn || (flags & TCP_FIN) !== 0 ? 1 : 0);
+  if (end > (syn ? held.snd : Math.max(held.snd, conn.sndNxt))) return false;
+  // Before the peer's SYN may be acknowledged there is nothing to say.
+  return (flags & TCP_ACK) === 0 || held.rcv > 0;
+}
+
+/** @returns false when the device is busy. */
+function leave(conn: TcpConnection, length: number, ect: number, vouched: boolean): boolean {
+  if (!vouched) return conn.route.send(length, ect);
+  const gate = conn.tcp.host.gate!;
+  gate.vouched = true;
+  const sent = conn.route.send(length, ect);
+  gate.vouched = false;
+  return sent;
 }
 
 function trim(frame: TcpConnection['tcp']['frame'], length: number, conn: TcpConnection, seqOffset: number): number {
@@ -411,31 +457,39 @@ function trim(frame: TcpConnection['tcp']['frame'], length: number, conn: TcpCon
 }
 
 /** Moves the advertised right edge on. */
-function advertise(conn: TcpConnection, flags: number): void {
+function advertise(conn: TcpConnection, flags: number, rcv: number): void {
   if ((flags & TCP_RST) !== 0) return;
-  const edge = conn.rightEdge();
+  // Whoever takes over honours what it knows of, and a buffer behind it.
+  const edge = Math.min(conn.rightEdge(), rcv + conn.receiveLimit);
   if (edge > conn.rcvAdv) conn.rcvAdv = edge;
 }
 
 /** The window field; its rounding to the scale never moves the right edge left. */
-function windowField(conn: TcpConnection, flags: number): number {
-  const offered = conn.rcvAdv - conn.rcvNxt;
+function windowField(conn: TcpConnection, flags: number, rcv: number): number {
+  const offered = conn.rcvAdv - rcv;
   if ((flags & TCP_SYN) !== 0) {
     const window = Math.min(65_535, conn.receiveLimit);
-    conn.rcvAdv = Math.max(conn.rcvAdv, conn.rcvNxt + window);
+    conn.rcvAdv = Math.max(conn.rcvAdv, rcv + window);
     return window;
   }
   const unit = 1 << conn.rcvScale;
-  const room = conn.receiveLimit - conn.receiveQueued + 65_536;
+  const room = conn.rcvNxt - rcv + conn.receiveLimit - conn.receiveQueued + 65_536;
   let units = Math.ceil(offered / unit);
   // Rounding up at every segment must not let the window creep beyond the buffer.
   if (units * unit > room) units = Math.floor(offered / unit);
   units = Math.max(0, Math.min(65_535, units));
-  conn.rcvAdv = Math.max(conn.rcvAdv, conn.rcvNxt + units * unit);
+  conn.rcvAdv = Math.max(conn.rcvAdv, rcv + units * unit);
   return units;
 }
 
-function writeOptions(conn: TcpConnection, view: DataView, at: number, flags: number, payload: number): number {
+function writeOptions(
+  conn: TcpConnection,
+  view: DataView,
+  at: number,
+  flags: number,
+  payload: number,
+  sacks: boolean,
+): number {
   let n = 0;
   const syn = (flags & TCP_SYN) !== 0;
   const passive = syn && (flags & TCP_ACK) !== 0;
@@ -467,7 +521,7 @@ function writeOptions(conn: TcpConnection, view: DataView, at: number, flags: nu
     for (; (n & 3) !== 0; n++) view.setUint8(at + n, 1);
   }
   const duplicate = conn.dsackStart >= 0;
-  if (!syn && conn.sackOk && (duplicate || !conn.reassembly.empty) && (flags & TCP_RST) === 0) {
+  if (!syn && sacks && conn.sackOk && (duplicate || !conn.reassembly.empty) && (flags & TCP_RST) === 0) {
     const most = conn.tsOk ? 3 : 4;
     if (payload === 0 || payload > conn.sndMss || payload + 4 + 8 * most <= conn.sndMss) {
       n += writeSack(conn, view, at + n, most);

@@ -131,7 +131,11 @@ export function sendCookie(tcp: Tcp, seg: TcpView, localAddress: number, remoteA
   view.setUint16(at + 16, finish(sum16(frame.header, at, header, route.pseudoSum + header)));
   frame.headerLength = at + header - TX_HEADROOM;
   tcp.counters.outSegs++;
+  // It depends on nothing but the key that all replicas have.
+  const { gate } = tcp.host;
+  if (gate !== null) gate.vouched = true;
   route.send(header, 0);
+  if (gate !== null) gate.vouched = false;
 }
 
 /**

@@ -30,17 +30,17 @@ export function timeWaitSegment(tcp: Tcp, entry: TimeWaitEntry, seg: TcpView): b
     return false;
   } else if (tcp.now - (entry.answeredUs ?? Number.NEGATIVE_INFINITY) < INVALID_ANSWER_US) return false;
   else tcp.timeWaits.answered(entry, tcp.now);
-  timeWaitAck(tcp, entry);
+  answerFor(tcp, entry, TCP_ACK);
   return false;
 }
 
-/** @returns false when it could not leave. */
-export function timeWaitAck(tcp: Tcp, entry: TimeWaitEntry): boolean {
+/** Speaks for a connection that has ended. @returns false when it could not leave. */
+export function answerFor(tcp: Tcp, entry: TimeWaitEntry, flags: number): boolean {
   const route = tcp.host.tcpRoute(entry.localAddress, entry.remoteAddress);
   if (route === null) return true;
   const ts = entry.tsOk ? tcp.timestampAt(entry.tsOffset) : -1;
   const { localPort, remotePort, sndNxt, rcvNxt, rcvWindow, tsRecent } = entry;
-  return bareSegment(tcp, route, localPort, remotePort, sndNxt, rcvNxt, TCP_ACK, rcvWindow, ts, tsRecent);
+  return bareSegment(tcp, route, localPort, remotePort, sndNxt, rcvNxt, flags, rcvWindow, ts, tsRecent);
 }
 
 /** The RST that RFC 9293 section 3.10.7.1 asks for. */

@@ -4,12 +4,13 @@ import { TCP_ACK, TCP_RST, TCP_SYN, type TcpView } from '../../lib/packet/tcp.js
 import type { SipHash } from '../../lib/random.js';
 import type { TimerWheel } from '../../lib/timer-wheel.js';
 import { type AddressBook, isV6 } from '../address-book.js';
-import type { OutputGate, StackObserver } from '../observer.js';
+import { earlier, type OutputGate, type StackObserver } from '../observer.js';
 import type { TimeWaitCheckpoint } from './checkpoint.js';
 import { type ConnectionSettings, TcpConnection, type TcpRoute, Timer } from './connection.js';
 import { TcpCounters } from './counters.js';
 import { takeSyn } from './ecn.js';
 import { FastOpen } from './fast-open.js';
+import { HeldQueue } from './held.js';
 import { segmentArrives } from './input.js';
 import { TcpListener } from './listener.js';
 import { Loans } from './loans.js';
@@ -17,7 +18,7 @@ import { TCP_DEFAULTS, type TcpOptions } from './options.js';
 import { output, sendReset, sendSyn } from './output.js';
 import { cookieAnswer, passiveOpen } from './passive-open.js';
 import { TcpState } from './state.js';
-import { replyReset, timeWaitAck, timeWaitSegment } from './stranger.js';
+import { answerFor, replyReset, timeWaitSegment } from './stranger.js';
 import { ConnectionTable } from './table.js';
 import { type TimeWaitEntry, TimeWaitTable } from './time-wait.js';
 
@@ -46,8 +47,8 @@ export interface TcpHost {
   readonly book: AddressBook;
 }
 
-/** More than so many acknowledgements are not kept: their peers ask again. */
-const MAX_OWED_ACKS = 4096;
+/** More than so many last words are not kept: their peers ask again. */
+const MAX_OWED = 4096;
 /** Hops that fit into the IPv4 header's options, beside the destination. */
 const MAX_VIA = 8;
 const EPHEMERAL_FIRST = 32_768;
@@ -81,8 +82,10 @@ export class Tcp {
   #nextPort = 0;
   #challengeWindowUs = 0;
   #challenges = 0;
-  /** Last acknowledgements of connections that went into TIME_WAIT while nothing could leave. */
-  readonly #owedAcks: TimeWaitEntry[] = [];
+  /** Last words of connections that ended while they could not leave: an acknowledgement, or a RST. */
+  #owed: { entry: TimeWaitEntry; flags: number; position: number }[] = [];
+  /** Connections that may not say everything yet. */
+  readonly held = new HeldQueue();
 
   constructor(
     readonly host: TcpHost,
@@ -355,6 +358,7 @@ export class Tcp {
     this.byId.delete(conn.id);
     conn.sendBuffer.clear();
     conn.reassembly.clear();
+    this.held.free(conn);
     this.observer?.removed(conn, code);
     conn.user?.onProgress(conn);
   }
@@ -362,7 +366,7 @@ export class Tcp {
   /** RST to the peer, then gone. */
   abort(conn: TcpConnection): void {
     if (!this.frozen && conn.state !== TcpState.SynSent && conn.state !== TcpState.Closed) {
-      sendReset(conn);
+      if (!sendReset(conn)) this.#owe(this.#lastWord(conn), TCP_RST | TCP_ACK);
       this.counters.outRsts++;
     }
     this.remove(conn, null);
@@ -370,7 +374,22 @@ export class Tcp {
 
   /** The connection becomes a small record for 2 MSL. Its user has seen, or will see, an orderly end. */
   enterTimeWait(conn: TcpConnection): void {
-    const entry: TimeWaitEntry = {
+    const entry = this.#lastWord(conn);
+    conn.state = TcpState.TimeWait;
+    this.timeWaits.add(entry);
+    this.observer?.timeWait(entry);
+    // The last ACK leaves at once, as the connection that would send it is about to go; or, held back, in its name.
+    output(conn);
+    if (conn.ackNow) this.#owe(entry, TCP_ACK);
+    this.remove(conn, null);
+  }
+
+  #owe(entry: TimeWaitEntry, flags: number): void {
+    if (this.#owed.length < MAX_OWED) this.#owed.push({ entry, flags, position: this.host.gate?.end ?? 0 });
+  }
+
+  #lastWord(conn: TcpConnection): TimeWaitEntry {
+    return {
       localAddress: conn.localAddress,
       remoteAddress: conn.remoteAddress,
       localPort: conn.localPort,
@@ -383,13 +402,6 @@ export class Tcp {
       rcvWindow: Math.min(65_535, Math.floor(Math.max(0, conn.rcvAdv - conn.rcvNxt) / 2 ** conn.rcvScale)),
       expiresUs: this.now + 2 * this.options.mslUs,
     };
-    conn.state = TcpState.TimeWait;
-    this.timeWaits.add(entry);
-    this.observer?.timeWait(entry);
-    // The last ACK leaves at once, as the connection that would send it is about to go; or, held back, in its name.
-    output(conn);
-    if (conn.ackNow && this.#owedAcks.length < MAX_OWED_ACKS) this.#owedAcks.push(entry);
-    this.remove(conn, null);
   }
 
   // --- Output ---
@@ -407,12 +419,55 @@ export class Tcp {
     this.observer?.acked(conn);
   }
 
+  /** Sends what the connections that have ended owe, as far as the gate lets it. @returns false when the device is busy. */
+  #settle(open: boolean): boolean {
+    const { gate } = this.host;
+    let done = 0;
+    for (const { entry, flags, position } of this.#owed) {
+      if (!open && !gate!.reached(position)) break;
+      if (!open) gate!.vouched = true;
+      const sent = answerFor(this, entry, flags);
+      if (!open) gate!.vouched = false;
+      if (!sent) break;
+      done++;
+    }
+    const stuck = open && done < this.#owed.length;
+    if (done > 0) this.#owed = this.#owed.slice(done);
+    return !stuck;
+  }
+
+  /** Connections that the gate has reached may say more. */
+  #release(open: boolean): void {
+    const { held } = this;
+    const { gate } = this.host;
+    while (held.size > 0 && (open || gate!.reached(held.position))) {
+      const conn = held.shift();
+      if (conn.removed) held.free(conn);
+      else this.markDirty(conn);
+    }
+  }
+
+  /** What was held back of a connection waits for the gate. */
+  #hold(conn: TcpConnection): void {
+    this.held.push(conn, this.host.gate!.end);
+  }
+
   /** Sends what dirty connections have to send. @returns false when the device got busy; the rest stays dirty. */
   flush(): boolean {
-    while (this.#owedAcks.length > 0) {
-      if (!timeWaitAck(this, this.#owedAcks.at(-1)!)) return false;
-      this.#owedAcks.pop();
-    }
+    const { gate } = this.host;
+    const open = gate === null || gate.isOpen();
+    if (this.held.size > 0) this.#release(open);
+    if (this.#owed.length > 0 && !this.#settle(open)) return false;
+    return this.#flushDirty();
+  }
+
+  /** What the gate has to reach for something of ours to leave; null when nothing waits for it. */
+  get waitsFor(): number | null {
+    const owed = this.#owed[0];
+    return earlier(this.held.size > 0 ? this.held.position : null, owed === undefined ? null : owed.position);
+  }
+
+  #flushDirty(): boolean {
     if (this.#dirty.length === 0) return true;
     const list = this.#dirty;
     this.#dirty = this.#spare;
@@ -424,7 +479,13 @@ export class Tcp {
       if (conn.removed) continue;
       if (conn.log !== null) conn.noteState();
       this.tellAcked(conn);
-      if (busy || !output(conn)) {
+      if (conn.held !== null) conn.held.waiting = false;
+      const done = !busy && output(conn);
+      const { held } = conn;
+      if (held?.waiting === true) this.#hold(conn);
+      else if (done) {
+        if (held !== null) this.held.free(conn);
+      } else {
         busy = true;
         this.markDirty(conn);
       }

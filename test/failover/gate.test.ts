@@ -89,8 +89,10 @@ t.test('acked: waits for the backup, and not without one', async (t) => {
   t.equal(device.send(new TxFrame()), true, 'nor for one that has yet to catch up');
   log.words[Word.readerReady] = 1;
   t.equal(device.send(new TxFrame()), false);
-  t.equal(log.words[Word.writerWaiting], 1, 'and asks to be woken');
   t.equal(sink.sent, 2);
+  t.equal(gate.reached(gate.end), false);
+  gate.wait(gate.end);
+  t.equal(log.words[Word.writerWaiting], 1, 'and asks to be woken');
   t.equal(gate.counters.held, 1);
   while (from.next());
   t.equal(device.send(new TxFrame()), false, 'read is not processed');

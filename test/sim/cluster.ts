@@ -1,5 +1,6 @@
 /** A group of replicas on one machine, its clients, the wire between them, and one run of a scenario with its faults. */
 
+import { RecordType } from '../../failover/log/record.js';
 import { RING_HEADER, Ring, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
 import { Replica } from '../../failover/replica.js';
 import { RX_META_WORDS } from '../../lib/device/device.js';
@@ -159,7 +160,23 @@ export class Cluster {
   loseMemory({ process }: Member): void {
     const words = new Int32Array(this.#memory);
     this.machine.memory.delete(new SimGroup(this.machine, process).file(`frames.${process.pid}`));
-    words[Word.head] = words[Word.complete] = this.backup?.replica.reader?.position ?? words[Word.tail]!;
+    const reader = this.backup?.replica.reader;
+    // It is in an event, of which it has read on already.
+    const inEvent = reader != null && (reader.position | 0) !== words[Word.tail];
+    words[Word.head] = words[Word.complete] = inEvent ? this.#nextEvent(reader.position) : words[Word.tail]!;
+  }
+
+  /** Where the next event begins in the log, or the log ends. */
+  #nextEvent(from: number): number {
+    const words = new Int32Array(this.#memory);
+    const view = new DataView(this.#memory, RING_HEADER);
+    for (let units = from; ; ) {
+      if ((units | 0) === words[Word.complete]) return units | 0;
+      const at = (units * 8) % view.byteLength;
+      const type = view.getUint8(at + 4);
+      if (type === RecordType.Event || type === RecordType.World) return units | 0;
+      units = (units + view.getUint32(at, true) / 8) >>> 0;
+    }
   }
 
   /** The member that serves now, if there is one. */

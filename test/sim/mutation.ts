@@ -19,7 +19,13 @@ export interface Verdict {
 /** Faults that a rule is about, most telling first. */
 const KINDS: Partial<Record<Rule, FaultKind[]>> = { fence: ['hang'], A3: ['kill', 'double'] };
 /** Where to look first. */
-const FIRST: Partial<Record<Rule, string>> = { A1: 'upload', A2: 'upload-long', A3: 'upload-loss', F2: 'reset' };
+const FIRST: Partial<Record<Rule, string>> = {
+  A1: 'upload',
+  A2: 'upload-long',
+  A3: 'upload-loss',
+  F2: 'reset',
+  C1: 'upload-acked-busy',
+};
 const SEEDS = ['1', '2', '3'];
 
 /** Rules of several machines. */

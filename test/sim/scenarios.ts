@@ -93,7 +93,7 @@ function tallying(host: StackHost, address: string, questions: number): Client[]
 
 const LOSSY: Impairment = { loss: 0.03, reorder: 0.03, reorderUs: 2000, duplicate: 0.01 };
 const DOWN = 120_000;
-const LAGGARD = { turns: 2, restUs: 150 };
+const LAGGARD = { turns: 1, restUs: 1500 };
 
 export const SCENARIOS: Scenario[] = [
   {
@@ -189,24 +189,27 @@ export const SCENARIOS: Scenario[] = [
     name: 'echo-acked-busy',
     program: (replica) => echo(replica),
     commit: 'acked',
-    laggard: LAGGARD,
-    clients: (host, address) => many(4, 1, (n) => new Echoer(host, n, 25, 1), at(address)),
+    laggard: { turns: 1, restUs: 400 },
+    sparse: 2,
+    clients: (host, address) => many(8, 1, (n) => new Echoer(host, n, 8, 1), at(address)),
   },
   {
     name: 'download-acked-busy',
     program: download(60_000),
     commit: 'acked',
     laggard: LAGGARD,
+    sparse: 2,
     link: { loss: 0.01 },
-    clients: (host, address) => many(4, 1, () => new Downloader(host, 60_000), at(address)),
+    clients: (host, address) => many(8, 1, () => new Downloader(host, 60_000), at(address)),
   },
   {
     name: 'upload-acked-busy',
     program: upload,
     commit: 'acked',
     laggard: LAGGARD,
+    sparse: 2,
     link: { loss: 0.01, reorder: 0.02, reorderUs: 2000 },
-    clients: (host, address) => many(4, 1, (n) => new Uploader(host, n, 40_000), at(address)),
+    clients: (host, address) => many(6, 1, (n) => new Uploader(host, n, 60_000), at(address)),
   },
   {
     name: 'short-acked-busy',
@@ -221,7 +224,34 @@ export const SCENARIOS: Scenario[] = [
     resets: [PORT],
     commit: 'acked',
     laggard: LAGGARD,
-    clients: (host, address) => [...many(3, 2, () => new ResetClient(host), at(address))],
+    clients: (host, address) => many(6, 1, () => new ResetClient(host), at(address)),
+  },
+  {
+    name: 'outgoing-acked-busy',
+    program: proxy,
+    commit: 'acked',
+    laggard: LAGGARD,
+    sparse: 2,
+    clients: (host, address) => {
+      innerServer(host);
+      return many(5, 1, (n) => new Echoer(host, n, 4, 2), at(address));
+    },
+  },
+  {
+    name: 'state-acked-busy',
+    patienceUs: 1_300_000,
+    program: (replica) => {
+      stateEcho(replica);
+      stateDownload(20_000, PORT + 1)(replica);
+    },
+    mode: 'state',
+    commit: 'acked',
+    laggard: LAGGARD,
+    sparse: 2,
+    clients: (host, address) => [
+      ...many(4, 1, (n) => new Echoer(host, n, 6, 2), at(address)),
+      ...many(4, 1, () => new Downloader(host, 20_000), at(address, PORT + 1)),
+    ],
   },
   {
     name: 'mixed-acked-loss',

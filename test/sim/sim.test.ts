@@ -19,7 +19,17 @@ t.test('all scenarios, a fault at some points of each kind', async (t) => {
     scenarios: SCENARIOS,
     kinds: FAULTS,
     seed: 'test',
-    stride: { kill: 23, 'kill-backup': 37, hang: 41, double: 43, slow: 53, switchover: 29, restart: 31, clock: 37 },
+    stride: {
+      kill: 23,
+      'kill-backup': 37,
+      hang: 41,
+      double: 43,
+      slow: 53,
+      switchover: 29,
+      restart: 31,
+      clock: 37,
+      machine: 31,
+    },
   });
   t.same(failures, []);
   t.ok(faultPoints > 300, `${faultPoints} points`);
