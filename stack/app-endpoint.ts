@@ -56,8 +56,8 @@ const DRY_TOTAL = 64 * 1024 * 1024;
 
 /**
  * What may be under way follows the window, as the path's capacity shows (twice the congestion window, as Linux has it). On a short path the
- * way to the program and back is the longer part, where output waits for a backup above all: who has sent everything when its program is told that
- * it may go on, and could have sent twice as much, may have twice as much under way. It
+ * way to the program and back is the longer part, where output waits for a backup above all: who has sent everything, and has hardly any of it under way, when its program is told that
+ * it may go on, may have twice as much under way. It
  * is told with the event, so that a backup's program is held back where the primary's was.
  */
 function tuneSend(conn: TcpConnection): void {
@@ -65,8 +65,9 @@ function tuneSend(conn: TcpConnection): void {
   if (!options.autoTune || conn.rtt.minUs === Number.POSITIVE_INFINITY) return;
   let want = conn.rtt.minUs < TUNE_RTT_US ? 0 : Math.min(options.sendBufferMax, 2 * conn.cc.cwnd);
   const { held } = conn;
-  const sent = conn.sndNxt >= (held === null ? conn.sndEnd : Math.min(conn.sndEnd, held.snd));
-  if (sent && 2 * conn.flight < Math.min(conn.cc.cwnd, conn.sndWnd)) {
+  const free = held === null ? conn.sndEnd : Math.min(conn.sndEnd, held.snd);
+  // The rest may be a short segment, which waits for more.
+  if (free - conn.sndNxt < conn.sndMss && 8 * conn.flight < Math.min(conn.cc.cwnd, conn.sndWnd)) {
     const most = Math.min(options.sendBufferMax, DRY_MOST, DRY_TOTAL / table.size);
     want = Math.max(want, Math.min(most, Math.max(DRY_FIRST, 2 * conn.sendTarget)));
   }

@@ -3,6 +3,7 @@
  * (length and CRC-32C) where a backup can read the same data by itself.
  */
 import fs from 'node:fs';
+import { crc32c } from '../../lib/crc32c.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import type { Outcome } from './ops.js';
 
@@ -19,27 +20,10 @@ export type Logged =
   | { tag: 'digest'; length: number; crc: number }
   | { tag: 'data'; data: Buffer };
 
-let table: Int32Array | undefined;
-
-/** CRC-32C without the addon. */
-function softCrc(bytes: Uint8Array, seed: number): number {
-  if (table === undefined) {
-    table = new Int32Array(256);
-    for (let i = 0; i < 256; i++) {
-      let c = i;
-      for (let k = 0; k < 8; k++) c = c & 1 ? (c >>> 1) ^ 0x82f63b78 : c >>> 1;
-      table[i] = c;
-    }
-  }
-  let crc = ~seed;
-  for (let i = 0; i < bytes.length; i++) crc = (crc >>> 8) ^ table[(crc ^ bytes[i]!) & 255]!;
-  return ~crc >>> 0;
-}
-
 /** CRC-32C over pieces as one. */
 export function crcOf(native: NativeAddon | null, pieces: readonly Uint8Array[]): number {
   let crc = 0;
-  for (const piece of pieces) crc = native === null ? softCrc(piece, crc) : native.crc32c(piece, 0, piece.length, crc);
+  for (const piece of pieces) crc = native === null ? crc32c(piece, crc) : native.crc32c(piece, 0, piece.length, crc);
   return crc >>> 0;
 }
 

@@ -11,6 +11,7 @@ import { Stack } from '../../stack/stack.js';
 import { LogAudit } from './audit.js';
 import type { Client } from './clients.js';
 import { MAX_TURNS, Machine, type Process, SimGroup } from './machine.js';
+import { rewrite } from './old-log.js';
 import type { Scenario } from './scenarios.js';
 import { Wire } from './wire.js';
 
@@ -130,6 +131,7 @@ export class Cluster {
       replica.on('diverged', (reason) => {
         if (!process.dead) this.failures.push(`${name} diverged: ${reason}`);
       });
+      if (primary && scenario.upgrade === true) this.#writesOld(process);
       if (!primary && dead === 0) Object.assign(process, scenario.laggard);
       replica.on('takeover', () => {
         this.takeovers++;
@@ -154,6 +156,15 @@ export class Cluster {
       this.members.push(here);
     });
     return member;
+  }
+
+  /** A process of the version before. */
+  #writesOld(process: Process): void {
+    process.onStore = (words, index, value) => {
+      if (index !== Word.head || words.buffer !== this.#memory) return;
+      const complaint = rewrite(this.#memory, words[Word.head]!, value);
+      if (complaint !== '') this.failures.push(complaint);
+    };
   }
 
   /** A member has died, and its machine with it: the others have what they have processed. */

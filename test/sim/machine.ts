@@ -129,6 +129,8 @@ export class Process {
   calls = 0;
   dieAt = Number.POSITIVE_INFINITY;
   onDeath: () => void = () => undefined;
+  /** It is about to store a word that others see. */
+  onStore: (words: Int32Array, index: number, value: number) => void = () => undefined;
   /** It gets so much to do at once, and then rests for so long. */
   turns = MAX_TURNS;
   restUs = 0;
@@ -382,6 +384,7 @@ export class Process {
       },
       storeRelease: (words, index, value) => {
         call();
+        this.onStore(words, index, value);
         words[index] = value;
       },
       loadAcquire: (words, index) => {

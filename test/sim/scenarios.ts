@@ -48,6 +48,8 @@ export interface Scenario {
   sparse?: number;
   /** How long a client may wait, if not as usual. */
   patienceUs?: number;
+  /** The first process is of the version before. */
+  upgrade?: boolean;
   /** How slow a backup is that follows. */
   laggard?: { turns: number; restUs: number };
   /** Without a log. */
@@ -183,6 +185,21 @@ export const SCENARIOS: Scenario[] = [
       ...many(2, 4, (n) => new Echoer(host, n, 8, 3), at(address)),
       ...many(2, 5, (n) => new Echoer(host, n, 8, 2), at(address, PORT + 1)),
     ],
+  },
+  {
+    name: 'upgrade',
+    program: (replica) => echo(replica),
+    upgrade: true,
+    sparse: 2,
+    clients: (host, address) => many(3, 4, (n) => new Echoer(host, n, 8, 3), at(address)),
+  },
+  {
+    name: 'upgrade-streams',
+    program: download(DOWN),
+    upgrade: true,
+    link: LOSSY,
+    sparse: 2,
+    clients: (host, address) => many(2, 3, () => new Downloader(host, DOWN), at(address)),
   },
   {
     // The log is never stable to its end.

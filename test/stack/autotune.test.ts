@@ -39,23 +39,34 @@ t.test('the receive window follows the path and the reader', async (t) => {
 });
 
 /** How much a writer may have under way in the end. */
-function sendLimit(seed: string, delayUs: number, autoTune: boolean): number {
+function sendLimit(
+  seed: string,
+  delayUs: number,
+  autoTune: boolean,
+  { bandwidth = 1e9, window = 4 << 20, streams = 1, bytes = 20_000_000 } = {},
+): number {
   const sim = new Sim({
     seed,
-    forward: { delayUs, bandwidth: 1e9, queueBytes: 16 << 20 },
+    forward: bandwidth === 0 ? { delayUs } : { delayUs, bandwidth, queueBytes: 16 << 20 },
     backward: { delayUs },
     tcp: { autoTune },
   });
   sim.serve(80, () => new SimSocket(sim, 1, 0), []);
-  const source = new SimSocket(sim, 0, 20_000_000);
-  source.window = 4 << 20;
-  const client = sim.connect(80, source);
+  const sources: SimSocket[] = [];
+  const clients = Array.from({ length: streams }, () => {
+    const source = new SimSocket(sim, 0, bytes);
+    source.window = window;
+    sources.push(source);
+    return sim.connect(80, source);
+  });
   let limit = 0;
   sim.run(() => {
-    sim.stacks[0].tcp.table.forEach((conn) => {
-      limit = Math.max(limit, conn.sendTarget);
-    });
-    return client.closed !== undefined;
+    // While they all have more to say.
+    if (sources.every(({ sent, total }) => sent < total))
+      sim.stacks[0].tcp.table.forEach((conn) => {
+        limit = Math.max(limit, conn.sendTarget);
+      });
+    return clients.every(({ closed }) => closed !== undefined);
   }, 20e6);
   return limit;
 }
@@ -66,4 +77,16 @@ t.test('the send buffer follows the window where the path is long', async (t) =>
   t.equal(limit % 65_536, 0, 'in whole units');
   t.equal(sendLimit('send short', 100, true), 0, 'a short path needs no more than it has');
   t.equal(sendLimit('send off', 40_000, false), 0, 'not when it is not tuned');
+});
+
+t.test('on a short path it grows when nothing is under way by the time that the writer may go on', async (t) => {
+  const fast = { bandwidth: 0, window: 1 << 20 };
+  const limit = sendLimit('send dry', 200, true, fast);
+  t.ok(limit >= 2 << 20 && limit <= 8 << 20, `${limit} bytes`);
+  t.equal(
+    sendLimit('send dry, many', 200, true, { ...fast, streams: 70, bytes: 3_000_000 }) <= 1 << 20,
+    true,
+    'many share it',
+  );
+  t.equal(sendLimit('send dry, off', 200, false, fast), 0, 'not when it is not tuned');
 });
