@@ -1,5 +1,5 @@
 /**
- * `npm run lab [-- --kills N] [--only NAME] [--fault KIND] [--seed S] [--json]`: real replicas on a real TAP, the kernel's TCP
+ * `npm run lab [-- --kills N] [--only NAME] [--fault KIND] [--commit acked] [--seed S] [--json]`: real replicas on a real TAP, the kernel's TCP
  * as client, and deaths of all kinds at random moments. Each death is followed by a new replica, which joins while
  * connections live; see docs/simulation.md.
  */
@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { requireTools } from '../../failover/cli/tools.js';
 import { giveOrder } from '../../failover/control.js';
 import { percentile } from '../../failover/demo/arrivals.js';
+import type { CommitMode } from '../../failover/gate.js';
 import { enterLab, labDirectory, runInLab } from '../../failover/lab/namespace.js';
 import { makeTap, STACK_ADDRESS, TAP } from '../../failover/lab/network.js';
 import { ReplicaProcess } from '../../failover/lab/replica-process.js';
@@ -55,6 +56,7 @@ class LabGroup {
   constructor(
     readonly directory: string,
     readonly name: string,
+    readonly commit: CommitMode,
   ) {}
 
   get primary(): ReplicaProcess {
@@ -64,7 +66,11 @@ class LabGroup {
   /** A replica; the first one that runs is the primary. */
   start(): ReplicaProcess {
     const words = ['--group', this.name, '--dir', this.directory, '--tap', TAP, '--ip', `${STACK_ADDRESS}/24`];
-    const replica = new ReplicaProcess([...words, '--hang-timeout', String(HANG_MS), APP, '8080']);
+    const replica = new ReplicaProcess([
+      ...words,
+      ...['--commit', this.commit, '--hang-timeout', String(HANG_MS)],
+      ...[APP, '8080'],
+    ]);
     this.#replicas.push(replica);
     return replica;
   }
@@ -182,6 +188,7 @@ interface Options {
   kills: number;
   scenarios: LabScenario[];
   faults: readonly Kill[];
+  commit: CommitMode;
   seed: string;
   json: boolean;
   picture: boolean;
@@ -194,6 +201,7 @@ function options(argv: string[]): Options {
       kills: { type: 'string', default: '63' },
       only: { type: 'string' },
       fault: { type: 'string' },
+      commit: { type: 'string', default: 'written' },
       seed: { type: 'string', default: '1' },
       json: { type: 'boolean', default: false },
       picture: { type: 'boolean', default: false },
@@ -204,7 +212,9 @@ function options(argv: string[]): Options {
   const scenarios = LAB_SCENARIOS.filter(({ name }) => values.only === undefined || name === values.only);
   const faults = KILLS.filter((kill) => values.fault === undefined || kill === values.fault);
   if (scenarios.length === 0 || faults.length === 0) throw new Error('--only or --fault names nothing');
-  return { kills, scenarios, faults, seed: values.seed, json: values.json, picture: values.picture };
+  const { commit } = values;
+  if (commit !== 'written' && commit !== 'acked') throw new Error(`--commit ${commit} is neither written nor acked`);
+  return { kills, scenarios, faults, commit, seed: values.seed, json: values.json, picture: values.picture };
 }
 
 async function inside(chosen: Options): Promise<boolean> {
@@ -220,7 +230,7 @@ async function inside(chosen: Options): Promise<boolean> {
   mkdirSync(groups);
   const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `mode=0700,size=${GROUP_BYTES}`, 'tmpfs', groups]);
   if (mounted.status !== 0) throw new Error(`mount: ${mounted.stderr}`);
-  let group = new LabGroup(groups, 'lab0');
+  let group = new LabGroup(groups, 'lab0', chosen.commit);
   for (let n = 0; n < chosen.kills; n++) {
     const scenario = chosen.scenarios[n % chosen.scenarios.length]!;
     // Every scenario meets every fault.
@@ -228,7 +238,7 @@ async function inside(chosen: Options): Promise<boolean> {
     const kill = chosen.faults[(round + (n % chosen.scenarios.length)) % chosen.faults.length]!;
     if (group.kills >= KILLS_PER_GROUP) {
       await group.close();
-      group = new LabGroup(groups, `lab${n}`);
+      group = new LabGroup(groups, `lab${n}`, chosen.commit);
     }
     const result = await once(group, scenario, kill, random);
     results.push(result);
@@ -237,7 +247,7 @@ async function inside(chosen: Options): Promise<boolean> {
     // Whatever went wrong must not make the next one fail, too.
     if (result.problem !== '') {
       await group.close();
-      group = new LabGroup(groups, `lab${n}x`);
+      group = new LabGroup(groups, `lab${n}x`, chosen.commit);
     }
   }
   await group.close();
