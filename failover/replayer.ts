@@ -110,7 +110,8 @@ export class Replayer {
     const { reader, host } = this;
     // The last event is over. Each is told by itself: a reader that is behind shows that it gets on.
     reader.release();
-    for (const endpoint of host.checks.take()) this.#unchecked.set(endpoint.id, endpoint);
+    for (let endpoint = host.checks.shift(); endpoint !== undefined; endpoint = host.checks.shift())
+      this.#unchecked.set(endpoint.id, endpoint);
     while (!this.cut && reader.next()) {
       if (this.#skipped !== 0 && reader.conn === this.#skipped && reader.type !== RecordType.Covered) continue;
       if (this.#apply()) {

@@ -527,7 +527,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.checks.aborted = false;
     if (this.role === 'primary' && this.checks.length > 0) {
       const recorder = this.#recorder;
-      for (const endpoint of this.checks.take()) recorder?.check(endpoint.id, endpoint);
+      for (let endpoint = this.checks.shift(); endpoint !== undefined; endpoint = this.checks.shift())
+        recorder?.check(endpoint.id, endpoint);
     }
     if (this.programLoaded && this.#writer !== null) this.#writer.inEvent = false;
   }
@@ -671,7 +672,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     });
     // What the program wrote in the last event that the old primary logged, and did not live to sum up.
     for (const endpoint of follower.replayer?.takeUnchecked() ?? []) this.#recorder!.check(endpoint.id, endpoint);
-    for (const endpoint of this.checks.take()) this.#recorder!.check(endpoint.id, endpoint);
+    for (let endpoint = this.checks.shift(); endpoint !== undefined; endpoint = this.checks.shift())
+      this.#recorder!.check(endpoint.id, endpoint);
     this.#bells.open('primary');
     this.#device!.firstSentUs = 0;
     this.world.goLive();

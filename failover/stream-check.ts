@@ -2,7 +2,7 @@
  * Running checksums of what the program writes to its connections: the backup's must equal the primary's at the end of
  * every event (COLO's comparison of outputs, on streams instead of packets).
  */
-
+import { Fifo } from '../lib/fifo.js';
 import type { NativeAddon } from '../lib/native/native.js';
 import { AppEndpoint, type EventQueue } from '../stack/app-endpoint.js';
 import type { AppEvent } from '../stack/observer.js';
@@ -23,8 +23,7 @@ export interface StreamCheck {
 export class CheckList {
   /** The primary's: what it says of connections in state mode. */
   state: StateRecorder | null = null;
-  #list: ReplicaEndpoint[] = [];
-  #spare: ReplicaEndpoint[] = [];
+  readonly #list = new Fifo<ReplicaEndpoint>();
 
   /** The program has closed, or aborted, a connection in the event that runs. */
   closed = false;
@@ -44,17 +43,14 @@ export class CheckList {
   }
 
   get length(): number {
-    return this.#list.length;
+    return this.#list.size;
   }
 
-  /** Hands over the list and starts a new one. Valid until the next call. */
-  take(): readonly ReplicaEndpoint[] {
-    const list = this.#list;
-    this.#list = this.#spare;
-    this.#list.length = 0;
-    this.#spare = list;
-    for (const endpoint of list) endpoint.listed = false;
-    return list;
+  /** Takes one off the list. */
+  shift(): ReplicaEndpoint | undefined {
+    const endpoint = this.#list.shift();
+    if (endpoint !== undefined) endpoint.listed = false;
+    return endpoint;
   }
 }
 

@@ -3,6 +3,7 @@
  * have something to tell stand in one queue, and whoever drives the stack delivers them one at a time. The order in which
  * they are delivered, with their amounts, is all that a backup must repeat; `deliver` is the same code on both sides.
  */
+import { Fifo } from '../lib/fifo.js';
 import { isV6 } from './address-book.js';
 import { AppEvent } from './observer.js';
 import type { ListenerEvents, StreamEndpoint, StreamEvents } from './sockets/endpoint.js';
@@ -12,11 +13,10 @@ import { owned } from './tcp/loans.js';
 
 /** Connections whose sockets have something to be told, first come first served. */
 export class EventQueue {
-  #ready: AppEndpoint[] = [];
-  #head = 0;
+  readonly #ready = new Fifo<AppEndpoint>();
 
   get length(): number {
-    return this.#ready.length - this.#head;
+    return this.#ready.size;
   }
 
   push(endpoint: AppEndpoint): void {
@@ -26,24 +26,13 @@ export class EventQueue {
   }
 
   shift(): AppEndpoint | undefined {
-    const endpoint = this.#ready[this.#head];
-    if (endpoint === undefined) return undefined;
-    this.#head++;
-    if (this.#head === this.#ready.length) {
-      this.#ready.length = 0;
-      this.#head = 0;
-    } else if (this.#head > 1024) {
-      this.#ready.splice(0, this.#head);
-      this.#head = 0;
-    }
-    endpoint.queued = false;
+    const endpoint = this.#ready.shift();
+    if (endpoint !== undefined) endpoint.queued = false;
     return endpoint;
   }
 
   clear(): void {
-    for (const endpoint of this.#ready) endpoint.queued = false;
-    this.#ready = [];
-    this.#head = 0;
+    while (this.shift() !== undefined);
   }
 }
 

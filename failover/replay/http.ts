@@ -62,6 +62,13 @@ interface Progress {
   /** When the request's first bytes came (or the connection, for the first one); -1: no request is under way. */
   since: number;
   headersDone: boolean;
+  /** The last one whose headers have come. */
+  request: http.IncomingMessage | null;
+}
+
+/** Nothing is awaited of the peer: no request is under way, or all of it has come. */
+function over({ since, request }: Progress): boolean {
+  return since < 0 || (request !== null && (request.complete || request.destroyed));
 }
 
 class RequestTimeoutError extends Error {
@@ -94,34 +101,36 @@ export function virtualizeHttpServer(world: WorldContext, server: http.Server): 
   const connections = new Map<Socket, Progress>();
   virtualized.set(server, connections);
   server.prependListener('connection', (socket: Socket) => {
-    const progress: Progress = { since: world.time.peek(), headersDone: false };
+    const progress: Progress = { since: world.time.peek(), headersDone: false, request: null };
     connections.set(socket, progress);
     // Not a listener for 'data': that would set the socket flowing.
-    const emit = socket.emit;
+    const emit = socket.emit as (event: string | symbol, ...args: unknown[]) => boolean;
     socket.emit = function (this: Socket, event: string | symbol, ...args: unknown[]): boolean {
-      if (event === 'data' && progress.since < 0) {
+      if (event === 'data' && over(progress)) {
         progress.since = world.time.peek();
         progress.headersDone = false;
+        progress.request = null;
       } else if (event === 'close') connections.delete(socket);
-      return Reflect.apply(emit, this, [event, ...args]) as boolean;
+      // As nearly all have: no list of them is made.
+      return args.length === 1 ? emit.call(this, event, args[0]) : emit.call(this, event, ...args);
     } as Socket['emit'];
   });
   server.prependListener('request', (request: http.IncomingMessage) => {
     const progress = connections.get(request.socket);
     if (progress === undefined) return;
     progress.headersDone = true;
-    const over = (): void => {
-      progress.since = -1;
-    };
-    request.once('end', over);
-    request.once('close', over);
+    progress.request = request;
   });
 
   const check = (): void => {
     const { headersTimeout, requestTimeout } = server;
     const now = world.time.peek();
     for (const [socket, progress] of connections) {
-      if (progress.since < 0) continue;
+      if (over(progress)) {
+        progress.since = -1;
+        progress.request = null;
+        continue;
+      }
       const ms = (now - progress.since) / 1000;
       const late =
         (headersTimeout > 0 && !progress.headersDone && ms > headersTimeout) ||
@@ -149,8 +158,8 @@ const virtualized = new WeakMap<http.Server, Map<Socket, Progress>>();
 
 /** A server's connections, and whether nothing has come on them that is not answered. */
 export function* httpConnections(server: http.Server): Generator<[socket: Socket, idle: boolean]> {
-  for (const [socket, { since }] of virtualized.get(server) ?? []) {
+  for (const [socket, progress] of virtualized.get(server) ?? []) {
     const { _httpMessage } = socket as Socket & { _httpMessage?: object | null };
-    yield [socket, !_httpMessage && (since < 0 || socket.bytesRead === 0)];
+    yield [socket, !_httpMessage && (over(progress) || socket.bytesRead === 0)];
   }
 }

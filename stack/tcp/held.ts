@@ -8,6 +8,8 @@
  *
  * What has left was free to leave: so a connection without marks begins with what it has sent.
  */
+import { Fifo } from '../../lib/fifo.js';
+import { Spare } from '../../lib/spare.js';
 import type { OutputGate } from '../observer.js';
 import type { TcpConnection } from './connection.js';
 import { TcpState } from './state.js';
@@ -29,27 +31,26 @@ export class Held {
   queued = false;
 }
 
-/** Objects that nobody uses are kept up to so many. */
+/** Objects that nobody uses at most. */
 const MOST_SPARE = 256;
 
 /** Connections that wait for the gate, in the order in which it will reach them. */
 export class HeldQueue {
-  readonly #spare: Held[] = [];
-  #conns: TcpConnection[] = [];
-  #positions: number[] = [];
-  #head = 0;
+  readonly #spare = new Spare(MOST_SPARE, () => new Held());
+  readonly #conns = new Fifo<TcpConnection>();
+  readonly #positions = new Fifo<number>();
 
   get size(): number {
-    return this.#conns.length - this.#head;
+    return this.#conns.size;
   }
 
   /** Where the gate is waited for first. */
   get position(): number {
-    return this.#positions[this.#head]!;
+    return this.#positions.first()!;
   }
 
   take(): Held {
-    return this.#spare.pop() ?? new Held();
+    return this.#spare.take();
   }
 
   /** A connection may say everything: it has no marks any more. */
@@ -57,7 +58,7 @@ export class HeldQueue {
     const { held } = conn;
     if (held === null || held.queued) return;
     conn.held = null;
-    if (this.#spare.length < MOST_SPARE) this.#spare.push(held);
+    this.#spare.give(held);
   }
 
   push(conn: TcpConnection, position: number): void {
@@ -70,15 +71,9 @@ export class HeldQueue {
   }
 
   shift(): TcpConnection {
-    const conn = this.#conns[this.#head++]!;
+    this.#positions.shift();
+    const conn = this.#conns.shift()!;
     conn.held!.queued = false;
-    if (this.#head === this.#conns.length) {
-      this.#conns.length = this.#positions.length = this.#head = 0;
-    } else if (this.#head >= 1024 && 2 * this.#head > this.#conns.length) {
-      this.#conns = this.#conns.slice(this.#head);
-      this.#positions = this.#positions.slice(this.#head);
-      this.#head = 0;
-    }
     return conn;
   }
 }

@@ -1,5 +1,6 @@
 import type { TxFrame } from '../../lib/device/device.js';
 import { FtError } from '../../lib/errors.js';
+import { Fifo } from '../../lib/fifo.js';
 import { TCP_ACK, TCP_RST, TCP_SYN, type TcpView } from '../../lib/packet/tcp.js';
 import type { SipHash } from '../../lib/random.js';
 import type { TimerWheel } from '../../lib/timer-wheel.js';
@@ -76,8 +77,7 @@ export class Tcp {
   /** Until then an acknowledgement for no connection may answer a cookie, of ours or of a predecessor with the same key. */
   cookiesUntilUs = 0;
   #listeners = new Map<number, TcpListener[]>();
-  #dirty: TcpConnection[] = [];
-  #spare: TcpConnection[] = [];
+  readonly #dirty = new Fifo<TcpConnection>();
   #nextId = 1;
   #nextPort = 0;
   #challengeWindowUs = 0;
@@ -468,13 +468,10 @@ export class Tcp {
   }
 
   #flushDirty(): boolean {
-    if (this.#dirty.length === 0) return true;
-    const list = this.#dirty;
-    this.#dirty = this.#spare;
-    this.#spare = list;
     let busy = false;
-    for (let i = 0; i < list.length; i++) {
-      const conn = list[i]!;
+    // Who has more to say has it when everybody has had a turn, or the device has room again.
+    for (let n = this.#dirty.size; n > 0; n--) {
+      const conn = this.#dirty.shift()!;
       conn.dirty = false;
       if (conn.removed) continue;
       if (conn.log !== null) conn.noteState();
@@ -490,7 +487,6 @@ export class Tcp {
         this.markDirty(conn);
       }
     }
-    list.length = 0;
     return !busy;
   }
 
