@@ -11,7 +11,7 @@ import { SCENARIOS } from './scenarios.js';
 
 const USAGE = `npm run sim -- [--quick] [--seed S] [--only SCENARIO] [--fault KIND] [--case NAME] [--hours H] [--json]
   Runs every scenario with every fault at every point, in virtual time.
-  --quick       every second to seventh point, in less than five minutes
+  --quick       every third to seventh point, in less than five minutes
   --seed S      another seed (default 1); the same seed gives the same run
   --only NAME   one scenario: ${SCENARIOS.map(({ name }) => name).join(', ')}, agents, day
   --fault KIND  one kind of fault: ${FAULTS.join(', ')}
@@ -21,15 +21,15 @@ const USAGE = `npm run sim -- [--quick] [--seed S] [--only SCENARIO] [--fault KI
   --keep        writes what fails into test/sim/kept.json, which the tests repeat
 `;
 const QUICK = {
-  kill: 2,
+  kill: 3,
   'kill-backup': 5,
-  hang: 5,
+  hang: 7,
   double: 7,
   slow: 5,
   switchover: 7,
   restart: 5,
   clock: 7,
-  machine: 3,
+  machine: 5,
 } as const;
 /** The quick run stops by then, done or not. */
 const QUICK_MS = 250_000;
