@@ -480,9 +480,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     }
     follower?.detector.look(this.clock.now());
     const { ring } = this;
-    if (ring !== null) {
-      ring.store(Word.readerSleeping, 1);
-    }
+    ring?.store(Word.readerSleeping, 1);
     this.native.loopTimer(this.#hook!, POLL_MS);
     return false;
   }

@@ -44,10 +44,10 @@ const DRY_MOST = 8 * 1024 * 1024;
 const DRY_TOTAL = 64 * 1024 * 1024;
 
 /**
- * What may be under way follows the window, as the path's capacity shows (twice the congestion window, as Linux has it). On a short path the
- * way to the program and back is the longer part, where output waits for a backup above all: who has sent everything, and has hardly any of it under way, when its program is told that
- * it may go on, may have twice as much under way. It
- * is told with the event, so that a backup's program is held back where the primary's was.
+ * What may be under way follows the window, as the path's capacity shows (twice the congestion window, as Linux has it). On a
+ * short path the way to the program and back is the longer part, above all where output waits for a backup: who has sent
+ * everything, and has hardly any of it under way, when its program is told that it may go on, may have twice as much under way.
+ * It is told with the event, so that a backup's program is held back where the primary's was.
  */
 function tuneSend(conn: TcpConnection): void {
   const { options, table } = conn.tcp;

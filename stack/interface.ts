@@ -25,6 +25,7 @@ import { ArpProbe } from './arp-probe.js';
 import { Igmp } from './igmp.js';
 import { type Address6, NeighbourDiscovery } from './nd.js';
 import { type Neighbour, NeighbourCache } from './neighbours.js';
+import { vouching } from './observer.js';
 import type { Stack } from './stack.js';
 
 const BROADCAST = new Uint8Array(6).fill(0xff);
@@ -532,10 +533,6 @@ export class NetInterface implements DeviceHandler {
 
   /** What depends on nothing that the gate guards: where neighbours are, and what had left but for its link address. */
   #sendOwn(frame: TxFrame): void {
-    const { gate } = this.stack;
-    const before = gate?.vouched ?? false;
-    if (gate !== null) gate.vouched = true;
-    this.device.send(frame);
-    if (gate !== null) gate.vouched = before;
+    vouching(this.stack.gate, () => this.device.send(frame));
   }
 }

@@ -29,7 +29,7 @@ import { Ipv4, type SendOptions } from './ipv4.js';
 import { Ipv4Route } from './ipv4-route.js';
 import { Ipv6 } from './ipv6.js';
 import { Ipv6Route } from './ipv6-route.js';
-import { earlier, type OutputGate } from './observer.js';
+import { earlier, type OutputGate, vouching } from './observer.js';
 import { PathMtuCache } from './path-mtu.js';
 import { Raw } from './raw.js';
 import { MAX_ROUTES, type Route, RouteTable } from './route-table.js';
@@ -295,18 +295,14 @@ export class Stack implements TcpHost {
       const position = speaks ? earlier(this.tcp.waitsFor, this.udp.waitsFor) : gate.end;
       if (position === null) return done;
       gate.wait(position);
-      // It may have been reached before that could be seen.
-      if (!speaks || !gate.reached(position)) return false;
+      // It may have been reached before that could be seen. A busy device says when it has room.
+      if (!done || !gate.reached(position)) return false;
     }
   }
 
   /** Sends the stack's frame as `send` does; it depends on nothing that the gate guards. */
   sendFreely(source: number, destination: number, protocol: number, length: number): boolean {
-    const { gate } = this;
-    if (gate !== null) gate.vouched = true;
-    const sent = this.send(source, destination, protocol, length);
-    if (gate !== null) gate.vouched = false;
-    return sent;
+    return vouching(this.gate, () => this.send(source, destination, protocol, length));
   }
 
   /** When `poll` is next needed, in microseconds of the clock; Infinity for never. */

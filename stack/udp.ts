@@ -9,6 +9,7 @@ import { UdpView } from '../lib/packet/udp.js';
 import { isV6 } from './address-book.js';
 import type { NetInterface } from './interface.js';
 import type { SendOptions } from './ipv4.js';
+import { vouching } from './observer.js';
 import type { Stack } from './stack.js';
 
 const PROTOCOL_UDP = 17;
@@ -293,9 +294,7 @@ export class Udp {
     let done = 0;
     for (const { source, remote, datagram, options, position } of this.#waiting) {
       if (!open && !gate.reached(position)) break;
-      if (!open) gate.vouched = true;
-      this.#transmit(source, remote, datagram, options);
-      if (!open) gate.vouched = false;
+      vouching(gate, () => this.#transmit(source, remote, datagram, options));
       this.#waitingBytes -= datagram.length;
       done++;
     }

@@ -57,6 +57,8 @@ export const Word = {
   draining: 20,
   /** When the primary last came round, in seconds of CLOCK_MONOTONIC. */
   beatSeconds: 21,
+  /** Where the primary's output waits for the reader first. */
+  wanted: 30,
   // --- Several machines (cluster/): the agent beside the replica ---
   /** How far the agents of enough other machines hold the log; output may leave that depends on nothing behind it. */
   stable: 22,
@@ -73,8 +75,6 @@ export const Word = {
   announce: 28,
   /** Of the backups that protect: 1 when one of them did not see the beginning. */
   partial: 29,
-  /** Where the primary's output waits for the reader first. */
-  wanted: 30,
 } as const;
 
 export const ReaderState = { None: 0, Joining: 1, Live: 2, Refused: 3 } as const;

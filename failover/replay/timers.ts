@@ -3,6 +3,7 @@
  * they only wait for their event in the log.
  */
 import { AsyncResource } from 'node:async_hooks';
+import { Fifo } from '../../lib/fifo.js';
 import type { SocketTimer, SocketTimers } from '../../stack/sockets/endpoint.js';
 import type { WorldEvent } from './context.js';
 import { TimerHeap } from './heap.js';
@@ -157,8 +158,7 @@ export class VirtualTimers implements SocketTimers {
   readonly #heap = new TimerHeap();
   readonly #immediates = new Map<number, Immediate>();
   /** Immediates that have not been taken, oldest first (primary only). */
-  #queue: Immediate[] = [];
-  #head = 0;
+  readonly #queue = new Fifo<Immediate>();
   /** How many of the queue belong to the current pass; -1: no pass is under way. */
   #pass = -1;
   #live: boolean;
@@ -246,19 +246,12 @@ export class VirtualTimers implements SocketTimers {
    * pass runs in the next one, after timers and input had their turn (Node's rule).
    */
   takeImmediate(): WorldEvent | undefined {
-    if (this.#pass < 0) this.#pass = this.#queue.length;
-    let found: Immediate | undefined;
-    while (found === undefined && this.#head < this.#pass) {
-      const next = this.#queue[this.#head++]!;
-      if (next.pending) found = next;
+    if (this.#pass < 0) this.#pass = this.#queue.size;
+    while (this.#pass-- > 0) {
+      const next = this.#queue.shift()!;
+      if (next.pending) return { kind: 'immediate', id: next.id };
     }
-    if (found === undefined) {
-      this.#queue.splice(0, this.#head);
-      this.#head = 0;
-      this.#pass = -1;
-      return undefined;
-    }
-    return { kind: 'immediate', id: found.id };
+    return undefined;
   }
 
   /** Runs a timer. False: there is no such timer (any more). */
@@ -293,6 +286,7 @@ export class VirtualTimers implements SocketTimers {
     if (this.#live) return;
     this.#live = true;
     for (const timer of this.#timers.values()) if (!timer.inHeap) this.#heap.push(timer);
-    this.#queue = [...this.#immediates.values()];
+    this.#queue.clear();
+    for (const immediate of this.#immediates.values()) this.#queue.push(immediate);
   }
 }

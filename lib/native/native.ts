@@ -166,8 +166,9 @@ export interface NativeAddon {
 
 let loaded: NativeAddon | undefined;
 
-/** Atomics do what a call into the addon would, in a tenth of the time. Theirs is the stronger order: sequentially consistent. */
 type Memory = Pick<NativeAddon, 'storeRelease' | 'loadAcquire'>;
+
+/** Atomics do what a call into the addon would, in a tenth of the time. Theirs is the stronger order: sequentially consistent. */
 const memory: Memory = {
   storeRelease: (words, index, value) => void Atomics.store(words, index, value),
   loadAcquire: (words, index) => Atomics.load(words, index),

@@ -63,7 +63,6 @@ export class HeldQueue {
 
   push(conn: TcpConnection, position: number): void {
     const held = conn.held!;
-    held.waiting = false;
     if (held.queued) return;
     held.queued = true;
     this.#conns.push(conn);

@@ -442,14 +442,16 @@ function admits(held: Held, conn: TcpConnection, seqOffset: number, length: numb
   return (flags & TCP_ACK) === 0 || held.rcv > 0;
 }
 
-/** @returns false when the device is busy. */
+/** As `vouching`, without a closure for each segment. @returns false when the device is busy. */
 function leave(conn: TcpConnection, length: number, ect: number, vouched: boolean): boolean {
   if (!vouched) return conn.route.send(length, ect);
   const gate = conn.tcp.host.gate!;
   gate.vouched = true;
-  const sent = conn.route.send(length, ect);
-  gate.vouched = false;
-  return sent;
+  try {
+    return conn.route.send(length, ect);
+  } finally {
+    gate.vouched = false;
+  }
 }
 
 function trim(frame: TcpConnection['tcp']['frame'], length: number, conn: TcpConnection, seqOffset: number): number {

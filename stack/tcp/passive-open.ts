@@ -5,6 +5,7 @@
 import { finish, sum16 } from '../../lib/checksum.js';
 import { TX_HEADROOM } from '../../lib/device/device.js';
 import { TCP_ACK, TCP_SYN, type TcpView, writeTcpHeader } from '../../lib/packet/tcp.js';
+import { vouching } from '../observer.js';
 import type { TcpConnection } from './connection.js';
 import { segmentArrives } from './input.js';
 import type { TcpListener } from './listener.js';
@@ -132,10 +133,7 @@ export function sendCookie(tcp: Tcp, seg: TcpView, localAddress: number, remoteA
   frame.headerLength = at + header - TX_HEADROOM;
   tcp.counters.outSegs++;
   // It depends on nothing but the key that all replicas have.
-  const { gate } = tcp.host;
-  if (gate !== null) gate.vouched = true;
-  route.send(header, 0);
-  if (gate !== null) gate.vouched = false;
+  vouching(tcp.host.gate, () => route.send(header, 0));
 }
 
 /**

@@ -5,7 +5,7 @@ import { TCP_ACK, TCP_RST, TCP_SYN, type TcpView } from '../../lib/packet/tcp.js
 import type { SipHash } from '../../lib/random.js';
 import type { TimerWheel } from '../../lib/timer-wheel.js';
 import { type AddressBook, isV6 } from '../address-book.js';
-import { earlier, type OutputGate, type StackObserver } from '../observer.js';
+import { earlier, type OutputGate, type StackObserver, vouching } from '../observer.js';
 import type { TimeWaitCheckpoint } from './checkpoint.js';
 import { type ConnectionSettings, TcpConnection, type TcpRoute, Timer } from './connection.js';
 import { TcpCounters } from './counters.js';
@@ -423,17 +423,15 @@ export class Tcp {
   #settle(open: boolean): boolean {
     const { gate } = this.host;
     let done = 0;
+    let busy = false;
     for (const { entry, flags, position } of this.#owed) {
       if (!open && !gate!.reached(position)) break;
-      if (!open) gate!.vouched = true;
-      const sent = answerFor(this, entry, flags);
-      if (!open) gate!.vouched = false;
-      if (!sent) break;
+      busy = !vouching(gate, () => answerFor(this, entry, flags));
+      if (busy) break;
       done++;
     }
-    const stuck = open && done < this.#owed.length;
     if (done > 0) this.#owed = this.#owed.slice(done);
-    return !stuck;
+    return !busy;
   }
 
   /** Connections that the gate has reached may say more. */
