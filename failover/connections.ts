@@ -16,6 +16,7 @@ import type { Stack } from '../stack/stack.js';
 import type { TcpConnection } from '../stack/tcp/connection.js';
 import { Coverage, takesBack } from './coverage.js';
 import type { EventTime } from './event-time.js';
+import { Histories } from './histories.js';
 import { Listeners } from './listeners.js';
 import type { Follow } from './log/record.js';
 import type { RingWriter } from './log/ring.js';
@@ -55,6 +56,9 @@ export interface ConnectionsMode {
   /** Nothing is replicated. */
   solo: boolean;
   statePorts: readonly number[];
+  independentPorts: readonly number[] | 'all';
+  /** Bytes of an independent connection's history, at most. */
+  historyLimit: number;
 }
 
 export class Connections {
@@ -65,6 +69,8 @@ export class Connections {
   /** What the program has saved of itself. */
   readonly saved = new SavedValues();
   readonly listeners: Listeners;
+  /** Of independent connections. */
+  readonly histories: Histories;
   readonly #coverage: Coverage;
   readonly #https = new Set<HttpServer>();
 
@@ -73,7 +79,10 @@ export class Connections {
     readonly mode: ConnectionsMode,
   ) {
     const { stack } = host;
-    this.#coverage = new Coverage(stack.tcp, mode.stateMode);
+    const limit = mode.solo || mode.stateMode ? 0 : mode.historyLimit;
+    this.histories = new Histories(limit, ({ listener }) => listener !== null && this.listeners.independent(listener));
+    host.checks.histories = this.histories;
+    this.#coverage = new Coverage(stack.tcp, this.histories, mode.stateMode);
     this.listeners = new Listeners({
       ...mode,
       stack,
@@ -183,6 +192,7 @@ export class Connections {
 
   /** Whether a backup knows a connection that follows since the connection with this number. */
   knows(conn: TcpConnection, first: number): boolean {
+    if (conn.id < first && this.#coverage.repeats(conn.id)) return true;
     const { user } = conn;
     const unsaved = user instanceof ReplicaEndpoint && user.unsaved;
     // Who has seen the beginning repeats it; to anybody else it could not be given back.

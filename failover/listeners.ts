@@ -19,6 +19,7 @@ export interface ListenerHost {
   readonly solo: boolean;
   /** Ports in state mode though the group is not. */
   readonly statePorts: readonly number[];
+  readonly independentPorts: readonly number[] | 'all';
   /** Connections that are kept without a program. */
   readonly restored: RestoredTable;
   /** A server that begins to listen may be given what another program had. */
@@ -34,6 +35,8 @@ export function restoring(events: ListenerEvents): boolean | 'old' {
 interface Open {
   events: ListenerEvents;
   following: Following;
+  /** No connection depends on another one. */
+  independent: boolean;
 }
 
 export class Listeners {
@@ -57,7 +60,11 @@ export class Listeners {
     const listener = tcp.listen(address, options.port, options.backlog ?? 511, (conn) => {
       this.#host.adopt(conn, events, this.following(listener), null);
     });
-    this.#open.set(listener, { events, following: following === REPLAYED ? this.#replayed(events) : following });
+    this.#open.set(listener, {
+      events,
+      following: following === REPLAYED ? this.#replayed(events) : following,
+      independent: following === REPLAYED && this.#independent(options),
+    });
     if (this.#host.serving) this.#giveBack(listener, events);
     return {
       address: stack.book.format(address),
@@ -86,8 +93,8 @@ export class Listeners {
   /** A replica joins in the middle: servers that take any connection back have all of theirs shipped from here on. */
   cover(): void {
     this.covered = true;
-    for (const [listener, { events, following }] of this.#open)
-      if (following === REPLAYED) this.#open.set(listener, { events, following: this.#replayed(events) });
+    for (const open of this.#open.values())
+      if (open.following === REPLAYED) open.following = this.#replayed(open.events);
   }
 
   /** Some replica has not seen the beginning. */
@@ -100,6 +107,16 @@ export class Listeners {
   /** How a backup follows a connection which is about to be made at a listener. */
   following(listener: TcpListener): Following {
     return this.#open.get(listener)?.following ?? REPLAYED;
+  }
+
+  #independent({ independent, port }: ListenOptions): boolean {
+    const { independentPorts } = this.#host;
+    return independent ?? (independentPorts === 'all' || independentPorts.includes(port));
+  }
+
+  /** Whether what is said on a listener's connections depends on no others. */
+  independent(listener: TcpListener): boolean {
+    return this.#open.get(listener)?.independent === true;
   }
 
   /** Whether servers at this port are in state mode. */

@@ -6,6 +6,8 @@ declare module 'net' {
   interface ListenOptions {
     /** How a backup follows the connections: it repeats what happens to them, or is given them at a takeover (docs/state-mode.md). */
     replication?: 'replay' | 'state';
+    /** What is said on a connection depends on no other one: a backup that joins late repeats each by itself (docs/failure-model.md). */
+    independent?: boolean;
   }
   interface Socket {
     /** Saves what the program has to know of the connection when it gets it back; any value that `structuredClone` takes, 64 KiB at most. */

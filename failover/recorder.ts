@@ -14,6 +14,7 @@ import { marksWord } from '../stack/tcp/ecn.js';
 import { TcpState } from '../stack/tcp/state.js';
 import type { TimeWaitEntry } from '../stack/tcp/time-wait.js';
 import type { EventTime } from './event-time.js';
+import type { Histories } from './histories.js';
 import {
   AckedBody,
   APART_BIT,
@@ -33,6 +34,44 @@ import type { RingWriter } from './log/ring.js';
 import { rules } from './rules.js';
 import { followOf, ReplicaEndpoint, type StreamCheck } from './stream-check.js';
 
+/** Where bodies are written: the log, or a history. */
+interface Place {
+  readonly view: DataView;
+  readonly bytes: Uint8Array;
+}
+
+function putReceived({ view, bytes }: Place, at: number, conn: TcpConnection, chunk: Uint8Array): void {
+  view.setUint32(at + ReceivedBody.length, chunk.length, true);
+  view.setUint32(at + ReceivedBody.marks, marksWord(conn), true);
+  bytes.set(chunk, at + ReceivedBody.size);
+}
+
+function putEvent({ view }: Place, at: number, word: number, n: number, time: EventTime): void {
+  view.setUint32(at + EventBody.kind, word, true);
+  view.setFloat64(at + EventBody.n, n, true);
+  view.setFloat64(at + EventBody.monoUs, time.monoUs, true);
+  view.setFloat64(at + EventBody.wallMs, time.wallMs, true);
+  view.setFloat64(at + EventBody.number, time.number, true);
+}
+
+function putWorld(
+  place: Place,
+  at: number,
+  kind: number,
+  id: number,
+  result: Uint8Array | null,
+  time: EventTime,
+): void {
+  const { view, bytes } = place;
+  view.setUint32(at + WorldBody.kind, kind, true);
+  view.setUint32(at + WorldBody.resultLength, result === null ? 0 : result.length, true);
+  view.setFloat64(at + WorldBody.id, id, true);
+  view.setFloat64(at + WorldBody.monoUs, time.monoUs, true);
+  view.setFloat64(at + WorldBody.wallMs, time.wallMs, true);
+  view.setFloat64(at + WorldBody.number, time.number, true);
+  if (result !== null) bytes.set(result, at + WorldBody.size);
+}
+
 type Mark = (typeof RecordType)['Epoch' | 'Started' | 'Established' | 'Cover' | 'Covered' | 'AllSaved'];
 
 /** Removal codes as numbers in the log. */
@@ -45,13 +84,16 @@ export class Recorder implements StackObserver {
     readonly book: AddressBook,
     /** How a backup that runs the program follows a new connection which has no socket yet. */
     readonly follow: (conn: TcpConnection) => Follow,
+    readonly histories: Histories,
   ) {}
 
   opened(conn: TcpConnection): void {
-    if (rules.H1 || conn.listener === null) this.#opened(conn);
+    this.histories.begin(conn);
+    if (rules.H1 || conn.listener === null) this.openedAs(conn, this.#followed(conn));
   }
 
-  #opened(conn: TcpConnection): void {
+  /** @param follow how a backup that runs the program follows it */
+  openedAs(conn: TcpConnection, follow: Follow): void {
     const { writer } = this;
     const at = writer.begin(RecordType.Opened, conn.id, OpenedBody.size);
     if (at < 0) return;
@@ -88,7 +130,7 @@ export class Recorder implements StackObserver {
     view.setFloat64(at + B.sndWnd, conn.sndWnd, true);
     view.setFloat64(at + B.rcvNxt, conn.rcvNxt, true);
     if (known !== undefined) bytes.set(known.mac, at + B.mac);
-    view.setUint8(at + B.follow, this.#followed(conn));
+    view.setUint8(at + B.follow, follow);
     writer.end();
   }
 
@@ -100,7 +142,7 @@ export class Recorder implements StackObserver {
   established(conn: TcpConnection): void {
     // An active open learned the peer's side with the SYN-ACK, so all of it is told again.
     if (conn.listener === null) this.opened(conn);
-    if (!rules.H1) this.#opened(conn);
+    if (!rules.H1) this.openedAs(conn, this.#followed(conn));
     if (this.writer.begin(RecordType.Established, conn.id, 0) >= 0) this.writer.end();
   }
 
@@ -111,12 +153,14 @@ export class Recorder implements StackObserver {
 
   #received(conn: TcpConnection, bytes: Uint8Array): void {
     const { writer } = this;
-    const at = writer.begin(RecordType.Received, conn.id, ReceivedBody.size + bytes.length);
-    if (at < 0) return;
-    writer.ring.view.setUint32(at + ReceivedBody.length, bytes.length, true);
-    writer.ring.view.setUint32(at + ReceivedBody.marks, marksWord(conn), true);
-    writer.ring.bytes.set(bytes, at + ReceivedBody.size);
-    writer.end();
+    const size = ReceivedBody.size + bytes.length;
+    const at = writer.begin(RecordType.Received, conn.id, size);
+    if (at >= 0) {
+      putReceived(writer.ring, at, conn, bytes);
+      writer.end();
+    }
+    const history = this.histories.open(conn.id, size);
+    if (history !== null) putReceived(history, history.append(RecordType.Received, size), conn, bytes);
   }
 
   outOfOrder(conn: TcpConnection, start: number, bytes: Uint8Array): void {
@@ -147,6 +191,7 @@ export class Recorder implements StackObserver {
 
   peerFin(conn: TcpConnection): void {
     if (this.writer.begin(RecordType.PeerFin, conn.id, 0) >= 0) this.writer.end();
+    this.histories.open(conn.id, 0)?.append(RecordType.PeerFin, 0);
   }
 
   acked(conn: TcpConnection): void {
@@ -166,6 +211,7 @@ export class Recorder implements StackObserver {
 
   removed(conn: TcpConnection, code: string | null): void {
     const { writer } = this;
+    this.histories.forget(conn.id);
     const at = writer.begin(RecordType.Removed, conn.id, 8);
     if (at < 0) return;
     writer.ring.view.setUint32(at, code === null ? 0 : Math.max(1, CODES.indexOf(code)), true);
@@ -198,21 +244,19 @@ export class Recorder implements StackObserver {
     time.next();
     const apart = (conn.user as ReplicaEndpoint).following.apart;
     if (event === AppEvent.Close && n === 0) n = conn.error === null ? 0 : Math.max(1, CODES.indexOf(conn.error));
+    const limit = event === AppEvent.Space ? conn.sendTarget / SEND_TARGET_UNIT : 0;
+    const word = event | (apart ? APART_BIT : 0) | (limit << 8);
     const at = writer.begin(RecordType.Event, conn.id, EventBody.size);
     if (at >= 0) {
-      const { view } = writer.ring;
-      const limit = event === AppEvent.Space ? conn.sendTarget / SEND_TARGET_UNIT : 0;
-      view.setUint32(at + EventBody.kind, event | (apart ? APART_BIT : 0) | (limit << 8), true);
-      view.setFloat64(at + EventBody.n, n, true);
-      view.setFloat64(at + EventBody.monoUs, time.monoUs, true);
-      view.setFloat64(at + EventBody.wallMs, time.wallMs, true);
-      view.setFloat64(at + EventBody.number, time.number, true);
+      putEvent(writer.ring, at, word, n, time);
       writer.end();
       // The event may have effects outside of the stack, so the log has to have it first.
       writer.inEvent = true;
       writer.publish();
     }
-    time.begin(apart);
+    const history = this.histories.open(conn.id, EventBody.size);
+    if (history !== null) putEvent(history, history.append(RecordType.Event, EventBody.size), word, n, time);
+    time.begin(apart ? 'apart' : 'usual', history === null ? 0 : conn.id);
   }
 
   // --- What the mutation check breaks (rules.ts); with all rules in force nothing of it happens ---
@@ -231,28 +275,23 @@ export class Recorder implements StackObserver {
     if (rules.D1 && (rules.F1 || !closed) && (rules.F2 || !aborted)) this.writer.letGo();
   }
 
-  /** An event of the program's world is about to be delivered. */
-  world(kind: number, id: number, result: Uint8Array | null): void {
+  /** An event of the program's world is about to be delivered. @param owner the independent connection that it belongs to, 0: none */
+  world(kind: number, id: number, result: Uint8Array | null, owner = 0): void {
     const { writer, time } = this;
     this.#beforeEvent();
     time.next();
-    const length = result === null ? 0 : result.length;
-    const at = writer.begin(RecordType.World, 0, WorldBody.size + length);
+    const size = WorldBody.size + (result === null ? 0 : result.length);
+    const at = writer.begin(RecordType.World, 0, size);
     if (at >= 0) {
-      const { view } = writer.ring;
-      view.setUint32(at + WorldBody.kind, kind, true);
-      view.setUint32(at + WorldBody.resultLength, length, true);
-      view.setFloat64(at + WorldBody.id, id, true);
-      view.setFloat64(at + WorldBody.monoUs, time.monoUs, true);
-      view.setFloat64(at + WorldBody.wallMs, time.wallMs, true);
-      view.setFloat64(at + WorldBody.number, time.number, true);
-      if (result !== null) writer.ring.bytes.set(result, at + WorldBody.size);
+      putWorld(writer.ring, at, kind, id, result, time);
       writer.end();
       // The event may have effects outside of the stack, so the log has to have it first.
       writer.inEvent = true;
       writer.publish();
     }
-    time.begin(id < 0);
+    const history = this.histories.open(owner, size);
+    if (history !== null) putWorld(history, history.append(RecordType.World, size), kind, id, result, time);
+    time.begin(id < 0 ? 'apart' : 'usual', history === null ? 0 : owner);
   }
 
   check(conn: number, check: StreamCheck): void {

@@ -13,6 +13,7 @@ import { FIRST_MARKS_WORD, setMarksWord } from '../stack/tcp/ecn.js';
 import { TcpState } from '../stack/tcp/state.js';
 import { ConnectionRecords } from './connection-records.js';
 import type { EventTime } from './event-time.js';
+import type { Histories } from './histories.js';
 import {
   APART_BIT,
   CheckBody,
@@ -20,6 +21,7 @@ import {
   Follow,
   JoinBody,
   OpenedBody,
+  PastBody,
   RECORD_HEADER,
   RecordType,
   SavedBody,
@@ -44,6 +46,12 @@ export interface ReplayHost {
   beforeLast(conn: number): void;
   /** Delivers an event of the program's world. False: it does not know the id. */
   deliverWorld(kind: number, id: number, result: Uint8Array | null): boolean;
+  /** What independent connections have been told. */
+  readonly histories: Histories;
+  /** The independent connection that an event of the program's world belongs to, 0 for none. */
+  ownerOfWorld(kind: number, id: number): number;
+  /** The program has not come to where the primary's is, as far as an independent connection goes. */
+  unrepeated(conn: number, why: string): void;
   /** What the program has saved of itself. */
   readonly saved: SavedValues;
   /** The program is given what the primary's has saved: this replica joined in the middle. */
@@ -52,17 +60,33 @@ export interface ReplayHost {
   diverged(reason: string): void;
 }
 
+/** An independent connection that is brought to where it is on the primary. */
+interface Past {
+  endpoint: ReplicaEndpoint;
+  /** What the client has acknowledged, and sent. */
+  sndUna: number;
+  rcvNxt: number;
+  /** Where the group's time is meanwhile. */
+  number: number;
+  monoUs: number;
+  wallMs: number;
+}
+
 /** What one step did. */
 export type Step = 'event' | 'idle';
 
 export class Replayer {
-  readonly counters = { events: 0, skipped: 0, checks: 0 };
+  /** `unrepeated`: connections that this program did not come to where the primary's is, by what the primary's has been told. */
+  readonly counters = { events: 0, skipped: 0, checks: 0, unrepeated: 0 };
   /** The primary's start-up is complete as far as the log has been read. */
   started = false;
   /** This replica did not see the beginning: what it does not know is skipped. */
   joiner = false;
-  /** Records of a connection which this replica knows already: 0 for none. */
+  /** Records of a connection which this replica knows already, or cannot follow: 0 for none. */
   #skipped = 0;
+  /** The connection that the log is about to tell us of, or to repeat: 0 for none. */
+  #covering = 0;
+  #past: Past | null = null;
   /** The primary died in an event that is not repeated here: it has not happened. */
   cut = false;
   #unchecked = new Map<number, ReplicaEndpoint>();
@@ -111,7 +135,8 @@ export class Replayer {
     // The last event is over. Each is told by itself: a reader that is behind shows that it gets on.
     reader.release();
     for (let endpoint = host.checks.shift(); endpoint !== undefined; endpoint = host.checks.shift())
-      this.#unchecked.set(endpoint.id, endpoint);
+      if (this.#past === null) this.#unchecked.set(endpoint.id, endpoint);
+    if (this.#past !== null) this.#afterPast(this.#past);
     while (!this.cut && reader.next()) {
       if (this.#skipped !== 0 && reader.conn === this.#skipped && reader.type !== RecordType.Covered) continue;
       if (this.#apply()) {
@@ -137,9 +162,15 @@ export class Replayer {
         return false;
       case RecordType.Cover:
         if (tcp.byId.has(reader.conn)) this.#skipped = reader.conn;
+        else this.#covering = reader.conn;
         return false;
       case RecordType.Covered:
         this.#skipped = 0;
+        this.#covering = 0;
+        this.#endPast();
+        return false;
+      case RecordType.Past:
+        this.#beginPast(at);
         return false;
       case RecordType.Saved:
         this.#saved(at);
@@ -173,8 +204,90 @@ export class Replayer {
         return false;
       default:
         this.#records.apply(reader, at);
+        if (reader.type === RecordType.Received || reader.type === RecordType.PeerFin) this.#remember(reader.conn);
         return false;
     }
+  }
+
+  /** The record belongs to a connection's history. @returns whose event it is: 0 where no history is kept */
+  #remember(conn: number): number {
+    const { reader, host } = this;
+    const { histories } = host;
+    if (histories.get(conn) === undefined) return 0;
+    histories.copy(conn, reader.type, reader.ring.bytes.subarray(reader.body, reader.body + reader.bodyLength));
+    return histories.owner(conn);
+  }
+
+  // --- The past of an independent connection (histories.ts), told to a replica that joins late ---
+
+  #beginPast(at: number): void {
+    const { reader, host } = this;
+    if (!host.programLoaded) {
+      this.#wait();
+      return;
+    }
+    const endpoint = host.endpoints.get(reader.conn);
+    if (endpoint === undefined) {
+      this.#skipped = reader.conn;
+      return;
+    }
+    const { number, monoUs, wallMs } = host.time;
+    const { view } = reader.ring;
+    const sndUna = view.getFloat64(at + PastBody.sndUna, true);
+    const rcvNxt = view.getFloat64(at + PastBody.rcvNxt, true);
+    this.#past = { endpoint, sndUna, rcvNxt, number, monoUs, wallMs };
+    endpoint.conn.rcvNxt = 1;
+    host.histories.begin(endpoint.conn);
+  }
+
+  /** An event of the past is over. What the client has acknowledged since need not be kept. */
+  #afterPast({ endpoint, sndUna }: Past): void {
+    const { checks } = this.host;
+    const { conn } = endpoint;
+    conn.sendBuffer.releaseTo(Math.min(sndUna - 1, conn.sendBuffer.end));
+    conn.sndUna = Math.max(conn.sndUna, Math.min(sndUna, conn.sendBuffer.end + 1));
+    conn.sndNxt = Math.max(conn.sndNxt, conn.sndUna);
+    if (checks.strayed.size === 0) return;
+    this.#unrepeated(endpoint, 'it has to do with other connections');
+    for (const other of checks.strayed) this.#unrepeated(other, 'another one had to do with it');
+    checks.strayed.clear();
+  }
+
+  #endPast(): void {
+    const past = this.#past;
+    if (past === null) return;
+    this.#past = null;
+    this.host.time.set(past.number, past.monoUs, past.wallMs);
+    if (past.endpoint.conn.rcvNxt !== past.rcvNxt) this.#unrepeated(past.endpoint, 'it has received something else');
+  }
+
+  /** The primary died while it told us of a connection: we do not know it. */
+  forgetHalfCovered(): void {
+    const { host, kept } = this;
+    const id = this.#covering;
+    if (id === 0) return;
+    this.#covering = 0;
+    const endpoint = host.endpoints.get(id);
+    if (endpoint !== undefined) this.#unrepeated(endpoint, 'its history was cut');
+    this.#endPast();
+    kept.forget(id);
+    const conn = host.stack.tcp.byId.get(id);
+    if (conn !== undefined) host.stack.tcp.remove(conn, null);
+  }
+
+  /** Our program is not where the primary's is, as far as a connection goes: it is left to the primary alone. */
+  #unrepeated(endpoint: ReplicaEndpoint, why: string): void {
+    const { host } = this;
+    const { id, conn } = endpoint;
+    if (host.endpoints.get(id) !== endpoint) return;
+    if (this.#past?.endpoint === endpoint) this.#skipped = id;
+    this.counters.unrepeated++;
+    this.#unchecked.delete(id);
+    host.endpoints.delete(id);
+    host.histories.forget(id);
+    endpoint.forsake();
+    host.stack.tcp.remove(conn, null);
+    host.unrepeated(id, why);
   }
 
   /** The group's time is that of an event, wherever it ran. */
@@ -249,6 +362,7 @@ export class Replayer {
       conn = tcp.create(reader.conn, localAddress, localPort, remoteAddress, remotePort, route);
       conn.listener = listener;
       if (listener !== null) listener.halfOpen++;
+      if (!kept && this.#covering === 0 && reader.version >= 4) host.histories.begin(conn);
     }
     conn.state = view.getUint8(at + B.state) === TcpState.SynSent ? TcpState.SynSent : TcpState.SynRcvd;
     conn.iss = view.getUint32(at + B.iss, true);
@@ -351,12 +465,18 @@ export class Replayer {
     if (word > 0xff) endpoint.conn.sendTarget = (word >>> 8) * SEND_TARGET_UNIT;
     const n = view.getFloat64(at + EventBody.n, true);
     if (kind === AppEvent.Data && endpoint.conn.receiveQueue[0]?.length !== n) {
+      if (this.#past !== null) {
+        this.#unrepeated(endpoint, 'it was told something else');
+        return false;
+      }
       host.diverged(`connection ${reader.conn}: the next chunk is not the one that the primary's program read`);
       return false;
     }
     if (!this.#allChecked()) return false;
     this.#setTime(at, EventBody);
-    host.time.begin();
+    const owner = this.#remember(reader.conn);
+    if (this.#past === null) host.time.begin('usual', owner);
+    else host.time.begin('past', reader.conn);
     if (reader.unfinished) host.beforeLast(reader.conn);
     endpoint.deliver(kind, n, n > 0 && kind === AppEvent.Close ? (CODES[n] ?? 'ECONNRESET') : null);
     return true;
@@ -377,9 +497,16 @@ export class Replayer {
     const result = length === 0 ? null : bytes.slice(at + WorldBody.size, at + WorldBody.size + length);
     const { number, monoUs, wallMs } = host.time;
     this.#setTime(at, WorldBody);
-    host.time.begin();
+    const past = this.#past;
+    const owner = past === null ? host.ownerOfWorld(kind, id) : past.endpoint.id;
+    if (owner !== 0) this.#remember(owner);
+    host.time.begin(past === null ? 'usual' : 'past', owner);
     if (reader.unfinished) host.beforeLast(0);
     if (host.deliverWorld(kind, id, result)) return true;
+    if (past !== null) {
+      this.#unrepeated(past.endpoint, 'it has not begun what the primary’s had finished');
+      return false;
+    }
     if (!this.started && !this.joiner && !host.programLoaded) {
       host.time.set(number, monoUs, wallMs);
       this.#wait();
@@ -400,6 +527,10 @@ export class Replayer {
     const written = view.getFloat64(at + CheckBody.written, true);
     const crc = view.getUint32(at + CheckBody.crc, true);
     if (endpoint.written !== written || endpoint.crc !== crc) {
+      if (this.#past !== null) {
+        this.#unrepeated(endpoint, 'what it has been told does not make it say what the primary’s has said');
+        return;
+      }
       host.diverged(
         `connection ${reader.conn}: the program wrote ${endpoint.written} bytes (sum ${endpoint.crc.toString(16)}), on the primary ${written} bytes (sum ${crc.toString(16)})`,
       );

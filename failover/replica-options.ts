@@ -25,6 +25,10 @@ export interface ReplicaOptions {
   mode?: ReplicationMode;
   /** Ports whose connections are in state mode, though the group is not. */
   statePorts?: readonly number[];
+  /** Ports whose connections do not depend on each other, though their servers do not say so; `all`: of all servers. */
+  independentPorts?: readonly number[] | 'all';
+  /** Bytes that are kept of what an independent connection has been told; 0: nothing. */
+  historyLimit?: number;
   /** A primary whose main loop stands still for so long is killed; Infinity: never. */
   hangTimeoutMs: number;
   ringBytes: number;
@@ -55,6 +59,8 @@ export interface ReplicaEvents {
   ready: [];
   takeover: [report: TakeoverReport];
   diverged: [reason: string];
+  /** Backup: an independent connection is not where it is on the primary, and is not protected. */
+  unrepeated: [connection: number, why: string];
   /** The event in which the primary died threw here, too: its connection (0: none) was reset. */
   quarantined: [connection: number, error: string];
   failed: [error: Error];

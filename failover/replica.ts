@@ -38,6 +38,7 @@ import { Follower, RX_SLOTS } from './follower.js';
 import { GatedDevice, LogGate } from './gate.js';
 import { GroupClock } from './group-clock.js';
 import { Handover } from './handover.js';
+import { HISTORY_LIMIT, type Histories } from './histories.js';
 import { RecordType } from './log/record.js';
 import { ReaderState, type Ring, type RingReader, RingWriter, SECRET_LENGTH, Word } from './log/ring.js';
 import { catches, PoisonGuard } from './poison.js';
@@ -150,7 +151,13 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       stateMode: this.stateMode,
       solo: ring === null,
       statePorts: options.statePorts ?? [],
+      independentPorts: options.independentPorts ?? [],
+      historyLimit: options.historyLimit ?? HISTORY_LIMIT,
     });
+  }
+
+  get histories(): Histories {
+    return this.connections.histories;
   }
 
   get endpoints(): Map<number, ReplicaEndpoint> {
@@ -357,8 +364,9 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     if (this.lastTakeover !== null && this.lastTakeover.firstByteUs === 0) this.#firstByte(this.lastTakeover);
     const until = (Math.min(stack.nextDeadline(), world.nextDeadline()) - this.clock.now()) / 1000;
     const again = late || world.pendingImmediates > 0 || stack.events.length > 0;
-    const paused = this.#keeper?.paused === true;
-    this.native.loopTimer(this.#hook!, again && !paused ? 0 : Math.max(0, Math.min(until, paused ? 1 : HEARTBEAT_MS)));
+    // What is due waits, too, while the backup does not keep up.
+    const rest = this.#keeper?.paused === true ? 1 : again ? 0 : Math.max(0, Math.min(until, HEARTBEAT_MS));
+    this.native.loopTimer(this.#hook!, rest);
     return false;
   }
 
@@ -440,8 +448,11 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const event = this.#worldQueue.shift() ?? world.takeImmediate() ?? world.takeDue(this.clock.now());
     if (event === undefined) return false;
     const recorder = this.#recorder;
-    if (recorder !== null) recorder.world(worldKind(event), event.id, this.stateMode ? null : encodeWorldEvent(event));
-    else this.#drawTime();
+    if (recorder === null) this.#drawTime();
+    else {
+      const owner = this.histories.size === 0 ? 0 : world.ownerOf(event);
+      recorder.world(worldKind(event), event.id, this.stateMode ? null : encodeWorldEvent(event), owner);
+    }
     this.world.deliver(event);
     return true;
   }
@@ -536,6 +547,18 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#kick();
   }
 
+  ownerOfWorld(kind: number, id: number): number {
+    if (this.histories.size === 0) return 0;
+    const event = decodeWorldEvent(kind, id, null);
+    return event === undefined ? 0 : this.world.ownerOf(event);
+  }
+
+  unrepeated(conn: number, why: string): void {
+    const { ring } = this;
+    if (ring !== null) ring.store(Word.unrepeated, ring.load(Word.unrepeated) + 1);
+    this.emit('unrepeated', conn, why);
+  }
+
   deliverWorld(kind: number, id: number, result: Uint8Array | null): boolean {
     const event = decodeWorldEvent(kind, id, result);
     return event !== undefined && this.world.deliver(event);
@@ -550,7 +573,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   #becomeWriter(ring: Ring): void {
     this.#keeper ??= this.#makeKeeper(ring);
     const writer = new RingWriter(ring, this.#keeper.overrun);
-    const recorder = new Recorder(writer, this.time, this.stack.book, (conn) => this.connections.follow(conn));
+    const follow = (conn: TcpConnection) => this.connections.follow(conn);
+    const recorder = new Recorder(writer, this.time, this.stack.book, follow, this.histories);
     this.#writer = writer;
     this.#recorder = recorder;
     this.checks.state = new StateRecorder(recorder, writer);
@@ -571,7 +595,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   /** On a backup that joins; what comes of it is ours alone. */
   giveSaved(): void {
-    this.time.begin(true);
+    this.time.begin('apart');
     this.saved.restore();
   }
 
@@ -660,6 +684,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
         this.#suspect = { conn: follower.reader?.lastConn ?? -1, events: SUSPECT_EVENTS };
       ring.words[Word.head] = ring.words[Word.complete]!;
     }
+    follower.replayer?.forgetHalfCovered();
     ring.words[Word.tail] = ring.words[Word.head]!;
     ring.words[Word.complete] = ring.words[Word.head]!;
     this.#becomeWriter(ring);
@@ -735,7 +760,10 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.stack.tcp.table.forEach((conn) => {
       if (!this.protects(conn)) count++;
     });
-    return count;
+    // What it could not repeat is no longer told apart from what has ended since.
+    const { ring } = this;
+    const unrepeated = ring === null || this.#keeper?.following !== true ? 0 : ring.load(Word.unrepeated);
+    return Math.min(this.stack.tcp.table.size, count + unrepeated);
   }
 
   /** Whether the backup that follows now knows a connection. */
@@ -753,7 +781,7 @@ class Forgetting extends Recorder {
   readonly #endpoints: Map<number, ReplicaEndpoint>;
 
   constructor(recorder: Recorder, endpoints: Map<number, ReplicaEndpoint>) {
-    super(recorder.writer, recorder.time, recorder.book, recorder.follow);
+    super(recorder.writer, recorder.time, recorder.book, recorder.follow, recorder.histories);
     this.#endpoints = endpoints;
   }
 

@@ -4,7 +4,17 @@
  * gets its connections back with it (docs/state-mode.md).
  */
 import type { TcpConnection } from '../stack/tcp/connection.js';
-import { ClosingBody, ContextBody, PlacedBody, RecordType, SavedBody, WroteBody } from './log/record.js';
+import type { History } from './histories.js';
+import {
+  ClosingBody,
+  ContextBody,
+  Follow,
+  PastBody,
+  PlacedBody,
+  RecordType,
+  SavedBody,
+  WroteBody,
+} from './log/record.js';
 import type { RingWriter } from './log/ring.js';
 import type { Recorder } from './recorder.js';
 import type { SavedValues } from './saved-values.js';
@@ -80,6 +90,33 @@ export class StateRecorder {
     this.recorder.mark(RecordType.Covered, conn.id);
   }
 
+  /** The same of an independent connection: all that it has been told, which gives the program what it knows of it. */
+  repeat(conn: TcpConnection, endpoint: ReplicaEndpoint | null, history: History): void {
+    const { recorder, writer } = this;
+    recorder.mark(RecordType.Cover, conn.id);
+    recorder.openedAs(conn, Follow.Replay);
+    recorder.mark(RecordType.Established, conn.id);
+    const at = writer.begin(RecordType.Past, conn.id, PastBody.size);
+    if (at < 0) return;
+    writer.ring.view.setFloat64(at + PastBody.sndUna, conn.sndUna, true);
+    writer.ring.view.setFloat64(at + PastBody.rcvNxt, conn.rcvNxt, true);
+    writer.end();
+    history.forEach((type, body) => {
+      const at = writer.begin(type, conn.id, body.length);
+      if (at < 0) return;
+      writer.ring.bytes.set(body, at);
+      writer.end();
+    });
+    this.#outOfOrder(conn);
+    if (endpoint !== null) recorder.check(conn.id, endpoint);
+    recorder.acked(conn);
+    recorder.mark(RecordType.Covered, conn.id);
+  }
+
+  #outOfOrder(conn: TcpConnection): void {
+    for (const { start, bytes } of conn.reassembly.save().pieces) this.recorder.outOfOrder(conn, start, bytes);
+  }
+
   #connection(conn: TcpConnection, endpoint: ReplicaEndpoint | null): void {
     const { recorder, writer } = this;
     recorder.opened(conn);
@@ -96,7 +133,7 @@ export class StateRecorder {
     view.setUint32(at + PlacedBody.accepted, endpoint?.accepted === true ? 1 : 0, true);
     writer.end();
     for (const chunk of conn.receiveQueue) recorder.received(conn, chunk);
-    for (const { start: from, bytes } of conn.reassembly.save().pieces) recorder.outOfOrder(conn, from, bytes);
+    this.#outOfOrder(conn);
     if (conn.peerFin) recorder.peerFin(conn);
     this.wrote(conn.id, conn.sendBuffer.toBytes());
     recorder.acked(conn);

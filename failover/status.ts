@@ -49,6 +49,7 @@ export function statusOf(replica: Replica): ReplicaStatus {
       device: { ...(replica.device?.counters ?? {}) },
       gate: { ...replica.gate.counters },
       log: { ...(replica.writer?.counters ?? {}) },
+      histories: { connections: replica.histories.size, ...replica.histories.counters },
       replay: { ...(replica.replayer?.counters ?? {}) },
       world: { ...replica.world.counters, ...replica.counters },
     },

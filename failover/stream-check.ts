@@ -9,6 +9,7 @@ import type { AppEvent } from '../stack/observer.js';
 import type { ListenerEvents } from '../stack/sockets/endpoint.js';
 import type { TcpConnection } from '../stack/tcp/connection.js';
 import type { EventTime } from './event-time.js';
+import type { Histories } from './histories.js';
 import { Follow } from './log/record.js';
 import { Closing, type StateRecorder } from './state-recorder.js';
 
@@ -29,12 +30,25 @@ export class CheckList {
   closed = false;
   aborted = false;
 
+  /** What independent connections have been told. */
+  histories: Histories | null = null;
+  /** Backup: connections that were touched in a past event of another one; their program is not where it was. */
+  readonly strayed = new Set<ReplicaEndpoint>();
+
   constructor(
     readonly native: NativeAddon,
     readonly time: EventTime,
     /** Something was written to a connection that is repeated, in an event that is not. */
     readonly onMixed: () => void,
   ) {}
+
+  /** The program does something with a connection. */
+  touch(endpoint: ReplicaEndpoint): void {
+    const { time, histories } = this;
+    if (time.owner === endpoint.id || histories === null) return;
+    if (time.kind === 'past') this.strayed.add(endpoint);
+    else if (histories.size > 0) histories.mixed(endpoint.id);
+  }
 
   add(endpoint: ReplicaEndpoint): void {
     if (endpoint.listed) return;
@@ -134,8 +148,29 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
   /** Where it is known by its number; it leaves when the connection is gone and its socket has heard everything. */
   known: Map<number, ReplicaEndpoint> | null = null;
 
+  override setReading(on: boolean): void {
+    this.checks.touch(this);
+    super.setReading(on);
+  }
+
+  override wantSpace(acked: number): void {
+    this.checks.touch(this);
+    super.wantSpace(acked);
+  }
+
+  override setNoDelay(on: boolean): void {
+    this.checks.touch(this);
+    super.setNoDelay(on);
+  }
+
+  override setKeepAlive(on: boolean, delayMs: number): void {
+    this.checks.touch(this);
+    super.setKeepAlive(on, delayMs);
+  }
+
   override shutdown(): void {
     if (this.following === FORSAKEN) return;
+    this.checks.touch(this);
     this.checks.closed = true;
     this.#ships?.closing(this.id, Closing.Shutdown);
     super.shutdown();
@@ -143,6 +178,7 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
 
   override close(): void {
     this.checks.closed = true;
+    this.checks.touch(this);
     if (!this.settled) this.#ships?.closing(this.id, Closing.Close);
     super.close();
     if (this.conn.removed) this.known?.delete(this.id);
@@ -150,6 +186,7 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
 
   override abort(): void {
     this.checks.aborted = true;
+    this.checks.touch(this);
     if (!this.settled) this.#ships?.closing(this.id, Closing.Abort);
     super.abort();
     if (this.conn.removed) this.known?.delete(this.id);
@@ -161,6 +198,7 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
   }
 
   override write(chunk: Uint8Array): void {
+    this.checks.touch(this);
     this.#ships?.wrote(this.id, chunk);
     if (!this.following.summed) {
       if (this.following !== FORSAKEN) super.write(chunk);

@@ -41,6 +41,9 @@ a group is the primary. The same words started again give the backup, which take
   --mode MODE          replay (default): the backup runs the program, too; state: it runs none, and the program that is started when it
                        takes over gets its connections back with what it saved of them (docs/state-mode.md)
   --state-port PORT    the servers at this port in state mode, though the group is not; may be repeated
+  --independent        what is said on a connection depends on no other one: replicas that join late repeat each by itself
+  --independent-port P the same for the servers at this port; may be repeated
+  --history KiB        so much is kept of what an independent connection has been told (default 256; 64 MiB of all)
   --log-size MiB       the shared log, a power of two from 16 to 4096 (default 64)
   --pcap FILE          capture of all frames (a backup writes FILE.PID)
   --resume-within S    a group whose last process died less than S seconds ago is gone on with (default 60; 0: begin anew)
@@ -49,7 +52,7 @@ a group is the primary. The same words started again give the backup, which take
   --node NAME          which of them this is (default: the host name)
 
 Events are written to stderr, one JSON object per line: role, ready, protected, unprotected, takeover,
-quarantined, undeclared, diverged, fresh, program-failed. With --cluster also: leading, following, orphan, looking,
+quarantined, unrepeated, undeclared, diverged, fresh, program-failed. With --cluster also: leading, following, orphan, looking,
 in-sync, silent, speaks, deposed, hang, member-died, member-ended, peer-up, peer-down, coordinator.
 `;
 

@@ -54,6 +54,14 @@ export function runArguments(argv: string[]): RunArguments {
     if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535) throw usage('state-port', port, '9000');
     return Number(port);
   });
+  const independentPorts = (values['independent-port'] ?? []).map((port) => {
+    if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535)
+      throw usage('independent-port', port, '8080');
+    return Number(port);
+  });
+  const history = Number(values.history);
+  if (!(Number.isInteger(history) && history >= 0 && history <= 16_384))
+    throw usage('history', values.history, '256 (KiB, 0 to 16384)');
   const commit = values.commit ?? (values.cluster === undefined ? 'written' : 'acked');
   if (commit !== 'written' && commit !== 'acked') throw usage('commit', commit, 'written (or acked)');
   const megabytes = Number(values['log-size']);
@@ -94,6 +102,8 @@ export function runArguments(argv: string[]): RunArguments {
       commit,
       mode: values.mode,
       ...(statePorts.length === 0 ? {} : { statePorts }),
+      independentPorts: values.independent === true ? 'all' : independentPorts,
+      historyLimit: history * 1024,
       hangTimeoutMs: hang,
       solo: values.solo === true,
       ...(member === undefined ? {} : { agentPid: Number(values.agent) }),
@@ -101,7 +111,7 @@ export function runArguments(argv: string[]): RunArguments {
   };
 }
 
-const FLAGS = new Set(['--no-offload', '--solo']);
+const FLAGS = new Set(['--no-offload', '--solo', '--independent']);
 
 function programIndex(argv: string[]): number {
   let i = 0;
@@ -135,6 +145,9 @@ function parse(args: string[]) {
       agent: { type: 'string' },
       mode: { type: 'string', default: 'replay' },
       'state-port': { type: 'string', multiple: true },
+      independent: { type: 'boolean' },
+      'independent-port': { type: 'string', multiple: true },
+      history: { type: 'string', default: '256' },
       'resume-within': { type: 'string', default: '60' },
       solo: { type: 'boolean' },
     },

@@ -285,6 +285,7 @@ function tellAll(replica: Replica): void {
   // In state mode nothing is replayed.
   if (!replica.stateMode) replica.on('undeclared', (what) => tell('undeclared', { what }));
   replica.on('diverged', (reason) => tell('diverged', { reason }));
+  replica.on('unrepeated', (connection, why) => tell('unrepeated', { connection, why }));
   replica.on('quarantined', (connection, error) => tell('quarantined', { connection, error }));
   replica.on('takeover', (report) =>
     tell('takeover', {

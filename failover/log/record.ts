@@ -56,6 +56,8 @@ export const RecordType = {
   /** What the program saves of itself; and, where a replica joins, the end of what it had saved; since version 4. */
   Saved: 23,
   AllSaved: 24,
+  /** Between Cover and Covered: what follows is the connection's history (failover/histories.ts); since version 4. */
+  Past: 25,
 } as const;
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 
@@ -135,6 +137,12 @@ export const PlacedBody = {
   rcvNxt: 8, // f64: before what waits for the program
   sndWnd: 16, // f64
   accepted: 24, // u32
+} as const;
+
+export const PastBody = {
+  size: 16,
+  sndUna: 0, // f64: acknowledged by now
+  rcvNxt: 8, // f64: received by the end of it
 } as const;
 
 export const SentBody = {

@@ -59,6 +59,8 @@ export const Word = {
   beatSeconds: 21,
   /** Where the primary's output waits for the reader first. */
   wanted: 30,
+  /** Connections that the reader could not repeat (histories.ts). */
+  unrepeated: 31,
   // --- Several machines (cluster/): the agent beside the replica ---
   /** How far the agents of enough other machines hold the log; output may leave that depends on nothing behind it. */
   stable: 22,
@@ -336,6 +338,7 @@ export class RingWriter {
     ring.words[Word.tail] = start | 0;
     ring.words[Word.readerFault] = 0;
     ring.words[Word.readerReady] = 0;
+    ring.words[Word.unrepeated] = 0;
     this.readerAttached = true;
     this.#spare = 0;
     return whole;

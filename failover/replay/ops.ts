@@ -33,10 +33,13 @@ interface Pending {
   operation: Operation;
   outcome: Outcome | undefined;
   resource: AsyncResource;
+  /** The independent connection in whose event it was begun, 0 for none. */
+  owner: number;
 }
 
 export interface OpsHost {
   drawId(): number;
+  owner(): number;
   request(event: WorldEvent): void;
   suppressed(): void;
   redone(): void;
@@ -57,10 +60,15 @@ export class AsyncOps {
     return this.#pending.size;
   }
 
+  /** The independent connection that an operation belongs to, 0 for none. */
+  ownerOf(id: number): number {
+    return this.#pending.get(id)?.owner ?? 0;
+  }
+
   begin(operation: Operation): void {
     const id = this.#host.drawId();
     const resource = new AsyncResource('FTASYNC', { requireManualDestroy: true });
-    const pending: Pending = { operation, outcome: undefined, resource };
+    const pending: Pending = { operation, outcome: undefined, resource, owner: this.#host.owner() };
     if (this.#live) {
       // Before it is registered: what Node refuses (bad arguments) throws here.
       let early: Outcome | undefined;

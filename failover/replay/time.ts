@@ -1,5 +1,6 @@
 /** Logical time: the event's own, plus a microsecond per read, so that loops on the clock end. */
 import type { Clock } from '../../lib/clock.js';
+import type { EventKind } from '../event-time.js';
 import type { WorldContext } from './context.js';
 import type { Patcher } from './patch.js';
 import { real } from './real.js';
@@ -17,15 +18,28 @@ export class LogicalTime {
   #mono = 0;
   #wall = 0;
   #ticks = 0;
-  /** Events apart have a course of their own: a backup does not know how often they looked. The other one's waits here. */
-  #apart = false;
-  #other = { mono: 0, wall: 0, ticks: 0 };
+  /**
+   * Events apart have a course of their own, as a backup does not know how often they looked; and so have past ones. The others'
+   * wait here.
+   */
+  #kind: EventKind = 'usual';
+  readonly #courses = {
+    usual: { mono: 0, wall: 0, ticks: 0 },
+    apart: { mono: 0, wall: 0, ticks: 0 },
+    past: { mono: 0, wall: 0, ticks: 0 },
+  };
   /** Times of the first event. */
   origin: Stamp | null = null;
 
-  /** Takes over an event's time. It never runs backwards, whatever is handed in. */
-  begin(monoUs: number, wallMs: number, apart = false): void {
-    if (apart !== this.#apart) this.#change();
+  /** Takes over an event's time. It never runs backwards, whatever is handed in, but where the past is repeated. */
+  begin(monoUs: number, wallMs: number, kind: EventKind = 'usual'): void {
+    if (kind !== this.#kind) this.#change(kind);
+    if (kind === 'past') {
+      this.#mono = monoUs;
+      this.#wall = wallMs;
+      this.#ticks = 0;
+      return;
+    }
     const lastMono = this.#mono + this.#ticks;
     const lastWall = Math.floor(this.#wall + this.#ticks / 1000);
     this.#mono = Math.max(monoUs, lastMono);
@@ -43,13 +57,28 @@ export class LogicalTime {
     return { monoUs, wallMs: wall < lastWall && wall > lastWall - WALL_STEP_MS ? lastWall : wall };
   }
 
-  #change(): void {
-    const { mono, wall, ticks } = this.#other;
-    this.#other = { mono: this.#mono, wall: this.#wall, ticks: this.#ticks };
+  #change(kind: EventKind): void {
+    Object.assign(this.#courses[this.#kind], { mono: this.#mono, wall: this.#wall, ticks: this.#ticks });
+    const { mono, wall, ticks } = this.#courses[kind];
     this.#mono = mono;
     this.#wall = wall;
     this.#ticks = ticks;
-    this.#apart = !this.#apart;
+    this.#kind = kind;
+  }
+
+  /** What has been seen of the clocks, in microseconds and whole milliseconds. */
+  get seenMonoUs(): number {
+    const { usual, apart } = this.#courses;
+    const now = this.#kind === 'past' ? 0 : this.#mono + this.#ticks;
+    const before = this.#kind === 'usual' ? 0 : usual.mono + usual.ticks;
+    return Math.max(now, before, this.#kind === 'apart' ? 0 : apart.mono + apart.ticks);
+  }
+
+  get seenWallMs(): number {
+    const { usual, apart } = this.#courses;
+    const now = this.#kind === 'past' ? 0 : this.#wall + this.#ticks / 1000;
+    const before = this.#kind === 'usual' ? 0 : usual.wall + usual.ticks / 1000;
+    return Math.floor(Math.max(now, before, this.#kind === 'apart' ? 0 : apart.wall + apart.ticks / 1000));
   }
 
   /** Monotonic microseconds, without counting as a read. */

@@ -28,6 +28,8 @@ export interface TimerSource {
   drawId(): number;
   /** Logical time in microseconds. */
   peek(): number;
+  /** The independent connection whose event runs, 0 for none. */
+  owner(): number;
 }
 
 type Callback = (...args: unknown[]) => unknown;
@@ -44,6 +46,8 @@ export class Timeout implements SocketTimer {
   heapDue = 0;
   inHeap = false;
   armed = false;
+  /** The independent connection in whose event it was set, 0 for none. */
+  owner = 0;
   readonly ms: number;
   readonly repeat: boolean;
   readonly run: () => void;
@@ -109,6 +113,8 @@ export class Immediate {
   readonly #clockwork: VirtualTimers;
   #ref = true;
   readonly id: number;
+  /** As a timer's. */
+  owner = 0;
   pending = true;
   readonly run: () => void;
 
@@ -173,6 +179,7 @@ export class VirtualTimers implements SocketTimers {
   setTimer(callback: Callback, delay: unknown, repeat: boolean, args: unknown[], ref = true): Timeout {
     const run = inContext<Timeout>('Timeout', callback, args);
     const timer = new Timeout(this, this.#source.drawId(), coerceDelay(delay), repeat, ref, run);
+    timer.owner = this.#source.owner();
     this.arm(timer);
     return timer;
   }
@@ -180,6 +187,7 @@ export class VirtualTimers implements SocketTimers {
   setImmediate(callback: Callback, args: unknown[]): Immediate {
     const run = inContext<Immediate>('Immediate', callback, args);
     const immediate = new Immediate(this, this.#source.drawId(), run);
+    immediate.owner = this.#source.owner();
     this.#immediates.set(immediate.id, immediate);
     this.refs++;
     if (this.#live) this.#queue.push(immediate);
@@ -189,8 +197,14 @@ export class VirtualTimers implements SocketTimers {
   /** A timer of a socket: does not keep the process alive. */
   set(ms: number, fn: () => void): SocketTimer {
     const timer = new Timeout(this, this.#source.drawId(), coerceDelay(ms), false, false, fn);
+    timer.owner = this.#source.owner();
     this.arm(timer);
     return timer;
+  }
+
+  /** The independent connection that a timer or an immediate belongs to, 0 for none. */
+  ownerOf(id: number): number {
+    return (this.#timers.get(id) ?? this.#immediates.get(id))?.owner ?? 0;
   }
 
   /** An armed timer by its id. */

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '../../lib/clock.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import type { SocketTimers } from '../../stack/sockets/endpoint.js';
+import type { EventKind } from '../event-time.js';
 import type { Divergence, WorldContext, WorldCounters, WorldEvent } from './context.js';
 import { installCrypto } from './crypto.js';
 import { installFsCallbacks } from './fs-callbacks.js';
@@ -72,7 +73,9 @@ export class World implements WorldContext {
   #live: boolean;
   #event = 0;
   #nextId = 0;
-  #apart = false;
+  #kind: EventKind = 'usual';
+  /** The independent connection whose event runs, 0 for none; what is begun in it belongs to it, too. */
+  owner = 0;
 
   constructor(options: WorldOptions) {
     if (options.secret.length !== 32) throw new TypeError('The secret of a world has 32 bytes');
@@ -81,10 +84,14 @@ export class World implements WorldContext {
     this.#live = options.live;
     this.quiet = !options.live;
     if (options.origin !== undefined) this.time.origin = { ...options.origin };
-    this.clockwork = new VirtualTimers({ drawId: () => this.drawId(), peek: () => this.time.peek() }, options.live);
+    this.clockwork = new VirtualTimers(
+      { drawId: () => this.drawId(), peek: () => this.time.peek(), owner: () => this.owner },
+      options.live,
+    );
     this.ops = new AsyncOps(
       {
         drawId: () => this.drawId(),
+        owner: () => this.owner,
         request: (event) => options.request(event),
         suppressed: () => this.counters.suppressedEffects++,
         redone: () => this.counters.redoneEffects++,
@@ -104,7 +111,15 @@ export class World implements WorldContext {
 
   /** The event that runs belongs to a connection in state mode: backups do not repeat it, nor what comes of it. */
   get apart(): boolean {
-    return this.#apart;
+    return this.#kind === 'apart';
+  }
+
+  get seenMonoUs(): number {
+    return this.time.seenMonoUs;
+  }
+
+  get seenWallMs(): number {
+    return this.time.seenWallMs;
   }
 
   get eventNo(): number {
@@ -166,13 +181,14 @@ export class World implements WorldContext {
   }
 
   /** An event begins: the program sees its time and its randomness from here on. */
-  beginEvent(eventNo: number, monoUs: number, wallMs: number, apart = false): void {
+  beginEvent(eventNo: number, monoUs: number, wallMs: number, kind: EventKind = 'usual', owner = 0): void {
     this.#event = eventNo;
-    this.#apart = apart;
+    this.#kind = kind;
+    this.owner = owner;
     const base = (eventNo < EVENT_MODULUS ? eventNo : eventNo % EVENT_MODULUS) * IDS_PER_EVENT;
     // More than 2^20 ids in one event flow over into the next ones' range; a long way back is the modulus at work.
-    if (base > this.#nextId || this.#nextId - base > ID_WRAP) this.#nextId = base;
-    this.time.begin(monoUs, wallMs, apart);
+    if (base > this.#nextId || this.#nextId - base > ID_WRAP || kind === 'past') this.#nextId = base;
+    this.time.begin(monoUs, wallMs, kind);
     const rand = this.#randState;
     rand[1] = eventNo;
     rand[2] = eventNo / 0x100000000;
@@ -200,6 +216,12 @@ export class World implements WorldContext {
         this.#options.restore?.();
         return true;
     }
+  }
+
+  /** The independent connection that an event belongs to, 0 for none. */
+  ownerOf({ kind, id }: WorldEvent): number {
+    if (kind === 'async') return this.ops.ownerOf(id);
+    return kind === 'restore' ? 0 : this.clockwork.ownerOf(id);
   }
 
   /** When the next timer is due (µs on the clock), or Infinity. Always Infinity on a backup. */
@@ -235,7 +257,7 @@ export class World implements WorldContext {
   /** What an event apart begins has a negative id, so that its end is known to be one, too. */
   drawId(): number {
     const id = this.#nextId++;
-    return this.#apart ? -id : id;
+    return this.apart ? -id : id;
   }
 
   later(fn: () => void): void {
@@ -253,7 +275,7 @@ export class World implements WorldContext {
   }
 
   undeclared(what: string): void {
-    if (this.#active && !this.#apart) this.mixed(what);
+    if (this.#active && !this.apart) this.mixed(what);
   }
 
   /** As `undeclared`, in an event apart. */

@@ -89,6 +89,8 @@ export interface ListenOptions {
   backlog?: number;
   /** Absent: as the group does. Without effect where nothing is replicated. */
   replication?: Replication;
+  /** What is said on a connection depends on no other one: a backup may repeat each by itself. Absent: as the group says. */
+  independent?: boolean;
 }
 
 export interface ListenerHandle {

@@ -161,6 +161,7 @@ export interface ListenArguments {
   backlog?: number;
   signal?: AbortSignal;
   replication?: Replication;
+  independent?: boolean;
   listener: (() => void) | null;
 }
 
@@ -192,6 +193,15 @@ export function listenArguments(args: unknown[]): ListenArguments | null {
       throw nodeError(
         'ERR_INVALID_ARG_VALUE',
         `The property 'options.replication' must be 'replay' or 'state'. Received ${String(replication)}`,
+        TypeError,
+      );
+    }
+    const { independent } = options;
+    if (typeof independent === 'boolean') out.independent = independent;
+    else if (independent !== undefined) {
+      throw nodeError(
+        'ERR_INVALID_ARG_TYPE',
+        `The property 'options.independent' must be of type boolean. Received ${String(independent)}`,
         TypeError,
       );
     }
@@ -251,13 +261,14 @@ export function listenOn(server: net.Server, host: SocketHost, args: unknown[]):
   }
   if (wanted.listener) server.once('listening', wanted.listener);
   if (wanted.signal) closeOnAbort(server, wanted.signal);
-  const { port, backlog, replication } = wanted;
+  const { port, backlog, replication, independent } = wanted;
   const go = (address?: string) =>
     attachListener(server, host, {
       port,
       ...(address === undefined ? {} : { address }),
       ...(backlog === undefined ? {} : { backlog }),
       ...(replication === undefined ? {} : { replication }),
+      ...(independent === undefined ? {} : { independent }),
     });
   if (wanted.host === undefined || net.isIP(wanted.host)) {
     go(wanted.host);

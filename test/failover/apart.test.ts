@@ -15,7 +15,7 @@ t.test('time: looks at the clock in an event apart are not counted', async (t) =
   for (let n = 1; n < 50; n++) {
     const [mono, wall] = [n * 10, n];
     if (n % 3 === 0) {
-      primary.begin(mono, wall, true);
+      primary.begin(mono, wall, 'apart');
       const seen = look(primary, 40);
       t.ok(
         seen.every((value, i) => i === 0 || value > seen[i - 1]!),
@@ -42,7 +42,7 @@ t.test('ids: what an event apart begins is known by its sign; the others are as 
   const [primary, backup] = [world(), world()];
   for (let n = 1; n < 20; n++) {
     const apart = n % 2 === 0;
-    primary.beginEvent(n, n, n, apart);
+    primary.beginEvent(n, n, n, apart ? 'apart' : 'usual');
     t.equal(primary.apart, apart);
     if (apart) {
       t.ok([primary.drawId(), primary.drawId()].every((id) => id < 0));

@@ -119,6 +119,7 @@ export class Cluster {
           ringBytes: scenario.logBytes ?? LOG_BYTES,
           solo: scenario.solo ?? false,
           mode: scenario.mode ?? 'replay',
+          ...(scenario.historyLimit === undefined ? {} : { historyLimit: scenario.historyLimit }),
           origin: this.#origin,
         },
         scenario.solo === true ? null : ring,

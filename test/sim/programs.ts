@@ -58,10 +58,10 @@ export function sendAll(
 
 // --- Download: the server says a stamp, a stream, and goodbye. ---
 
-export function download(total: number): (replica: Replica) => void {
+export function download(total: number, more: Partial<ListenOptions> = {}): (replica: Replica) => void {
   return (replica) => {
     replica.listen(
-      { port: PORT },
+      { port: PORT, ...more },
       {
         onConnection: (endpoint) => {
           on(endpoint, { onEnd: () => endpoint.close() });
@@ -117,9 +117,9 @@ function changed(chunk: Buffer, seen: number): Buffer {
   return answer;
 }
 
-export function echo(replica: Replica, backlog = 511): void {
+export function echo(replica: Replica, backlog = 511, more: Partial<ListenOptions> = {}): void {
   replica.listen(
-    { port: PORT, backlog },
+    { port: PORT, backlog, ...more },
     {
       onConnection: (endpoint) => {
         let seen = 0;
@@ -392,30 +392,36 @@ export class Asker extends Listener {
 
 // --- Requests with timers: the answer comes after a pause of the program. ---
 
-export function delayed(replica: Replica): void {
-  let served = 0;
+export function delayed(replica: Replica, more: Partial<ListenOptions> = {}): void {
+  let all = 0;
   replica.listen(
-    { port: PORT },
+    { port: PORT, ...more },
     {
       onConnection: (endpoint) => {
-        on(endpoint, {
-          onData: (chunk) => {
-            const number = chunk[0]!;
-            replica.timers.set(3 + (number % 5), () => {
-              const body = pattern(number, 0, 500 + number * 37);
-              const head = Buffer.alloc(8);
-              head.writeUInt32LE(body.length, 0);
-              head.writeUInt32LE(served++, 4);
-              endpoint.write(head);
-              endpoint.write(stamp(replica));
-              endpoint.write(body);
-            });
-          },
-          onEnd: () => endpoint.close(),
-        });
+        let own = 0;
+        delay(replica, endpoint, () => (more.independent === true ? own++ : all++));
       },
     },
   );
+}
+
+/** One connection; each answer has a number. */
+export function delay(replica: Replica, endpoint: StreamEndpoint, next: () => number): void {
+  on(endpoint, {
+    onData: (chunk) => {
+      const number = chunk[0]!;
+      replica.timers.set(3 + (number % 5), () => {
+        const body = pattern(number, 0, 500 + number * 37);
+        const head = Buffer.alloc(8);
+        head.writeUInt32LE(body.length, 0);
+        head.writeUInt32LE(next(), 4);
+        endpoint.write(head);
+        endpoint.write(stamp(replica));
+        endpoint.write(body);
+      });
+    },
+    onEnd: () => endpoint.close(),
+  });
 }
 
 export class Requester extends Client {

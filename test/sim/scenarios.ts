@@ -54,6 +54,8 @@ export interface Scenario {
   laggard?: { turns: number; restUs: number };
   /** Without a log. */
   solo?: boolean;
+  /** As the replicas' option. */
+  historyLimit?: number;
   /** Bytes of the log, if not 1 MiB. */
   logBytes?: number;
   /** The log loses its beginning: when all processes have died, nobody can go on. */
@@ -290,6 +292,23 @@ export const SCENARIOS: Scenario[] = [
     clients: (host, address) => many(3, 4, (n) => new Echoer(host, n, 30, 2), at(address)),
   },
   {
+    // It repeats what each connection has been told, at the numbers and times of then; the stamps in what is said show it.
+    name: 'independent',
+    program: (replica) => {
+      echo(replica, 511, { independent: true });
+      delayed(replica, { port: PORT + 1, independent: true });
+      download(DOWN, { port: PORT + 2, independent: true })(replica);
+    },
+    logBytes: 1 << 17,
+    forgets: true,
+    sparse: 4,
+    clients: (host, address) => [
+      ...many(3, 4, (n) => new Echoer(host, n, 24, 2), at(address)),
+      ...many(3, 5, (n) => new Requester(host, n * 20, 12), at(address, PORT + 1)),
+      ...many(2, 9, () => new Downloader(host, DOWN), at(address, PORT + 2)),
+    ],
+  },
+  {
     name: 'rejoin-tally',
     program: tally,
     logBytes: 1 << 16,
@@ -344,7 +363,7 @@ export const SCENARIOS: Scenario[] = [
   },
   {
     name: 'timers',
-    program: delayed,
+    program: (replica) => delayed(replica),
     clients: (host, address) => many(4, 3, (n) => new Requester(host, n * 10, 5), at(address)),
   },
   {
