@@ -181,6 +181,8 @@ t.test('words on the command line', async (t) => {
     [['run', '--log-size', '1', KIT], /16 to 4096/],
     [['run', '--log-size', '48', KIT], /power of two/],
     [['run', '--state-port', '70000', KIT], /--state-port 9000/],
+    [['run', '--independent', '--independent-port', '0', KIT], /--independent-port 8080/],
+    [['run', '--independent', '--history', 'all', KIT], /256 \(KiB, 0 to 16384\)/],
     [['run', '--no-such-thing', KIT], /no-such-thing/],
     [['status', '--nothing'], /nothing/],
     [['demo', '--bytes', 'many'], /--bytes many/],
