@@ -25,6 +25,10 @@ export const rules = {
   fence: true,
   /** `acked`: nothing leaves that depends on more of the log than the backups have. */
   C1: true,
+  /** What a program does to the outside world, a backup's does not. */
+  E1: true,
+  /** Of whose outcome the log does not know is done (again) by whoever takes over. */
+  E2: true,
   /** Several machines: no frame leaves after the time until which the primary may speak. */
   L1: true,
   /** Several machines: nobody is gone on without before the group's state says that it cannot go on itself. */

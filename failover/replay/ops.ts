@@ -3,6 +3,7 @@
  * the same operation completes when that event comes from the log.
  */
 import { AsyncResource } from 'node:async_hooks';
+import { rules } from '../rules.js';
 import type { WorldEvent } from './context.js';
 
 /** How an operation ended: the arguments of a Node callback. */
@@ -82,6 +83,7 @@ export class AsyncOps {
       if (early !== undefined) this.#finish(id, early);
     } else {
       if (operation.effect) this.#host.suppressed();
+      if (operation.effect && !rules.E1) operation.start(() => undefined);
       pending.outcome = operation.local?.();
       this.#pending.set(id, pending);
     }
@@ -114,6 +116,10 @@ export class AsyncOps {
       const { operation } = pending;
       if (pending.outcome !== undefined) {
         this.#finish(id, pending.outcome);
+        continue;
+      }
+      if (operation.effect && !rules.E2) {
+        this.#finish(id, { error: null, values: [] });
         continue;
       }
       if (operation.effect) this.#host.redone();

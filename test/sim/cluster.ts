@@ -10,6 +10,7 @@ import { StackHost } from '../../stack/loop.js';
 import { Stack } from '../../stack/stack.js';
 import { LogAudit } from './audit.js';
 import type { Client } from './clients.js';
+import { Disk } from './disk.js';
 import { MAX_TURNS, Machine, type Process, SimGroup } from './machine.js';
 import { rewrite } from './old-log.js';
 import type { Scenario } from './scenarios.js';
@@ -30,6 +31,7 @@ export class Cluster {
   readonly link: MemoryLink;
   readonly wire: Wire;
   readonly audit: LogAudit;
+  readonly disk: Disk;
   readonly host: StackHost;
   readonly members: Member[] = [];
   readonly failures: string[] = [];
@@ -49,6 +51,7 @@ export class Cluster {
     // Sequence numbers and timestamps that wrap are as likely as others.
     this.machine = new Machine(seed, 1_000_000 + (random.u32() % 4_000_000_000));
     const { clock } = this.machine;
+    this.disk = new Disk(this.machine, seed, scenario.diskRoom, (process) => this.primary?.process === process);
     this.wire = new Wire(
       () => clock.now(),
       (port) => scenario.resets?.includes(port) === true,
@@ -146,7 +149,7 @@ export class Cluster {
       } else if (!primary) replica.watchPrimary(ring.words[Word.writerPid]!);
       const run = (): void => {
         replica.beginStart();
-        scenario.program(replica);
+        scenario.program(replica, process, this.disk);
         replica.programStarted();
       };
       if (!primary && replica.stateMode) {
@@ -255,6 +258,6 @@ export class Cluster {
   }
 
   clients(): Client[] {
-    return this.scenario.clients(this.host, this.address);
+    return this.scenario.clients(this.host, this.address, this.disk);
   }
 }

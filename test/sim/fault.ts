@@ -175,7 +175,7 @@ function play(cluster: Cluster, fault: Fault | null): Outcome {
   }
   // What was heard from the peers is lost with the machine, and nothing has waited for it.
   if (cluster.scenario.link === undefined && fault?.kind !== 'machine') wire.judgeResent();
-  failures.push(...wire.violations);
+  failures.push(...wire.violations, ...cluster.disk.violations);
   return {
     failures,
     calls,

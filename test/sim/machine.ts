@@ -141,6 +141,8 @@ export class Process {
   #hook: (() => boolean) | null = null;
   #kicked = false;
   #timerUs = Number.POSITIVE_INFINITY;
+  /** What the kernel has been asked for, and when it will be done. */
+  #underWay: { atUs: number; done: () => void }[] = [];
   #nextFd = 3;
 
   constructor(
@@ -183,7 +185,14 @@ export class Process {
 
   nextDeadline(): number {
     if (this.dead) return Number.POSITIVE_INFINITY;
-    return this.stopped ? this.stoppedUntilUs : this.#timerUs;
+    return this.stopped
+      ? this.stoppedUntilUs
+      : this.#underWay.reduce((first, { atUs }) => Math.min(first, atUs), this.#timerUs);
+  }
+
+  /** The kernel tells the process after so long that something is done. */
+  later(us: number, done: () => void): void {
+    this.#underWay.push({ atUs: this.machine.clock.now() + us, done });
   }
 
   /** One round of the event loop. @returns whether there was anything to do. */
@@ -200,6 +209,12 @@ export class Process {
         watch.fire();
       }
       for (const reader of [...this.#readers]) if (this.#read(reader)) due = true;
+      for (const call of this.#underWay.filter(({ atUs }) => atUs <= this.machine.clock.now())) {
+        this.call();
+        this.#underWay.splice(this.#underWay.indexOf(call), 1);
+        due = true;
+        call.done();
+      }
       if (!due || this.#hook === null) return;
       this.#kicked = false;
       if (this.#timerUs <= this.machine.clock.now()) this.#timerUs = Number.POSITIVE_INFINITY;
@@ -225,14 +240,14 @@ export class Process {
       if (count + 1 < slots) meta[(count + 1) * 4 + 1] = 0;
     }
     // Here the frames are in the process's hands only.
-    this.#call();
+    this.call();
     reader.lent = reader.onBatch(count);
     // Looked at: a recovery after the next call finds none of them, or all.
     return true;
   }
 
   /** A call into the kernel. */
-  #call(): void {
+  call(): void {
     if (this.dead) throw new Killed();
     if (this.calls++ < this.dieAt) return;
     this.kill();
@@ -279,7 +294,7 @@ export class Process {
   #native(): NativeAddon {
     const real = native();
     const { machine } = this;
-    const call = (): void => this.#call();
+    const call = (): void => this.call();
     const handle = (value: object): NativeHandle => value as NativeHandle;
     const remove = <T>(list: T[], entry: unknown): void => {
       const at = list.indexOf(entry as T);

@@ -25,6 +25,8 @@ const FIRST: Partial<Record<Rule, string>> = {
   A3: 'upload-loss',
   F2: 'reset',
   C1: 'upload-acked-busy',
+  E1: 'disk',
+  E2: 'disk',
 };
 const SEEDS = ['1', '2', '3'];
 

@@ -5,7 +5,9 @@ import type { Impairment } from '../../lib/device/memory.js';
 import type { StackHost } from '../../stack/loop.js';
 import type { Client } from './clients.js';
 import { Adder, adding } from './datagrams.js';
+import { type Disk, ledger, Scribe } from './disk.js';
 import type { FaultKind } from './fault.js';
+import type { Process } from './machine.js';
 import {
   Asker,
   Downloader,
@@ -33,9 +35,11 @@ import { Asking, tally } from './tally.js';
 
 export interface Scenario {
   name: string;
-  program: (replica: Replica) => void;
+  program: (replica: Replica, process: Process, disk: Disk) => void;
   /** Starts the clients; they come with time if they are many. */
-  clients: (host: StackHost, address: string) => Client[];
+  clients: (host: StackHost, address: string, disk: Disk) => Client[];
+  /** Bytes that the disk has room for, if not as many as are needed. */
+  diskRoom?: number;
   /** How a client ends: orderly, unless the program resets it. */
   closes?: (string | null)[];
   commit?: CommitMode;
@@ -151,6 +155,20 @@ export const SCENARIOS: Scenario[] = [
     name: 'datagrams',
     program: adding,
     clients: (host, address) => many(3, 4, (n) => new Adder(host, n, 12), at(address)),
+  },
+  {
+    // A disk that is slow, and full in the end.
+    name: 'disk',
+    program: ledger,
+    diskRoom: 20 * 64,
+    clients: (host, address, disk) => many(3, 3, (n) => new Scribe(host, n, 12, disk), at(address)),
+  },
+  {
+    name: 'disk-acked-loss',
+    program: ledger,
+    commit: 'acked',
+    link: LOSSY,
+    clients: (host, address, disk) => many(3, 3, (n) => new Scribe(host, n, 10, disk), at(address)),
   },
   {
     name: 'datagrams-acked',
