@@ -17,7 +17,7 @@ import type { TcpConnection } from '../stack/tcp/connection.js';
 import { Coverage, takesBack } from './coverage.js';
 import type { EventTime } from './event-time.js';
 import { Histories } from './histories.js';
-import { Listeners } from './listeners.js';
+import { Listeners, restoring } from './listeners.js';
 import type { Follow } from './log/record.js';
 import type { RingWriter } from './log/ring.js';
 import type { Recorder } from './recorder.js';
@@ -29,9 +29,9 @@ import { SavedValues } from './saved-values.js';
 import { keepHttp, keepOldHttp } from './state-http.js';
 import {
   ALONE,
+  APART,
   type CheckList,
   COVERED,
-  FORLORN,
   type Following,
   followOf,
   REPLAYED,
@@ -82,7 +82,7 @@ export class Connections {
     const limit = mode.solo || mode.stateMode ? 0 : mode.historyLimit;
     this.histories = new Histories(limit, ({ listener }) => listener !== null && this.listeners.independent(listener));
     host.checks.histories = this.histories;
-    this.#coverage = new Coverage(stack.tcp, this.histories, mode.stateMode);
+    this.#coverage = new Coverage(stack.tcp, this.histories, mode.stateMode, () => this.taker);
     this.listeners = new Listeners({
       ...mode,
       stack,
@@ -114,18 +114,38 @@ export class Connections {
     return this.#adopt(conn, null, this.#outgoing, null);
   }
 
+  /** The program, which may take outgoing connections back that another one had opened. */
+  taker: ListenerEvents | null = null;
+
+  /** After a takeover: it is given those of which the other one had saved something, before anything else. @returns how many */
+  giveBackOutgoing(): number {
+    const { taker } = this;
+    const { stack } = this.host;
+    if (taker === null || restoring(taker) === false) return 0;
+    const others = [];
+    for (let other = stack.events.shift(); other !== undefined; other = stack.events.shift()) others.push(other);
+    this.kept.giveBackOutgoing(stack.tcp.table, (conn, known) => {
+      this.#adopt(conn, taker, this.mode.stateMode ? SHIPPED : APART, known);
+    });
+    const count = stack.events.length;
+    for (const other of others) stack.events.push(other);
+    return count;
+  }
+
   /** How a connection is followed that the program makes now. */
   get #outgoing(): Following {
     if (this.mode.solo) return ALONE;
     if (this.mode.stateMode) return SHIPPED;
-    return this.host.time.apart ? FORLORN : REPLAYED;
+    return this.host.time.apart ? APART : REPLAYED;
   }
 
   #recreate(id: number, remote: number, remotePort: number, local: number, localPort: number): TcpConnection {
     const { tcp } = this.host.stack;
     const route = tcp.host.tcpRoute(local, remote);
     if (route === null) throw new FtError('EHOSTUNREACH', 'No route to the host', 'Give the stack a gateway');
-    return tcp.create(id, local, localPort, remote, remotePort, route);
+    const conn = tcp.create(id, local, localPort, remote, remotePort, route);
+    conn.active = true;
+    return conn;
   }
 
   #adopt(
@@ -172,7 +192,7 @@ export class Connections {
     if (!this.mode.stateMode) for (const server of this.#https) keepOldHttp(server);
     this.listeners.cover();
     for (const endpoint of this.endpoints.values())
-      if (endpoint.following === REPLAYED && takesBack(endpoint)) endpoint.following = COVERED;
+      if (endpoint.following === REPLAYED && takesBack(endpoint, this.taker)) endpoint.following = COVERED;
   }
 
   /** One begins here. */

@@ -4,6 +4,7 @@
  * all that they have been told (histories.ts), those of servers that take them back (`server.on('restore')`) with what was saved of
  * them, and those that nobody has accepted yet, which a program can take from there on; the others are not protected, and are counted.
  */
+import type { ListenerEvents } from '../stack/sockets/endpoint.js';
 import type { TcpConnection } from '../stack/tcp/connection.js';
 import type { Tcp } from '../stack/tcp/tcp.js';
 import type { Histories } from './histories.js';
@@ -17,8 +18,12 @@ const RECORDS = 2048;
 /** Part of the log that one connection may take. */
 const LARGEST = 0.75;
 
-/** Whether a replica that joins can keep it: its program would take it back, or is done with it. */
-export function takesBack({ conn, acceptor }: ReplicaEndpoint): boolean {
+/**
+ * Whether a replica that joins can keep it: its program would take it back, or is done with it.
+ * @param taker who takes outgoing connections back, of which something was saved
+ */
+export function takesBack({ conn, acceptor, context }: ReplicaEndpoint, taker: ListenerEvents | null): boolean {
+  if (conn.active) return conn.orphan || (context !== null && taker !== null && restoring(taker) !== false);
   return conn.orphan || (acceptor !== null && restoring(acceptor) !== false);
 }
 
@@ -33,6 +38,8 @@ export class Coverage {
     readonly histories: Histories,
     /** The whole group is in state mode. */
     readonly all: boolean,
+    /** Who takes outgoing connections back. */
+    readonly taker: () => ListenerEvents | null,
   ) {}
 
   /** A backup joins, and knows nothing. */
@@ -51,7 +58,7 @@ export class Coverage {
     const { user } = conn;
     if (!(user instanceof ReplicaEndpoint)) return conn.listener !== null;
     if (user.following.apart) return user.following.shipped;
-    return takesBack(user) || (user.acceptor !== null && !user.accepted);
+    return takesBack(user, this.taker()) || (user.acceptor !== null && !user.accepted);
   }
 
   /** Goes on as far as there is room. Between events only. @returns true when there is nothing left to tell. */

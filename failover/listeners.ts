@@ -8,7 +8,7 @@ import type { TcpListener } from '../stack/tcp/listener.js';
 import type { Restored, RestoredTable } from './restored.js';
 import { ALONE, APART, COVERED, type Following, REPLAYED, SHIPPED } from './stream-check.js';
 
-/** State mode: connections for which a program that starts does not listen by then are reset. */
+/** Connections for which a program that starts does not listen by then are reset, and outgoing ones that nobody has taken back. */
 const CLAIM_US = 10_000_000;
 
 export interface ListenerHost {
@@ -127,9 +127,10 @@ export class Listeners {
 
   /** After a takeover: a program that runs gets all of them now, one that is about to start has some time to listen. */
   takeOver(nowUs: number): void {
-    if (this.#host.stateMode) this.#claimUntilUs = nowUs + CLAIM_US;
+    this.#claimUntilUs = nowUs + CLAIM_US;
     for (const [listener, { events }] of this.#open) this.#giveBack(listener, events);
-    if (!this.#host.stateMode) this.#drop();
+    const { stateMode, restored, stack } = this.#host;
+    if (!stateMode) restored.drop(stack.tcp.table, false);
   }
 
   #giveBack(listener: TcpListener, events: ListenerEvents): void {
@@ -146,6 +147,6 @@ export class Listeners {
 
   #drop(): void {
     this.#claimUntilUs = Number.POSITIVE_INFINITY;
-    this.#host.restored.drop(this.#host.stack.tcp.table);
+    this.#host.restored.drop(this.#host.stack.tcp.table, true);
   }
 }

@@ -20,6 +20,8 @@ declare global {
     interface Process {
       /** Saves a value that belongs to no connection; it comes back with `process.on('restore', (saved) => saved(name))`. 64 KiB at most. */
       checkpoint?(name: string, value: unknown): void;
+      /** A connection that an earlier program had opened, with what that one saved of it (docs/state-mode.md). */
+      on(event: 'restoreSocket', listener: (socket: import('node:net').Socket, context: unknown) => void): this;
     }
   }
 }

@@ -7,22 +7,34 @@ import { syncBuiltinESMExports } from 'node:module';
 import net from 'node:net';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { deserialize } from 'node:v8';
 import { FtError } from '../lib/errors.js';
 import { connectArguments } from '../stack/sockets/connect-arguments.js';
 import { connect } from '../stack/sockets/index.js';
 import { listenArguments, listenOn } from '../stack/sockets/server.js';
+import { FtSocket } from '../stack/sockets/socket.js';
 import { ProgramDgram } from './replay/dgram.js';
 import type { Replica } from './replica.js';
 
 type Listen = (this: net.Server, ...args: unknown[]) => net.Server;
 
-/** Puts the stack under node:net. Servers on paths, handles and descriptors stay with the kernel. */
-/** What a program saves of itself, and is given back. */
-function patchProcess({ saved }: Replica): void {
+/** What a program saves of itself, and is given back; and the connections that another one had opened. */
+function patchProcess(replica: Replica): void {
+  const { saved, connections } = replica;
+  const emitter = process as NodeJS.EventEmitter;
   process.checkpoint = (name, value) => saved.save(name, value);
-  saved.onRestore = (get) => void (process as NodeJS.EventEmitter).emit('restore', get);
+  saved.onRestore = (get) => void emitter.emit('restore', get);
+  connections.taker = {
+    onConnection: (endpoint) => endpoint.abort(),
+    onRestore: (endpoint, context) => {
+      const socket = new FtSocket(replica, endpoint);
+      emitter.emit('restoreSocket', socket, context === null ? undefined : deserialize(context));
+    },
+    restores: () => emitter.listenerCount('restoreSocket') > 0,
+  };
 }
 
+/** Puts the stack under node:net. Servers on paths, handles and descriptors stay with the kernel. */
 export function patchNet(replica: Replica): void {
   const prototype = net.Server.prototype as unknown as { listen: Listen };
   const listen = prototype.listen;

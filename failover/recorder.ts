@@ -89,7 +89,7 @@ export class Recorder implements StackObserver {
 
   opened(conn: TcpConnection): void {
     this.histories.begin(conn);
-    if (rules.H1 || conn.listener === null) this.openedAs(conn, this.#followed(conn));
+    if (rules.H1 || conn.active) this.openedAs(conn, this.#followed(conn));
   }
 
   /** @param follow how a backup that runs the program follows it */
@@ -99,7 +99,6 @@ export class Recorder implements StackObserver {
     if (at < 0) return;
     const { view, bytes } = writer.ring;
     const B = OpenedBody;
-    const outgoing = conn.listener === null;
     const route = conn.route;
     let mac: Neighbour | undefined;
     if (route instanceof Ipv4Route) mac = route.net.neighbours.peek(route.nextHop);
@@ -112,7 +111,7 @@ export class Recorder implements StackObserver {
       (conn.ecnOk ? 16 : 0) |
       (conn.accEcn ? 32 : 0) |
       ((conn.synEcn & 3) << 6);
-    view.setUint8(at + B.flags, options | (outgoing ? 4 : 0) | (known === undefined ? 0 : 8));
+    view.setUint8(at + B.flags, options | (conn.active ? 4 : 0) | (known === undefined ? 0 : 8));
     view.setUint8(at + B.sndScale, conn.sndScale);
     view.setUint8(at + B.rcvScale, conn.rcvScale);
     view.setUint16(at + B.localPort, conn.localPort, true);
@@ -141,7 +140,7 @@ export class Recorder implements StackObserver {
 
   established(conn: TcpConnection): void {
     // An active open learned the peer's side with the SYN-ACK, so all of it is told again.
-    if (conn.listener === null) this.opened(conn);
+    if (conn.active) this.opened(conn);
     if (!rules.H1) this.openedAs(conn, this.#followed(conn));
     if (this.writer.begin(RecordType.Established, conn.id, 0) >= 0) this.writer.end();
   }

@@ -360,6 +360,7 @@ export class Replayer {
       }
       tcp.timeWaits.delete(localAddress, localPort, remoteAddress, remotePort);
       conn = tcp.create(reader.conn, localAddress, localPort, remoteAddress, remotePort, route);
+      conn.active = (flags & 4) !== 0;
       conn.listener = listener;
       if (listener !== null) listener.halfOpen++;
       if (!kept && this.#covering === 0 && reader.version >= 4) host.histories.begin(conn);

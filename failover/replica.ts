@@ -107,6 +107,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   /** Since when events have followed each other; 0: they have not. */
   #busySinceUs = 0;
   #taking: TakeoverReport | null = null;
+  /** Outgoing connections that the program is given back before anything else happens to it. */
+  #toGiveBack = 0;
   readonly #bells: Doorbells;
   #announced = false;
   #stopped = false;
@@ -244,6 +246,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.programLoaded = true;
     this.#finishEvent();
     if (this.role === 'primary') {
+      if (this.stateMode && this.lastTakeover !== null) this.#toGiveBack = this.connections.giveBackOutgoing();
       this.#recorder?.mark(RecordType.Started);
       this.#writer?.publish();
       if (ring !== null) ring.words[Word.beatSeconds] = (this.clock.now() / 1e6) | 0;
@@ -434,6 +437,10 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     // A program that gets connections back may not be ready for them before all of it has run.
     if (this.stateMode && !this.programLoaded) return false;
     this.#worldTurn = !this.#worldTurn;
+    if (this.#toGiveBack > 0 && this.#worldQueue[0]?.kind !== 'restore') {
+      this.#toGiveBack--;
+      this.#worldTurn = false;
+    }
     if (this.#worldTurn && this.#deliverWorldEvent()) return true;
     for (let endpoint = stack.events.shift(); endpoint !== undefined; endpoint = stack.events.shift()) {
       // Where there is no log, nobody else gives the event its time.
@@ -705,6 +712,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.stack.tcp.draining = ring.words[Word.draining] === 1;
     this.stack.thaw(rules.F2 ? GRACE_US : 0, rules.D2, planned);
     if (ring.words[Word.historyLost] === 1) this.connections.cover();
+    if (!this.stateMode) this.#toGiveBack = this.connections.giveBackOutgoing();
     this.connections.listeners.takeOver(this.clock.now());
     // Before anything else is told: what the program has not seen itself.
     if (this.saved.foreign) {

@@ -44,6 +44,7 @@ export class RestoredTable {
   ): void {
     table.forEach((conn) => {
       if (conn.localPort !== listener.port || !listener.takes(conn.localAddress) || conn.user !== null) return;
+      if (conn.active) return;
       if (conn.state === TcpState.SynRcvd && conn.listener === null) {
         conn.listener = listener;
         listener.halfOpen++;
@@ -56,13 +57,31 @@ export class RestoredTable {
     });
   }
 
-  /** Resets what no server of the program wants; nobody is asked again, so nothing of them is remembered. */
-  drop(table: ConnectionTable): void {
+  /**
+   * The program gets the connections that a dead one had opened, and had saved something of. The others are nobody's; they end with what no
+   * server wants, so that their ports are not in use again at once.
+   */
+  giveBackOutgoing(table: ConnectionTable, adopt: (conn: TcpConnection, restored: Restored) => void): void {
+    table.forEach((conn) => {
+      const known = this.#known.get(conn.id);
+      if (!conn.active || !conn.established || conn.orphan || conn.user !== null) return;
+      if (known === undefined || known.context === null) return;
+      this.forget(conn.id);
+      adopt(conn, known);
+    });
+  }
+
+  /**
+   * Resets what no server of the program wants; nobody is asked again, so nothing of them is remembered.
+   * @param outgoing those that were opened from here, too
+   */
+  drop(table: ConnectionTable, outgoing: boolean): void {
     const unwanted: TcpConnection[] = [];
     table.forEach((conn) => {
-      if (conn.user === null && conn.established && !conn.orphan && !conn.removed) unwanted.push(conn);
+      if (conn.user !== null || conn.orphan || conn.removed) return;
+      if (conn.active ? outgoing : conn.established) unwanted.push(conn);
     });
     for (const conn of unwanted) conn.abort();
-    this.#known.clear();
+    if (outgoing) this.#known.clear();
   }
 }

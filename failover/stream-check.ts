@@ -91,8 +91,6 @@ export const SHIPPED: Following = { shipped: true, summed: false, apart: false }
 /** State mode, while other connections are replayed. */
 export const APART: Following = { shipped: true, summed: false, apart: true };
 
-/** Made by the program in an event apart: ends with the process. */
-export const FORLORN: Following = { shipped: false, summed: false, apart: true };
 /** On a backup: the program that runs there has nothing to do with it any more. */
 export const FORSAKEN: Following = { shipped: false, summed: false, apart: true };
 

@@ -32,6 +32,7 @@ export const FIELDS: Record<string, FieldKind> = {
   log: 'local',
   loggedState: 'local',
   state: 'copied',
+  active: 'copied',
   iss: 'copied',
   sndUna: 'copied',
   sndNxt: 'copied',

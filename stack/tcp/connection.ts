@@ -108,6 +108,8 @@ function connectionFires(this: TimerNode, nowUs: number): void {
 
 export class TcpConnection {
   state: TcpState = TcpState.Closed;
+  /** We opened it (RFC 9293 section 3.10.1: an active OPEN). */
+  active = false;
   /** What happened to it, if anybody wants to know (TcpOptions.eventLog). */
   readonly log: EventLog | null;
   loggedState: TcpState = TcpState.Closed;

@@ -242,6 +242,7 @@ export class Tcp {
     }
     const conn = this.create(this.#nextId++, from, port, remoteAddress, remotePort, route, settings);
     conn.state = TcpState.SynSent;
+    conn.active = true;
     this.counters.activeOpens++;
     const early = settings?.fastOpenData;
     if (early !== undefined) {

@@ -68,6 +68,43 @@ t.test('a count goes on; the backup runs no program before it has to', async (t)
   await own.close();
 });
 
+t.test('a connection that the program has opened comes back, too, and is not opened again', async (t) => {
+  const feeds: net.Socket[] = [];
+  const source = net.createServer((socket) => {
+    feeds.push(socket);
+    socket.on('error', () => undefined);
+  });
+  await new Promise<void>((done) => source.listen(0, '10.77.0.1', done));
+  const { port } = source.address() as net.AddressInfo;
+  const app = fileURLToPath(new URL('apps/feed.js', import.meta.url));
+  const own = new TestGroup(directory, ['--mode', 'state'], [app, String(port)]);
+  let [primary, backup] = await own.pair();
+  while (feeds.length === 0) await sleep(5);
+  const client = new Client(7);
+  await sleep(100);
+  let expected = '';
+  for (let n = 1; n <= 9; n++) {
+    feeds[0]!.write(`line ${n}\nha`);
+    await sleep(n % 3 === 0 ? 0 : 20);
+    if (n % 3 === 0) {
+      primary.kill(n === 6 ? 'SIGTERM' : 'SIGKILL');
+      await backup.event('takeover');
+      const next = own.start();
+      await next.event('ready');
+      [primary, backup] = [backup, next];
+    }
+    feeds[0]!.write('lf\n');
+    expected += `${2 * n - 1} line ${n}\n${2 * n} half\n`;
+  }
+  await client.waitFor(expected.length);
+  t.equal(client.text, expected);
+  t.equal(feeds.length, 1);
+  client.socket.destroy();
+  await own.close();
+  for (const feed of feeds) feed.destroy();
+  source.close();
+});
+
 t.test('a stream goes on to the byte where it was', async (t) => {
   const { group: own } = group();
   const [primary, backup] = await own.pair();

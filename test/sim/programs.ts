@@ -494,6 +494,77 @@ export function proxy(replica: Replica): void {
   );
 }
 
+/** The same in state mode: both sides of each pair come back, the outgoing ones first, and find each other by a number. */
+export function stateProxy(replica: Replica, more: Partial<ListenOptions> = {}): void {
+  const inners = new Map<number, StreamEndpoint>();
+  let next = 0;
+  const save = (endpoint: StreamEndpoint, key: number, waiting: Buffer[] = []): void =>
+    endpoint.checkpoint?.(Buffer.concat([number(key), ...waiting]));
+  /** Both sides; what came before the inner one stood is saved with the outer one. */
+  const join = (
+    outer: StreamEndpoint,
+    inner: StreamEndpoint,
+    key: number,
+    connected: boolean,
+    before: Buffer[],
+  ): void => {
+    const waiting = before;
+    let stands = connected;
+    on(inner, {
+      onConnect: () => {
+        stands = true;
+        for (const chunk of waiting.splice(0)) inner.write(chunk);
+        save(inner, key);
+        save(outer, key);
+      },
+      onData: (chunk) => outer.write(Buffer.from(chunk)),
+      onEnd: () => inner.close(),
+    });
+    on(outer, {
+      onData: (chunk) => {
+        if (stands) inner.write(Buffer.from(chunk));
+        else {
+          waiting.push(Buffer.from(chunk));
+          save(outer, key, waiting);
+        }
+      },
+      onEnd: () => {
+        inner.close();
+        outer.close();
+      },
+    });
+  };
+  const open = (outer: StreamEndpoint): StreamEndpoint =>
+    replica.connect({ address: outer.remoteAddress, port: INNER_PORT });
+  replica.saved.onRestore = (saved) => {
+    next = saved('next') as number;
+  };
+  replica.connections.taker = {
+    onConnection: () => undefined,
+    onRestore: (inner, context) => inners.set(numberOf(context), inner),
+    restores: () => true,
+  };
+  replica.listen(
+    { port: PORT, ...more },
+    {
+      onConnection: (outer) => {
+        const key = ++next;
+        replica.saved.save('next', next);
+        save(outer, key);
+        join(outer, open(outer), key, false, []);
+      },
+      onRestore: (outer, context) => {
+        const key = numberOf(context);
+        const inner = inners.get(key);
+        inners.delete(key);
+        // It had been asked for only: nothing was said on it.
+        if (inner === undefined) join(outer, open(outer), key, false, [Buffer.from(context!.subarray(8))]);
+        else join(outer, inner, key, true, []);
+      },
+    },
+  );
+}
+
 /** The inner server, in the clients' own stack. */
 export function innerServer(host: StackHost): void {
   host.listen(

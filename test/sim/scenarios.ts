@@ -17,6 +17,7 @@ import {
   echo,
   HalfCloser,
   halfClosed,
+  INNER_PORT,
   innerServer,
   mixed,
   PORT,
@@ -28,6 +29,7 @@ import {
   SlowReader,
   stateDownload,
   stateEcho,
+  stateProxy,
   Uploader,
   upload,
 } from './programs.js';
@@ -390,6 +392,35 @@ export const SCENARIOS: Scenario[] = [
     clients: (host, address) => {
       innerServer(host);
       return many(2, 15, (n) => new Echoer(host, n, 6, 2), at(address));
+    },
+  },
+  {
+    name: 'state-outgoing',
+    patienceUs: 1_300_000,
+    program: (replica) => stateProxy(replica),
+    mode: 'state',
+    // One that was being opened is nobody's after a takeover.
+    resets: [INNER_PORT],
+    clients: (host, address) => {
+      innerServer(host);
+      return many(3, 7, (n) => new Echoer(host, n, 8, 2), at(address));
+    },
+  },
+  {
+    // What a server in state mode has opened, in a group that is replayed.
+    name: 'mixed-outgoing',
+    program: (replica) => {
+      stateProxy(replica, { replication: 'state' });
+      echo(replica, 511, { port: PORT + 1 });
+    },
+    resets: [INNER_PORT],
+    sparse: 2,
+    clients: (host, address) => {
+      innerServer(host);
+      return [
+        ...many(2, 7, (n) => new Echoer(host, n, 8, 2), at(address)),
+        ...many(2, 9, (n) => new Echoer(host, n, 8, 3), at(address, PORT + 1)),
+      ];
     },
   },
   {

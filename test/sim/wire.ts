@@ -186,7 +186,7 @@ export class Wire {
     if ((seg.flags & TCP_RST) !== 0) {
       // A late duplicate for a connection that is over is answered so (RFC 9293 section 3.10.7.1).
       const over = own.finAt >= 0 && other.finAt >= 0 && other.ack > own.finAt;
-      if (fromServer && !other.reset && !over && !this.mayReset(seg.srcPort))
+      if (fromServer && !other.reset && !over && !this.mayReset(seg.srcPort) && !this.mayReset(seg.dstPort))
         bad('I7', 'a RST that nobody has ordered');
       own.reset = true;
       return;
