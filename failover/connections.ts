@@ -95,6 +95,7 @@ export class Connections {
       },
     });
     this.saved.onSave = (name, bytes) => this.#saves(name, bytes);
+    this.saved.past = () => host.time.kind === 'past';
   }
 
   /** As SocketHost.listen. */
@@ -104,7 +105,14 @@ export class Connections {
 
   /** As SocketHost.connect. On a backup it is the connection that the primary made at this point. */
   connect(options: { address: string; port: number; localAddress?: string; localPort?: number }): StreamEndpoint {
-    const { stack, role, replayer } = this.host;
+    const { stack, role, replayer, time } = this.host;
+    // What comes of it would be missing in the history of whose event it is.
+    this.histories.mixed(time.owner);
+    if (time.kind === 'past') {
+      const owner = this.endpoints.get(time.owner);
+      if (owner !== undefined) this.host.checks.strayed.add(owner);
+      throw new FtError('EHOSTUNREACH', 'No connection is opened while the past is repeated', 'Nothing is to be done');
+    }
     const { remote, local } = stack.connectAddresses(options.address, options.localAddress);
     const planned = role === 'backup' ? replayer?.outgoing() : undefined;
     const conn =

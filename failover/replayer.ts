@@ -21,13 +21,13 @@ import {
   Follow,
   JoinBody,
   OpenedBody,
-  PastBody,
   RECORD_HEADER,
   RecordType,
   SavedBody,
   WorldBody,
 } from './log/record.js';
 import type { RingReader } from './log/ring.js';
+import { PastReplay } from './past.js';
 import { CODES } from './recorder.js';
 import type { RestoredTable } from './restored.js';
 import { rules } from './rules.js';
@@ -60,33 +60,15 @@ export interface ReplayHost {
   diverged(reason: string): void;
 }
 
-/** An independent connection that is brought to where it is on the primary. */
-interface Past {
-  endpoint: ReplicaEndpoint;
-  /** What the client has acknowledged, and sent. */
-  sndUna: number;
-  rcvNxt: number;
-  /** Where the group's time is meanwhile. */
-  number: number;
-  monoUs: number;
-  wallMs: number;
-}
-
 /** What one step did. */
 export type Step = 'event' | 'idle';
 
 export class Replayer {
-  /** `unrepeated`: connections that this program did not come to where the primary's is, by what the primary's has been told. */
-  readonly counters = { events: 0, skipped: 0, checks: 0, unrepeated: 0 };
+  readonly counters = { events: 0, skipped: 0, checks: 0 };
   /** The primary's start-up is complete as far as the log has been read. */
   started = false;
   /** This replica did not see the beginning: what it does not know is skipped. */
   joiner = false;
-  /** Records of a connection which this replica knows already, or cannot follow: 0 for none. */
-  #skipped = 0;
-  /** The connection that the log is about to tell us of, or to repeat: 0 for none. */
-  #covering = 0;
-  #past: Past | null = null;
   /** The primary died in an event that is not repeated here: it has not happened. */
   cut = false;
   #unchecked = new Map<number, ReplicaEndpoint>();
@@ -99,9 +81,13 @@ export class Replayer {
     readonly kept: RestoredTable,
     /** State mode of the whole group: no program runs here. */
     readonly stateMode: boolean,
-  ) {}
+  ) {
+    this.past = new PastReplay(host, kept, (conn) => this.#unchecked.delete(conn));
+  }
 
   readonly #records = new ConnectionRecords(this);
+  /** Connections that are older than this replica. */
+  readonly past: PastReplay;
 
   /** Whether it is kept here instead of being repeated. */
   keeps(conn: number): boolean {
@@ -135,10 +121,10 @@ export class Replayer {
     // The last event is over. Each is told by itself: a reader that is behind shows that it gets on.
     reader.release();
     for (let endpoint = host.checks.shift(); endpoint !== undefined; endpoint = host.checks.shift())
-      if (this.#past === null) this.#unchecked.set(endpoint.id, endpoint);
-    if (this.#past !== null) this.#afterPast(this.#past);
+      if (this.past.conn === 0) this.#unchecked.set(endpoint.id, endpoint);
+    this.past.afterEvent();
     while (!this.cut && reader.next()) {
-      if (this.#skipped !== 0 && reader.conn === this.#skipped && reader.type !== RecordType.Covered) continue;
+      if (this.past.skips(reader.conn) && reader.type !== RecordType.Covered) continue;
       if (this.#apply()) {
         this.counters.events++;
         return 'event';
@@ -161,16 +147,13 @@ export class Replayer {
         this.#opened(at);
         return false;
       case RecordType.Cover:
-        if (tcp.byId.has(reader.conn)) this.#skipped = reader.conn;
-        else this.#covering = reader.conn;
+        this.past.cover(reader.conn);
         return false;
       case RecordType.Covered:
-        this.#skipped = 0;
-        this.#covering = 0;
-        this.#endPast();
+        this.past.covered();
         return false;
       case RecordType.Past:
-        this.#beginPast(at);
+        if (!this.past.begin(reader)) this.#wait();
         return false;
       case RecordType.Saved:
         this.#saved(at);
@@ -180,6 +163,7 @@ export class Replayer {
       case RecordType.Removed: {
         const conn = tcp.byId.get(reader.conn);
         this.kept.forget(reader.conn);
+        host.histories.forget(reader.conn);
         // Its socket may still have to be told of data, or of the end.
         if (host.endpoints.get(reader.conn)?.settled === true) host.endpoints.delete(reader.conn);
         const code = view.getUint32(at, true);
@@ -216,78 +200,6 @@ export class Replayer {
     if (histories.get(conn) === undefined) return 0;
     histories.copy(conn, reader.type, reader.ring.bytes.subarray(reader.body, reader.body + reader.bodyLength));
     return histories.owner(conn);
-  }
-
-  // --- The past of an independent connection (histories.ts), told to a replica that joins late ---
-
-  #beginPast(at: number): void {
-    const { reader, host } = this;
-    if (!host.programLoaded) {
-      this.#wait();
-      return;
-    }
-    const endpoint = host.endpoints.get(reader.conn);
-    if (endpoint === undefined) {
-      this.#skipped = reader.conn;
-      return;
-    }
-    const { number, monoUs, wallMs } = host.time;
-    const { view } = reader.ring;
-    const sndUna = view.getFloat64(at + PastBody.sndUna, true);
-    const rcvNxt = view.getFloat64(at + PastBody.rcvNxt, true);
-    this.#past = { endpoint, sndUna, rcvNxt, number, monoUs, wallMs };
-    endpoint.conn.rcvNxt = 1;
-    host.histories.begin(endpoint.conn);
-  }
-
-  /** An event of the past is over. What the client has acknowledged since need not be kept. */
-  #afterPast({ endpoint, sndUna }: Past): void {
-    const { checks } = this.host;
-    const { conn } = endpoint;
-    conn.sendBuffer.releaseTo(Math.min(sndUna - 1, conn.sendBuffer.end));
-    conn.sndUna = Math.max(conn.sndUna, Math.min(sndUna, conn.sendBuffer.end + 1));
-    conn.sndNxt = Math.max(conn.sndNxt, conn.sndUna);
-    if (checks.strayed.size === 0) return;
-    this.#unrepeated(endpoint, 'it has to do with other connections');
-    for (const other of checks.strayed) this.#unrepeated(other, 'another one had to do with it');
-    checks.strayed.clear();
-  }
-
-  #endPast(): void {
-    const past = this.#past;
-    if (past === null) return;
-    this.#past = null;
-    this.host.time.set(past.number, past.monoUs, past.wallMs);
-    if (past.endpoint.conn.rcvNxt !== past.rcvNxt) this.#unrepeated(past.endpoint, 'it has received something else');
-  }
-
-  /** The primary died while it told us of a connection: we do not know it. */
-  forgetHalfCovered(): void {
-    const { host, kept } = this;
-    const id = this.#covering;
-    if (id === 0) return;
-    this.#covering = 0;
-    const endpoint = host.endpoints.get(id);
-    if (endpoint !== undefined) this.#unrepeated(endpoint, 'its history was cut');
-    this.#endPast();
-    kept.forget(id);
-    const conn = host.stack.tcp.byId.get(id);
-    if (conn !== undefined) host.stack.tcp.remove(conn, null);
-  }
-
-  /** Our program is not where the primary's is, as far as a connection goes: it is left to the primary alone. */
-  #unrepeated(endpoint: ReplicaEndpoint, why: string): void {
-    const { host } = this;
-    const { id, conn } = endpoint;
-    if (host.endpoints.get(id) !== endpoint) return;
-    if (this.#past?.endpoint === endpoint) this.#skipped = id;
-    this.counters.unrepeated++;
-    this.#unchecked.delete(id);
-    host.endpoints.delete(id);
-    host.histories.forget(id);
-    endpoint.forsake();
-    host.stack.tcp.remove(conn, null);
-    host.unrepeated(id, why);
   }
 
   /** The group's time is that of an event, wherever it ran. */
@@ -363,7 +275,7 @@ export class Replayer {
       conn.active = (flags & 4) !== 0;
       conn.listener = listener;
       if (listener !== null) listener.halfOpen++;
-      if (!kept && this.#covering === 0 && reader.version >= 4) host.histories.begin(conn);
+      if (!kept && !this.past.covering && reader.version >= 4) host.histories.begin(conn);
     }
     conn.state = view.getUint8(at + B.state) === TcpState.SynSent ? TcpState.SynSent : TcpState.SynRcvd;
     conn.iss = view.getUint32(at + B.iss, true);
@@ -466,8 +378,8 @@ export class Replayer {
     if (word > 0xff) endpoint.conn.sendTarget = (word >>> 8) * SEND_TARGET_UNIT;
     const n = view.getFloat64(at + EventBody.n, true);
     if (kind === AppEvent.Data && endpoint.conn.receiveQueue[0]?.length !== n) {
-      if (this.#past !== null) {
-        this.#unrepeated(endpoint, 'it was told something else');
+      if (this.past.conn !== 0) {
+        this.past.differs('it was told something else');
         return false;
       }
       host.diverged(`connection ${reader.conn}: the next chunk is not the one that the primary's program read`);
@@ -476,7 +388,7 @@ export class Replayer {
     if (!this.#allChecked()) return false;
     this.#setTime(at, EventBody);
     const owner = this.#remember(reader.conn);
-    if (this.#past === null) host.time.begin('usual', owner);
+    if (this.past.conn === 0) host.time.begin('usual', owner);
     else host.time.begin('past', reader.conn);
     if (reader.unfinished) host.beforeLast(reader.conn);
     endpoint.deliver(kind, n, n > 0 && kind === AppEvent.Close ? (CODES[n] ?? 'ECONNRESET') : null);
@@ -498,14 +410,14 @@ export class Replayer {
     const result = length === 0 ? null : bytes.slice(at + WorldBody.size, at + WorldBody.size + length);
     const { number, monoUs, wallMs } = host.time;
     this.#setTime(at, WorldBody);
-    const past = this.#past;
-    const owner = past === null ? host.ownerOfWorld(kind, id) : past.endpoint.id;
+    const past = this.past.conn;
+    const owner = past === 0 ? host.ownerOfWorld(kind, id) : past;
     if (owner !== 0) this.#remember(owner);
-    host.time.begin(past === null ? 'usual' : 'past', owner);
+    host.time.begin(past === 0 ? 'usual' : 'past', owner);
     if (reader.unfinished) host.beforeLast(0);
     if (host.deliverWorld(kind, id, result)) return true;
-    if (past !== null) {
-      this.#unrepeated(past.endpoint, 'it has not begun what the primary’s had finished');
+    if (past !== 0) {
+      this.past.differs('it has not begun what the primary’s had finished');
       return false;
     }
     if (!this.started && !this.joiner && !host.programLoaded) {
@@ -528,8 +440,8 @@ export class Replayer {
     const written = view.getFloat64(at + CheckBody.written, true);
     const crc = view.getUint32(at + CheckBody.crc, true);
     if (endpoint.written !== written || endpoint.crc !== crc) {
-      if (this.#past !== null) {
-        this.#unrepeated(endpoint, 'what it has been told does not make it say what the primary’s has said');
+      if (this.past.conn !== 0) {
+        this.past.differs('what it has been told does not make it say what the primary’s has said');
         return;
       }
       host.diverged(

@@ -691,7 +691,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
         this.#suspect = { conn: follower.reader?.lastConn ?? -1, events: SUSPECT_EVENTS };
       ring.words[Word.head] = ring.words[Word.complete]!;
     }
-    follower.replayer?.forgetHalfCovered();
+    follower.replayer?.past.cut();
     ring.words[Word.tail] = ring.words[Word.head]!;
     ring.words[Word.complete] = ring.words[Word.head]!;
     this.#becomeWriter(ring);

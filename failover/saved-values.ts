@@ -14,6 +14,8 @@ export class SavedValues {
   readonly #values = new Map<string, Uint8Array>();
   /** Some of it was said by another replica, whose program did what ours has not. */
   foreign = false;
+  /** Events of the past are repeated: what they save has been overwritten since. */
+  past: () => boolean = () => false;
   /** Told of each value that this program saves. */
   onSave: (name: string, bytes: Uint8Array) => void = () => undefined;
   /** Tells the program. */
@@ -35,6 +37,7 @@ export class SavedValues {
             ? `There are ${MOST_NAMES} saved values already`
             : null;
     if (fault !== null) throw new FtError('ERR_FT_CONTEXT', fault, 'Save less, and keep the rest elsewhere');
+    if (this.past()) return;
     this.#values.set(name, bytes);
     this.onSave(name, bytes);
   }

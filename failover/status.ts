@@ -50,7 +50,7 @@ export function statusOf(replica: Replica): ReplicaStatus {
       gate: { ...replica.gate.counters },
       log: { ...(replica.writer?.counters ?? {}) },
       histories: { connections: replica.histories.size, ...replica.histories.counters },
-      replay: { ...(replica.replayer?.counters ?? {}) },
+      replay: { ...(replica.replayer?.counters ?? {}), unrepeated: replica.replayer?.past.lost ?? 0 },
       world: { ...replica.world.counters, ...replica.counters },
     },
     takeover: replica.lastTakeover === null ? null : { ...replica.lastTakeover },

@@ -41,6 +41,8 @@ export interface WorldContext {
   readonly clockwork: VirtualTimers;
   readonly ops: AsyncOps;
   readonly counters: WorldCounters;
+  /** The event that runs happened long ago, and is repeated. */
+  readonly past: boolean;
   /** Number of the current event. */
   readonly eventNo: number;
   /** Draws the next deterministic id. */

@@ -86,6 +86,8 @@ export class FsWorld {
   suppress(redo: () => void): void {
     const { world } = this;
     world.counters.suppressedEffects++;
+    // Long done.
+    if (world.past) return;
     if (world.eventNo !== this.#unprovenEvent) {
       this.#unproven = [];
       this.#unprovenEvent = world.eventNo;

@@ -114,6 +114,10 @@ export class World implements WorldContext {
     return this.#kind === 'apart';
   }
 
+  get past(): boolean {
+    return this.#kind === 'past';
+  }
+
   get seenMonoUs(): number {
     return this.time.seenMonoUs;
   }

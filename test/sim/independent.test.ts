@@ -5,7 +5,7 @@ import { statusOf } from '../../failover/status.js';
 import type { StreamEndpoint } from '../../stack/sockets/endpoint.js';
 import type { Client } from './clients.js';
 import { Cluster, type Member } from './cluster.js';
-import { delay, delayed, Echoer, echo, PORT, Requester } from './programs.js';
+import { delay, delayed, Echoer, echo, INNER_PORT, innerServer, PORT, proxy, Requester } from './programs.js';
 import type { Scenario } from './scenarios.js';
 
 const SECOND_US = 1_000_000;
@@ -192,9 +192,33 @@ t.test('a history that grows too long is given up', async (t) => {
   t.match(late.finish(), { served: 3 });
 });
 
+t.test('who opens a connection in an event of another one has no history', async (t) => {
+  const late = new Late({
+    program: (replica) => proxy(replica, MINE),
+    resets: [PORT, INNER_PORT],
+    clients: (host, address) => {
+      innerServer(host);
+      return CLIENTS(host, address, undefined as never).slice(0, 3);
+    },
+  });
+  t.match(late.status, {
+    connections: { total: 6, protected: 0 },
+    counters: { histories: { connections: 0, mixed: 3 } },
+  });
+  t.equal(late.third.replica.stack.tcp.table.size, 0);
+  t.same(late.unrepeated, []);
+  t.match(late.finish(), { served: 0 });
+});
+
 t.test('a connection that ends is forgotten with its history', async (t) => {
   const late = new Late({ program: (replica) => echo(replica, 511, MINE), clients: CLIENTS });
   t.ok(late.first.replica.histories.size > 0);
+  late.cluster.run(() => late.first.replica.stack.tcp.table.size === 0, 30 * SECOND_US);
+  late.cluster.run(() => false, SECOND_US);
+  for (const { replica } of [late.first, late.third]) {
+    t.equal(replica.histories.size, 0);
+    t.equal(replica.histories.counters.bytes, 0);
+  }
   t.match(late.finish(), { served: 3 });
   t.equal(late.third.replica.histories.size, 0);
   t.equal(late.third.replica.histories.counters.bytes, 0);

@@ -463,9 +463,9 @@ export class Requester extends Client {
 
 export const INNER_PORT = 9000;
 
-export function proxy(replica: Replica): void {
+export function proxy(replica: Replica, more: Partial<ListenOptions> = {}): void {
   replica.listen(
-    { port: PORT },
+    { port: PORT, ...more },
     {
       onConnection: (endpoint) => {
         const inner = replica.connect({ address: endpoint.remoteAddress, port: INNER_PORT });

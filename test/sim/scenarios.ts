@@ -267,7 +267,7 @@ export const SCENARIOS: Scenario[] = [
   },
   {
     name: 'outgoing-acked-busy',
-    program: proxy,
+    program: (replica) => proxy(replica),
     commit: 'acked',
     laggard: LAGGARD,
     sparse: 2,
@@ -388,7 +388,7 @@ export const SCENARIOS: Scenario[] = [
   },
   {
     name: 'outgoing',
-    program: proxy,
+    program: (replica) => proxy(replica),
     clients: (host, address) => {
       innerServer(host);
       return many(2, 15, (n) => new Echoer(host, n, 6, 2), at(address));
