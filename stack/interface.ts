@@ -112,7 +112,7 @@ export class NetInterface implements DeviceHandler {
 
   onFrames(batch: RxBatch): void {
     const { stack } = this;
-    stack.beginBatch();
+    stack.beginBatch(batch.more === true);
     stack.tcp.loans.begin(batch);
     this.counters.batches++;
     for (let i = 0; i < batch.count; i++) {

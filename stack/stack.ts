@@ -133,6 +133,8 @@ export class Stack implements TcpHost {
   readonly sourceRoutes: boolean;
   /** The way back over which the packet at hand came, if it came over one. */
   receivedRoute: readonly number[] | null = null;
+  batches = 0;
+  more = false;
   /** "::". */
   readonly unspecified6: number;
   readonly events = new EventQueue();
@@ -260,8 +262,12 @@ export class Stack implements TcpHost {
     this.#now = Math.max(this.#now, this.clock.now());
   }
 
-  beginBatch(): void {
+  /** @param more the device has more frames at hand */
+  beginBatch(more: boolean): void {
     this.refresh();
+    this.batches++;
+    // Who waits for others before he may speak answers late enough.
+    this.more = more && this.gate?.partial !== true;
   }
 
   endBatch(): void {
@@ -283,6 +289,7 @@ export class Stack implements TcpHost {
   flush(): boolean {
     if (this.tcp.frozen) return true;
     const { gate } = this;
+    this.tcp.patience.look();
     for (;;) {
       const open = gate === null || gate.isOpen();
       const speaks = open || gate.isAjar();
@@ -307,7 +314,10 @@ export class Stack implements TcpHost {
 
   /** When `poll` is next needed, in microseconds of the clock; Infinity for never. */
   nextDeadline(): number {
-    const busy = this.#silent.length > 0 || (this.#loopback !== null && this.#loopback.device.pending > 0);
+    const busy =
+      this.#silent.length > 0 ||
+      this.tcp.patience.waits ||
+      (this.#loopback !== null && this.#loopback.device.pending > 0);
     return busy ? this.#now : this.wheel.nextDeadline();
   }
 

@@ -28,6 +28,8 @@ export interface RxBatch {
   readonly meta: Int32Array;
   /** Frames in this batch. */
   count: number;
+  /** The device has more at hand. */
+  more?: boolean;
 }
 
 /**

@@ -27,6 +27,7 @@ export class RxSlab {
       view: new DataView(buffer, 0, bytes),
       meta: new Int32Array(buffer, bytes, this.slots * RX_META_WORDS),
       count: 0,
+      more: false,
       ...(lender && { lender }),
     };
   }

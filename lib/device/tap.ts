@@ -50,6 +50,8 @@ export interface TapCounters {
 }
 
 const DEFAULT_SLOTS = 64;
+/** Bits of a batch's count; one above them says that the device has more at hand. */
+const COUNT_BITS = 0xffff;
 /** Where virtio_net_hdr (10 bytes) begins in the headroom. */
 const VNET_OFFSET = TX_HEADROOM - 10;
 const VNET_NEEDS_CSUM = 1;
@@ -310,12 +312,14 @@ export class TapDevice implements FrameDevice, FrameLender {
     }
     const batch = this.#batch;
     const counters = this.counters;
+    const frames = count & COUNT_BITS;
     let bytes = 0;
-    for (let i = 0; i < count; i++) bytes += batch.meta[i * RX_META_WORDS + 1]!;
-    counters.rxFrames += count;
+    for (let i = 0; i < frames; i++) bytes += batch.meta[i * RX_META_WORDS + 1]!;
+    counters.rxFrames += frames;
     counters.rxBytes += bytes;
     counters.rxBatches++;
-    batch.count = count;
+    batch.count = frames;
+    batch.more = count > COUNT_BITS;
     this.#handler!.onFrames(batch);
     return this.#giveBack !== null;
   }

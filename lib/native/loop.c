@@ -18,6 +18,8 @@
 /* Of a wakeup: so much stays in the cache until it is looked at. */
 #define WAKEUP_BYTES (1 << 20)
 #define BATCHES_PER_WAKEUP 4
+/* In what is reported: the batch ended for want of room. */
+#define MORE_AT_HAND 0x10000
 /* What a frame takes is an odd multiple of this, which keeps their headers in different cache sets. */
 #define FRAME_ALIGN 128
 
@@ -163,7 +165,7 @@ static void reader_event(uv_poll_t *poll, int status, int events) {
   for (int batch = 0; batch < BATCHES_PER_WAKEUP && r->base.open && r->running; batch++) {
     int error;
     size_t frames = reader_fill(r, &error);
-    if (frames > 0) reader_report(r, (int32_t)frames);
+    if (frames > 0) reader_report(r, (int32_t)frames | (error == 0 ? MORE_AT_HAND : 0));
     if (error != 0 && error != EAGAIN) {
       if (!r->base.open) return;
       r->running = r->armed = false;

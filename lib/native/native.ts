@@ -54,7 +54,8 @@ export interface NativeAddon {
   /**
    * Watches a TAP/TUN fd with uv_poll. At each wakeup reads frames until EAGAIN, as many as `meta` has room for or the budget (1 MiB
    * a wakeup), one behind the other into `slab` (`frameBytes` >= 65563: room that a frame may need), fills `meta` (4 words a frame: offset of
-   * the frame behind its vnet header, length, flags (1: checksum need not be verified), gsoSize), and calls `onBatch(count)` once.
+   * the frame behind its vnet header, length, flags (1: checksum need not be verified), gsoSize), and calls `onBatch(count)` once; plus
+   * 0x10000 when the batch ended for want of room, and not because the device is dry.
    * A length of 0 follows the last frame, also while the batch is being filled.
    * Repeats while the fd is readable, at most 4 batches a wakeup. `onBatch(-errno)` on a dead descriptor, after which reading has stopped.
    * When `onBatch` returned true, somebody still looks at the frames: `onBatch(0)` is called before their memory is used again.

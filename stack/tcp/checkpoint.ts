@@ -79,6 +79,7 @@ export const FIELDS: Record<string, FieldKind> = {
   invalidAnsweredUs: 'time',
   ackNow: 'copied',
   ackPending: 'copied',
+  ackWaits: 'local',
   held: 'local',
   dupAcksOwed: 'copied',
   rtt: 'part',

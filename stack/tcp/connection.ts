@@ -190,6 +190,8 @@ export class TcpConnection {
   invalidAnsweredUs = Number.NEGATIVE_INFINITY;
   ackNow = false;
   ackPending = false;
+  /** An acknowledgement is due, and waits for more to acknowledge (patience.ts). */
+  ackWaits = false;
   /** Segments that arrived out of order since the last ACK: each is answered (RFC 5681 section 4.2). */
   dupAcksOwed = 0;
 

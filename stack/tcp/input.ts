@@ -392,11 +392,12 @@ function accept(conn: TcpConnection, chunk: Uint8Array): void {
   conn.tcp.observer?.received(conn, chunk);
 }
 
-/** At least every second full segment is acknowledged at once, others within 40 ms (RFC 9293 section 3.8.6.3). */
+/** At least every second full segment is acknowledged at once, or soon if there is more at hand, others within 40 ms (RFC 9293 section 3.8.6.3). */
 function scheduleAck(conn: TcpConnection): void {
   if (conn.ackNow) return;
-  if (conn.peerFin || conn.rcvNxt - conn.lastAckSent >= 2 * conn.peerSegment) {
-    conn.ackNow = true;
+  const bytes = conn.rcvNxt - conn.lastAckSent;
+  if (conn.peerFin || bytes >= 2 * conn.peerSegment) {
+    if (conn.peerFin || !conn.tcp.patience.takes(conn, bytes)) conn.ackNow = true;
     return;
   }
   if (!conn.ackPending) {

@@ -18,6 +18,7 @@ import { Loans } from './loans.js';
 import { TCP_DEFAULTS, type TcpOptions } from './options.js';
 import { output, sendReset, sendSyn } from './output.js';
 import { cookieAnswer, passiveOpen } from './passive-open.js';
+import { Patience } from './patience.js';
 import { TcpState } from './state.js';
 import { answerFor, replyReset, timeWaitSegment } from './stranger.js';
 import { ConnectionTable } from './table.js';
@@ -46,6 +47,9 @@ export interface TcpHost {
   /** Whether an address can be that of one host. */
   isUnicast(address: number): boolean;
   readonly book: AddressBook;
+  /** Batches of frames so far, and whether there are more at hand than in the latest. */
+  readonly batches: number;
+  readonly more: boolean;
 }
 
 /** More than so many last words are not kept: their peers ask again. */
@@ -63,6 +67,7 @@ export class Tcp {
   readonly timeWaits: TimeWaitTable;
   readonly fastOpen: FastOpen;
   readonly loans = new Loans();
+  readonly patience: Patience;
   /** For keyed hashes over a four-tuple. */
   readonly tuple: TupleBytes;
   readonly frame: TxFrame;
@@ -97,6 +102,7 @@ export class Tcp {
     this.tuple = new TupleBytes(host.book);
     this.frame = host.frame;
     this.wheel = host.wheel;
+    this.patience = new Patience(host);
   }
 
   get now(): number {

@@ -50,6 +50,7 @@ export class Cluster {
     const random = new SeededRandom(seed);
     // Sequence numbers and timestamps that wrap are as likely as others.
     this.machine = new Machine(seed, 1_000_000 + (random.u32() % 4_000_000_000));
+    this.machine.batch = scenario.batch ?? this.machine.batch;
     const { clock } = this.machine;
     this.disk = new Disk(this.machine, seed, scenario.diskRoom, (process) => this.primary?.process === process);
     this.wire = new Wire(

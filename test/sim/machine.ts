@@ -26,6 +26,8 @@ export class Killed extends Error {
 /** Frames that wait in a TAP queue at most, as in the kernel. */
 const QUEUE_FRAMES = 1000;
 const EAGAIN = 11;
+/** As the addon says it. */
+const MORE_AT_HAND = 0x10000;
 
 interface Queue {
   frames: Uint8Array[];
@@ -71,6 +73,8 @@ export class Machine {
   readonly locks = new Map<string, number>();
   /** Takes a frame that a process sends. */
   transmit: (frame: Uint8Array, from: Process) => void = () => undefined;
+  /** Frames that a process reads at once, at most. */
+  batch = Number.POSITIVE_INFINITY;
   /** Frames that found no queue. */
   unread = 0;
   /** Whether a process may have a copy of another one's descriptor. */
@@ -233,7 +237,7 @@ export class Process {
     if (!reader.running || queue.frames.length === 0) return false;
     if (reader.lent) reader.onBatch(0);
     let count = 0;
-    for (; count < slots && queue.frames.length > 0; count++) {
+    for (; count < Math.min(slots, this.machine.batch) && queue.frames.length > 0; count++) {
       const frame = queue.frames.shift()!;
       slab.set(frame, count * slotSize);
       meta.set([count * slotSize, frame.length, 0, 0], count * 4);
@@ -241,7 +245,7 @@ export class Process {
     }
     // Here the frames are in the process's hands only.
     this.call();
-    reader.lent = reader.onBatch(count);
+    reader.lent = reader.onBatch(count | (queue.frames.length > 0 ? MORE_AT_HAND : 0));
     // Looked at: a recovery after the next call finds none of them, or all.
     return true;
   }

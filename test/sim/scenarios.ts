@@ -40,6 +40,8 @@ export interface Scenario {
   program: (replica: Replica, process: Process, disk: Disk) => void;
   /** Starts the clients; they come with time if they are many. */
   clients: (host: StackHost, address: string, disk: Disk) => Client[];
+  /** Frames that are read from the device at once. */
+  batch?: number;
   /** Bytes that the disk has room for, if not as many as are needed. */
   diskRoom?: number;
   /** How a client ends: orderly, unless the program resets it. */
@@ -138,6 +140,14 @@ export const SCENARIOS: Scenario[] = [
     program: upload,
     link: LOSSY,
     clients: (host, address) => many(1, 0, (n) => new Uploader(host, n, 120_000), at(address)),
+  },
+  {
+    // The device has always more at hand: acknowledgements wait.
+    name: 'upload-batches',
+    program: upload,
+    batch: 2,
+    sparse: 12,
+    clients: (host, address) => many(4, 1, (n) => new Uploader(host, n, 150_000, 1 << 17), at(address)),
   },
   {
     // Long enough for the receive window to grow.
