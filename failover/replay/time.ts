@@ -28,6 +28,9 @@ export class LogicalTime {
     apart: { mono: 0, wall: 0, ticks: 0 },
     past: { mono: 0, wall: 0, ticks: 0 },
   };
+  /** How far the courses are that wait. */
+  #elsewhereMono = 0;
+  #elsewhereWall = 0;
   /** Times of the first event. */
   origin: Stamp | null = null;
 
@@ -64,21 +67,19 @@ export class LogicalTime {
     this.#wall = wall;
     this.#ticks = ticks;
     this.#kind = kind;
+    // What is repeated of the past was seen long ago.
+    const { usual, apart } = this.#courses;
+    this.#elsewhereMono = Math.max(usual.mono + usual.ticks, apart.mono + apart.ticks);
+    this.#elsewhereWall = Math.max(usual.wall + usual.ticks / 1000, apart.wall + apart.ticks / 1000);
   }
 
-  /** What has been seen of the clocks, in microseconds and whole milliseconds. */
+  /** What has been seen of the clocks in any course, in microseconds and whole milliseconds. */
   get seenMonoUs(): number {
-    const { usual, apart } = this.#courses;
-    const now = this.#kind === 'past' ? 0 : this.#mono + this.#ticks;
-    const before = this.#kind === 'usual' ? 0 : usual.mono + usual.ticks;
-    return Math.max(now, before, this.#kind === 'apart' ? 0 : apart.mono + apart.ticks);
+    return Math.max(this.#mono + this.#ticks, this.#elsewhereMono);
   }
 
   get seenWallMs(): number {
-    const { usual, apart } = this.#courses;
-    const now = this.#kind === 'past' ? 0 : this.#wall + this.#ticks / 1000;
-    const before = this.#kind === 'usual' ? 0 : usual.wall + usual.ticks / 1000;
-    return Math.floor(Math.max(now, before, this.#kind === 'apart' ? 0 : apart.wall + apart.ticks / 1000));
+    return Math.floor(Math.max(this.#wall + this.#ticks / 1000, this.#elsewhereWall));
   }
 
   /** Monotonic microseconds, without counting as a read. */
