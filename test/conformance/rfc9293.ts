@@ -123,7 +123,11 @@ export const RFC9293: Row[] = [
   yes('MAY-13', 'acknowledge at once what is out of order', IN),
   yes('SHLD-18', 'delayed acknowledgements', IN),
   yes('MUST-40', 'by less than half a second', IN),
-  yes('SHLD-19', 'every second full segment', IN),
+  yes(
+    'SHLD-19',
+    'every second full segment; up to 2 ms later while the device has more at hand',
+    `${IN} tcp/patience.ts`,
+  ),
   yes('MUST-39', 'no silly windows offered', CONN),
   // Sending
   yes('MUST-49', 'TTL configurable', 'ipv4-route.ts ipv6-route.ts'),
