@@ -125,11 +125,15 @@ export class Connections {
   /** The program, which may take outgoing connections back that another one had opened. */
   taker: ListenerEvents | null = null;
 
+  get #takes(): boolean {
+    return this.taker !== null && restoring(this.taker) !== false;
+  }
+
   /** After a takeover: it is given those of which the other one had saved something, before anything else. @returns how many */
   giveBackOutgoing(): number {
     const { taker } = this;
     const { stack } = this.host;
-    if (taker === null || restoring(taker) === false) return 0;
+    if (taker === null || !this.#takes) return 0;
     const others = [];
     for (let other = stack.events.shift(); other !== undefined; other = stack.events.shift()) others.push(other);
     this.kept.giveBackOutgoing(stack.tcp.table, (conn, known) => {
@@ -144,7 +148,9 @@ export class Connections {
   get #outgoing(): Following {
     if (this.mode.solo) return ALONE;
     if (this.mode.stateMode) return SHIPPED;
-    return this.host.time.apart ? APART : REPLAYED;
+    if (this.host.time.apart) return APART;
+    // A replica that has not seen the beginning may not repeat the event that opens it.
+    return this.listeners.covered && this.#takes ? COVERED : REPLAYED;
   }
 
   #recreate(id: number, remote: number, remotePort: number, local: number, localPort: number): TcpConnection {
@@ -225,6 +231,8 @@ export class Connections {
     const unsaved = user instanceof ReplicaEndpoint && user.unsaved;
     // Who has seen the beginning repeats it; to anybody else it could not be given back.
     if (unsaved && user.following.shipped && !(user.following.summed && first === 0)) return false;
+    // Who has not seen the beginning may not have repeated what opened it.
+    if (conn.active && first > 0 && !(user instanceof ReplicaEndpoint && user.context !== null)) return false;
     return conn.id >= first || this.#coverage.covers(conn.id);
   }
 }

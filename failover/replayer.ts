@@ -249,7 +249,9 @@ export class Replayer {
     const remotePort = view.getUint16(at + B.remotePort, true);
     const follow = reader.version < 4 ? Follow.Replay : (view.getUint8(at + B.follow) as Follow);
     if (follow === Follow.Not && !this.stateMode) return;
-    const kept = this.stateMode || follow === Follow.State || (follow === Follow.Either && this.joiner);
+    // What this program has opened itself it goes on repeating.
+    const strange = this.joiner && !host.endpoints.has(reader.conn);
+    const kept = this.stateMode || follow === Follow.State || (follow === Follow.Either && strange);
     if (kept) this.kept.of(reader.conn);
     let conn = tcp.byId.get(reader.conn);
     if (conn === undefined) {

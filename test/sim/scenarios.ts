@@ -355,6 +355,21 @@ export const SCENARIOS: Scenario[] = [
     clients: (host, address) => tallying(host, address, 10),
   },
   {
+    name: 'rejoin-outgoing',
+    program: (replica) => stateProxy(replica),
+    logBytes: 1 << 17,
+    forgets: true,
+    sparse: 4,
+    resets: [INNER_PORT],
+    clients: (host, address) => {
+      innerServer(host);
+      return [
+        ...many(3, 7, (n) => new Echoer(host, n, 20, 2), at(address)),
+        ...many(3, 25, (n) => new Echoer(host, n, 5, 2), at(address)),
+      ];
+    },
+  },
+  {
     name: 'rejoin-streams',
     program: (replica) => {
       stateEcho(replica);
