@@ -56,7 +56,7 @@ function breathe(): Promise<void> {
 
 /** Runs the plan's cases, one after the other. */
 export async function explore(plan: Plan): Promise<Explored> {
-  const explored: Explored = { scenarios: plan.scenarios.length, faultPoints: 0, failures: [], gapsMs: {} };
+  const explored: Explored = { scenarios: 0, faultPoints: 0, failures: [], gapsMs: {} };
   const note = (name: string, kind: string, outcome: Outcome): void => {
     explored.faultPoints++;
     (explored.gapsMs[kind] ??= []).push(outcome.gapUs / 1000);
@@ -66,6 +66,8 @@ export async function explore(plan: Plan): Promise<Explored> {
     plan.onFailure?.(failure);
   };
   for (const scenario of plan.scenarios) {
+    if (plan.enough?.(explored) === true) return explored;
+    explored.scenarios++;
     const clean = runFault(scenario, plan.seed, null);
     note(caseName(scenario, null, plan.seed), 'none', clean);
     for (const kind of plan.kinds) {

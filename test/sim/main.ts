@@ -21,15 +21,15 @@ const USAGE = `npm run sim -- [--quick] [--seed S] [--only SCENARIO] [--fault KI
   --keep        writes what fails into test/sim/kept.json, which the tests repeat
 `;
 const QUICK = {
-  kill: 3,
-  'kill-backup': 5,
-  hang: 7,
-  double: 7,
-  slow: 5,
-  switchover: 7,
-  restart: 5,
-  clock: 7,
-  machine: 5,
+  kill: 4,
+  'kill-backup': 7,
+  hang: 10,
+  double: 10,
+  slow: 7,
+  switchover: 10,
+  restart: 7,
+  clock: 10,
+  machine: 7,
 } as const;
 /** The quick run stops by then, done or not. */
 const QUICK_MS = 250_000;
