@@ -224,9 +224,14 @@ export class Connections {
     return state === null || this.#coverage.step(state, writer);
   }
 
+  /** Whether the backup that joined last was told of a connection by its history. */
+  repeats(conn: TcpConnection): boolean {
+    return this.#coverage.repeats(conn.id);
+  }
+
   /** Whether a backup knows a connection that follows since the connection with this number. */
   knows(conn: TcpConnection, first: number): boolean {
-    if (conn.id < first && this.#coverage.repeats(conn.id)) return true;
+    if (conn.id < first && this.repeats(conn)) return true;
     const { user } = conn;
     const unsaved = user instanceof ReplicaEndpoint && user.unsaved;
     // Who has seen the beginning repeats it; to anybody else it could not be given back.

@@ -74,11 +74,6 @@ export class Histories {
     return this.#known.size === 0 ? undefined : this.#known.get(conn);
   }
 
-  /** Whose an event of a connection is: 0 where no history is kept. */
-  owner(conn: number): number {
-    return this.#known.size > 0 && this.#known.has(conn) ? conn : 0;
-  }
-
   /** Room for a record in a connection's history; null when none is kept, or none any more. */
   open(conn: number, bodyLength: number): History | null {
     const history = this.get(conn);
@@ -94,12 +89,13 @@ export class Histories {
     return history;
   }
 
-  /** A record that was read from the log. */
-  copy(conn: number, type: RecordType, body: Uint8Array): void {
+  /** A record that was read from the log. @returns false when no history is kept, or none any more */
+  copy(conn: number, type: RecordType, body: Uint8Array): boolean {
     const history = this.open(conn, body.length);
-    if (history === null) return;
+    if (history === null) return false;
     const at = history.append(type, body.length);
     history.bytes.set(body, at);
+    return true;
   }
 
   /** The event of another one had to do with it. */

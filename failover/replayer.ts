@@ -198,8 +198,8 @@ export class Replayer {
     const { reader, host } = this;
     const { histories } = host;
     if (histories.get(conn) === undefined) return 0;
-    histories.copy(conn, reader.type, reader.ring.bytes.subarray(reader.body, reader.body + reader.bodyLength));
-    return histories.owner(conn);
+    const body = reader.ring.bytes.subarray(reader.body, reader.body + reader.bodyLength);
+    return histories.copy(conn, reader.type, body) ? conn : 0;
   }
 
   /** The group's time is that of an event, wherever it ran. */
@@ -413,9 +413,8 @@ export class Replayer {
     const { number, monoUs, wallMs } = host.time;
     this.#setTime(at, WorldBody);
     const past = this.past.conn;
-    const owner = past === 0 ? host.ownerOfWorld(kind, id) : past;
-    if (owner !== 0) this.#remember(owner);
-    host.time.begin(past === 0 ? 'usual' : 'past', owner);
+    const owner = this.#remember(past === 0 ? host.ownerOfWorld(kind, id) : past);
+    host.time.begin(past === 0 ? 'usual' : 'past', past === 0 ? owner : past);
     if (reader.unfinished) host.beforeLast(0);
     if (host.deliverWorld(kind, id, result)) return true;
     if (past !== 0) {

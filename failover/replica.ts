@@ -107,6 +107,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   /** Since when events have followed each other; 0: they have not. */
   #busySinceUs = 0;
   #taking: TakeoverReport | null = null;
+  /** The primary died in the last event that was repeated here. */
+  #unfinished = false;
   /** Outgoing connections that the program is given back before anything else happens to it. */
   #toGiveBack = 0;
   readonly #bells: Doorbells;
@@ -525,6 +527,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   readonly #poison = new PoisonGuard((conn) => this.endpoints.get(conn)?.abort());
 
   beforeLast(conn: number): void {
+    this.#unfinished = true;
     if (this.#taking !== null) this.#poison.watch(conn);
   }
 
@@ -706,7 +709,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       this.#recorder!.check(endpoint.id, endpoint);
     this.#bells.open('primary');
     this.#device!.firstSentUs = 0;
-    this.world.goLive();
+    this.world.goLive(this.#unfinished);
     const planned = report.reason === 'switchover';
     ring.words[Word.planned] = 0;
     this.stack.tcp.draining = ring.words[Word.draining] === 1;
@@ -765,13 +768,14 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   /** Connections that the backup which follows now does not know. */
   get unprotected(): number {
     let count = 0;
+    let repeated = 0;
     this.stack.tcp.table.forEach((conn) => {
       if (!this.protects(conn)) count++;
+      else if (this.connections.repeats(conn)) repeated++;
     });
-    // What it could not repeat is no longer told apart from what has ended since.
+    // Of those that it was to repeat it says how many it could not, but not which: some may have ended since.
     const { ring } = this;
-    const unrepeated = ring === null || this.#keeper?.following !== true ? 0 : ring.load(Word.unrepeated);
-    return Math.min(this.stack.tcp.table.size, count + unrepeated);
+    return count + (ring === null ? 0 : Math.min(repeated, ring.load(Word.unrepeated)));
   }
 
   /** Whether the backup that follows now knows a connection. */

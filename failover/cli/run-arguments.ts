@@ -50,15 +50,13 @@ export function runArguments(argv: string[]): RunArguments {
   const hang = Number(values['hang-timeout']);
   if (!(hang >= 100)) throw usage('hang-timeout', values['hang-timeout'], '500 (milliseconds, at least 100)');
   if (values.mode !== 'replay' && values.mode !== 'state') throw usage('mode', values.mode, 'replay (or state)');
-  const statePorts = (values['state-port'] ?? []).map((port) => {
-    if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535) throw usage('state-port', port, '9000');
-    return Number(port);
-  });
-  const independentPorts = (values['independent-port'] ?? []).map((port) => {
-    if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535)
-      throw usage('independent-port', port, '8080');
-    return Number(port);
-  });
+  const ports = (option: 'state-port' | 'independent-port', like: string): number[] =>
+    (values[option] ?? []).map((port) => {
+      if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535) throw usage(option, port, like);
+      return Number(port);
+    });
+  const statePorts = ports('state-port', '9000');
+  const independentPorts = ports('independent-port', '8080');
   const history = Number(values.history);
   if (!(Number.isInteger(history) && history >= 0 && history <= 16_384))
     throw usage('history', values.history, '256 (KiB, 0 to 16384)');

@@ -95,7 +95,10 @@ export class FsWorld {
     this.#unproven.push(redo);
   }
 
-  goLive(): void {
+  /** @param unfinished the primary died in the latest event */
+  goLive(unfinished: boolean): void {
+    // An event that others follow, or that is over, has had its effects: an append would be there twice.
+    if (!unfinished || this.#unprovenEvent !== this.world.eventNo) this.#unproven = [];
     for (const redo of this.#unproven) {
       this.world.counters.redoneEffects++;
       try {

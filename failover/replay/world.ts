@@ -248,13 +248,16 @@ export class World implements WorldContext {
     return this.clockwork.takeImmediate();
   }
 
-  /** The backup becomes primary. Call it after the last logged event has ended. */
-  goLive(): void {
+  /**
+   * The backup becomes primary. Call it after the last logged event has ended.
+   * @param unfinished the primary died in that event, and may not have carried out what belongs to it
+   */
+  goLive(unfinished = true): void {
     if (this.#live) return;
     this.#live = true;
     this.quiet = false;
     this.clockwork.goLive();
-    this.#fs.goLive();
+    this.#fs.goLive(unfinished);
     this.ops.goLive();
   }
 

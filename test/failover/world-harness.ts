@@ -51,6 +51,8 @@ export interface RunOptions {
   recording?: Recording;
   /** Backup: become primary after so many events. */
   goLiveAfter?: number;
+  /** The primary had ended the last event. */
+  finished?: boolean;
   /** Primary: dies after so many events, when all that they began has been done. */
   stopAfter?: number;
   /** Backup: deliver events with ids that nobody knows in between. */
@@ -151,7 +153,7 @@ export async function runWorld(program: Program, options: RunOptions): Promise<R
     }
     if (options.goLiveAfter !== undefined) {
       liveFrom = count;
-      world.goLive();
+      world.goLive(options.finished !== true);
     }
   }
   const inputs = [...(options.inputs ?? [])].slice(events.filter((event) => event.kind === 'input').length);

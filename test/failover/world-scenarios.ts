@@ -244,6 +244,24 @@ const writes: Program = async ({ trace, done, directory }) => {
   done();
 };
 
+const appends: Program = ({ trace, done, directory }) => {
+  const append = (text: string): void => fs.appendFileSync(`${directory}/log.txt`, text);
+  append('one ');
+  setTimeout(() => {
+    append('two ');
+    setTimeout(() => {
+      trace('idle');
+      setTimeout(() => {
+        append('three ');
+        setTimeout(() => {
+          trace('end');
+          done();
+        }, 5);
+      }, 5);
+    }, 5);
+  }, 5);
+};
+
 const compression: Program = async ({ trace, done }) => {
   const data = Buffer.alloc(300_000, 'some text that can be compressed, ');
   const order: string[] = [];
@@ -318,6 +336,7 @@ export const scenarios: Record<string, Program> = {
   randomness,
   reads,
   writes,
+  appends,
   compression,
   web,
   undeclared,

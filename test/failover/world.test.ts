@@ -142,6 +142,29 @@ t.test('writing files', async (t) => {
   }
 });
 
+t.test('what is appended to a file is there once, but for the event that the primary died in', async (t) => {
+  const log = join(directory, 'log.txt');
+  const run = async (options: Partial<RunOptions>) => await inChild('appends', { directory, ...options });
+  const { recording } = await run({});
+  const { events } = recording;
+  t.equal(readFileSync(log, 'utf8'), 'one two three ');
+  for (let at = 0; at <= events.length; at++) {
+    for (const finished of [true, false]) {
+      rmSync(log, { force: true });
+      const again = await run({ stopAfter: at });
+      const last = readFileSync(log, 'utf8').trim().split(' ').at(-1)!;
+      const mayRepeat = !finished && again.trace.at(-1) !== 'idle' && again.trace.at(-1) !== 'end';
+      await run({ recording: { ...recording, events: again.recording.events }, goLiveAfter: at, finished });
+      const words = readFileSync(log, 'utf8').trim();
+      const wanted = 'one two three';
+      t.ok(
+        words === wanted || (mayRepeat && words === wanted.replace(last, `${last} ${last}`)),
+        `${at} ${finished}: ${words}`,
+      );
+    }
+  }
+});
+
 t.test('compression', async (t) => {
   const primary = await compare(t as never, 'compression');
   t.ok(primary.trace.includes('Z_DATA_ERROR'));

@@ -129,6 +129,25 @@ t.test('a server that is not, though it says so: its connections are not protect
   t.same(wrong, []);
 });
 
+t.test('what could not be repeated counts as long as there is any of it', async (t) => {
+  const late = new Late({
+    program: (replica) => {
+      echo(replica, 511, MINE);
+      counting(replica);
+    },
+    clients: CLIENTS,
+    resets: [PORT + 1],
+  });
+  const { cluster, first } = late;
+  t.ok(late.unrepeated.length > 0);
+  cluster.run(() => first.replica.stack.tcp.table.size === 0, 30 * SECOND_US);
+  const more = new Requester(cluster.host, 0, 20);
+  more.open(cluster.address, PORT + 1);
+  cluster.run(() => late.status.connections.total === 1, SECOND_US);
+  t.same(late.status.connections, { total: 1, protected: 1 });
+  late.finish();
+});
+
 /** As `delayed`, but all connections count together. */
 function counting(replica: Replica): void {
   let all = 0;
