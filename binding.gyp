@@ -8,6 +8,7 @@
         "lib/native/tap.c",
         "lib/native/split.c",
         "lib/native/loop.c",
+        "lib/native/hook.c",
         "lib/native/shm.c",
         "lib/native/proc.c",
         "lib/native/sum.c",

@@ -31,6 +31,8 @@ export interface ReplicaOptions {
   historyLimit?: number;
   /** A primary whose main loop stands still for so long is killed; Infinity: never. */
   hangTimeoutMs: number;
+  /** The event loop looks for so long before it sleeps, microseconds (default 0: not at all). */
+  busyPollUs?: number;
   ringBytes: number;
   /** No log, no backup. */
   solo: boolean;

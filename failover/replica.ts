@@ -201,6 +201,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#hook = native.loopHook(() => this.#turn(), MAX_TURNS);
     process.on('uncaughtExceptionMonitor', this.#onMishap);
     native.loopRef(this.#hook, true);
+    native.loopLook(this.#hook, options.busyPollUs ?? 0);
     if (ring !== null) this.#bells.open(this.role);
     if (this.role === 'primary') {
       if (ring !== null) this.#becomeWriter(ring);
@@ -747,6 +748,12 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   }
 
   // --- For status ---
+
+  /** How often the event loop has looked for something before it slept, found it, and left it to others who wait for a CPU. */
+  get busyPolls(): { looks: number; found: number; crowds: number } {
+    const [looks, found, crowds] = this.#hook === null ? [0, 0, 0] : this.native.loopLooks(this.#hook);
+    return { looks, found, crowds };
+  }
 
   get writer(): RingWriter | null {
     return this.#writer;

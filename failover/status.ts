@@ -47,6 +47,7 @@ export function statusOf(replica: Replica): ReplicaStatus {
       udp: { ...stack.udp.counters },
       icmp: { ...stack.icmp.counters },
       device: { ...(replica.device?.counters ?? {}) },
+      loop: replica.busyPolls,
       gate: { ...replica.gate.counters },
       log: { ...(replica.writer?.counters ?? {}) },
       histories: { connections: replica.histories.size, ...replica.histories.counters },

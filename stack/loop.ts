@@ -32,7 +32,10 @@ class WheelTimers implements SocketTimers {
   }
 }
 
-/** A stack as the host of sockets. Without `native` nothing runs by itself: the owner calls `turn` (tests do). */
+/**
+ * A stack as the host of sockets. Without `native` nothing runs by itself: the owner calls `turn` (tests do).
+ * `busyPollUs`: the event loop looks for so long before it sleeps, microseconds (default 0: not at all).
+ */
 export class StackHost implements SocketHost {
   readonly timers: SocketTimers;
   readonly sendBuffer: number;
@@ -42,7 +45,7 @@ export class StackHost implements SocketHost {
   constructor(
     readonly stack: Stack,
     native: NativeAddon | null,
-    options: { sendBuffer?: number } = {},
+    options: { sendBuffer?: number; busyPollUs?: number } = {},
   ) {
     this.timers = new WheelTimers(stack);
     this.sendBuffer = options.sendBuffer ?? 1024 * 1024;
@@ -50,6 +53,7 @@ export class StackHost implements SocketHost {
     if (native !== null) {
       this.#hook = native.loopHook(() => this.turn(), MAX_TURNS);
       native.loopRef(this.#hook, true);
+      native.loopLook(this.#hook, options.busyPollUs ?? 0);
       native.loopTimer(this.#hook, 0);
     }
   }

@@ -111,6 +111,9 @@ export async function clusterCommand(args: RunArguments, argv: string[]): Promis
     },
     { links, coordinator, member, clock: systemClock, note, finished: (code) => finish(code) },
   );
+  // The log's way to another machine is four processes long: each of them that need not be woken counts.
+  const hook = addon.loopHook(() => false, 1);
+  addon.loopLook(hook, args.options.busyPollUs ?? 0);
   await links.open();
   const status = await listenAt(
     net.createServer((socket) => {

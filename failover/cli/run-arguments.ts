@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { parseCidr4, parseIPv4, parseMac } from '../../lib/address.js';
 import { parseCidr6, parseIPv6 } from '../../lib/address6.js';
 import { FtError } from '../../lib/errors.js';
+import { busyPollArgument } from '../busy-poll.js';
 import { defaultDirectory } from '../group.js';
 import { isPowerOfTwo } from '../log/ring.js';
 import type { ReplicaOptions } from '../replica.js';
@@ -103,6 +104,7 @@ export function runArguments(argv: string[]): RunArguments {
       independentPorts: values.independent === true ? 'all' : independentPorts,
       historyLimit: history * 1024,
       hangTimeoutMs: hang,
+      busyPollUs: busyPollArgument(values['busy-poll']),
       solo: values.solo === true,
       ...(member === undefined ? {} : { agentPid: Number(values.agent) }),
     },
@@ -135,6 +137,7 @@ function parse(args: string[]) {
       pcap: { type: 'string' },
       'no-offload': { type: 'boolean' },
       'hang-timeout': { type: 'string', default: '500' },
+      'busy-poll': { type: 'string' },
       'log-size': { type: 'string', default: '64' },
       commit: { type: 'string' },
       cluster: { type: 'string' },

@@ -11,6 +11,7 @@ import { FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
 import { systemClock, systemRandom } from '../../lib/native/system.js';
 import { Cubic, NewReno, Stack, StackHost } from '../../stack/index.js';
+import { busyPollArgument } from '../busy-poll.js';
 import { SERVICES, type ServiceName, startService } from '../serve/services.js';
 
 export const SERVE_HELP = `Usage: ft-tcp serve [options] [--echo 7] [--discard 9] [--chargen 19] [--daytime 13] [--http 80]
@@ -29,6 +30,7 @@ Runs the classic services on the userspace stack, over TCP and UDP, IPv4 and IPv
   --congestion C       cubic (default) or newreno
   --ecn MODE           off, accept (default), ask, or accurate (RFC 9768)
   --no-offload         no checksum and segmentation offload
+  --busy-poll US       the event loop looks for so long before it sleeps (default 50; 0 with one CPU)
   --pcap FILE          capture of all frames; pcapng if it ends in .pcapng
   --echo PORT …        one option per service: echo, discard, chargen, daytime, http; without any, all on their usual ports
 
@@ -56,6 +58,7 @@ const OPTIONS = {
   ip: { type: 'string', multiple: true },
   gateway: { type: 'string', multiple: true },
   mac: { type: 'string' },
+  'busy-poll': { type: 'string' },
   autoconfigure: { type: 'boolean' },
   probe: { type: 'boolean' },
   forward: { type: 'boolean' },
@@ -119,6 +122,7 @@ export async function serveCommand(argv: string[]): Promise<number> {
   const values = parse(argv);
   const { addresses, ecn } = checked(values);
   const wanted = services(values);
+  const busyPollUs = busyPollArgument(values['busy-poll']);
   const name = values.tun ?? values.tap ?? 'ft0';
   const offload = values['no-offload'] !== true && values.vlan === undefined;
   let stop = (): void => undefined;
@@ -157,7 +161,7 @@ export async function serveCommand(argv: string[]): Promise<number> {
     autoconfigure: values.autoconfigure === true,
     probe: values.probe === true,
   });
-  const host = new StackHost(stack, native());
+  const host = new StackHost(stack, native(), { busyPollUs });
   for (const net of stack.interfaces) net.announce();
   const running = wanted.map(([service, number]) =>
     startService(host, service, number, () => new Date(systemClock.wall())),

@@ -76,6 +76,7 @@ void ft_export(napi_env env, napi_value exports, const ft_function *functions, s
 
 void ft_tap_init(napi_env env, napi_value exports);
 void ft_loop_init(napi_env env, napi_value exports);
+void ft_hook_init(napi_env env, napi_value exports);
 void ft_shm_init(napi_env env, napi_value exports);
 void ft_proc_init(napi_env env, napi_value exports);
 void ft_sum_init(napi_env env, napi_value exports);

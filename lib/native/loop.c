@@ -1,7 +1,6 @@
-/* What hangs on the event loop: the frame reader, the hook before blocking, and watches on descriptors. */
+/* What waits for descriptors on the event loop: the frame reader, and watches. */
 #include "common.h"
 
-#include <math.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
@@ -257,145 +256,6 @@ static napi_value reader_arm_writable(napi_env env, napi_callback_info info) {
 
 typedef struct {
   ft_handle base;
-  uv_prepare_t prepare;
-  uv_idle_t idle;
-  uv_timer_t timer;
-  napi_ref turn;
-  uint32_t max;
-  bool kicked;
-} hook;
-
-static void hook_shut(ft_handle *handle) {
-  hook *h = (hook *)handle;
-  ft_ref_drop(handle->env, &h->turn);
-  if (h->prepare.data == NULL) return;
-  ft_handle_uv_close(handle, (uv_handle_t *)&h->prepare);
-  ft_handle_uv_close(handle, (uv_handle_t *)&h->idle);
-  ft_handle_uv_close(handle, (uv_handle_t *)&h->timer);
-}
-
-/* An active idle handle is what keeps libuv from blocking; it has nothing to do itself. */
-static void hook_idle(uv_idle_t *idle) {
-  (void)idle;
-}
-
-static void hook_timer(uv_timer_t *timer) {
-  (void)timer;
-}
-
-static bool hook_turn(hook *h) {
-  napi_env env = h->base.env;
-  napi_handle_scope scope;
-  if (napi_open_handle_scope(env, &scope) != napi_ok) return false;
-  napi_value result;
-  bool more;
-  if (ft_call(env, h->turn, 0, NULL, &result)) {
-    if (napi_get_value_bool(env, result, &more) != napi_ok) more = false;
-  } else {
-    /* It threw and the process lives on: what else was due is still due. */
-    more = true;
-  }
-  napi_close_handle_scope(env, scope);
-  return more;
-}
-
-static void hook_prepare(uv_prepare_t *prepare) {
-  hook *h = prepare->data;
-  bool more = true;
-  for (uint32_t i = 0; i < h->max && more && h->base.open; i++) more = hook_turn(h);
-  if (!h->base.open) return;
-  if (more || h->kicked) {
-    uv_idle_start(&h->idle, hook_idle);
-  } else {
-    uv_idle_stop(&h->idle);
-  }
-  h->kicked = false;
-}
-
-static void hook_ref(hook *h, bool on) {
-  uv_handle_t *handles[] = {(uv_handle_t *)&h->prepare, (uv_handle_t *)&h->idle, (uv_handle_t *)&h->timer};
-  for (size_t i = 0; i < 3; i++) {
-    if (on) {
-      uv_ref(handles[i]);
-    } else {
-      uv_unref(handles[i]);
-    }
-  }
-}
-
-static hook *hook_get(napi_env env, napi_value value) {
-  hook *h = (hook *)ft_handle_get(env, value, FT_KIND_HOOK);
-  return h != NULL && h->base.open ? h : NULL;
-}
-
-static napi_value loop_hook(napi_env env, napi_callback_info info) {
-  napi_value args[2], external;
-  uint32_t max;
-  uv_loop_t *loop;
-  if (!ft_args(env, info, 2, args) || !ft_arg_u32(env, args[1], &max)) return NULL;
-  if (max == 0) return ft_throw_range(env, "max must be at least 1");
-  if (napi_get_uv_event_loop(env, &loop) != napi_ok) return ft_throw_errno(env, ENOTSUP, "uv_loop");
-  hook *h = (hook *)ft_handle_new(env, FT_KIND_HOOK, sizeof *h, hook_shut, &external);
-  if (h == NULL) return NULL;
-  h->max = max;
-  if (!ft_arg_function(env, args[0], &h->turn)) {
-    ft_handle_close(&h->base);
-    return NULL;
-  }
-  uv_prepare_init(loop, &h->prepare);
-  uv_idle_init(loop, &h->idle);
-  uv_timer_init(loop, &h->timer);
-  h->prepare.data = h->idle.data = h->timer.data = h;
-  hook_ref(h, false);
-  uv_prepare_start(&h->prepare, hook_prepare);
-  return external;
-}
-
-static napi_value loop_kick(napi_env env, napi_callback_info info) {
-  napi_value value;
-  if (!ft_args(env, info, 1, &value)) return NULL;
-  hook *h = hook_get(env, value);
-  if (h == NULL || h->kicked) return NULL;
-  h->kicked = true;
-  uv_idle_start(&h->idle, hook_idle);
-  return NULL;
-}
-
-static napi_value loop_timer(napi_env env, napi_callback_info info) {
-  napi_value args[2];
-  double ms;
-  if (!ft_args(env, info, 2, args) || !ft_arg_double(env, args[1], &ms)) return NULL;
-  hook *h = hook_get(env, args[0]);
-  if (h == NULL) return NULL;
-  if (ms >= 0 && ms < 1e15) {
-    /* The loop's cached time is that of the turn's beginning: after a long turn the timer would fire too early. */
-    if (ms > 0) uv_update_time(h->timer.loop);
-    uv_timer_start(&h->timer, hook_timer, (uint64_t)ceil(ms), 0);
-  } else {
-    uv_timer_stop(&h->timer);
-  }
-  return NULL;
-}
-
-static napi_value loop_ref(napi_env env, napi_callback_info info) {
-  napi_value args[2];
-  bool on;
-  if (!ft_args(env, info, 2, args) || !ft_arg_bool(env, args[1], &on)) return NULL;
-  hook *h = hook_get(env, args[0]);
-  if (h != NULL) hook_ref(h, on);
-  return NULL;
-}
-
-static napi_value loop_close(napi_env env, napi_callback_info info) {
-  napi_value value;
-  if (!ft_args(env, info, 1, &value)) return NULL;
-  hook *h = hook_get(env, value);
-  if (h != NULL) ft_handle_close(&h->base);
-  return NULL;
-}
-
-typedef struct {
-  ft_handle base;
   uv_poll_t poll;
   int fd;
   bool drain;
@@ -487,10 +347,8 @@ void ft_loop_init(napi_env env, napi_value exports) {
   static const ft_function functions[] = {
       {"readerOpen", reader_open},   {"readerRun", reader_run},
       {"readerClose", reader_close}, {"readerArmWritable", reader_arm_writable},
-      {"loopHook", loop_hook},       {"loopKick", loop_kick},
-      {"loopTimer", loop_timer},     {"loopRef", loop_ref},
-      {"loopClose", loop_close},     {"watchOpen", watch_open},
-      {"watchRef", watch_ref},       {"watchClose", watch_close},
+      {"watchOpen", watch_open},     {"watchRef", watch_ref},
+      {"watchClose", watch_close},
   };
   ft_export(env, exports, functions, sizeof functions / sizeof *functions);
 }

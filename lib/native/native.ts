@@ -105,6 +105,14 @@ export interface NativeAddon {
   loopKick(hook: NativeHandle): void;
   /** The loop wakes up after `ms` (>= 0, fractions are rounded up; < 0 disarms) at the latest. */
   loopTimer(hook: NativeHandle, ms: number): void;
+  /**
+   * How long the loop looks for events before it sleeps, microseconds (initially 0: not at all). It looks again after each
+   * look that found something; after looks in vain it sleeps at once 1, 3, 7 … 63 times before the next, and 7 times
+   * where more than one wait for a CPU.
+   */
+  loopLook(hook: NativeHandle, us: number): void;
+  /** How often the loop has looked so far, how often it found something, and how often it did not look in a crowd. */
+  loopLooks(hook: NativeHandle): [looks: number, found: number, crowds: number];
   /** Whether the hook and its timer keep the process alive (initially not). */
   loopRef(hook: NativeHandle, on: boolean): void;
   loopClose(hook: NativeHandle): void;

@@ -177,6 +177,7 @@ t.test('words on the command line', async (t) => {
     [['run', '--mac', 'xyz', KIT], /--mac/],
     [['run', '--gateway', '1.2.3', KIT], /--gateway/],
     [['run', '--hang-timeout', '5', KIT], /--hang-timeout/],
+    [['run', '--busy-poll', '2000', KIT], /--busy-poll 50 \(microseconds, 0 to 1000\)/],
     [['run', '--commit', 'maybe', KIT], /written \(or acked\)/],
     [['run', '--log-size', '1', KIT], /16 to 4096/],
     [['run', '--log-size', '48', KIT], /power of two/],

@@ -477,6 +477,39 @@ function tests(t: Test): void {
     t.ok(longest <= 32, `at most max turns in a row (${longest})`);
   });
 
+  t.test(
+    'a loop that looks before it sleeps finds what is there, and soon looks no more for what is not',
+    async (t) => {
+      const bell = addon.fifoOpen(join(t.testdir(), 'bell'));
+      let rung = 0;
+      const hook = addon.loopHook(() => {
+        if (rung < 50) {
+          rung++;
+          addon.fifoRing(bell);
+        }
+        return false;
+      }, 8);
+      const watch = addon.watchOpen(bell, true, () => undefined);
+      t.same(addon.loopLooks(hook), [0, 0, 0]);
+      addon.loopLook(hook, 1000);
+      while (rung < 50) await sleep(1);
+      const [looks, found, crowds] = addon.loopLooks(hook);
+      t.ok(looks + crowds > 0, `${looks} looks, ${crowds} times left to others`);
+      // The first sleep may have been before the bell was rung.
+      t.ok(looks - found <= 1, `${found} of ${looks} found something`);
+      for (let i = 0; i < 100; i++) await sleep(1);
+      const after = addon.loopLooks(hook);
+      t.ok(after[0] - looks <= 9, `${after[0] - looks} looks in vain in a hundred sleeps`);
+      addon.loopLook(hook, 0);
+      await sleep(5);
+      t.equal(addon.loopLooks(hook)[0], after[0], 'switched off');
+      addon.watchClose(watch, true);
+      addon.loopClose(hook);
+      t.equal(addon.loopLooks(hook).length, 3, 'and can still be asked');
+      t.throws(() => addon.loopLook(hook, -1));
+    },
+  );
+
   t.test('kick and timer wake the loop', async (t) => {
     let turns = 0;
     let noticed = (): void => {};
