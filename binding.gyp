@@ -9,6 +9,8 @@
         "lib/native/split.c",
         "lib/native/loop.c",
         "lib/native/hook.c",
+        "lib/native/look.c",
+        "lib/native/sender.c",
         "lib/native/shm.c",
         "lib/native/proc.c",
         "lib/native/sum.c",

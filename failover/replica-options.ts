@@ -33,6 +33,8 @@ export interface ReplicaOptions {
   hangTimeoutMs: number;
   /** The event loop looks for so long before it sleeps, microseconds (default 0: not at all). */
   busyPollUs?: number;
+  /** A thread hands frames to the device (default: none). */
+  sendThread?: boolean;
   ringBytes: number;
   /** No log, no backup. */
   solo: boolean;

@@ -186,6 +186,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       multiQueue: true,
       offload: options.offload,
       detached: this.role === 'backup',
+      sender: options.sendThread === true ? { lookUs: options.busyPollUs ?? 0 } : undefined,
       ...(ring === null ? {} : { slab: options.group.createSlab(this.pid, slabBytes(RX_SLOTS)) }),
     });
     this.#device = new GatedDevice(this.#captured(this.#tap), this.gate, () => this.clock.now());
@@ -417,7 +418,10 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       this.#bells.ring();
       this.native.loopTimer(this.#hook!, 1);
     },
-    given: () => this.emit('handed'),
+    given: () => {
+      this.#tap?.finishSending();
+      this.emit('handed');
+    },
     refused: () => this.#tap?.resume(),
     kick: () => this.#kick(),
   });
@@ -600,7 +604,10 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const { agentPid } = this.options;
     if (agentPid === undefined) return new BackupKeeper(ring, this.#keeperHost());
     // Milliseconds modulo 2^32: who compares them takes the difference.
-    if (rules.L1) this.gate.lease = () => ((ring.load(Word.lease) - Math.floor(this.clock.now() / 1000)) | 0) > 0;
+    if (rules.L1) {
+      this.gate.lease = () => ((ring.load(Word.lease) - Math.floor(this.clock.now() / 1000)) | 0) > 0;
+      this.#tap?.obeyLease(ring.words, Word.lease, ring.offsets);
+    }
     return new AgentKeeper(ring, this.#keeperHost(), agentPid);
   }
 

@@ -38,6 +38,7 @@ a group is the primary. The same words started again give the backup, which take
   --no-offload         no checksum and segmentation offload
   --hang-timeout MS    a primary whose main loop stands still for so long is killed (default 500)
   --busy-poll US       the event loop looks for so long before it sleeps (default 50; 0 with one CPU)
+  --no-send-thread     the event loop sends all frames itself (as it does with one CPU)
   --commit MODE        written: survives the process (default); acked: data waits until the backup has processed the log
   --mode MODE          replay (default): the backup runs the program, too; state: it runs none, and the program that is started when it
                        takes over gets its connections back with what it saved of them (docs/state-mode.md)

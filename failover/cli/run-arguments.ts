@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { parseCidr4, parseIPv4, parseMac } from '../../lib/address.js';
 import { parseCidr6, parseIPv6 } from '../../lib/address6.js';
 import { FtError } from '../../lib/errors.js';
-import { busyPollArgument } from '../busy-poll.js';
+import { busyPollArgument, sendThread } from '../busy-poll.js';
 import { defaultDirectory } from '../group.js';
 import { isPowerOfTwo } from '../log/ring.js';
 import type { ReplicaOptions } from '../replica.js';
@@ -105,13 +105,14 @@ export function runArguments(argv: string[]): RunArguments {
       historyLimit: history * 1024,
       hangTimeoutMs: hang,
       busyPollUs: busyPollArgument(values['busy-poll']),
+      sendThread: sendThread(values['no-send-thread'] !== true, cluster !== undefined),
       solo: values.solo === true,
       ...(member === undefined ? {} : { agentPid: Number(values.agent) }),
     },
   };
 }
 
-const FLAGS = new Set(['--no-offload', '--solo', '--independent']);
+const FLAGS = new Set(['--no-offload', '--no-send-thread', '--solo', '--independent']);
 
 function programIndex(argv: string[]): number {
   let i = 0;
@@ -138,6 +139,7 @@ function parse(args: string[]) {
       'no-offload': { type: 'boolean' },
       'hang-timeout': { type: 'string', default: '500' },
       'busy-poll': { type: 'string' },
+      'no-send-thread': { type: 'boolean' },
       'log-size': { type: 'string', default: '64' },
       commit: { type: 'string' },
       cluster: { type: 'string' },

@@ -11,7 +11,7 @@ import { FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
 import { systemClock, systemRandom } from '../../lib/native/system.js';
 import { Cubic, NewReno, Stack, StackHost } from '../../stack/index.js';
-import { busyPollArgument } from '../busy-poll.js';
+import { busyPollArgument, sendThread } from '../busy-poll.js';
 import { SERVICES, type ServiceName, startService } from '../serve/services.js';
 
 export const SERVE_HELP = `Usage: ft-tcp serve [options] [--echo 7] [--discard 9] [--chargen 19] [--daytime 13] [--http 80]
@@ -31,6 +31,7 @@ Runs the classic services on the userspace stack, over TCP and UDP, IPv4 and IPv
   --ecn MODE           off, accept (default), ask, or accurate (RFC 9768)
   --no-offload         no checksum and segmentation offload
   --busy-poll US       the event loop looks for so long before it sleeps (default 50; 0 with one CPU)
+  --no-send-thread     the event loop sends all frames itself (as it does with one CPU)
   --pcap FILE          capture of all frames; pcapng if it ends in .pcapng
   --echo PORT …        one option per service: echo, discard, chargen, daytime, http; without any, all on their usual ports
 
@@ -59,6 +60,7 @@ const OPTIONS = {
   gateway: { type: 'string', multiple: true },
   mac: { type: 'string' },
   'busy-poll': { type: 'string' },
+  'no-send-thread': { type: 'boolean' },
   autoconfigure: { type: 'boolean' },
   probe: { type: 'boolean' },
   forward: { type: 'boolean' },
@@ -131,6 +133,7 @@ export async function serveCommand(argv: string[]): Promise<number> {
     name,
     mode: values.tun === undefined ? 'tap' : 'tun',
     offload,
+    sender: sendThread(values['no-send-thread'] !== true, false) ? { lookUs: busyPollUs } : undefined,
     onError: (error) => {
       process.stderr.write(`ft-tcp: ${error.code}: ${error.message}\n`);
       process.exitCode = 1;

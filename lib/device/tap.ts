@@ -31,6 +31,11 @@ export interface TapOptions {
   slab?: ArrayBuffer;
   /** The addon, if it is not this machine's. */
   native?: NativeAddon;
+  /**
+   * A thread hands small frames to the device, and looks for so long for more before it sleeps, microseconds; without it the
+   * caller of `send` does. Not for devices without offload.
+   */
+  sender?: { lookUs: number } | undefined;
   /** The device has ceased to exist or to work; no frames will follow. */
   onError?: (error: FtError) => void;
 }
@@ -57,6 +62,11 @@ const VNET_OFFSET = TX_HEADROOM - 10;
 const VNET_NEEDS_CSUM = 1;
 const VNET_GSO_TCP4 = 1;
 const VNET_GSO_TCP6 = 4;
+/** What a sender says of itself: frames refused, the errno of the last of them, and frames whose lease was over. */
+const SENDER_STATS = 3;
+const SENDER_ERRORS = 0;
+const SENDER_LAST_ERROR = 1;
+const SENDER_SILENCED = 2;
 /** virtio_net_hdr is in the byte order of the machine. */
 const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 const EAGAIN = 11;
@@ -79,7 +89,7 @@ export class TapDevice implements FrameDevice, FrameLender {
     txCut: 0,
     txErrors: 0,
   };
-  /** txErrors by error name ('EIO': the interface is down, …). */
+  /** txErrors by error name ('EIO': the interface is down, …); with a sender, as of its last error. */
   readonly txErrorCodes = new Map<string, number>();
 
   readonly #native: NativeAddon;
@@ -90,6 +100,12 @@ export class TapDevice implements FrameDevice, FrameLender {
   readonly #txOffset: number;
   readonly #txExtra: number;
   #reader: NativeHandle;
+  #sender: NativeHandle | null = null;
+  readonly #lookUs: number;
+  /** What the sender says of itself, and what has been counted of that. */
+  readonly #senderStats = new Int32Array(SENDER_STATS);
+  readonly #senderSeen = new Int32Array(SENDER_STATS);
+  #lease: { words: Int32Array; index: number; offset: Float64Array } | null = null;
   readonly #slab: ArrayBuffer;
   readonly #batch: RxBatch;
   readonly #onBatch = (count: number): boolean => this.#received(count);
@@ -121,28 +137,21 @@ export class TapDevice implements FrameDevice, FrameLender {
       throw explainOpen(error, request);
     }
     try {
-      return new TapDevice(addon, request, opened, slots, options.slab, options.onError);
+      return new TapDevice(addon, request, opened, slots, options);
     } catch (error) {
       addon.closeFd(opened.fd);
       throw explain(error, `Cannot use ${opened.name}`);
     }
   }
 
-  private constructor(
-    addon: NativeAddon,
-    request: TapRequest,
-    opened: TapOpened,
-    slots: number,
-    memory: ArrayBuffer | undefined,
-    onError: ((error: FtError) => void) | undefined,
-  ) {
+  private constructor(addon: NativeAddon, request: TapRequest, opened: TapOpened, slots: number, options: TapOptions) {
     this.#native = addon;
     this.#fd = opened.fd;
     this.#vnet = opened.vnetHdr;
     this.#txOffset = opened.vnetHdr ? VNET_OFFSET : TX_HEADROOM;
     this.#txExtra = TX_HEADROOM - this.#txOffset;
     this.#attached = !request.detached;
-    this.#onError = onError;
+    this.#onError = options.onError;
     this.name = opened.name;
     this.link = request.mode === 'tap' ? 'ethernet' : 'ip';
     this.mtu = addon.ifMtu(opened.name);
@@ -151,10 +160,12 @@ export class TapDevice implements FrameDevice, FrameLender {
     this.capabilities = this.#split
       ? { checksum: true, tso4: true, tso6: true }
       : { checksum: opened.csum, tso4: opened.tso4, tso6: opened.tso6 };
-    const slab = new RxSlab(memory ?? new ArrayBuffer(slabBytes(slots)), this);
+    this.#lookUs = options.sender === undefined || this.#split ? -1 : options.sender.lookUs;
+    const slab = new RxSlab(options.slab ?? new ArrayBuffer(slabBytes(slots)), this);
     this.#slab = slab.buffer;
     this.#batch = slab.batch;
     this.#reader = addon.readerOpen(opened.fd, opened.vnetHdr, slab.buffer, SLOT_BYTES, slab.batch.meta, this.#onBatch);
+    this.#openSender();
   }
 
   /** Whether this queue takes part in receiving. */
@@ -174,12 +185,61 @@ export class TapDevice implements FrameDevice, FrameLender {
   switchQueue(fd: number): void {
     this.#assertOpen();
     this.#reuse();
+    this.#closeSender();
     const reader = this.#native.readerOpen(fd, this.#vnet, this.#slab, SLOT_BYTES, this.#batch.meta, this.#onBatch);
     this.#native.readerClose(this.#reader, true);
     this.#reader = reader;
     this.#fd = fd;
+    this.#openSender();
     this.#attached = true;
     this.#run();
+  }
+
+  /**
+   * What was sent does not leave once `words[index]`, milliseconds modulo 2^32 of a clock that is CLOCK_MONOTONIC and
+   * `offset[0]` microseconds, is over; frames are then counted as errors (ESTALE). Without a sender there is nothing to look at:
+   * what is sent has left.
+   */
+  obeyLease(words: Int32Array, index: number, offset: Float64Array): void {
+    this.#lease = { words, index, offset };
+    if (this.#sender !== null) this.#native.senderLease(this.#sender, words, index, offset);
+  }
+
+  /** Returns when what was sent has left, or the device takes no more. */
+  finishSending(): void {
+    if (this.#sender !== null) this.#native.senderFinish(this.#sender);
+  }
+
+  #openSender(): void {
+    if (this.#lookUs < 0) return;
+    this.#senderStats.fill(0);
+    this.#senderSeen.fill(0);
+    this.#sender = this.#native.senderOpen(this.#fd, this.#lookUs, this.#senderStats);
+    if (this.#lease !== null) this.obeyLease(this.#lease.words, this.#lease.index, this.#lease.offset);
+  }
+
+  #closeSender(): void {
+    if (this.#sender === null) return;
+    this.#native.senderClose(this.#sender);
+    this.#countSender();
+    this.#sender = null;
+  }
+
+  /** Frames that were taken, and did not leave. */
+  #countSender(): void {
+    const stats = this.#senderStats;
+    const seen = this.#senderSeen;
+    const errors = stats[SENDER_ERRORS]! - seen[SENDER_ERRORS]!;
+    const silenced = stats[SENDER_SILENCED]! - seen[SENDER_SILENCED]!;
+    seen[SENDER_ERRORS] = stats[SENDER_ERRORS]!;
+    seen[SENDER_SILENCED] = stats[SENDER_SILENCED]!;
+    if (errors > 0) this.#refused(errnoName(-stats[SENDER_LAST_ERROR]!), errors);
+    if (silenced > 0) this.#refused('ESTALE', silenced);
+  }
+
+  #refused(code: string, frames: number): void {
+    this.counters.txErrors += frames;
+    this.txErrorCodes.set(code, (this.txErrorCodes.get(code) ?? 0) + frames);
   }
 
   /** Takes a batch that another process has read from the same interface as if it had come here. */
@@ -241,14 +301,28 @@ export class TapDevice implements FrameDevice, FrameLender {
       this.#native.readerArmWritable(this.#reader, this.#onWritable);
       return false;
     }
-    counters.txErrors++;
-    const code = errnoName(sent);
-    this.txErrorCodes.set(code, (this.txErrorCodes.get(code) ?? 0) + 1);
+    this.#refused(errnoName(sent), 1);
     return true;
   }
 
   #sendWhole(frame: TxFrame): number {
     if (this.#vnet) fillVnetHeader(frame);
+    const sender = this.#sender;
+    if (sender !== null) {
+      const stats = this.#senderStats;
+      const seen = this.#senderSeen;
+      if (stats[SENDER_ERRORS] !== seen[SENDER_ERRORS] || stats[SENDER_SILENCED] !== seen[SENDER_SILENCED])
+        this.#countSender();
+      return this.#native.senderSend(
+        sender,
+        frame.header,
+        this.#txOffset,
+        this.#txExtra + frame.headerLength,
+        frame.pieces,
+        frame.spans,
+        frame.pieceCount,
+      );
+    }
     return this.#native.send(
       this.#fd,
       frame.header,
@@ -291,6 +365,7 @@ export class TapDevice implements FrameDevice, FrameLender {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#closeSender();
     this.#native.readerClose(this.#reader, true);
   }
 

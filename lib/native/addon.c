@@ -9,6 +9,7 @@ NAPI_MODULE_INIT() {
   ft_tap_init(env, exports);
   ft_loop_init(env, exports);
   ft_hook_init(env, exports);
+  ft_sender_init(env, exports);
   ft_shm_init(env, exports);
   ft_proc_init(env, exports);
   ft_sum_init(env, exports);

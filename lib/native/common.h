@@ -56,6 +56,7 @@ struct ft_handle {
 #define FT_KIND_READER UINT64_C(0x7265616465720001)
 #define FT_KIND_HOOK UINT64_C(0x6c6f6f70686f0002)
 #define FT_KIND_WATCH UINT64_C(0x7761746368650003)
+#define FT_KIND_SENDER UINT64_C(0x73656e6465720004)
 
 /* Allocates `size` zeroed bytes that begin with an ft_handle. `shut` releases what the handle owns and calls ft_handle_uv_close. */
 ft_handle *ft_handle_new(napi_env env, uint64_t kind, size_t size, void (*shut)(ft_handle *), napi_value *value);
@@ -77,6 +78,7 @@ void ft_export(napi_env env, napi_value exports, const ft_function *functions, s
 void ft_tap_init(napi_env env, napi_value exports);
 void ft_loop_init(napi_env env, napi_value exports);
 void ft_hook_init(napi_env env, napi_value exports);
+void ft_sender_init(napi_env env, napi_value exports);
 void ft_shm_init(napi_env env, napi_value exports);
 void ft_proc_init(napi_env env, napi_value exports);
 void ft_sum_init(napi_env env, napi_value exports);

@@ -1,28 +1,9 @@
-/*
- * The hook on the event loop: what is called before the loop blocks, and how it blocks.
- *
- * A process that sleeps is dear to wake: the sender of a frame interrupts a halted CPU (5 to 20 us of its own time in a
- * virtual machine), and the sleeper comes back a moment later. Where answers come within microseconds, as in a
- * ping-pong, both pay for each of them. So the loop looks for a moment before it sleeps, as the kernel's busy polling
- * (net.core.busy_poll) and its haltpoll governor do: at the descriptor of libuv's own epoll, and thus at all that could
- * wake it. A look in vain makes it sleep at once the next times, twice as many after each one, up to a bound: a program
- * to which little happens gives nothing for it. Nor does it look while others wait for a CPU, who could use this one.
- */
+/* The hook on the event loop: what is called before the loop blocks, and how it blocks. */
 #include "common.h"
+#include "look.h"
 
-#include <fcntl.h>
 #include <math.h>
 #include <poll.h>
-#include <stdio.h>
-#include <unistd.h>
-
-/* So many sleeps at once at most follow a look in vain. */
-#define LONGEST_PENALTY 63
-/* How many wait for a CPU is asked before every so many looks (it costs 2 us), and so many sleeps follow when it is a crowd. */
-#define LOOKS_PER_QUESTION 16
-#define CROWD_PENALTY 7
-/* Between two looks, in turns of pausing: others share the core. */
-#define PAUSES 8
 
 typedef struct {
   ft_handle base;
@@ -32,25 +13,13 @@ typedef struct {
   napi_ref turn;
   uint32_t max;
   bool kicked;
-  /* How long the loop looks before it sleeps, nanoseconds; 0: not at all. */
-  uint64_t look_ns;
-  /* Times that it is to sleep at once, and how many they are after the next look in vain. */
-  uint32_t skips;
-  uint32_t penalty;
-  /* /proc/loadavg, which tells how many want a CPU just now; -1: it cannot be asked. */
-  int load_fd;
-  long cpus;
-  uint32_t unasked;
-  uint64_t looks;
-  uint64_t found;
-  uint64_t crowds;
+  ft_look look;
 } hook;
 
 static void hook_shut(ft_handle *handle) {
   hook *h = (hook *)handle;
   ft_ref_drop(handle->env, &h->turn);
-  if (h->load_fd >= 0) close(h->load_fd);
-  h->load_fd = -1;
+  ft_look_close(&h->look);
   if (h->prepare.data == NULL) return;
   ft_handle_uv_close(handle, (uv_handle_t *)&h->prepare);
   ft_handle_uv_close(handle, (uv_handle_t *)&h->idle);
@@ -82,60 +51,11 @@ static bool hook_turn(hook *h) {
   return more;
 }
 
-static void hook_pause(void) {
-  for (int i = 0; i < PAUSES; i++) {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ __volatile__("yield");
-#endif
-  }
-}
-
-/* Whether more than one wait for a CPU: one does for a moment wherever somebody is being answered. */
-static bool hook_crowded(hook *h) {
-  char text[64];
-  ssize_t got = h->load_fd < 0 ? -1 : pread(h->load_fd, text, sizeof text - 1, 0);
-  if (got <= 0) return false;
-  text[got] = 0;
-  int running;
-  return sscanf(text, "%*s %*s %*s %d", &running) == 1 && running > h->cpus + 1;
-}
-
-static void hook_vain(hook *h, uint32_t penalty) {
-  h->penalty = penalty > LONGEST_PENALTY ? LONGEST_PENALTY : penalty;
-  h->skips = h->penalty;
-  h->unasked = 0;
-}
-
-/* Until something can wake the loop, or the time is over; the loop then asks epoll as ever. */
-static void hook_look(hook *h) {
-  uv_loop_t *loop = h->prepare.loop;
-  if (h->look_ns == 0 || uv_backend_timeout(loop) == 0) return;
-  if (h->skips > 0) {
-    h->skips--;
-    return;
-  }
-  if (h->unasked-- == 0) {
-    if (hook_crowded(h)) {
-      h->crowds++;
-      hook_vain(h, CROWD_PENALTY);
-      return;
-    }
-    h->unasked = LOOKS_PER_QUESTION - 1;
-  }
-  h->looks++;
+/* At libuv's own epoll, and thus at all that could wake the loop. */
+static bool hook_seen(void *arg) {
+  uv_loop_t *loop = arg;
   struct pollfd entry = {.fd = uv_backend_fd(loop), .events = POLLIN};
-  uint64_t end = uv_hrtime() + h->look_ns;
-  do {
-    if (poll(&entry, 1, 0) != 0) {
-      h->found++;
-      h->penalty = 0;
-      return;
-    }
-    hook_pause();
-  } while (uv_hrtime() < end);
-  hook_vain(h, h->penalty * 2 + 1);
+  return poll(&entry, 1, 0) != 0;
 }
 
 static void hook_prepare(uv_prepare_t *prepare) {
@@ -149,7 +69,7 @@ static void hook_prepare(uv_prepare_t *prepare) {
     uv_idle_stop(&h->idle);
   }
   h->kicked = false;
-  hook_look(h);
+  if (uv_backend_timeout(prepare->loop) != 0) ft_look_for(&h->look, hook_seen, prepare->loop);
 }
 
 static void hook_ref(hook *h, bool on) {
@@ -178,8 +98,6 @@ static napi_value loop_hook(napi_env env, napi_callback_info info) {
   hook *h = (hook *)ft_handle_new(env, FT_KIND_HOOK, sizeof *h, hook_shut, &external);
   if (h == NULL) return NULL;
   h->max = max;
-  h->load_fd = -1;
-  h->cpus = sysconf(_SC_NPROCESSORS_ONLN);
   if (!ft_arg_function(env, args[0], &h->turn)) {
     ft_handle_close(&h->base);
     return NULL;
@@ -223,11 +141,10 @@ static napi_value loop_look(napi_env env, napi_callback_info info) {
   napi_value args[2];
   uint32_t us;
   if (!ft_args(env, info, 2, args) || !ft_arg_u32(env, args[1], &us)) return NULL;
+  if (us > FT_LONGEST_LOOK_US) return ft_throw_range(env, "that would be no look any more");
   hook *h = hook_get(env, args[0]);
   if (h == NULL) return NULL;
-  h->look_ns = (uint64_t)us * 1000;
-  h->skips = h->penalty = h->unasked = 0;
-  if (us > 0 && h->load_fd < 0) h->load_fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+  ft_look_set(&h->look, us);
   return NULL;
 }
 
@@ -236,9 +153,9 @@ static napi_value loop_looks(napi_env env, napi_callback_info info) {
   if (!ft_args(env, info, 1, &value)) return NULL;
   hook *h = (hook *)ft_handle_get(env, value, FT_KIND_HOOK);
   if (h == NULL || napi_create_array_with_length(env, 3, &result) != napi_ok) return NULL;
-  napi_set_element(env, result, 0, ft_double(env, (double)h->looks));
-  napi_set_element(env, result, 1, ft_double(env, (double)h->found));
-  napi_set_element(env, result, 2, ft_double(env, (double)h->crowds));
+  napi_set_element(env, result, 0, ft_double(env, (double)h->look.looks));
+  napi_set_element(env, result, 1, ft_double(env, (double)h->look.found));
+  napi_set_element(env, result, 2, ft_double(env, (double)h->look.crowds));
   return result;
 }
 

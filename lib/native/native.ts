@@ -96,6 +96,32 @@ export interface NativeAddon {
   ): number;
 
   /**
+   * A thread that hands frames to a device, which has to outlive it: small ones are copied into a ring of 1 MiB that it empties, in
+   * their order with the large ones, which the caller writes. It starts with the first frame, and looks for `lookUs` before it sleeps.
+   * `stats` (3 words at least) is written by it: frames refused, the errno of the last, frames that the lease was over for.
+   */
+  senderOpen(fd: number, lookUs: number, stats: Int32Array): NativeHandle;
+  /** As `send`, with the sender in place of the descriptor: the bytes of the frame, or -errno where it could not be taken. */
+  senderSend(
+    sender: NativeHandle,
+    header: Uint8Array,
+    offset: number,
+    length: number,
+    pieces: Uint8Array[],
+    spans: Int32Array,
+    count: number,
+  ): number;
+  /**
+   * Nothing leaves any more once `words[index]`, milliseconds modulo 2^32 of a clock that is CLOCK_MONOTONIC and `offset[0]`
+   * microseconds, is over: what was sent before is thrown away and counted. Both may be in shared memory.
+   */
+  senderLease(sender: NativeHandle, words: Int32Array, index: number, offset: Float64Array): void;
+  /** Returns when all frames have left, or the device takes no more. */
+  senderFinish(sender: NativeHandle): void;
+  /** The same, and ends the thread. */
+  senderClose(sender: NativeHandle): void;
+
+  /**
    * A hook on the event loop. Before each time the loop would block (uv_prepare), `turn()` is called through
    * napi_make_callback (so ticks and microtasks drain after every call) until it returns false or was called `max` times in a row; in
    * the latter case the loop does not block and the hook goes on in the next iteration.
@@ -106,7 +132,7 @@ export interface NativeAddon {
   /** The loop wakes up after `ms` (>= 0, fractions are rounded up; < 0 disarms) at the latest. */
   loopTimer(hook: NativeHandle, ms: number): void;
   /**
-   * How long the loop looks for events before it sleeps, microseconds (initially 0: not at all). It looks again after each
+   * How long the loop looks for events before it sleeps, microseconds up to 10,000 (initially 0: not at all). It looks again after each
    * look that found something; after looks in vain it sleeps at once 1, 3, 7 … 63 times before the next, and 7 times
    * where more than one wait for a CPU.
    */

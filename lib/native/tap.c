@@ -1,5 +1,6 @@
 /* Opening TAP and TUN devices, and sending frames on them. */
 #include "common.h"
+#include "frame.h"
 #include "split.h"
 
 #include <fcntl.h>
@@ -11,7 +12,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define MAX_PIECES 16
 #define VNET_HEADER_BYTES 10
 
 static bool property(napi_env env, napi_value object, const char *name, napi_value *out) {
@@ -127,17 +127,14 @@ static napi_value close_fd(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/* The hot path: no allocation, and no check that can be left out without risking memory.
-   A frame's parts out of seven arguments: descriptor, header, its offset and length, pieces, spans, their number. */
-static bool frame_parts(napi_env env, napi_value *args, int *out_fd, struct iovec *parts, int *out_count) {
-  int32_t fd, offset, length, count;
+bool ft_frame_parts(napi_env env, napi_value *args, struct iovec *parts, int *out_count) {
+  int32_t offset, length, count;
   void *header, *spans_data;
   size_t header_size, spans_size;
-  if (!ft_arg_i32(env, args[0], &fd)) return false;
   if (!ft_arg_typed(env, args[1], napi_uint8_array, &header, &header_size)) return false;
   if (!ft_arg_i32(env, args[2], &offset) || !ft_arg_i32(env, args[3], &length)) return false;
   if (!ft_arg_i32(env, args[6], &count)) return false;
-  if (offset < 0 || length < 0 || (size_t)offset + (size_t)length > header_size || count < 0 || count > MAX_PIECES) {
+  if (offset < 0 || length < 0 || (size_t)offset + (size_t)length > header_size || count < 0 || count > FT_MAX_PIECES) {
     ft_throw_range(env, "header or pieces out of bounds");
     return false;
   }
@@ -168,16 +165,16 @@ static bool frame_parts(napi_env env, napi_value *args, int *out_fd, struct iove
       parts[i + 1].iov_len = (size_t)span;
     }
   }
-  *out_fd = fd;
   *out_count = count + 1;
   return true;
 }
 
 static napi_value send_frame(napi_env env, napi_callback_info info) {
   napi_value args[7];
-  struct iovec parts[MAX_PIECES + 1];
+  struct iovec parts[FT_MAX_PIECES + 1];
   int fd, count;
-  if (!ft_args(env, info, 7, args) || !frame_parts(env, args, &fd, parts, &count)) return NULL;
+  if (!ft_args(env, info, 7, args) || !ft_arg_i32(env, args[0], &fd)) return NULL;
+  if (!ft_frame_parts(env, args, parts, &count)) return NULL;
   ssize_t written;
   do {
     written = writev(fd, parts, count);
@@ -187,10 +184,11 @@ static napi_value send_frame(napi_env env, napi_callback_info info) {
 
 static napi_value send_split(napi_env env, napi_callback_info info) {
   napi_value args[12];
-  struct iovec parts[MAX_PIECES + 1];
+  struct iovec parts[FT_MAX_PIECES + 1];
   int fd, count;
   ft_offload want;
-  if (!ft_args(env, info, 12, args) || !frame_parts(env, args, &fd, parts, &count)) return NULL;
+  if (!ft_args(env, info, 12, args) || !ft_arg_i32(env, args[0], &fd)) return NULL;
+  if (!ft_frame_parts(env, args, parts, &count)) return NULL;
   if (!ft_arg_i32(env, args[7], &want.csum_start) || !ft_arg_i32(env, args[8], &want.csum_offset)) return NULL;
   if (!ft_arg_i32(env, args[9], &want.version) || !ft_arg_i32(env, args[10], &want.size)) return NULL;
   if (!ft_arg_bool(env, args[11], &want.ethernet)) return NULL;

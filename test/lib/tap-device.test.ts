@@ -325,51 +325,105 @@ function tests(t: Test): void {
     });
   }
 
-  t.test('super-segments in both directions', async (t) => {
-    const device = TapDevice.open({ name: 'ftgso' });
-    configure(device.name);
-    const mac = linkState(device.name).mac;
-    const collector = new Collector();
-    device.start(collector);
-    let arrived = Buffer.alloc(0);
-    const server = createServer((socket) => {
-      socket.on('error', () => {});
-      socket.on('data', (data) => {
-        arrived = Buffer.concat([arrived, data]);
-        if (arrived.length === 60_000) socket.write(Buffer.alloc(60_000, 'k'));
+  for (const sender of [undefined, { lookUs: 50 }]) {
+    t.test(`super-segments in both directions, ${sender ? 'with' : 'without'} a sender`, async (t) => {
+      const device = TapDevice.open({ name: 'ftgso', sender });
+      configure(device.name);
+      const mac = linkState(device.name).mac;
+      const collector = new Collector();
+      device.start(collector);
+      let arrived = Buffer.alloc(0);
+      const server = createServer((socket) => {
+        socket.on('error', () => {});
+        socket.on('data', (data) => {
+          arrived = Buffer.concat([arrived, data]);
+          if (arrived.length === 60_000) socket.write(Buffer.alloc(60_000, 'k'));
+        });
       });
+      server.listen(0, '10.77.0.1');
+      await once(server, 'listening');
+      const port = (server.address() as { port: number }).port;
+      const tcp = (seq: number, ack: number, flags: number, payload: Uint8Array): TxFrame =>
+        build({
+          mac,
+          protocol: 6,
+          transport: tcpHeader(port, seq, ack, flags),
+          payload,
+          checksumAt: TCP_CSUM_OFFSET,
+          offload: true,
+        });
+      const none = Buffer.alloc(0);
+      device.send(tcp(1000, 0, 0x02, none));
+      const synAck = await collector.next((frame) => isIpv4(frame, 6));
+      t.equal(synAck.bytes[ETHERNET + 33], 0x12);
+      const theirs = synAck.bytes.readUInt32BE(ETHERNET + 24) + 1;
+      device.send(tcp(1001, theirs, 0x10, none));
+      const payload = Buffer.from(Uint8Array.from({ length: 60_000 }, (_, i) => (i * 13) & 255));
+      const big = tcp(1001, theirs, 0x18, payload);
+      big.gsoVersion = 4;
+      big.gsoSize = 1460;
+      t.equal(device.send(big), true);
+      const answer = await collector.next((frame) => isIpv4(frame, 6) && frame.bytes.length > 1514);
+      t.ok(arrived.equals(payload), 'the kernel has all 60000 bytes of one frame');
+      t.ok(answer.gsoSize > 500 && answer.gsoSize <= 1460, `merged from segments of ${answer.gsoSize} bytes`);
+      t.ok(answer.checksumOk);
+      t.equal(
+        answer.bytes.readUInt16BE(ETHERNET + 2),
+        answer.bytes.length - ETHERNET,
+        'the IP length covers the whole',
+      );
+      server.close();
+      device.send(tcp(61_001, theirs, 0x04, none));
+      device.close();
     });
-    server.listen(0, '10.77.0.1');
-    await once(server, 'listening');
-    const port = (server.address() as { port: number }).port;
-    const tcp = (seq: number, ack: number, flags: number, payload: Uint8Array): TxFrame =>
-      build({
-        mac,
-        protocol: 6,
-        transport: tcpHeader(port, seq, ack, flags),
-        payload,
-        checksumAt: TCP_CSUM_OFFSET,
-        offload: true,
+  }
+
+  t.test('a sender keeps the order of small frames, which it writes, and large ones, which it does not', async (t) => {
+    const device = TapDevice.open({ name: 'ftorder', sender: { lookUs: 20 } });
+    configure(device.name);
+    ip('link', 'set', 'ftorder', 'mtu', '65000');
+    const { mac } = linkState(device.name);
+    device.start(new Collector());
+    const socket = await udpSocket();
+    const to = socket.address().port;
+    const ROUND = 10;
+    const order: number[] = [];
+    let full = (): void => undefined;
+    socket.on('message', (message) => {
+      order.push(message.readUInt32BE(0));
+      if (order.length % ROUND === 0) full();
+    });
+    let number = 0;
+    for (let round = 0; round < 50; round++) {
+      const all = new Promise<void>((resolve) => {
+        full = resolve;
       });
-    const none = Buffer.alloc(0);
-    device.send(tcp(1000, 0, 0x02, none));
-    const synAck = await collector.next((frame) => isIpv4(frame, 6));
-    t.equal(synAck.bytes[ETHERNET + 33], 0x12);
-    const theirs = synAck.bytes.readUInt32BE(ETHERNET + 24) + 1;
-    device.send(tcp(1001, theirs, 0x10, none));
-    const payload = Buffer.from(Uint8Array.from({ length: 60_000 }, (_, i) => (i * 13) & 255));
-    const big = tcp(1001, theirs, 0x18, payload);
-    big.gsoVersion = 4;
-    big.gsoSize = 1460;
-    t.equal(device.send(big), true);
-    const answer = await collector.next((frame) => isIpv4(frame, 6) && frame.bytes.length > 1514);
-    t.ok(arrived.equals(payload), 'the kernel has all 60000 bytes of one frame');
-    t.ok(answer.gsoSize > 500 && answer.gsoSize <= 1460, `merged from segments of ${answer.gsoSize} bytes`);
-    t.ok(answer.checksumOk);
-    t.equal(answer.bytes.readUInt16BE(ETHERNET + 2), answer.bytes.length - ETHERNET, 'the IP length covers the whole');
-    server.close();
-    device.send(tcp(61_001, theirs, 0x04, none));
+      for (let i = 0; i < ROUND; i++) {
+        const payload = Buffer.alloc(i % 5 === 3 ? 20_000 : 10 + 100 * i, number & 255);
+        payload.writeUInt32BE(number++, 0);
+        const transport = udpHeader(9, to, payload.length);
+        t.equal(
+          device.send(build({ mac, protocol: 17, transport, payload, checksumAt: UDP_CSUM_OFFSET, offload: true })),
+          true,
+        );
+      }
+      await all;
+    }
+    t.same(
+      order,
+      Array.from({ length: number }, (_, i) => i),
+    );
+    t.equal(device.counters.txFrames, number);
+    t.equal(device.counters.txErrors, 0);
+    // What the kernel refuses is counted, though the frame had been taken.
+    ip('link', 'set', 'ftorder', 'down');
+    const payload = Buffer.from('nobody');
+    const transport = udpHeader(9, to, payload.length);
+    device.send(build({ mac, protocol: 17, transport, payload, checksumAt: UDP_CSUM_OFFSET, offload: true }));
+    device.finishSending();
     device.close();
+    t.same([...device.txErrorCodes], [['EIO', 1]]);
+    socket.close();
   });
 
   t.test('a TUN device carries IP packets', async (t) => {

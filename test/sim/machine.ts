@@ -368,6 +368,13 @@ export class Process {
       sendSplit: () => {
         throw new Error('no device of this machine splits');
       },
+      senderOpen: () => {
+        throw new Error('machines of this kind send by themselves');
+      },
+      senderSend: () => 0,
+      senderLease: () => undefined,
+      senderFinish: () => undefined,
+      senderClose: () => undefined,
       loopHook: (turn) => {
         this.#hook = turn;
         return handle(turn);

@@ -1,0 +1,341 @@
+/*
+ * A thread that hands frames to the device.
+ *
+ * A TAP's write is the other side's receive path: the kernel walks through the client's stack inside of it and wakes the
+ * client, 3 to 10 us for a small frame. While the event loop is busy, another CPU can do that; and a client on that CPU is
+ * woken where it runs, with no interrupt to another one. So small frames are copied into a ring, which the thread empties.
+ *
+ * Frames leave in the order in which they were sent. `hands` is held by whoever writes: the thread, or the loop in its
+ * place: for frames that are too large to be worth a copy, when the ring is full, when others wait for a CPU and the
+ * thread would have to be woken, and at the end. The loop never waits for more than the write of one frame.
+ *
+ * Several machines: who may speak no longer must not. What was sent in time may be in the ring when the process is stopped,
+ * so the lease is looked at again before each write.
+ */
+#include "common.h"
+#include "frame.h"
+#include "look.h"
+
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RING_BYTES (1u << 20)
+/* What is larger is written at once: copying it would cost as much as it saves. */
+#define LARGEST_FRAME 16384
+/* In the ring, before each frame: its length; or that the rest of the ring is not used. */
+#define FRAME_HEADER 8
+#define FRAME_ALIGN 64
+#define UNUSED UINT32_MAX
+/* How many wait for a CPU is asked each time the thread would be woken so often; in a crowd the loop writes so many times itself. */
+#define WAKES_PER_QUESTION 16
+#define CROWD_WRITES 64
+
+enum { ERRORS, LAST_ERROR, SILENCED, STAT_WORDS };
+
+typedef struct {
+  ft_handle base;
+  int fd;
+  uint8_t *ring;
+  _Atomic uint32_t head, tail;
+  /* 1: the thread sleeps on this word. */
+  _Atomic uint32_t asleep;
+  atomic_bool stopping;
+  pthread_mutex_t hands;
+  /* The loop waits for `hands`: the thread gives them after the frame that it is writing. */
+  atomic_bool wanted;
+  pthread_t thread;
+  bool started, refused;
+  /* The loop's: the crowd, wakes since it was asked about, and writes that the loop does itself. */
+  ft_crowd crowd;
+  uint32_t wakes, own_writes;
+  /* The thread's. */
+  ft_look look;
+  _Atomic int32_t *stats;
+  napi_ref stats_ref;
+  /* Until when may be spoken, in milliseconds of a clock that is CLOCK_MONOTONIC and *offset microseconds; NULL: for ever. */
+  _Atomic int32_t *lease;
+  double *offset;
+  napi_ref lease_ref, offset_ref;
+} sender;
+
+static void futex(_Atomic uint32_t *word, int operation, uint32_t value) {
+  syscall(SYS_futex, word, operation, value, NULL, NULL, 0);
+}
+
+static bool may_speak(sender *s) {
+  if (s->lease == NULL) return true;
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  double offset;
+  __atomic_load(s->offset, &offset, __ATOMIC_RELAXED);
+  int64_t ms = ((int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 + (int64_t)offset) / 1000;
+  return (int32_t)((uint32_t)atomic_load(s->lease) - (uint32_t)ms) > 0;
+}
+
+static void count(sender *s, int which) {
+  atomic_fetch_add_explicit(&s->stats[which], 1, memory_order_relaxed);
+}
+
+/* Writes what is in the ring, or until the loop wants to; needs `hands`. 0, or the errno for which the device takes no more just now. */
+static int write_out(sender *s, bool gives_way) {
+  uint32_t tail = atomic_load_explicit(&s->tail, memory_order_relaxed);
+  while (tail != atomic_load_explicit(&s->head, memory_order_acquire)) {
+    if (gives_way && atomic_load_explicit(&s->wanted, memory_order_relaxed)) return 0;
+    uint32_t at = tail & (RING_BYTES - 1), length;
+    memcpy(&length, s->ring + at, sizeof length);
+    if (length == UNUSED) {
+      tail += RING_BYTES - at;
+    } else {
+      ssize_t written = 0;
+      if (may_speak(s)) {
+        do {
+          written = write(s->fd, s->ring + at + FRAME_HEADER, length);
+        } while (written < 0 && errno == EINTR);
+      } else {
+        count(s, SILENCED);
+      }
+      if (written < 0) {
+        if (errno == EAGAIN || errno == ENOBUFS) return errno;
+        atomic_store_explicit(&s->stats[LAST_ERROR], errno, memory_order_relaxed);
+        count(s, ERRORS);
+      }
+      tail += (length + FRAME_HEADER + FRAME_ALIGN - 1) & ~(uint32_t)(FRAME_ALIGN - 1);
+    }
+    atomic_store_explicit(&s->tail, tail, memory_order_release);
+  }
+  return 0;
+}
+
+static bool something_there(void *arg) {
+  sender *s = arg;
+  return atomic_load_explicit(&s->head, memory_order_acquire) != atomic_load_explicit(&s->tail, memory_order_relaxed) ||
+         atomic_load_explicit(&s->stopping, memory_order_relaxed);
+}
+
+static void *sender_main(void *arg) {
+  sender *s = arg;
+  while (!atomic_load(&s->stopping)) {
+    pthread_mutex_lock(&s->hands);
+    int error = write_out(s, true);
+    pthread_mutex_unlock(&s->hands);
+    while (atomic_load(&s->wanted)) sched_yield();
+    if (error == EAGAIN) {
+      struct pollfd entry = {.fd = s->fd, .events = POLLOUT};
+      poll(&entry, 1, 1);
+      continue;
+    }
+    if (error != 0) {
+      usleep(100);
+      continue;
+    }
+    ft_look_for(&s->look, something_there, s);
+    if (something_there(s)) continue;
+    atomic_store(&s->asleep, 1);
+    if (!something_there(s)) futex(&s->asleep, FUTEX_WAIT_PRIVATE, 1);
+    atomic_store(&s->asleep, 0);
+  }
+  return NULL;
+}
+
+static void sender_wake(sender *s) {
+  if (atomic_exchange(&s->asleep, 0) != 0) futex(&s->asleep, FUTEX_WAKE_PRIVATE, 1);
+}
+
+static bool sender_start(sender *s) {
+  sigset_t all, before;
+  /* Signals are the program's. */
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  s->started = pthread_create(&s->thread, NULL, sender_main, s) == 0;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (s->started) pthread_setname_np(s->thread, "ft-tcp sender");
+  s->refused = !s->started;
+  return s->started;
+}
+
+static void sender_shut(ft_handle *handle) {
+  sender *s = (sender *)handle;
+  if (s->started) {
+    atomic_store(&s->stopping, true);
+    sender_wake(s);
+    pthread_join(s->thread, NULL);
+    s->started = false;
+    write_out(s, false);
+  }
+  ft_look_close(&s->look);
+  ft_crowd_close(&s->crowd);
+  free(s->ring);
+  s->ring = NULL;
+  ft_ref_drop(handle->env, &s->stats_ref);
+  ft_ref_drop(handle->env, &s->lease_ref);
+  ft_ref_drop(handle->env, &s->offset_ref);
+}
+
+static napi_value sender_open(napi_env env, napi_callback_info info) {
+  napi_value args[3], external;
+  int32_t fd;
+  uint32_t look_us;
+  void *stats;
+  size_t words;
+  if (!ft_args(env, info, 3, args) || !ft_arg_i32(env, args[0], &fd) || !ft_arg_u32(env, args[1], &look_us)) return NULL;
+  if (!ft_arg_typed(env, args[2], napi_int32_array, &stats, &words)) return NULL;
+  if (look_us > FT_LONGEST_LOOK_US) return ft_throw_range(env, "that would be no look any more");
+  if (words < STAT_WORDS) return ft_throw_range(env, "too few words");
+  sender *s = (sender *)ft_handle_new(env, FT_KIND_SENDER, sizeof *s, sender_shut, &external);
+  if (s == NULL) return NULL;
+  s->fd = fd;
+  s->stats = stats;
+  pthread_mutex_init(&s->hands, NULL);
+  ft_crowd_open(&s->crowd);
+  ft_look_set(&s->look, look_us);
+  napi_create_reference(env, args[2], 1, &s->stats_ref);
+  s->ring = malloc(RING_BYTES);
+  if (s->ring == NULL) {
+    ft_handle_close(&s->base);
+    return ft_throw_errno(env, ENOMEM, "malloc");
+  }
+  return external;
+}
+
+static sender *sender_get(napi_env env, napi_value value) {
+  sender *s = (sender *)ft_handle_get(env, value, FT_KIND_SENDER);
+  return s != NULL && s->base.open ? s : NULL;
+}
+
+/* Copies a frame into the ring. False: there is no room. */
+static bool put(sender *s, const struct iovec *parts, int count, uint32_t length) {
+  uint32_t head = atomic_load_explicit(&s->head, memory_order_relaxed);
+  uint32_t tail = atomic_load_explicit(&s->tail, memory_order_acquire);
+  uint32_t need = (length + FRAME_HEADER + FRAME_ALIGN - 1) & ~(uint32_t)(FRAME_ALIGN - 1);
+  uint32_t at = head & (RING_BYTES - 1), rest = RING_BYTES - at;
+  uint32_t skip = rest < need ? rest : 0;
+  if (RING_BYTES - (head - tail) < need + skip) return false;
+  if (skip > 0) {
+    uint32_t unused = UNUSED;
+    memcpy(s->ring + at, &unused, sizeof unused);
+    head += skip;
+    at = 0;
+  }
+  memcpy(s->ring + at, &length, sizeof length);
+  uint8_t *to = s->ring + at + FRAME_HEADER;
+  for (int i = 0; i < count; i++) {
+    memcpy(to, parts[i].iov_base, parts[i].iov_len);
+    to += parts[i].iov_len;
+  }
+  atomic_store(&s->head, head + need);
+  return true;
+}
+
+static void take_hands(sender *s) {
+  atomic_store(&s->wanted, true);
+  pthread_mutex_lock(&s->hands);
+}
+
+static void give_hands(sender *s) {
+  pthread_mutex_unlock(&s->hands);
+  atomic_store(&s->wanted, false);
+}
+
+/* The loop writes itself, after what was sent before. */
+static int32_t write_now(sender *s, const struct iovec *parts, int count) {
+  take_hands(s);
+  int error = write_out(s, false);
+  ssize_t written = -1;
+  if (error == 0) {
+    do {
+      written = writev(s->fd, parts, count);
+    } while (written < 0 && errno == EINTR);
+    if (written < 0) error = errno;
+  }
+  give_hands(s);
+  return error != 0 ? -error : (int32_t)written;
+}
+
+/* The thread sleeps: whether the loop had better write itself than wake it. */
+static bool crowd_writes(sender *s) {
+  if (s->own_writes > 0) {
+    s->own_writes--;
+    return true;
+  }
+  if (s->wakes++ % WAKES_PER_QUESTION != 0 || !ft_crowd_here(&s->crowd)) return false;
+  s->own_writes = CROWD_WRITES;
+  s->wakes = 0;
+  return true;
+}
+
+static napi_value sender_send(napi_env env, napi_callback_info info) {
+  napi_value args[7];
+  struct iovec parts[FT_MAX_PIECES + 1];
+  int count;
+  if (!ft_args(env, info, 7, args)) return NULL;
+  sender *s = sender_get(env, args[0]);
+  if (s == NULL || !ft_frame_parts(env, args, parts, &count)) return NULL;
+  size_t length = 0;
+  for (int i = 0; i < count; i++) length += parts[i].iov_len;
+  bool small = length <= LARGEST_FRAME && (s->started || (!s->refused && sender_start(s)));
+  if (!small || (atomic_load(&s->asleep) != 0 && crowd_writes(s)) || !put(s, parts, count, (uint32_t)length)) {
+    return ft_i32(env, write_now(s, parts, count));
+  }
+  if (atomic_load(&s->asleep) != 0) sender_wake(s);
+  return ft_i32(env, (int32_t)length);
+}
+
+static napi_value sender_lease(napi_env env, napi_callback_info info) {
+  napi_value args[4];
+  uint32_t index;
+  void *words, *offsets;
+  size_t word_count, offset_count;
+  if (!ft_args(env, info, 4, args) || !ft_arg_typed(env, args[1], napi_int32_array, &words, &word_count)) return NULL;
+  if (!ft_arg_u32(env, args[2], &index) || !ft_arg_typed(env, args[3], napi_float64_array, &offsets, &offset_count)) {
+    return NULL;
+  }
+  if (index >= word_count || offset_count < 1) return ft_throw_range(env, "no such word");
+  sender *s = sender_get(env, args[0]);
+  if (s == NULL) return NULL;
+  take_hands(s);
+  ft_ref_drop(env, &s->lease_ref);
+  ft_ref_drop(env, &s->offset_ref);
+  s->lease = (_Atomic int32_t *)words + index;
+  s->offset = offsets;
+  napi_create_reference(env, args[1], 1, &s->lease_ref);
+  napi_create_reference(env, args[3], 1, &s->offset_ref);
+  give_hands(s);
+  return NULL;
+}
+
+static napi_value sender_finish(napi_env env, napi_callback_info info) {
+  napi_value value;
+  if (!ft_args(env, info, 1, &value)) return NULL;
+  sender *s = sender_get(env, value);
+  if (s == NULL) return NULL;
+  take_hands(s);
+  write_out(s, false);
+  give_hands(s);
+  return NULL;
+}
+
+static napi_value sender_close(napi_env env, napi_callback_info info) {
+  napi_value value;
+  if (!ft_args(env, info, 1, &value)) return NULL;
+  sender *s = sender_get(env, value);
+  if (s != NULL) ft_handle_close(&s->base);
+  return NULL;
+}
+
+void ft_sender_init(napi_env env, napi_value exports) {
+  static const ft_function functions[] = {
+      {"senderOpen", sender_open},     {"senderSend", sender_send},   {"senderLease", sender_lease},
+      {"senderFinish", sender_finish}, {"senderClose", sender_close},
+  };
+  ft_export(env, exports, functions, sizeof functions / sizeof *functions);
+}
