@@ -8,13 +8,8 @@ const USUAL_US = 50;
 const MOST_US = 1000;
 
 /** With one CPU there is nobody whose answer could come while we look, and nobody who could send meanwhile. */
-function severalCpus(): boolean {
+export function severalCpus(): boolean {
   return availableParallelism() > 1;
-}
-
-/** Whether a thread is to send. The agent of a cluster needs a CPU, too: on two, its thread made an echo take 105 to 214 us instead of 91. */
-export function sendThread(wanted: boolean, cluster: boolean): boolean {
-  return wanted && availableParallelism() > (cluster ? 2 : 1);
 }
 
 /** Reads `--busy-poll`. Throws FtError ERR_FT_USAGE. */

@@ -756,10 +756,10 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   // --- For status ---
 
-  /** How often the event loop has looked for something before it slept, found it, and left it to others who wait for a CPU. */
-  get busyPolls(): { looks: number; found: number; crowds: number } {
-    const [looks, found, crowds] = this.#hook === null ? [0, 0, 0] : this.native.loopLooks(this.#hook);
-    return { looks, found, crowds };
+  /** How often the event loop has looked for something before it slept, and found it. */
+  get busyPolls(): { looks: number; found: number } {
+    const [looks, found] = this.#hook === null ? [0, 0] : this.native.loopLooks(this.#hook);
+    return { looks, found };
   }
 
   get writer(): RingWriter | null {

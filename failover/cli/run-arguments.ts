@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { parseCidr4, parseIPv4, parseMac } from '../../lib/address.js';
 import { parseCidr6, parseIPv6 } from '../../lib/address6.js';
 import { FtError } from '../../lib/errors.js';
-import { busyPollArgument, sendThread } from '../busy-poll.js';
+import { busyPollArgument, severalCpus } from '../busy-poll.js';
 import { defaultDirectory } from '../group.js';
 import { isPowerOfTwo } from '../log/ring.js';
 import type { ReplicaOptions } from '../replica.js';
@@ -105,7 +105,7 @@ export function runArguments(argv: string[]): RunArguments {
       historyLimit: history * 1024,
       hangTimeoutMs: hang,
       busyPollUs: busyPollArgument(values['busy-poll']),
-      sendThread: sendThread(values['no-send-thread'] !== true, cluster !== undefined),
+      sendThread: values['no-send-thread'] !== true && severalCpus(),
       solo: values.solo === true,
       ...(member === undefined ? {} : { agentPid: Number(values.agent) }),
     },

@@ -19,7 +19,6 @@ typedef struct {
 static void hook_shut(ft_handle *handle) {
   hook *h = (hook *)handle;
   ft_ref_drop(handle->env, &h->turn);
-  ft_look_close(&h->look);
   if (h->prepare.data == NULL) return;
   ft_handle_uv_close(handle, (uv_handle_t *)&h->prepare);
   ft_handle_uv_close(handle, (uv_handle_t *)&h->idle);
@@ -152,10 +151,9 @@ static napi_value loop_looks(napi_env env, napi_callback_info info) {
   napi_value value, result;
   if (!ft_args(env, info, 1, &value)) return NULL;
   hook *h = (hook *)ft_handle_get(env, value, FT_KIND_HOOK);
-  if (h == NULL || napi_create_array_with_length(env, 3, &result) != napi_ok) return NULL;
+  if (h == NULL || napi_create_array_with_length(env, 2, &result) != napi_ok) return NULL;
   napi_set_element(env, result, 0, ft_double(env, (double)h->look.looks));
   napi_set_element(env, result, 1, ft_double(env, (double)h->look.found));
-  napi_set_element(env, result, 2, ft_double(env, (double)h->look.crowds));
   return result;
 }
 

@@ -133,12 +133,11 @@ export interface NativeAddon {
   loopTimer(hook: NativeHandle, ms: number): void;
   /**
    * How long the loop looks for events before it sleeps, microseconds up to 10,000 (initially 0: not at all). It looks again after each
-   * look that found something; after looks in vain it sleeps at once 1, 3, 7 … 63 times before the next, and 7 times
-   * where more than one wait for a CPU.
+   * look that found something; after looks in vain it sleeps at once 1, 3, 7 … 63 times before the next.
    */
   loopLook(hook: NativeHandle, us: number): void;
-  /** How often the loop has looked so far, how often it found something, and how often it did not look in a crowd. */
-  loopLooks(hook: NativeHandle): [looks: number, found: number, crowds: number];
+  /** How often the loop has looked so far, and how often it found something. */
+  loopLooks(hook: NativeHandle): [looks: number, found: number];
   /** Whether the hook and its timer keep the process alive (initially not). */
   loopRef(hook: NativeHandle, on: boolean): void;
   loopClose(hook: NativeHandle): void;

@@ -6,8 +6,8 @@
  * woken where it runs, with no interrupt to another one. So small frames are copied into a ring, which the thread empties.
  *
  * Frames leave in the order in which they were sent. `hands` is held by whoever writes: the thread, or the loop in its
- * place: for frames that are too large to be worth a copy, when the ring is full, when others wait for a CPU and the
- * thread would have to be woken, and at the end. The loop never waits for more than the write of one frame.
+ * place, for frames that are too large to be worth a copy, when the ring is full, and at the end. The loop never waits
+ * for more than the write of one frame.
  *
  * Several machines: who may speak no longer must not. What was sent in time may be in the ring when the process is stopped,
  * so the lease is looked at again before each write.
@@ -36,9 +36,6 @@
 #define FRAME_HEADER 8
 #define FRAME_ALIGN 64
 #define UNUSED UINT32_MAX
-/* How many wait for a CPU is asked each time the thread would be woken so often; in a crowd the loop writes so many times itself. */
-#define WAKES_PER_QUESTION 16
-#define CROWD_WRITES 64
 
 enum { ERRORS, LAST_ERROR, SILENCED, STAT_WORDS };
 
@@ -55,10 +52,6 @@ typedef struct {
   atomic_bool wanted;
   pthread_t thread;
   bool started, refused;
-  /* The loop's: the crowd, wakes since it was asked about, and writes that the loop does itself. */
-  ft_crowd crowd;
-  uint32_t wakes, own_writes;
-  /* The thread's. */
   ft_look look;
   _Atomic int32_t *stats;
   napi_ref stats_ref;
@@ -172,8 +165,6 @@ static void sender_shut(ft_handle *handle) {
     s->started = false;
     write_out(s, false);
   }
-  ft_look_close(&s->look);
-  ft_crowd_close(&s->crowd);
   free(s->ring);
   s->ring = NULL;
   ft_ref_drop(handle->env, &s->stats_ref);
@@ -196,7 +187,6 @@ static napi_value sender_open(napi_env env, napi_callback_info info) {
   s->fd = fd;
   s->stats = stats;
   pthread_mutex_init(&s->hands, NULL);
-  ft_crowd_open(&s->crowd);
   ft_look_set(&s->look, look_us);
   napi_create_reference(env, args[2], 1, &s->stats_ref);
   s->ring = malloc(RING_BYTES);
@@ -261,18 +251,6 @@ static int32_t write_now(sender *s, const struct iovec *parts, int count) {
   return error != 0 ? -error : (int32_t)written;
 }
 
-/* The thread sleeps: whether the loop had better write itself than wake it. */
-static bool crowd_writes(sender *s) {
-  if (s->own_writes > 0) {
-    s->own_writes--;
-    return true;
-  }
-  if (s->wakes++ % WAKES_PER_QUESTION != 0 || !ft_crowd_here(&s->crowd)) return false;
-  s->own_writes = CROWD_WRITES;
-  s->wakes = 0;
-  return true;
-}
-
 static napi_value sender_send(napi_env env, napi_callback_info info) {
   napi_value args[7];
   struct iovec parts[FT_MAX_PIECES + 1];
@@ -283,9 +261,7 @@ static napi_value sender_send(napi_env env, napi_callback_info info) {
   size_t length = 0;
   for (int i = 0; i < count; i++) length += parts[i].iov_len;
   bool small = length <= LARGEST_FRAME && (s->started || (!s->refused && sender_start(s)));
-  if (!small || (atomic_load(&s->asleep) != 0 && crowd_writes(s)) || !put(s, parts, count, (uint32_t)length)) {
-    return ft_i32(env, write_now(s, parts, count));
-  }
+  if (!small || !put(s, parts, count, (uint32_t)length)) return ft_i32(env, write_now(s, parts, count));
   if (atomic_load(&s->asleep) != 0) sender_wake(s);
   return ft_i32(env, (int32_t)length);
 }

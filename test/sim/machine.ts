@@ -388,7 +388,7 @@ export class Process {
         if (ms === 0) this.#kicked = true;
       },
       loopLook: () => undefined,
-      loopLooks: () => [0, 0, 0],
+      loopLooks: () => [0, 0],
       loopRef: () => undefined,
       loopClose: () => {
         this.#hook = null;
