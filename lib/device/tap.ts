@@ -79,7 +79,7 @@ export class TapDevice implements FrameDevice, FrameLender {
   /** As it was when the device was opened. */
   readonly mtu: number;
   readonly capabilities: DeviceCapabilities;
-  readonly counters: TapCounters = {
+  readonly #counters: TapCounters = {
     rxFrames: 0,
     rxBytes: 0,
     rxBatches: 0,
@@ -168,6 +168,11 @@ export class TapDevice implements FrameDevice, FrameLender {
     this.#openSender();
   }
 
+  get counters(): Readonly<TapCounters> {
+    this.#countSender();
+    return this.#counters;
+  }
+
   /** Whether this queue takes part in receiving. */
   get attached(): boolean {
     return this.#attached;
@@ -238,7 +243,7 @@ export class TapDevice implements FrameDevice, FrameLender {
   }
 
   #refused(code: string, frames: number): void {
-    this.counters.txErrors += frames;
+    this.#counters.txErrors += frames;
     this.txErrorCodes.set(code, (this.txErrorCodes.get(code) ?? 0) + frames);
   }
 
@@ -289,7 +294,7 @@ export class TapDevice implements FrameDevice, FrameLender {
   send(frame: TxFrame): boolean {
     if (this.#closed) return true;
     const sent = this.#split && frame.csumStart >= 0 ? this.#sendSplit(frame) : this.#sendWhole(frame);
-    const counters = this.counters;
+    const counters = this.#counters;
     if (sent >= 0) {
       counters.txFrames++;
       counters.txBytes += sent - this.#txExtra;
@@ -386,7 +391,7 @@ export class TapDevice implements FrameDevice, FrameLender {
       return false;
     }
     const batch = this.#batch;
-    const counters = this.counters;
+    const counters = this.#counters;
     const frames = count & COUNT_BITS;
     let bytes = 0;
     for (let i = 0; i < frames; i++) bytes += batch.meta[i * RX_META_WORDS + 1]!;

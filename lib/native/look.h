@@ -4,7 +4,8 @@
  * Who sleeps is dear to wake: the waker interrupts a halted CPU (5 to 20 us of its own time in a virtual machine), and
  * the sleeper comes back a moment later. Where answers come within microseconds, as in a ping-pong, both pay for each of
  * them. So the loop and the sender look for a moment before they sleep, as the kernel's busy polling (net.core.busy_poll)
- * and its haltpoll governor do. A look in vain makes them sleep at once the next times, twice as many after each one, up
+ * and its haltpoll governor do; unless they have worked for longer than they would look, as with bulk data, where one
+ * waking is little. A look in vain makes them sleep at once the next times, twice as many after each one, up
  * to a bound: where little happens, nothing is given for it. Between two glances the CPU is offered to whoever wants it.
  */
 #ifndef FTTCP_LOOK_H
@@ -20,6 +21,8 @@ typedef struct {
   uint64_t ns;
   /* Times to sleep at once, and how many they are after the next look in vain. */
   uint32_t skips, penalty;
+  /* CPU time of this thread when it last went to sleep. */
+  uint64_t slept_at;
   uint64_t looks, found;
 } ft_look;
 

@@ -421,8 +421,37 @@ function tests(t: Test): void {
     const transport = udpHeader(9, to, payload.length);
     device.send(build({ mac, protocol: 17, transport, payload, checksumAt: UDP_CSUM_OFFSET, offload: true }));
     device.finishSending();
+    t.equal(device.counters.txErrors, 1);
     device.close();
     t.same([...device.txErrorCodes], [['EIO', 1]]);
+    socket.close();
+  });
+
+  t.test('what was sent does not leave when its lease is over', async (t) => {
+    const device = TapDevice.open({ name: 'ftlease', sender: { lookUs: 0 } });
+    configure(device.name);
+    const { mac } = linkState(device.name);
+    device.start(new Collector());
+    const socket = await udpSocket();
+    const words = new Int32Array(2);
+    const speakFor = (ms: number): void => {
+      words[1] = Math.floor(native().monotonicUs() / 1000 + ms) | 0;
+    };
+    device.obeyLease(words, 1, new Float64Array(1));
+    const send = (text: string): void => {
+      const payload = Buffer.from(text);
+      const transport = udpHeader(9, socket.address().port, payload.length);
+      device.send(build({ mac, protocol: 17, transport, payload, checksumAt: UDP_CSUM_OFFSET, offload: true }));
+      device.finishSending();
+    };
+    const message = received(socket);
+    speakFor(-1);
+    send('too late');
+    speakFor(60_000);
+    send('in time');
+    t.equal(await message, 'in time');
+    t.same([...device.txErrorCodes], [['ESTALE', 1]]);
+    device.close();
     socket.close();
   });
 
