@@ -4,12 +4,19 @@ import { FtError } from '../lib/errors.js';
 
 /** What Linux advises for net.core.busy_poll, microseconds. */
 const USUAL_US = 50;
+/** The sender's looks: what the event loop has to send comes sooner, or much later. */
+const SENDER_US = 20;
 /** Longer than a scheduler's slice would be no look any more. */
 const MOST_US = 1000;
 
 /** With one CPU there is nobody whose answer could come while we look, and nobody who could send meanwhile. */
 export function severalCpus(): boolean {
   return availableParallelism() > 1;
+}
+
+/** How the thread that sends looks, or undefined where there is to be none. */
+export function senderOptions(wanted: boolean, busyPollUs: number): { lookUs: number } | undefined {
+  return wanted ? { lookUs: Math.min(busyPollUs, SENDER_US) } : undefined;
 }
 
 /** Reads `--busy-poll`. Throws FtError ERR_FT_USAGE. */

@@ -30,6 +30,7 @@ import type { TcpConnection } from '../stack/tcp/connection.js';
 import { TcpState } from '../stack/tcp/state.js';
 import { AgentKeeper } from './agent-keeper.js';
 import { BackupKeeper, type Keeper, type KeeperHost } from './backup-keeper.js';
+import { senderOptions } from './busy-poll.js';
 import { Connections } from './connections.js';
 import { Doorbells } from './doorbells.js';
 import { thisMachine } from './environment.js';
@@ -186,7 +187,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       multiQueue: true,
       offload: options.offload,
       detached: this.role === 'backup',
-      sender: options.sendThread === true ? { lookUs: options.busyPollUs ?? 0 } : undefined,
+      sender: senderOptions(options.sendThread === true, options.busyPollUs ?? 0),
       ...(ring === null ? {} : { slab: options.group.createSlab(this.pid, slabBytes(RX_SLOTS)) }),
     });
     this.#device = new GatedDevice(this.#captured(this.#tap), this.gate, () => this.clock.now());

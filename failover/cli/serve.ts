@@ -11,7 +11,7 @@ import { FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
 import { systemClock, systemRandom } from '../../lib/native/system.js';
 import { Cubic, NewReno, Stack, StackHost } from '../../stack/index.js';
-import { busyPollArgument, severalCpus } from '../busy-poll.js';
+import { busyPollArgument, senderOptions, severalCpus } from '../busy-poll.js';
 import { SERVICES, type ServiceName, startService } from '../serve/services.js';
 
 export const SERVE_HELP = `Usage: ft-tcp serve [options] [--echo 7] [--discard 9] [--chargen 19] [--daytime 13] [--http 80]
@@ -133,7 +133,7 @@ export async function serveCommand(argv: string[]): Promise<number> {
     name,
     mode: values.tun === undefined ? 'tap' : 'tun',
     offload,
-    sender: values['no-send-thread'] !== true && severalCpus() ? { lookUs: busyPollUs } : undefined,
+    sender: senderOptions(values['no-send-thread'] !== true && severalCpus(), busyPollUs),
     onError: (error) => {
       process.stderr.write(`ft-tcp: ${error.code}: ${error.message}\n`);
       process.exitCode = 1;
