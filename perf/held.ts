@@ -157,7 +157,7 @@ export async function held(directory: string, client: string, count: number): Pr
       protectedMs,
       'goal',
       3000,
-      '<= 3000',
+      count > MANY ? '' : '<= 3000',
       'ours',
     ),
   );
