@@ -203,7 +203,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#hook = native.loopHook(() => this.#turn(), MAX_TURNS);
     process.on('uncaughtExceptionMonitor', this.#onMishap);
     native.loopRef(this.#hook, true);
-    native.loopLook(this.#hook, options.busyPollUs ?? 0);
+    const { busyPollUs = 0 } = options;
+    native.loopLook(this.#hook, busyPollUs, busyPollUs);
     if (ring !== null) this.#bells.open(this.role);
     if (this.role === 'primary') {
       if (ring !== null) this.#becomeWriter(ring);

@@ -53,7 +53,8 @@ export class StackHost implements SocketHost {
     if (native !== null) {
       this.#hook = native.loopHook(() => this.turn(), MAX_TURNS);
       native.loopRef(this.#hook, true);
-      native.loopLook(this.#hook, options.busyPollUs ?? 0);
+      const { busyPollUs = 0 } = options;
+      native.loopLook(this.#hook, busyPollUs, busyPollUs);
       native.loopTimer(this.#hook, 0);
     }
   }

@@ -21,6 +21,8 @@ import { listenAt } from '../unix-server.js';
 import type { RunArguments } from './run-arguments.js';
 
 const TICK_MS = 10;
+/** An agent that has worked for longer, by and large encrypting, is behind, and nobody waits for what comes next. Microseconds. */
+const HARD_WORK_US = 5000;
 /** A member that is asked to end gets so long. */
 const LEAVE_MS = 6000;
 
@@ -113,7 +115,7 @@ export async function clusterCommand(args: RunArguments, argv: string[]): Promis
   );
   // The log's way to another machine is four processes long: each of them that need not be woken counts.
   const hook = addon.loopHook(() => false, 1);
-  addon.loopLook(hook, args.options.busyPollUs ?? 0);
+  addon.loopLook(hook, args.options.busyPollUs ?? 0, HARD_WORK_US);
   await links.open();
   const status = await listenAt(
     net.createServer((socket) => {

@@ -6,8 +6,9 @@
 /* So many sleeps at once at most follow a look in vain. */
 #define LONGEST_PENALTY 63
 
-void ft_look_set(ft_look *look, uint32_t us) {
+void ft_look_set(ft_look *look, uint32_t us, uint32_t worked_us) {
   look->ns = (uint64_t)us * 1000;
+  look->worked_ns = (uint64_t)worked_us * 1000;
   look->skips = look->penalty = 0;
 }
 
@@ -31,7 +32,7 @@ void ft_look_for(ft_look *look, bool (*seen)(void *), void *arg) {
   if (look->ns == 0) return;
   uint64_t now = now_ns(CLOCK_THREAD_CPUTIME_ID), worked = now - look->slept_at;
   look->slept_at = now;
-  if (worked > look->ns) return;
+  if (worked > look->worked_ns) return;
   if (look->skips > 0) {
     look->skips--;
     return;

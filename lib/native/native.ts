@@ -133,9 +133,10 @@ export interface NativeAddon {
   loopTimer(hook: NativeHandle, ms: number): void;
   /**
    * How long the loop looks for events before it sleeps, microseconds up to 10,000 (initially 0: not at all). It looks again after each
-   * look that found something; after looks in vain it sleeps at once 1, 3, 7 … 63 times before the next.
+   * look that found something; after looks in vain it sleeps at once 1, 3, 7 … 63 times before the next, and always when it has worked
+   * for longer than `workedUs` since it slept.
    */
-  loopLook(hook: NativeHandle, us: number): void;
+  loopLook(hook: NativeHandle, us: number, workedUs: number): void;
   /** How often the loop has looked so far, and how often it found something. */
   loopLooks(hook: NativeHandle): [looks: number, found: number];
   /** Whether the hook and its timer keep the process alive (initially not). */

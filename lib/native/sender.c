@@ -187,7 +187,7 @@ static napi_value sender_open(napi_env env, napi_callback_info info) {
   s->fd = fd;
   s->stats = stats;
   pthread_mutex_init(&s->hands, NULL);
-  ft_look_set(&s->look, look_us);
+  ft_look_set(&s->look, look_us, look_us);
   napi_create_reference(env, args[2], 1, &s->stats_ref);
   s->ring = malloc(RING_BYTES);
   if (s->ring == NULL) {

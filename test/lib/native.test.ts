@@ -491,7 +491,7 @@ function tests(t: Test): void {
       }, 8);
       const watch = addon.watchOpen(bell, true, () => undefined);
       t.same(addon.loopLooks(hook), [0, 0]);
-      addon.loopLook(hook, 1000);
+      addon.loopLook(hook, 1000, 10_000);
       while (rung < 50) await sleep(1);
       const [looks, found] = addon.loopLooks(hook);
       t.ok(looks > 0, `${looks} looks`);
@@ -500,13 +500,13 @@ function tests(t: Test): void {
       for (let i = 0; i < 100; i++) await sleep(1);
       const after = addon.loopLooks(hook);
       t.ok(after[0] - looks <= 9, `${after[0] - looks} looks in vain in a hundred sleeps`);
-      addon.loopLook(hook, 0);
+      addon.loopLook(hook, 0, 0);
       await sleep(5);
       t.equal(addon.loopLooks(hook)[0], after[0], 'switched off');
       addon.watchClose(watch, true);
       addon.loopClose(hook);
       t.equal(addon.loopLooks(hook).length, 2, 'and can still be asked');
-      t.throws(() => addon.loopLook(hook, -1));
+      t.throws(() => addon.loopLook(hook, -1, 0));
     },
   );
 
