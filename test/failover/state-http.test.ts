@@ -122,7 +122,7 @@ t.test(
     t.match(await filler.ask('/fill', 'POST', 'x'.repeat(24 << 20)), /^v1 POST \/fill x/);
     backup.kill('SIGKILL');
     await primary.event('unprotected');
-    const answer = busy.ask('/slow/1500');
+    const answer = busy.ask('/slow/5000');
     await sleep(100);
     const third = own.start();
     await third.event('ready');
