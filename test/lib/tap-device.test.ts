@@ -331,7 +331,6 @@ function tests(t: Test): void {
     t.test(`super-segments in both directions, ${sender ? 'with' : 'without'} a sender`, async (t) => {
       const device = TapDevice.open({ name: 'ftgso', sender });
       t.teardown(() => device.close());
-      t.teardown(() => device.close());
       configure(device.name);
       const mac = linkState(device.name).mac;
       const collector = new Collector();
