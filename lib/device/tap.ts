@@ -89,8 +89,7 @@ export class TapDevice implements FrameDevice, FrameLender {
     txCut: 0,
     txErrors: 0,
   };
-  /** txErrors by error name ('EIO': the interface is down, …); with a sender, as of its last error. */
-  readonly txErrorCodes = new Map<string, number>();
+  readonly #txErrorCodes = new Map<string, number>();
 
   readonly #native: NativeAddon;
   #fd: number;
@@ -166,6 +165,12 @@ export class TapDevice implements FrameDevice, FrameLender {
     this.#batch = slab.batch;
     this.#reader = addon.readerOpen(opened.fd, opened.vnetHdr, slab.buffer, SLOT_BYTES, slab.batch.meta, this.#onBatch);
     this.#openSender();
+  }
+
+  /** txErrors by error name ('EIO': the interface is down, …); with a sender, by the last of those since it was asked before. */
+  get txErrorCodes(): ReadonlyMap<string, number> {
+    this.#countSender();
+    return this.#txErrorCodes;
   }
 
   get counters(): Readonly<TapCounters> {
@@ -244,7 +249,7 @@ export class TapDevice implements FrameDevice, FrameLender {
 
   #refused(code: string, frames: number): void {
     this.#counters.txErrors += frames;
-    this.txErrorCodes.set(code, (this.txErrorCodes.get(code) ?? 0) + frames);
+    this.#txErrorCodes.set(code, (this.#txErrorCodes.get(code) ?? 0) + frames);
   }
 
   /** Takes a batch that another process has read from the same interface as if it had come here. */
@@ -314,10 +319,6 @@ export class TapDevice implements FrameDevice, FrameLender {
     if (this.#vnet) fillVnetHeader(frame);
     const sender = this.#sender;
     if (sender !== null) {
-      const stats = this.#senderStats;
-      const seen = this.#senderSeen;
-      if (stats[SENDER_ERRORS] !== seen[SENDER_ERRORS] || stats[SENDER_SILENCED] !== seen[SENDER_SILENCED])
-        this.#countSender();
       return this.#native.senderSend(
         sender,
         frame.header,

@@ -27,9 +27,9 @@ export interface TapOpened {
   split?: boolean;
 }
 
-/** A frame in parts. */
-export type FrameArguments = [
-  fd: number,
+/** A frame in parts, and where it goes. */
+export type FrameArguments<Where = number> = [
+  where: Where,
   header: Uint8Array,
   offset: number,
   length: number,
@@ -102,15 +102,7 @@ export interface NativeAddon {
    */
   senderOpen(fd: number, lookUs: number, stats: Int32Array): NativeHandle;
   /** As `send`, with the sender in place of the descriptor: the bytes of the frame, or -errno where it could not be taken. */
-  senderSend(
-    sender: NativeHandle,
-    header: Uint8Array,
-    offset: number,
-    length: number,
-    pieces: Uint8Array[],
-    spans: Int32Array,
-    count: number,
-  ): number;
+  senderSend(...frame: FrameArguments<NativeHandle>): number;
   /**
    * Nothing leaves any more once `words[index]`, milliseconds modulo 2^32 of a clock that is CLOCK_MONOTONIC and `offset[0]`
    * microseconds, is over: what was sent before is thrown away and counted. Both may be in shared memory.
