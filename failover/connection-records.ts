@@ -1,6 +1,7 @@
 /** What the log says of connections, applied to a backup's own: the stack's changes, and what a program that is not repeated did. */
 import { setMarksWord } from '../stack/tcp/ecn.js';
 import { TcpState } from '../stack/tcp/state.js';
+import type { LentLog } from './lent-log.js';
 import {
   AckedBody,
   ClosingBody,
@@ -22,6 +23,7 @@ import { Closing } from './state-recorder.js';
 export interface Keeping {
   readonly host: ReplayHost;
   readonly kept: RestoredTable;
+  readonly lent: LentLog;
   keeps(conn: number): boolean;
 }
 
@@ -53,7 +55,7 @@ export class ConnectionRecords {
         const conn = tcp.byId.get(reader.conn);
         if (conn === undefined) return;
         const length = view.getUint32(at + ReceivedBody.length, true);
-        const chunk = tcp.loans.copy(reader.ring.bytes, at + ReceivedBody.size, length);
+        const chunk = this.#keeping.lent.chunk(conn, at + ReceivedBody.size, length);
         conn.rcvNxt += length;
         conn.reassembly.dropBelow(conn.rcvNxt);
         setMarksWord(conn, view.getUint32(at + ReceivedBody.marks, true));

@@ -14,6 +14,8 @@ export interface Environment {
   readonly random: Random;
   /** This process's number. */
   readonly pid: number;
+  /** Received data of so many bytes and more is read into the log, and left there by backups (default LEAST_IN_PLACE). */
+  readonly leastInPlace?: number;
 }
 
 /** This machine. Throws FtError ERR_FT_NATIVE when the addon has not been built. */

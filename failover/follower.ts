@@ -60,7 +60,7 @@ export class Follower {
   #read(): void {
     const { ring } = this;
     this.reader = new RingReader(ring);
-    this.replayer = new Replayer(this.reader, this.host, this.kept, this.stateMode);
+    this.replayer = new Replayer(this.reader, this.host, this.kept, this.stateMode, this.host.leastInPlace);
     this.replayer.joiner = ring.words[Word.startAt] !== 0;
     const slab = this.group.mapSlab(ring.writerPid, slabBytes(RX_SLOTS));
     this.slab = slab === null ? null : new RxSlab(slab);

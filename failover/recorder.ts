@@ -43,7 +43,9 @@ interface Place {
 function putReceived({ view, bytes }: Place, at: number, conn: TcpConnection, chunk: Uint8Array): void {
   view.setUint32(at + ReceivedBody.length, chunk.length, true);
   view.setUint32(at + ReceivedBody.marks, marksWord(conn), true);
-  bytes.set(chunk, at + ReceivedBody.size);
+  const to = at + ReceivedBody.size;
+  // It may have been read to there.
+  if (chunk.buffer !== bytes.buffer || chunk.byteOffset !== bytes.byteOffset + to) bytes.set(chunk, to);
 }
 
 function putEvent({ view }: Place, at: number, word: number, n: number, time: EventTime): void {
@@ -157,6 +159,12 @@ export class Recorder implements StackObserver {
     if (at >= 0) {
       putReceived(writer.ring, at, conn, bytes);
       writer.end();
+    }
+    if (bytes.buffer === writer.ring.buffer) {
+      const { loans } = conn.tcp;
+      // Without a record nothing keeps the log from being written there.
+      if (at >= 0) writer.lend(loans);
+      else loans.giveBack();
     }
     const history = this.histories.open(conn.id, size);
     if (history !== null) putReceived(history, history.append(RecordType.Received, size), conn, bytes);

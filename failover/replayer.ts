@@ -14,6 +14,7 @@ import { TcpState } from '../stack/tcp/state.js';
 import { ConnectionRecords } from './connection-records.js';
 import type { EventTime } from './event-time.js';
 import type { Histories } from './histories.js';
+import { LentLog } from './lent-log.js';
 import {
   APART_BIT,
   CheckBody,
@@ -38,6 +39,8 @@ export interface ReplayHost {
   readonly stack: Stack;
   readonly time: EventTime;
   readonly checks: CheckList;
+  /** Received data is left where it is in the log from so many bytes on. */
+  readonly leastInPlace: number | undefined;
   /** Endpoints by connection number, as the program got them. */
   readonly endpoints: Map<number, ReplicaEndpoint>;
   /** False until the program's start-up is complete. */
@@ -81,11 +84,15 @@ export class Replayer {
     readonly kept: RestoredTable,
     /** State mode of the whole group: no program runs here. */
     readonly stateMode: boolean,
+    leastInPlace?: number,
   ) {
     this.past = new PastReplay(host, kept, (conn) => this.#unchecked.delete(conn));
+    this.lent = new LentLog(reader, leastInPlace);
+    this.#records = new ConnectionRecords(this);
   }
 
-  readonly #records = new ConnectionRecords(this);
+  readonly lent: LentLog;
+  readonly #records: ConnectionRecords;
   /** Connections that are older than this replica. */
   readonly past: PastReplay;
 
@@ -119,6 +126,7 @@ export class Replayer {
   step(): Step {
     const { reader, host } = this;
     // The last event is over. Each is told by itself: a reader that is behind shows that it gets on.
+    this.lent.look();
     reader.release();
     for (let endpoint = host.checks.shift(); endpoint !== undefined; endpoint = host.checks.shift())
       if (this.past.conn === 0) this.#unchecked.set(endpoint.id, endpoint);
@@ -344,7 +352,16 @@ export class Replayer {
     this.counters.events++;
     if (conn === undefined) return;
     if (kind === AppEvent.Accept || kind === AppEvent.Restore) this.kept.of(conn.id).accepted = true;
-    else if (kind === AppEvent.Data) conn.read();
+    else if (kind === AppEvent.Data) this.#readAway(conn, this.reader.ring.view.getFloat64(at + EventBody.n, true));
+  }
+
+  #readAway(conn: TcpConnection, bytes: number): void {
+    for (let left = bytes; left > 0; ) {
+      const chunk = conn.take();
+      if (chunk === undefined) return;
+      left -= chunk.length;
+      conn.tcp.loans.done(chunk);
+    }
   }
 
   /** The primary does not repeat it any more, as it was given the connection itself: it is kept from here on, without our program. */
@@ -379,12 +396,12 @@ export class Replayer {
     }
     if (word > 0xff) endpoint.conn.sendTarget = (word >>> 8) * SEND_TARGET_UNIT;
     const n = view.getFloat64(at + EventBody.n, true);
-    if (kind === AppEvent.Data && endpoint.conn.receiveQueue[0]?.length !== n) {
+    if (kind === AppEvent.Data && !endpoint.conn.hasChunksOf(n)) {
       if (this.past.conn !== 0) {
         this.past.differs('it was told something else');
         return false;
       }
-      host.diverged(`connection ${reader.conn}: the next chunk is not the one that the primary's program read`);
+      host.diverged(`connection ${reader.conn}: the next chunks are not those that the primary's program read`);
       return false;
     }
     if (!this.#allChecked()) return false;

@@ -68,11 +68,14 @@ const LONGEST_PASS_US = 5000;
 /** Bytes of the log that are worth waking a reader for whom output waits, in the middle of a pass. */
 const HURRY_LAG = 8192;
 const KEY_LENGTH = 32;
+/** A log that a frame's flags can say a place in. */
+const MOST_IN_PLACE = 2 ** 30;
 
 export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, ReplayHost {
   readonly native: NativeAddon;
   readonly clock: Clock;
   readonly pid: number;
+  readonly leastInPlace: number | undefined;
   readonly stack: Stack;
   readonly time: EventTime;
   readonly checks: CheckList;
@@ -126,6 +129,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.native = native;
     this.clock = options.agentPid === undefined || ring === null ? clock : new GroupClock(clock, ring);
     this.pid = pid;
+    this.leastInPlace = options.environment?.leastInPlace;
     setChecksumKernel((bytes, offset, length, seed) => this.native.checksum(bytes, offset, length, seed));
     this.role = role;
     const secret = ring === null ? randomBytes(SECRET_LENGTH) : ring.secret;
@@ -589,7 +593,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   #becomeWriter(ring: Ring): void {
     this.#keeper ??= this.#makeKeeper(ring);
-    const writer = new RingWriter(ring, this.#keeper.overrun);
+    const writer = new RingWriter(ring, this.#keeper.overrun, this.leastInPlace);
     const follow = (conn: TcpConnection) => this.connections.follow(conn);
     const recorder = new Recorder(writer, this.time, this.stack.book, follow, this.histories);
     this.#writer = writer;
@@ -597,7 +601,10 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.checks.state = new StateRecorder(recorder, writer);
     this.stack.tcp.observer = new Forgetting(recorder, this.endpoints);
     this.gate.begin(writer);
+    // A capture has frames whole.
+    if (ring.size <= MOST_IN_PLACE && this.options.pcap === undefined) this.#tap?.readInto(writer);
     ring.words[Word.writerPid] = this.pid;
+    ring.words[Word.holdsMinded] = this.pid;
     ring.words[Word.tapFd] = this.#tap?.fd ?? 0;
     this.#keeper.start(writer);
   }
@@ -689,6 +696,9 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const ring = this.ring!;
     const follower = this.#follower!;
     this.#taking = null;
+    // The log is ours to write from here on: nobody is to look at it, and what the primary had in its hands is not to be there.
+    follower.replayer?.lent.giveBack();
+    const frames = follower.slab?.recover(ring.bytes);
     report.drainedUs = this.clock.now();
     report.events = (follower.replayer?.counters.events ?? 0) - report.events;
     // With the primary's own queue nothing is lost that waits in it; else every such client waits for its timer.
@@ -737,7 +747,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     report.connections = this.stack.tcp.table.size;
     this.lastTakeover = report;
     // The frames that the primary had in its hands. It may have dealt with some; TCP has seen duplicates before.
-    if (follower.slab !== null && !planned) this.#tap!.receive(follower.slab.recover());
+    if (frames !== undefined && !planned) this.#tap!.receive(frames);
     this.stack.flush();
     this.#announce();
     follower.finish();

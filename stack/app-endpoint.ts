@@ -202,7 +202,7 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
     if (event === 0) return false;
     const { conn } = this;
     let n = 0;
-    if (event === AppEvent.Data) n = conn.receiveQueue[0]!.length;
+    if (event === AppEvent.Data) n = this.#amount();
     else if (event === AppEvent.Space) {
       n = conn.bytesAcked;
       tuneSend(conn);
@@ -215,6 +215,16 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
       this.onProgress();
     }
     return true;
+  }
+
+  /** Bytes that the next event brings: a chunk, or as many as the socket takes at once. */
+  #amount(): number {
+    const { receiveQueue } = this.conn;
+    let n = receiveQueue[0]!.length;
+    if (receiveQueue.length === 1) return n;
+    const most = this.events?.appetite?.() ?? 0;
+    for (let i = 1; i < receiveQueue.length && n + receiveQueue[i]!.length <= most; i++) n += receiveQueue[i]!.length;
+    return n;
   }
 
   /** Delivers one event; on a backup, as the log says. */
@@ -235,10 +245,15 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
         events?.onConnect();
         return;
       case AppEvent.Data: {
-        const chunk = conn.take();
-        if (chunk === undefined || events === null) return;
-        if (events.glance?.(chunk) === true) conn.tcp.loans.done(chunk);
-        else events.onData(owned(chunk));
+        for (let left = n; left > 0; ) {
+          const chunk = conn.take();
+          if (chunk === undefined) return;
+          left -= chunk.length;
+          if (events === null) continue;
+          conn.glanced = events.glance?.(chunk, left > 0) === true;
+          if (conn.glanced) conn.tcp.loans.done(chunk);
+          else events.onData(owned(chunk));
+        }
         return;
       }
       case AppEvent.End:

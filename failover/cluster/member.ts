@@ -63,6 +63,7 @@ export class MemberProcess implements Member {
     words[Word.epoch] = welcome.logEpoch;
     words[Word.historyLost] = welcome.historyLost ? 1 : 0;
     words[Word.writerPid] = ownPid;
+    words[Word.holdsMinded] = ownPid;
     for (const word of [Word.head, Word.complete, Word.tail, Word.startAt]) words[word] = welcome.position | 0;
     group.publishRing();
     this.#snapshot = { ...snapshot, writerPid: ownPid };

@@ -2,7 +2,7 @@
  * A backup's copy of the log: the same bytes at the same positions as the primary's, in shared memory of this machine, which the
  * member follows as if its writer were here. What has been published into it outlives the member.
  */
-import { ReaderState, type Ring, Word } from '../log/ring.js';
+import { heldFrom, ReaderState, type Ring, Word } from '../log/ring.js';
 import { type Publish, PublishFlag } from './message.js';
 
 /** Bytes from one position to another; negative when it lies before. */
@@ -61,10 +61,10 @@ export class Mirror {
     return this.ring.load(Word.readerState) === ReaderState.Live;
   }
 
-  /** Bytes that can be taken before what the member has not read would be overwritten. */
+  /** Bytes that can be taken before what the member has not read, or still looks at, would be overwritten. */
   get room(): number {
     const { ring } = this;
-    const from = (this.#reads ? ring.load(Word.tail) : ring.words[Word.startAt]!) >>> 0;
+    const from = this.#reads ? heldFrom(ring) : ring.words[Word.startAt]! >>> 0;
     return ring.size - bytesBetween(from, this.received);
   }
 
@@ -110,6 +110,7 @@ export class Mirror {
     const { ring } = this;
     if (ring.load(Word.readerState) !== ReaderState.Joining) return false;
     ring.words[Word.tail] = ring.words[Word.startAt]!;
+    ring.words[Word.readerHolds] = 0;
     ring.words[Word.readerFault] = 0;
     ring.words[Word.readerReady] = 0;
     ring.store(Word.readerState, ReaderState.Live);

@@ -9,14 +9,22 @@
  *
  * Header words (Int32):
  */
+
 import { crc32cWords, LITTLE_ENDIAN } from '../../lib/crc32c.js';
+import type { ApartPayload } from '../../lib/device/apart.js';
+import type { PayloadPlace } from '../../lib/device/device.js';
+import { SLOT_BYTES } from '../../lib/device/rx-slab.js';
 import { FtError } from '../../lib/errors.js';
 import type { NativeAddon } from '../../lib/native/native.js';
-import { LOG_VERSION, LogError, OLDEST_VERSION, RECORD_HEADER, RecordType } from './record.js';
+import { LOG_VERSION, LogError, OLDEST_VERSION, RECORD_HEADER, ReceivedBody, RecordType } from './record.js';
 
 export const RING_HEADER = 4096;
 /** Bytes that are summed here, not by the addon. */
 const SHORT = 64;
+/** Below that a copy costs less than reading in two parts. */
+export const LEAST_IN_PLACE = 4096;
+/** Payload is put so far behind the log's end. */
+const MOST_IN_PLACE = 4 * 1024 * 1024;
 /** Part of the log that a reader who joins may have to read while the rest is written. */
 const MOST_HISTORY = 0.75;
 const MAGIC = 0x46544c47;
@@ -61,6 +69,10 @@ export const Word = {
   wanted: 30,
   /** Connections that the reader could not repeat (histories.ts). */
   unrepeated: 31,
+  /** Units before `tail` that the reader still looks at (lent-log.ts); stored before `tail` moves, and loaded after it. */
+  readerHolds: 32,
+  /** Pid of a writer that minds `readerHolds`; those before version 0.6 do not. */
+  holdsMinded: 33,
   // --- Several machines (cluster/): the agent beside the replica ---
   /** How far the agents of enough other machines hold the log; output may leave that depends on nothing behind it. */
   stable: 22,
@@ -171,13 +183,26 @@ export function isPowerOfTwo(n: number): boolean {
   return Number.isInteger(Math.log2(n));
 }
 
+/** Before that position nothing is looked at by the reader. */
+export function heldFrom(ring: Ring): number {
+  const tail = ring.load(Word.tail);
+  return (tail - ring.load(Word.readerHolds)) >>> 0;
+}
+
 /** Bytes between two positions, for positions less than 32 GiB apart. */
 function distance(from: number, to: number): number {
   return ((to - from) >>> 0) * 8;
 }
 
-/** The primary's end. */
-export class RingWriter {
+/** Who reads received bytes where the log has them, until they are to be overwritten. */
+export interface LogLender {
+  /** Counts how often all has been given back. */
+  readonly returns: number;
+  giveBack(): void;
+}
+
+/** The primary's end. Payload is read from the device to where the next record will have it. */
+export class RingWriter implements PayloadPlace {
   /** False while nobody reads and the history is lost: appends do nothing. */
   logging = true;
   readerAttached = false;
@@ -200,11 +225,19 @@ export class RingWriter {
   #total: number;
   /** Bytes that can be appended for certain, as the reader has got on since that was found. */
   #spare = 0;
+  readonly next = Int32Array.of(-1, 0);
+  parked: ApartPayload | null = null;
+  #lender: LogLender | null = null;
+  /** Where the oldest record is that somebody may look at, and when it was lent. */
+  #lentAt = 0;
+  #lentIn = 0;
 
   constructor(
     readonly ring: Ring,
     /** Called when a record finds no room although a reader is attached: the reader is to be dropped. */
     readonly onOverrun: () => void,
+    /** Frames from so many bytes on are read into the log. */
+    readonly least = LEAST_IN_PLACE,
   ) {
     this.#units = ring.load(Word.head) >>> 0;
     this.#publishedUnits = this.#units;
@@ -219,7 +252,33 @@ export class RingWriter {
   /** Bytes that can be appended before the reader is overrun. */
   get room(): number {
     if (!this.readerAttached) return this.ring.size;
-    return this.ring.size - distance(this.ring.load(Word.tail) >>> 0, this.#units);
+    return this.ring.size - distance(heldFrom(this.ring), this.#units);
+  }
+
+  get bytes(): Uint8Array {
+    return this.ring.bytes;
+  }
+
+  // A received chunk's record can be nowhere else than here, if it is the next one.
+  offer(): void {
+    const { next } = this;
+    const free = this.readerAttached ? this.room : this.ring.size - this.#total;
+    const bytes = this.logging ? Math.min(free - 8, this.ring.size - this.#at, MOST_IN_PLACE) : 0;
+    next[1] = this.#at + bytes;
+    next[0] = bytes >= SLOT_BYTES ? this.here : -1;
+  }
+
+  readonly gap = RECORD_HEADER + ReceivedBody.size;
+
+  get here(): number {
+    return this.#at + RECORD_HEADER + ReceivedBody.size;
+  }
+
+  /** The record written last is looked at where it is, until it may be overwritten. */
+  lend(lender: LogLender): void {
+    if (this.#lender !== lender || this.#lentIn !== lender.returns) this.#lentAt = this.#publishedUnits;
+    this.#lentIn = lender.returns;
+    this.#lender = lender;
   }
 
   /** Whether output may wait for the reader: not while it loads its program and reads what happened before. */
@@ -264,6 +323,11 @@ export class RingWriter {
     const toEnd = ring.size - this.#at;
     if (toEnd < length) need += toEnd;
     if (!this.#ensure(need)) return -1;
+    this.parked?.yield();
+    if (this.#lender !== null && distance(this.#lentAt, this.#units) + need > ring.size / 2) {
+      if (this.#lender.returns === this.#lentIn) this.#lender.giveBack();
+      this.#lender = null;
+    }
     if (toEnd < length) {
       ring.view.setUint32(this.#at, toEnd, true);
       ring.view.setUint32(this.#at + 4, RecordType.Pad, true);
@@ -339,6 +403,7 @@ export class RingWriter {
     ring.words[Word.readerFault] = 0;
     ring.words[Word.readerReady] = 0;
     ring.words[Word.unrepeated] = 0;
+    ring.words[Word.readerHolds] = 0;
     this.readerAttached = true;
     this.#spare = 0;
     return whole;
@@ -389,6 +454,7 @@ export class RingWriter {
     this.#at += bytes;
     if (this.#at >= this.ring.size) this.#at -= this.ring.size;
     this.#spare -= bytes;
+    this.next[0] = -1;
     this.lsn += bytes;
     this.counters.bytes += bytes;
     if (this.#total > this.ring.size) return;
@@ -487,7 +553,29 @@ export class RingReader {
   release(): void {
     if (this.#consumed === this.#units) return;
     this.#consumed = this.#units;
+    if (this.#heldFrom >= 0) this.hold(this.#heldFrom);
     this.ring.store(Word.tail, this.#units | 0);
+  }
+
+  /** Where the current record begins. */
+  get before(): number {
+    return this.#before;
+  }
+
+  /** Whether the writer leaves alone what is held. */
+  get canHold(): boolean {
+    const { words } = this.ring;
+    return words[Word.holdsMinded] !== 0 && words[Word.holdsMinded] === words[Word.writerPid];
+  }
+
+  #heldFrom = -1;
+
+  /** Records from there on are still looked at, wherever `release` says that reading has got; -1: none. */
+  hold(from: number): void {
+    this.#heldFrom = from;
+    // What has not been released is left alone anyway.
+    const units = from < 0 ? 0 : Math.max(0, (this.#consumed - from) | 0);
+    if (this.ring.words[Word.readerHolds] !== units) this.ring.store(Word.readerHolds, units);
   }
 
   #read(): boolean {

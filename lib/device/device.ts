@@ -3,6 +3,8 @@
  * Implementations: TAP/TUN (tap.ts), in-memory link (memory.ts), and decorators (pcap, impairment).
  */
 
+import type { ApartPayload } from './apart.js';
+
 /** Bytes reserved at the front of every outgoing header for the device's own use (the virtio_net_hdr of a TAP). */
 export const TX_HEADROOM = 12;
 /** Most payload pieces that one outgoing frame may be gathered from. */
@@ -11,6 +13,29 @@ export const TX_MAX_PIECES = 16;
 export const RX_META_WORDS = 4;
 /** Word 2 of a frame's meta: the checksum need not be verified (it is partial, or the device has verified it). */
 export const RX_CSUM_OK = 1;
+/**
+ * Word 2 of a frame's meta: the payload is in `RxBatch.apart.place`, at the offset that the word's other bits say (a multiple of 8); word 3
+ * has the length of the headers before it, shifted.
+ */
+export const RX_APART = 2;
+export const RX_HEADERS_SHIFT = 16;
+
+/** Memory that payload may be read into, instead of behind its headers. Its owner says where, from time to time. */
+export interface PayloadPlace {
+  readonly bytes: Uint8Array;
+  /** Where the next payload may be put, a multiple of 8, or -1 for nowhere; and up to where. */
+  readonly next: Int32Array;
+  /** Frames from so many bytes on are worth it. */
+  readonly least: number;
+  /** What the owner puts before each payload. */
+  readonly gap: number;
+  /** Where a payload has to be that is taken as it is now. */
+  readonly here: number;
+  /** Says in `next` where payload may be put now. */
+  offer(): void;
+  /** Whose payload may lie there: it yields before the memory is used. */
+  parked: ApartPayload | null;
+}
 
 /** Where a batch's frames lie, if it can be asked to keep them. */
 export interface FrameLender {
@@ -24,8 +49,10 @@ export interface RxBatch {
   /** All frames of the batch lie in this one buffer. */
   readonly bytes: Uint8Array;
   readonly view: DataView;
-  /** Per frame: [offset, length, flags (RX_CSUM_OK), gsoSize (bytes of payload per original segment, 0 if not merged)]. */
+  /** Per frame: [offset, length, flags (RX_CSUM_OK, RX_APART), gsoSize (bytes of payload per original segment, 0 if not merged)]. */
   readonly meta: Int32Array;
+  /** Where payload may lie instead of behind its headers. */
+  apart?: ApartPayload | null;
   /** Frames in this batch. */
   count: number;
   /** The device has more at hand. */

@@ -2,6 +2,7 @@
  * Memory that a device receives into: room for so many frames of the largest kind, then their meta words. It can be shared between
  * processes: then whoever survives finds the frames that were read from the device but may not have been looked at.
  */
+import { gatherFrame } from './apart.js';
 import { type FrameLender, RX_META_WORDS, type RxBatch } from './device.js';
 
 /** At least 65563 (the largest frame). */
@@ -32,8 +33,11 @@ export class RxSlab {
     };
   }
 
-  /** Counts the frames of the last batch, of a process that did not live to say how many there are. Bad words end it. */
-  recover(): RxBatch {
+  /**
+   * Counts the frames of the last batch, of a process that did not live to say how many there are. Bad words end it.
+   * @param elsewhere where payload may lie that was read apart; it is put behind its headers
+   */
+  recover(elsewhere?: Uint8Array): RxBatch {
     const { batch } = this;
     const { meta, bytes } = batch;
     batch.count = 0;
@@ -41,6 +45,7 @@ export class RxSlab {
       const offset = meta[at]!;
       const length = meta[at + 1]!;
       if (length <= 0 || offset < 0 || offset + length > bytes.length) break;
+      if (!gatherFrame(batch, batch.count, elsewhere)) break;
       batch.count++;
     }
     return batch;

@@ -2,11 +2,13 @@
 import { getSystemErrorName } from 'node:util';
 import { errorCode, FtError } from '../errors.js';
 import { type NativeAddon, type NativeHandle, native, type TapOpened, type TapRequest } from '../native/native.js';
+import { ApartPayload } from './apart.js';
 import {
   type DeviceCapabilities,
   type DeviceHandler,
   type FrameDevice,
   type FrameLender,
+  type PayloadPlace,
   RX_META_WORDS,
   type RxBatch,
   TX_HEADROOM,
@@ -44,6 +46,8 @@ export interface TapCounters {
   rxFrames: number;
   rxBytes: number;
   rxBatches: number;
+  /** Frames whose payload was read to where it is wanted (`readInto`). */
+  rxApart: number;
   txFrames: number;
   txBytes: number;
   /** Times the device could not take a frame at once. */
@@ -67,6 +71,8 @@ const SENDER_STATS = 3;
 const SENDER_ERRORS = 0;
 const SENDER_LAST_ERROR = 1;
 const SENDER_SILENCED = 2;
+/** Batches after a large frame that another one may follow. */
+const OFFERS = 8;
 /** virtio_net_hdr is in the byte order of the machine. */
 const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 const EAGAIN = 11;
@@ -83,6 +89,7 @@ export class TapDevice implements FrameDevice, FrameLender {
     rxFrames: 0,
     rxBytes: 0,
     rxBatches: 0,
+    rxApart: 0,
     txFrames: 0,
     txBytes: 0,
     txBusy: 0,
@@ -108,6 +115,9 @@ export class TapDevice implements FrameDevice, FrameLender {
   readonly #slab: ArrayBuffer;
   readonly #batch: RxBatch;
   readonly #onBatch = (count: number): boolean => this.#received(count);
+  #apart: ApartPayload | null = null;
+  /** Batches for which it is still worth saying where payload may be put. */
+  #offers = 0;
   /** Who still looks at frames that were received. */
   #giveBack: (() => void) | null = null;
   readonly #onWritable = (): void => this.#handler?.onWritable();
@@ -200,6 +210,7 @@ export class TapDevice implements FrameDevice, FrameLender {
     this.#native.readerClose(this.#reader, true);
     this.#reader = reader;
     this.#fd = fd;
+    if (this.#apart !== null) this.readInto(this.#apart.place);
     this.#openSender();
     this.#attached = true;
     this.#run();
@@ -255,6 +266,16 @@ export class TapDevice implements FrameDevice, FrameLender {
   /** Takes a batch that another process has read from the same interface as if it had come here. */
   receive(batch: RxBatch): void {
     if (batch.count > 0) this.#handler?.onFrames(batch);
+  }
+
+  /** From now on the payload of large TCP segments is read to where its owner wants it, when it says so. */
+  readInto(place: PayloadPlace): void {
+    this.#assertOpen();
+    const { bytes, next, gap, least } = place;
+    this.#apart = new ApartPayload(this.#batch, place, this.#native.storeRelease);
+    this.#batch.apart = this.#apart;
+    place.parked = this.#apart;
+    this.#native.readerApart(this.#reader, bytes, next, gap, least, this.link === 'ethernet');
   }
 
   borrow(giveBack: () => void): void {
@@ -382,8 +403,10 @@ export class TapDevice implements FrameDevice, FrameLender {
 
   /** @returns whether somebody still looks at the frames. */
   #received(count: number): boolean {
+    const apart = this.#apart;
     if (count === 0) {
       this.#reuse();
+      apart?.place.offer();
       return false;
     }
     if (count < 0) {
@@ -395,14 +418,30 @@ export class TapDevice implements FrameDevice, FrameLender {
     const counters = this.#counters;
     const frames = count & COUNT_BITS;
     let bytes = 0;
-    for (let i = 0; i < frames; i++) bytes += batch.meta[i * RX_META_WORDS + 1]!;
+    let longest = 0;
+    for (let i = 0; i < frames; i++) {
+      const length = batch.meta[i * RX_META_WORDS + 1]!;
+      bytes += length;
+      if (length > longest) longest = length;
+    }
     counters.rxFrames += frames;
     counters.rxBytes += bytes;
     counters.rxBatches++;
     batch.count = frames;
     batch.more = count > COUNT_BITS;
-    this.#handler!.onFrames(batch);
+    if (apart === null) this.#handler!.onFrames(batch);
+    else this.#receivedApart(apart, frames, longest);
     return this.#giveBack !== null;
+  }
+
+  #receivedApart(apart: ApartPayload, frames: number, longest: number): void {
+    this.#counters.rxApart += apart.begin(frames);
+    this.#handler!.onFrames(this.#batch);
+    apart.end();
+    if (longest >= apart.place.least) this.#offers = OFFERS;
+    if (this.#offers === 0) return;
+    this.#offers--;
+    apart.place.offer();
   }
 
   #queueCall(what: string, call: () => void): void {

@@ -1,4 +1,5 @@
 /* What waits for descriptors on the event loop: the frame reader, and watches. */
+#include "apart.h"
 #include "common.h"
 
 #include <poll.h>
@@ -7,6 +8,8 @@
 
 #define META_WORDS 4
 #define META_CSUM_OK 1
+#define META_APART 2
+#define META_HEADERS_SHIFT 16
 #define VNET_HEADER_BYTES 10
 #define VNET_CSUM_FLAGS 3 /* NEEDS_CSUM or DATA_VALID */
 #define VNET_GSO_ECN 0x80
@@ -37,6 +40,8 @@ typedef struct {
   size_t slots;
   /* Where the next frame goes: frames of one wakeup lie behind each other. */
   size_t at;
+  /* Where payload goes, if not behind its headers. */
+  ft_apart apart;
   int32_t *meta;
   napi_ref slab_ref;
   napi_ref meta_ref;
@@ -62,6 +67,7 @@ static void reader_shut(ft_handle *handle) {
   ft_ref_drop(handle->env, &r->meta_ref);
   ft_ref_drop(handle->env, &r->on_batch);
   ft_ref_drop(handle->env, &r->on_writable);
+  ft_apart_drop(handle->env, &r->apart);
   if (r->poll.data != NULL) ft_handle_uv_close(handle, (uv_handle_t *)&r->poll);
 }
 
@@ -73,22 +79,24 @@ static size_t reader_room(size_t length) {
 /* Reads until the descriptor is dry or the batch is full; *error is the errno that ended it, 0 when full. */
 static size_t reader_fill(reader *r, int *error) {
   size_t frames = 0;
+  int32_t elsewhere;
   *error = 0;
-  while (frames < r->slots && r->at < WAKEUP_BYTES && r->at + r->slot_size <= r->slab_size) {
+  bool ended = false;
+  ft_apart_begin(&r->apart, r->slot_size);
+  while (!ended && frames < r->slots && r->at < WAKEUP_BYTES && r->at + r->slot_size <= r->slab_size) {
     uint8_t *slot = r->slab + r->at;
     /* A length of 0 ends the batch for whoever finds it in shared memory after we were killed. */
     r->meta[frames * META_WORDS + 1] = 0;
-    ssize_t got = read(r->fd, slot, r->slot_size);
+    size_t skip = r->vnet ? VNET_HEADER_BYTES : 0;
+    ssize_t got = ft_apart_read(&r->apart, r->fd, slot, r->slot_size, skip, &elsewhere, &ended);
     if (got <= 0) {
       if (got < 0 && errno == EINTR) continue;
       *error = got < 0 ? errno : EPIPE;
       break;
     }
-    size_t skip = r->vnet ? VNET_HEADER_BYTES : 0;
     if ((size_t)got <= skip) continue;
     int32_t *words = r->meta + frames * META_WORDS;
     words[0] = (int32_t)(r->at + skip);
-    words[1] = (int32_t)((size_t)got - skip);
     words[2] = 0;
     words[3] = 0;
     if (r->vnet) {
@@ -100,10 +108,16 @@ static size_t reader_fill(reader *r, int *error) {
         words[3] = size;
       }
     }
+    if (elsewhere >= 0) {
+      words[2] |= META_APART | elsewhere;
+      words[3] |= (int32_t)(r->apart.headers << META_HEADERS_SHIFT);
+    }
+    /* What ends the batch is taken back last, when everything else is there; and before, what follows. */
+    if (frames + 1 < r->slots) r->meta[(frames + 1) * META_WORDS + 1] = 0;
+    __atomic_store_n(&words[1], (int32_t)((size_t)got - skip), __ATOMIC_RELEASE);
     r->at += reader_room((size_t)got);
     frames++;
   }
-  if (frames < r->slots) r->meta[frames * META_WORDS + 1] = 0;
   return frames;
 }
 
@@ -136,7 +150,10 @@ static void reader_writable(reader *r) {
 /* The frames' memory is used from its beginning again; whoever still needs what is there is told before. */
 static bool reader_begin(reader *r) {
   r->at = 0;
-  if (r->lent) {
+  /* Who is asked where payload is wanted answers by saying so. */
+  bool ask = r->apart.large && !ft_apart_begin(&r->apart, r->slot_size);
+  r->apart.large = false;
+  if (r->lent || ask) {
     r->lent = false;
     reader_report(r, 0);
   }
@@ -216,6 +233,15 @@ static napi_value reader_open(napi_env env, napi_callback_info info) {
   }
   r->poll.data = r;
   return external;
+}
+
+static napi_value reader_apart(napi_env env, napi_callback_info info) {
+  napi_value args[6];
+  if (!ft_args(env, info, 6, args)) return NULL;
+  reader *r = (reader *)ft_handle_get(env, args[0], FT_KIND_READER);
+  /* Without a header of its own a device does not say which frames are right. */
+  if (r != NULL && r->base.open && r->vnet) ft_apart_set(env, &r->apart, args + 1);
+  return NULL;
 }
 
 static napi_value reader_run(napi_env env, napi_callback_info info) {
@@ -347,8 +373,8 @@ void ft_loop_init(napi_env env, napi_value exports) {
   static const ft_function functions[] = {
       {"readerOpen", reader_open},   {"readerRun", reader_run},
       {"readerClose", reader_close}, {"readerArmWritable", reader_arm_writable},
-      {"watchOpen", watch_open},     {"watchRef", watch_ref},
-      {"watchClose", watch_close},
+      {"readerApart", reader_apart}, {"watchOpen", watch_open},
+      {"watchRef", watch_ref},       {"watchClose", watch_close},
   };
   ft_export(env, exports, functions, sizeof functions / sizeof *functions);
 }

@@ -68,6 +68,21 @@ export interface NativeAddon {
     meta: Int32Array,
     onBatch: (count: number) => boolean,
   ): NativeHandle;
+  /**
+   * From now on the payload of TCP segments is read to `bytes[next[0]]`, a multiple of 8, unless it is -1, which may change at any time
+   * but during the reading; those of one batch behind each other, each at the next multiple of 8 behind `gap` bytes, as long as there
+   * is room for `frameBytes` before next[1]. Such a frame has the flag 2 with where its payload is in the other bits, and the length of its headers << 16 beside gsoSize.
+   * Others are whole, as are those whose headers are not as long as the last ones'; one with data ends the batch. When there
+   * were frames of `least` (> 114) bytes or more, and `next` says nowhere, `onBatch(0)` asks for it. No effect without vnetHdr.
+   */
+  readerApart(
+    reader: NativeHandle,
+    bytes: Uint8Array,
+    next: Int32Array,
+    gap: number,
+    least: number,
+    ethernet: boolean,
+  ): void;
   /** Starts or stops polling for frames. Initially stopped. */
   readerRun(reader: NativeHandle, on: boolean): void;
   /** Stops polling; with closeFd also closes the descriptor. */

@@ -12,9 +12,11 @@ export interface StreamEvents {
   onData(chunk: Buffer): void;
   /**
    * Before `onData`: the same bytes, to look at only during the call. True when that was all that the socket needs, and `onData`
-   * is not called for them.
+   * is not called for them. With `more` another chunk follows in the same event.
    */
-  glance?(chunk: Uint8Array): boolean;
+  glance?(chunk: Uint8Array, more: boolean): boolean;
+  /** Bytes that one event may bring in several chunks: 0 where each chunk is an event. */
+  appetite?(): number;
   /** The peer has sent FIN, and all data was delivered. */
   onEnd(): void;
   /**

@@ -26,6 +26,8 @@ interface AddressInfo {
  */
 /** Bytes of a context at most. */
 const MOST_CONTEXT = 65_536;
+/** Bytes that are thrown away in one event, where nobody listens. */
+const MOST_UNHEARD = 1024 * 1024;
 
 export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   readonly #host: SocketHost;
@@ -48,6 +50,8 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   #lingerTimer: SocketTimer | null = null;
   #resetting = false;
   readonly #onread: net.OnReadOpts | null;
+  /** Bytes in its buffer that the program has not been told of. */
+  #filled = 0;
 
   constructor(host: SocketHost, endpoint: StreamEndpoint | null, options: FtSocketOptions = {}) {
     super(host.timers, options);
@@ -197,14 +201,21 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   }
 
   /** @internal */
-  glance(chunk: Uint8Array): boolean {
+  glance(chunk: Uint8Array, more: boolean): boolean {
     if (this.destroyed || this.#readEnded) return true;
     const onread = this.#onread;
     if (onread === null && !this.#unheard()) return false;
     this.#bytesRead += chunk.length;
     this._idle.touch();
-    if (onread !== null) this.#deliver(chunk, onread);
+    if (onread !== null) this.#deliver(chunk, onread, more);
     return true;
+  }
+
+  /** @internal A buffer is filled as by one read of the kernel's. */
+  appetite(): number {
+    const onread = this.#onread;
+    if (onread === null) return this.#unheard() ? MOST_UNHEARD : 0;
+    return typeof onread.buffer === 'function' ? 0 : onread.buffer.byteLength;
   }
 
   /** It flows, and nobody listens: what comes is thrown away. */
@@ -285,13 +296,17 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   }
 
   /** The `onread` option: bytes go into the user's buffer instead of the stream. */
-  #deliver(chunk: Uint8Array, onread: net.OnReadOpts): void {
+  #deliver(chunk: Uint8Array, onread: net.OnReadOpts, more: boolean): void {
     for (let at = 0; at < chunk.length && !this.destroyed; ) {
       const buffer = typeof onread.buffer === 'function' ? onread.buffer() : onread.buffer;
-      const length = Math.min(buffer.byteLength, chunk.length - at);
-      buffer.set(chunk.subarray(at, at + length));
+      const length = Math.min(buffer.byteLength - this.#filled, chunk.length - at);
+      buffer.set(chunk.subarray(at, at + length), this.#filled);
       at += length;
-      if (onread.callback(length, buffer) === false) this.#stopReading();
+      this.#filled += length;
+      if (more && this.#filled < buffer.byteLength) continue;
+      const filled = this.#filled;
+      this.#filled = 0;
+      if (onread.callback(filled, buffer) === false) this.#stopReading();
     }
   }
 

@@ -154,6 +154,8 @@ export class TcpConnection {
   readonly receiveQueue: Uint8Array[] = [];
   /** Bytes in receiveQueue. */
   receiveQueued = 0;
+  /** Its user has only looked at what it read last. */
+  glanced = false;
   /** Bytes that we offer to hold; grows to `receiveMax` as the path and the reader can use it. */
   receiveLimit: number;
   receiveMax: number;
@@ -392,6 +394,13 @@ export class TcpConnection {
   read(): Buffer | undefined {
     const chunk = this.take();
     return chunk === undefined ? undefined : owned(chunk);
+  }
+
+  /** Whether the chunks to be read next are so many bytes together. */
+  hasChunksOf(bytes: number): boolean {
+    let sum = 0;
+    for (let i = 0; sum < bytes && i < this.receiveQueue.length; i++) sum += this.receiveQueue[i]!.length;
+    return sum === bytes;
   }
 
   /** As `read`, but what it returns is valid until the event loop goes on. */

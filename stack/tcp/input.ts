@@ -359,6 +359,7 @@ function text(conn: TcpConnection, start: number, bytes: Uint8Array, from: numbe
   } else {
     if (length > 0 && conn.reassembly.bytes + length <= conn.receiveLimit) {
       const before = conn.reassembly.bytes;
+      tcp.loans.gather(bytes, from + length);
       if (!conn.reassembly.insert(start, bytes, from, length)) tcp.counters.reassemblyFull++;
       else if (conn.reassembly.bytes === before) noteDuplicate(conn, start, start + length);
       else {

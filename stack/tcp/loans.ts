@@ -4,11 +4,12 @@
  * into blocks that are used again when nobody kept them. In a receive queue a chunk that is a Buffer is the connection's own; any
  * other is lent, or a block.
  */
+import type { ApartPayload } from '../../lib/device/apart.js';
 import type { FrameLender, RxBatch } from '../../lib/device/device.js';
 import { Spare } from '../../lib/spare.js';
 import type { TcpConnection } from './connection.js';
 
-/** Below that a copy out of Buffer's pool costs less than a loan. */
+/** Below that a copy out of Buffer's pool costs less than a loan, unless nobody wants the copy. */
 const LEAST_BYTES = 4096;
 const BLOCK_BYTES = 65_536;
 /** A block is never more than half empty. */
@@ -37,35 +38,52 @@ export function owned(chunk: Uint8Array): Buffer {
 export class Loans {
   #lender: FrameLender | null = null;
   #bytes: Uint8Array | null = null;
+  #apart: ApartPayload | null = null;
   /** Who has chunks that are lent; some of them more than once. */
   #debtors: TcpConnection[] = [];
   readonly #spare = new Spare<ArrayBufferLike>(MOST_SPARE, newBlock);
-  readonly #giveBack = (): void => this.giveBack();
+  /** Whatever is lent is copied. */
+  readonly giveBack = (): void => this.#settle();
 
   /** A batch is looked at from now on, until `end`. */
   begin(batch: RxBatch): void {
     this.#lender = batch.lender ?? null;
     this.#bytes = batch.bytes;
+    this.#apart = batch.apart ?? null;
   }
 
   end(): void {
     this.#lender = null;
+    this.#apart = null;
+  }
+
+  /** Before bytes of a segment are looked at up to `end`: they are all there. */
+  gather(bytes: Uint8Array, end: number): void {
+    const apart = this.#apart;
+    if (apart !== null && end > apart.from && bytes === this.#bytes) apart.gather();
   }
 
   /** What to put into the receive queue for bytes of a segment that came in order. */
   chunk(conn: TcpConnection, bytes: Uint8Array, from: number, length: number): Uint8Array {
-    const part = bytes.subarray(from, from + length);
+    const apart = this.#apart;
     const lender = this.#lender;
-    if (length < LEAST_BYTES || lender === null || bytes !== this.#bytes) return owned(part);
-    lender.borrow(this.#giveBack);
+    const claimed =
+      apart !== null && from + length > apart.from && bytes === this.#bytes ? apart.claim(from, length) : null;
+    const part = claimed ?? bytes.subarray(from, from + length);
+    const small = length < LEAST_BYTES && !conn.glanced;
+    if (lender === null || bytes !== this.#bytes || (small && claimed === null)) return owned(part);
+    lender.borrow(this.giveBack);
     // One stream brings many chunks in a row.
     if (this.#debtors.at(-1) !== conn) this.#debtors.push(conn);
     return part;
   }
 
-  /** Whatever is lent is copied. */
-  giveBack(): void {
+  /** How often all has been given back. */
+  returns = 0;
+
+  #settle(): void {
     const debtors = this.#debtors;
+    this.returns++;
     for (const { receiveQueue } of debtors)
       for (let i = 0; i < receiveQueue.length; i++) receiveQueue[i] = owned(receiveQueue[i]!);
     debtors.length = 0;

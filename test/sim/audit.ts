@@ -9,6 +9,7 @@ import {
   RECORD_HEADER,
   ReceivedBody,
   RecordType,
+  WroteBody,
 } from '../../failover/log/record.js';
 import { ReaderState, RING_HEADER, Word } from '../../failover/log/ring.js';
 
@@ -89,6 +90,10 @@ export class LogAudit {
       // All of it is told again, to a replica that joins.
       stream.received = view.getFloat64(body + PlacedBody.rcvNxt, true) - 1;
       stream.fin = false;
+      // And what is to be sent follows, which may have been written while there was no log.
+      stream.written = view.getFloat64(body + PlacedBody.sendStart, true);
+    } else if (type === RecordType.Wrote) {
+      if (stream.written >= 0) stream.written += view.getUint32(body + WroteBody.length, true);
     } else if (type === RecordType.Removed) this.#byId.delete(conn);
   }
 

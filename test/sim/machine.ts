@@ -15,6 +15,7 @@ import {
   type TapRequest,
 } from '../../lib/native/native.js';
 import { SeededRandom } from '../../lib/random.js';
+import { put, type Wanted } from './apart.js';
 
 /** Thrown out of a process that has died; nobody may catch it but the machine. */
 export class Killed extends Error {
@@ -50,6 +51,7 @@ interface Reader {
   onBatch: (count: number) => boolean;
   lent: boolean;
   running: boolean;
+  wanted: Wanted | null;
 }
 
 interface Watch {
@@ -60,6 +62,9 @@ interface Watch {
   once: boolean;
   told: boolean;
 }
+
+/** Of a frame: much less than in reality, so that small programs meet both ways. */
+const LEAST_IN_PLACE = 200;
 
 /** How often the hook is called before the loop looks at descriptors again. */
 export const MAX_TURNS = 256;
@@ -159,6 +164,7 @@ export class Process {
       clock: machine.clock,
       random: new SeededRandom(`${machine.seed} ${pid}`),
       pid,
+      leastInPlace: LEAST_IN_PLACE,
     };
   }
 
@@ -235,12 +241,14 @@ export class Process {
   #read(reader: Reader): boolean {
     const { queue, slab, slotSize, slots, meta } = reader;
     if (!reader.running || queue.frames.length === 0) return false;
-    if (reader.lent) reader.onBatch(0);
+    const { wanted } = reader;
+    if (reader.lent || (wanted?.large && wanted.next[0]! < 0)) reader.onBatch(0);
+    if (wanted !== null) wanted.at = wanted.next[0]!;
     let count = 0;
     for (; count < Math.min(slots, this.machine.batch) && queue.frames.length > 0; count++) {
       const frame = queue.frames.shift()!;
-      slab.set(frame, count * slotSize);
-      meta.set([count * slotSize, frame.length, 0, 0], count * 4);
+      const [flags, sizes] = put(frame, slab, count * slotSize, wanted);
+      meta.set([count * slotSize, frame.length, flags, sizes], count * 4);
       if (count + 1 < slots) meta[(count + 1) * 4 + 1] = 0;
     }
     // Here the frames are in the process's hands only.
@@ -337,9 +345,13 @@ export class Process {
           onBatch,
           lent: false,
           running: false,
+          wanted: null,
         };
         this.#readers.push(reader);
         return handle(reader);
+      },
+      readerApart: (reader, bytes, next, gap, least) => {
+        (reader as unknown as Reader).wanted = { bytes, next, gap, least, at: -1, large: false };
       },
       readerRun: (reader, on) => {
         (reader as unknown as Reader).running = on;

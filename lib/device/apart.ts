@@ -1,0 +1,112 @@
+/**
+ * Payload that was read to where it is wanted, and not behind its headers: a log that holds all that was received need not copy it there.
+ * Payloads of one batch lie behind each other, as their records will if nothing else is written in between. Whoever takes one as it is claims it; before
+ * anybody else looks at a frame, or the memory is wanted for something else, all that is left is gathered: put to where it belongs.
+ *
+ * What a process had in its hands when it died is told by the frames' meta words alone, so they are right at any time.
+ */
+import { type PayloadPlace, RX_APART, RX_CSUM_OK, RX_HEADERS_SHIFT, RX_META_WORDS, type RxBatch } from './device.js';
+
+const NOWHERE = Number.POSITIVE_INFINITY;
+/** Of a frame's flags: where its payload is, a multiple of 8. */
+const AT = ~7;
+
+/** Puts a frame together. @returns false for words that cannot be; for who has not read them itself */
+export function gatherFrame({ meta, bytes }: RxBatch, frame: number, elsewhere: Uint8Array | undefined): boolean {
+  const word = frame * RX_META_WORDS;
+  if ((meta[word + 2]! & RX_APART) === 0) return true;
+  const headers = meta[word + 3]! >>> RX_HEADERS_SHIFT;
+  const length = meta[word + 1]! - headers;
+  const at = meta[word + 2]! & AT;
+  if (length < 0 || at < 0 || elsewhere === undefined || at + length > elsewhere.length) return false;
+  bytes.set(elsewhere.subarray(at, at + length), meta[word]! + headers);
+  meta[word + 2] = RX_CSUM_OK;
+  return true;
+}
+
+export class ApartPayload {
+  /** Offset in the batch where the payload of the frame that is looked at belongs; Infinity when it is there, or was claimed. */
+  from = NOWHERE;
+  #at = 0;
+  #length = 0;
+  /** The frame that is looked at, and how many there are: those behind it wait. */
+  #frame = 0;
+  #frames = 0;
+  /** What is written next is what was claimed. */
+  #claimed = false;
+
+  constructor(
+    readonly batch: RxBatch,
+    readonly place: PayloadPlace,
+    /** Stores a word so that who finds the memory after our death sees what was stored before, too. */
+    readonly store: (words: Int32Array, index: number, value: number) => void,
+  ) {}
+
+  /** A batch of so many frames is looked at from now on. @returns how many of them have their payload elsewhere */
+  begin(frames: number): number {
+    const { meta } = this.batch;
+    let apart = 0;
+    for (let i = 0; i < frames; i++) apart += (meta[i * RX_META_WORDS + 2]! & RX_APART) >>> 1;
+    this.#frame = apart === 0 ? frames : 0;
+    this.#frames = frames;
+    this.#claimed = false;
+    this.from = NOWHERE;
+    return apart;
+  }
+
+  /** The frame is looked at next. */
+  enter(frame: number): void {
+    // Nobody wanted the one before: what follows it has no place any more.
+    if (this.from !== NOWHERE) this.gather();
+    if (this.#frame === this.#frames) return;
+    const { meta } = this.batch;
+    const word = frame * RX_META_WORDS;
+    this.#frame = frame;
+    if ((meta[word + 2]! & RX_APART) === 0) return;
+    const headers = meta[word + 3]! >>> RX_HEADERS_SHIFT;
+    this.#at = meta[word + 2]! & AT;
+    this.#length = meta[word + 1]! - headers;
+    this.from = meta[word]! + headers;
+  }
+
+  /** All frames have been looked at. */
+  end(): void {
+    if (this.from !== NOWHERE) this.gather();
+    this.#frame = this.#frames = 0;
+  }
+
+  /** Takes it where it is, if [from, from + length) of the batch is all of it, and its place is the next one; else all is gathered. */
+  claim(from: number, length: number): Uint8Array | null {
+    const { place } = this;
+    if (from !== this.from || length !== this.#length || this.#at !== place.here) {
+      this.gather();
+      return null;
+    }
+    this.from = NOWHERE;
+    this.#claimed = true;
+    return place.bytes.subarray(this.#at, this.#at + length);
+  }
+
+  /** Something is about to be put where payload may be. */
+  yield(): void {
+    if (this.#claimed) this.#claimed = false;
+    else if (this.#frame < this.#frames) this.gather();
+  }
+
+  /** Puts this frame and all behind it together. */
+  gather(): void {
+    const { batch, place } = this;
+    const { meta } = batch;
+    const first = this.from === NOWHERE ? this.#frame + 1 : this.#frame;
+    for (let i = first; i < this.#frames; i++) {
+      const word = i * RX_META_WORDS;
+      if ((meta[word + 2]! & RX_APART) === 0) continue;
+      const headers = meta[word + 3]! >>> RX_HEADERS_SHIFT;
+      const at = meta[word + 2]! & AT;
+      batch.bytes.set(place.bytes.subarray(at, at + meta[word + 1]! - headers), meta[word]! + headers);
+      this.store(meta, word + 2, RX_CSUM_OK);
+    }
+    this.#frame = this.#frames;
+    this.from = NOWHERE;
+  }
+}

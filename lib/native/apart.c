@@ -1,0 +1,143 @@
+/* Payload that is read to where it is wanted (apart.h). */
+#include "apart.h"
+
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define ETHERNET_HEADER 14
+#define IPV4_HEADER 20
+#define IPV6_HEADER 40
+#define PROTOCOL_TCP 6
+#define TCP_LEAST 20
+#define TCP_FIN_SYN_RST_URG 0x27
+#define TCP_ACK 0x10
+#define VNET_CSUM_FLAGS 3
+/* Ethernet, IPv4, TCP with timestamps: what large frames mostly are. */
+#define USUAL_HEADERS 66
+/* Ethernet, IPv6, TCP with all the options that there is room for. */
+#define MOST_HEADERS 114
+
+static unsigned word(const uint8_t *at) {
+  return (unsigned)at[0] << 8 | at[1];
+}
+
+/*
+ * How long the headers are of a frame that is one plain TCP segment with data and nothing behind it. 0: it is something else, or more
+ * would have to be known than the first `present` bytes.
+ */
+static size_t headers_of(const uint8_t *frame, size_t present, size_t length, bool ethernet) {
+  size_t link = ethernet ? ETHERNET_HEADER : 0;
+  if (present < link + IPV4_HEADER + TCP_LEAST) return 0;
+  const uint8_t *ip = frame + link;
+  size_t tcp_at;
+  if (ip[0] == 0x45) {
+    if (ethernet && word(frame + 12) != 0x0800) return 0;
+    if (ip[9] != PROTOCOL_TCP || (word(ip + 6) & 0x3fff) != 0 || word(ip + 2) + link != length) return 0;
+    tcp_at = link + IPV4_HEADER;
+  } else if (ip[0] >> 4 == 6) {
+    if (ethernet && word(frame + 12) != 0x86dd) return 0;
+    if (ip[6] != PROTOCOL_TCP || word(ip + 4) + IPV6_HEADER + link != length) return 0;
+    tcp_at = link + IPV6_HEADER;
+    if (present < tcp_at + TCP_LEAST) return 0;
+  } else {
+    return 0;
+  }
+  const uint8_t *tcp = frame + tcp_at;
+  if ((tcp[13] & TCP_FIN_SYN_RST_URG) != 0 || (tcp[13] & TCP_ACK) == 0) return 0;
+  size_t bytes = (size_t)(tcp[12] >> 4) * 4;
+  if (bytes < TCP_LEAST || tcp_at + bytes >= length) return 0;
+  return tcp_at + bytes;
+}
+
+static bool fits(const ft_apart *apart, int64_t at, size_t slot_size) {
+  return at >= 0 && (at & 7) == 0 && (size_t)at + slot_size <= apart->end;
+}
+
+bool ft_apart_begin(ft_apart *apart, size_t slot_size) {
+  apart->at = -1;
+  if (apart->bytes == NULL) return false;
+  int32_t next = __atomic_load_n(apart->next, __ATOMIC_ACQUIRE);
+  apart->end = apart->next[1] < 0 || (size_t)apart->next[1] > apart->size ? 0 : (size_t)apart->next[1];
+  if (fits(apart, next, slot_size)) apart->at = next;
+  return apart->at >= 0;
+}
+
+/* What was put behind the expected headers is put to where it belongs. */
+static void join(uint8_t *slot, size_t near, const uint8_t *there, ssize_t got) {
+  if (got > (ssize_t)near) memcpy(slot + near, there, (size_t)got - near);
+}
+
+ssize_t ft_apart_read(ft_apart *apart, int fd, uint8_t *slot, size_t slot_size, size_t skip, int32_t *where, bool *last) {
+  *where = -1;
+  *last = false;
+  bool wanted = apart->at >= 0;
+  if (!wanted) {
+    ssize_t got = read(fd, slot, slot_size);
+    if (apart->bytes == NULL || got < (ssize_t)(skip + apart->least)) return got;
+    size_t headers = headers_of(slot + skip, (size_t)got - skip, (size_t)got - skip, apart->ethernet);
+    if (headers == 0) return got;
+    apart->large = true;
+    apart->headers = headers;
+    return got;
+  }
+  size_t near = skip + apart->headers;
+  uint8_t *there = apart->bytes + apart->at;
+  struct iovec parts[2] = {{slot, near}, {there, slot_size - near}};
+  ssize_t got = readv(fd, parts, 2);
+  if (got <= (ssize_t)skip) return got;
+  size_t length = (size_t)got - skip;
+  if (length >= apart->least) apart->large = true;
+  bool right = skip > 0 && (slot[0] & VNET_CSUM_FLAGS) != 0;
+  if (right && length > apart->headers &&
+      headers_of(slot + skip, apart->headers, length, apart->ethernet) == apart->headers) {
+    *where = apart->at;
+    int64_t next = apart->at + (int64_t)((length - apart->headers + apart->gap + 7) & ~(size_t)7);
+    apart->at = fits(apart, next, slot_size) ? (int32_t)next : -1;
+    *last = apart->at < 0;
+    return got;
+  }
+  join(slot, near, there, got);
+  size_t headers = headers_of(slot + skip, length, length, apart->ethernet);
+  if (headers == 0) return got;
+  /* What the caller does with its data comes before what follows. */
+  *last = true;
+  apart->headers = headers;
+  return got;
+}
+
+bool ft_apart_set(napi_env env, ft_apart *apart, napi_value *args) {
+  void *bytes, *next;
+  size_t size, words, least, gap;
+  bool ethernet;
+  if (!ft_arg_typed(env, args[0], napi_uint8_array, &bytes, &size)) return false;
+  if (!ft_arg_typed(env, args[1], napi_int32_array, &next, &words)) return false;
+  if (!ft_arg_size(env, args[2], &gap) || !ft_arg_size(env, args[3], &least)) return false;
+  if (!ft_arg_bool(env, args[4], &ethernet)) return false;
+  /* A shorter frame might end within the headers. */
+  if (words < 2 || size > INT32_MAX || least <= MOST_HEADERS || gap > size) {
+    ft_throw_range(env, "memory, word or length of a size that cannot work");
+    return false;
+  }
+  ft_apart_drop(env, apart);
+  napi_create_reference(env, args[0], 1, &apart->bytes_ref);
+  napi_create_reference(env, args[1], 1, &apart->next_ref);
+  apart->size = size;
+  apart->next = next;
+  apart->gap = gap;
+  apart->least = least;
+  apart->ethernet = ethernet;
+  apart->headers = ethernet ? USUAL_HEADERS : USUAL_HEADERS - ETHERNET_HEADER;
+  apart->large = false;
+  apart->at = -1;
+  apart->bytes = bytes;
+  return true;
+}
+
+void ft_apart_drop(napi_env env, ft_apart *apart) {
+  apart->bytes = NULL;
+  apart->large = false;
+  apart->at = -1;
+  ft_ref_drop(env, &apart->bytes_ref);
+  ft_ref_drop(env, &apart->next_ref);
+}
