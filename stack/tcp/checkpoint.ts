@@ -58,6 +58,7 @@ export const FIELDS: Record<string, FieldKind> = {
   peerSegment: 'copied',
   receiveQueue: 'part',
   receiveQueued: 'derived',
+  glanced: 'local',
   receiveLimit: 'copied',
   receiveMax: 'copied',
   rcvRttUs: 'copied',
