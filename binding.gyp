@@ -8,7 +8,7 @@
         "lib/native/tap.c",
         "lib/native/split.c",
         "lib/native/loop.c",
-        "lib/native/apart.c",
+        "lib/native/direct.c",
         "lib/native/hook.c",
         "lib/native/look.c",
         "lib/native/sender.c",

@@ -117,7 +117,7 @@ export class NetInterface implements DeviceHandler {
     this.counters.batches++;
     for (let i = 0; i < batch.count; i++) {
       const at = i * RX_META_WORDS;
-      batch.apart?.enter(i);
+      batch.direct?.enter(i);
       const drop = this.#frame(batch, batch.meta[at]!, batch.meta[at + 1]!, batch.meta[at + 2]!);
       if (drop !== 0) this.drops[drop & 63]!++;
     }

@@ -11,8 +11,8 @@
  */
 
 import { crc32cWords, LITTLE_ENDIAN } from '../../lib/crc32c.js';
-import type { ApartPayload } from '../../lib/device/apart.js';
 import type { PayloadPlace } from '../../lib/device/device.js';
+import type { DirectPayload } from '../../lib/device/direct.js';
 import { SLOT_BYTES } from '../../lib/device/rx-slab.js';
 import { FtError } from '../../lib/errors.js';
 import type { NativeAddon } from '../../lib/native/native.js';
@@ -23,8 +23,8 @@ export const RING_HEADER = 4096;
 const SHORT = 64;
 /** Below that a copy costs less than reading in two parts. */
 export const LEAST_IN_PLACE = 4096;
-/** Payload is put so far behind the log's end. */
-const MOST_IN_PLACE = 4 * 1024 * 1024;
+/** Payload is put so far behind the log's end at once: what is summed up afterwards is still in the cache. */
+const MOST_IN_PLACE = 256 * 1024;
 /** Part of the log that a reader who joins may have to read while the rest is written. */
 const MOST_HISTORY = 0.75;
 const MAGIC = 0x46544c47;
@@ -189,7 +189,7 @@ export function heldFrom(ring: Ring): number {
   return (tail - ring.load(Word.readerHolds)) >>> 0;
 }
 
-/** Bytes between two positions, for positions less than 32 GiB apart. */
+/** Bytes between two positions, for positions less than 32 GiB direct. */
 function distance(from: number, to: number): number {
   return ((to - from) >>> 0) * 8;
 }
@@ -226,7 +226,7 @@ export class RingWriter implements PayloadPlace {
   /** Bytes that can be appended for certain, as the reader has got on since that was found. */
   #spare = 0;
   readonly next = Int32Array.of(-1, 0);
-  parked: ApartPayload | null = null;
+  parked: DirectPayload | null = null;
   #lender: LogLender | null = null;
   /** Where the oldest record is that somebody may look at, and when it was lent. */
   #lentAt = 0;

@@ -3,7 +3,7 @@
  * Implementations: TAP/TUN (tap.ts), in-memory link (memory.ts), and decorators (pcap, impairment).
  */
 
-import type { ApartPayload } from './apart.js';
+import type { DirectPayload } from './direct.js';
 
 /** Bytes reserved at the front of every outgoing header for the device's own use (the virtio_net_hdr of a TAP). */
 export const TX_HEADROOM = 12;
@@ -14,10 +14,10 @@ export const RX_META_WORDS = 4;
 /** Word 2 of a frame's meta: the checksum need not be verified (it is partial, or the device has verified it). */
 export const RX_CSUM_OK = 1;
 /**
- * Word 2 of a frame's meta: the payload is in `RxBatch.apart.place`, at the offset that the word's other bits say (a multiple of 8); word 3
+ * Word 2 of a frame's meta: the payload is in `RxBatch.direct.place`, at the offset that the word's other bits say (a multiple of 8); word 3
  * has the length of the headers before it, shifted.
  */
-export const RX_APART = 2;
+export const RX_DIRECT = 2;
 export const RX_HEADERS_SHIFT = 16;
 
 /** Memory that payload may be read into, instead of behind its headers. Its owner says where, from time to time. */
@@ -34,7 +34,7 @@ export interface PayloadPlace {
   /** Says in `next` where payload may be put now. */
   offer(): void;
   /** Whose payload may lie there: it yields before the memory is used. */
-  parked: ApartPayload | null;
+  parked: DirectPayload | null;
 }
 
 /** Where a batch's frames lie, if it can be asked to keep them. */
@@ -49,10 +49,10 @@ export interface RxBatch {
   /** All frames of the batch lie in this one buffer. */
   readonly bytes: Uint8Array;
   readonly view: DataView;
-  /** Per frame: [offset, length, flags (RX_CSUM_OK, RX_APART), gsoSize (bytes of payload per original segment, 0 if not merged)]. */
+  /** Per frame: [offset, length, flags (RX_CSUM_OK, RX_DIRECT), gsoSize (bytes of payload per original segment, 0 if not merged)]. */
   readonly meta: Int32Array;
   /** Where payload may lie instead of behind its headers. */
-  apart?: ApartPayload | null;
+  direct?: DirectPayload | null;
   /** Frames in this batch. */
   count: number;
   /** The device has more at hand. */

@@ -2,8 +2,9 @@
  * Memory that a device receives into: room for so many frames of the largest kind, then their meta words. It can be shared between
  * processes: then whoever survives finds the frames that were read from the device but may not have been looked at.
  */
-import { gatherFrame } from './apart.js';
+
 import { type FrameLender, RX_META_WORDS, type RxBatch } from './device.js';
+import { gatherFrame } from './direct.js';
 
 /** At least 65563 (the largest frame). */
 export const SLOT_BYTES = 65_664;
@@ -11,6 +12,10 @@ export const SLOT_BYTES = 65_664;
 /** Bytes that so many slots need. */
 export function slabBytes(slots: number): number {
   return slots * (SLOT_BYTES + RX_META_WORDS * 4);
+}
+
+function plainStore(words: Int32Array, index: number, value: number): void {
+  words[index] = value;
 }
 
 export class RxSlab {
@@ -35,7 +40,7 @@ export class RxSlab {
 
   /**
    * Counts the frames of the last batch, of a process that did not live to say how many there are. Bad words end it.
-   * @param elsewhere where payload may lie that was read apart; it is put behind its headers
+   * @param elsewhere where payload may lie that was read elsewhere; it is put behind its headers
    */
   recover(elsewhere?: Uint8Array): RxBatch {
     const { batch } = this;
@@ -45,7 +50,7 @@ export class RxSlab {
       const offset = meta[at]!;
       const length = meta[at + 1]!;
       if (length <= 0 || offset < 0 || offset + length > bytes.length) break;
-      if (!gatherFrame(batch, batch.count, elsewhere)) break;
+      if (!gatherFrame(batch, batch.count, elsewhere, plainStore)) break;
       batch.count++;
     }
     return batch;

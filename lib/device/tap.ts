@@ -2,7 +2,6 @@
 import { getSystemErrorName } from 'node:util';
 import { errorCode, FtError } from '../errors.js';
 import { type NativeAddon, type NativeHandle, native, type TapOpened, type TapRequest } from '../native/native.js';
-import { ApartPayload } from './apart.js';
 import {
   type DeviceCapabilities,
   type DeviceHandler,
@@ -14,6 +13,7 @@ import {
   TX_HEADROOM,
   type TxFrame,
 } from './device.js';
+import { DirectPayload } from './direct.js';
 import { RxSlab, SLOT_BYTES, slabBytes } from './rx-slab.js';
 
 export interface TapOptions {
@@ -47,7 +47,7 @@ export interface TapCounters {
   rxBytes: number;
   rxBatches: number;
   /** Frames whose payload was read to where it is wanted (`readInto`). */
-  rxApart: number;
+  rxDirect: number;
   txFrames: number;
   txBytes: number;
   /** Times the device could not take a frame at once. */
@@ -89,7 +89,7 @@ export class TapDevice implements FrameDevice, FrameLender {
     rxFrames: 0,
     rxBytes: 0,
     rxBatches: 0,
-    rxApart: 0,
+    rxDirect: 0,
     txFrames: 0,
     txBytes: 0,
     txBusy: 0,
@@ -115,7 +115,7 @@ export class TapDevice implements FrameDevice, FrameLender {
   readonly #slab: ArrayBuffer;
   readonly #batch: RxBatch;
   readonly #onBatch = (count: number): boolean => this.#received(count);
-  #apart: ApartPayload | null = null;
+  #direct: DirectPayload | null = null;
   /** Batches for which it is still worth saying where payload may be put. */
   #offers = 0;
   /** Who still looks at frames that were received. */
@@ -210,7 +210,7 @@ export class TapDevice implements FrameDevice, FrameLender {
     this.#native.readerClose(this.#reader, true);
     this.#reader = reader;
     this.#fd = fd;
-    if (this.#apart !== null) this.readInto(this.#apart.place);
+    if (this.#direct !== null) this.readInto(this.#direct.place);
     this.#openSender();
     this.#attached = true;
     this.#run();
@@ -272,10 +272,10 @@ export class TapDevice implements FrameDevice, FrameLender {
   readInto(place: PayloadPlace): void {
     this.#assertOpen();
     const { bytes, next, gap, least } = place;
-    this.#apart = new ApartPayload(this.#batch, place, this.#native.storeRelease);
-    this.#batch.apart = this.#apart;
-    place.parked = this.#apart;
-    this.#native.readerApart(this.#reader, bytes, next, gap, least, this.link === 'ethernet');
+    this.#direct = new DirectPayload(this.#batch, place, this.#native.storeRelease);
+    this.#batch.direct = this.#direct;
+    place.parked = this.#direct;
+    this.#native.readerDirect(this.#reader, bytes, next, gap, least, this.link === 'ethernet');
   }
 
   borrow(giveBack: () => void): void {
@@ -403,10 +403,10 @@ export class TapDevice implements FrameDevice, FrameLender {
 
   /** @returns whether somebody still looks at the frames. */
   #received(count: number): boolean {
-    const apart = this.#apart;
+    const direct = this.#direct;
     if (count === 0) {
       this.#reuse();
-      apart?.place.offer();
+      direct?.place.offer();
       return false;
     }
     if (count < 0) {
@@ -429,19 +429,19 @@ export class TapDevice implements FrameDevice, FrameLender {
     counters.rxBatches++;
     batch.count = frames;
     batch.more = count > COUNT_BITS;
-    if (apart === null) this.#handler!.onFrames(batch);
-    else this.#receivedApart(apart, frames, longest);
+    if (direct === null) this.#handler!.onFrames(batch);
+    else this.#receivedDirect(direct, frames, longest);
     return this.#giveBack !== null;
   }
 
-  #receivedApart(apart: ApartPayload, frames: number, longest: number): void {
-    this.#counters.rxApart += apart.begin(frames);
+  #receivedDirect(direct: DirectPayload, frames: number, longest: number): void {
+    this.#counters.rxDirect += direct.begin(frames);
     this.#handler!.onFrames(this.#batch);
-    apart.end();
-    if (longest >= apart.place.least) this.#offers = OFFERS;
+    direct.end();
+    if (longest >= direct.place.least) this.#offers = OFFERS;
     if (this.#offers === 0) return;
     this.#offers--;
-    apart.place.offer();
+    direct.place.offer();
   }
 
   #queueCall(what: string, call: () => void): void {

@@ -1,5 +1,5 @@
 /* What waits for descriptors on the event loop: the frame reader, and watches. */
-#include "apart.h"
+#include "direct.h"
 #include "common.h"
 
 #include <poll.h>
@@ -8,7 +8,7 @@
 
 #define META_WORDS 4
 #define META_CSUM_OK 1
-#define META_APART 2
+#define META_DIRECT 2
 #define META_HEADERS_SHIFT 16
 #define VNET_HEADER_BYTES 10
 #define VNET_CSUM_FLAGS 3 /* NEEDS_CSUM or DATA_VALID */
@@ -41,7 +41,7 @@ typedef struct {
   /* Where the next frame goes: frames of one wakeup lie behind each other. */
   size_t at;
   /* Where payload goes, if not behind its headers. */
-  ft_apart apart;
+  ft_direct direct;
   int32_t *meta;
   napi_ref slab_ref;
   napi_ref meta_ref;
@@ -67,7 +67,7 @@ static void reader_shut(ft_handle *handle) {
   ft_ref_drop(handle->env, &r->meta_ref);
   ft_ref_drop(handle->env, &r->on_batch);
   ft_ref_drop(handle->env, &r->on_writable);
-  ft_apart_drop(handle->env, &r->apart);
+  ft_direct_drop(handle->env, &r->direct);
   if (r->poll.data != NULL) ft_handle_uv_close(handle, (uv_handle_t *)&r->poll);
 }
 
@@ -82,13 +82,13 @@ static size_t reader_fill(reader *r, int *error) {
   int32_t elsewhere;
   *error = 0;
   bool ended = false;
-  ft_apart_begin(&r->apart, r->slot_size);
+  ft_direct_begin(&r->direct, r->slot_size);
   while (!ended && frames < r->slots && r->at < WAKEUP_BYTES && r->at + r->slot_size <= r->slab_size) {
     uint8_t *slot = r->slab + r->at;
     /* A length of 0 ends the batch for whoever finds it in shared memory after we were killed. */
     r->meta[frames * META_WORDS + 1] = 0;
     size_t skip = r->vnet ? VNET_HEADER_BYTES : 0;
-    ssize_t got = ft_apart_read(&r->apart, r->fd, slot, r->slot_size, skip, &elsewhere, &ended);
+    ssize_t got = ft_direct_read(&r->direct, r->fd, slot, r->slot_size, skip, &elsewhere, &ended);
     if (got <= 0) {
       if (got < 0 && errno == EINTR) continue;
       *error = got < 0 ? errno : EPIPE;
@@ -109,8 +109,8 @@ static size_t reader_fill(reader *r, int *error) {
       }
     }
     if (elsewhere >= 0) {
-      words[2] |= META_APART | elsewhere;
-      words[3] |= (int32_t)(r->apart.headers << META_HEADERS_SHIFT);
+      words[2] |= META_DIRECT | elsewhere;
+      words[3] |= (int32_t)(r->direct.headers << META_HEADERS_SHIFT);
     }
     /* What ends the batch is taken back last, when everything else is there; and before, what follows. */
     if (frames + 1 < r->slots) r->meta[(frames + 1) * META_WORDS + 1] = 0;
@@ -151,8 +151,8 @@ static void reader_writable(reader *r) {
 static bool reader_begin(reader *r) {
   r->at = 0;
   /* Who is asked where payload is wanted answers by saying so. */
-  bool ask = r->apart.large && !ft_apart_begin(&r->apart, r->slot_size);
-  r->apart.large = false;
+  bool ask = r->direct.large && !ft_direct_begin(&r->direct, r->slot_size);
+  r->direct.large = false;
   if (r->lent || ask) {
     r->lent = false;
     reader_report(r, 0);
@@ -235,12 +235,12 @@ static napi_value reader_open(napi_env env, napi_callback_info info) {
   return external;
 }
 
-static napi_value reader_apart(napi_env env, napi_callback_info info) {
+static napi_value reader_direct(napi_env env, napi_callback_info info) {
   napi_value args[6];
   if (!ft_args(env, info, 6, args)) return NULL;
   reader *r = (reader *)ft_handle_get(env, args[0], FT_KIND_READER);
   /* Without a header of its own a device does not say which frames are right. */
-  if (r != NULL && r->base.open && r->vnet) ft_apart_set(env, &r->apart, args + 1);
+  if (r != NULL && r->base.open && r->vnet) ft_direct_set(env, &r->direct, args + 1);
   return NULL;
 }
 
@@ -373,7 +373,7 @@ void ft_loop_init(napi_env env, napi_value exports) {
   static const ft_function functions[] = {
       {"readerOpen", reader_open},   {"readerRun", reader_run},
       {"readerClose", reader_close}, {"readerArmWritable", reader_arm_writable},
-      {"readerApart", reader_apart}, {"watchOpen", watch_open},
+      {"readerDirect", reader_direct}, {"watchOpen", watch_open},
       {"watchRef", watch_ref},       {"watchClose", watch_close},
   };
   ft_export(env, exports, functions, sizeof functions / sizeof *functions);

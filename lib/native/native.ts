@@ -75,7 +75,7 @@ export interface NativeAddon {
    * Others are whole, as are those whose headers are not as long as the last ones'; one with data ends the batch. When there
    * were frames of `least` (> 114) bytes or more, and `next` says nowhere, `onBatch(0)` asks for it. No effect without vnetHdr.
    */
-  readerApart(
+  readerDirect(
     reader: NativeHandle,
     bytes: Uint8Array,
     next: Int32Array,

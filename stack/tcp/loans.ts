@@ -4,8 +4,9 @@
  * into blocks that are used again when nobody kept them. In a receive queue a chunk that is a Buffer is the connection's own; any
  * other is lent, or a block.
  */
-import type { ApartPayload } from '../../lib/device/apart.js';
+
 import type { FrameLender, RxBatch } from '../../lib/device/device.js';
+import type { DirectPayload } from '../../lib/device/direct.js';
 import { Spare } from '../../lib/spare.js';
 import type { TcpConnection } from './connection.js';
 
@@ -38,7 +39,7 @@ export function owned(chunk: Uint8Array): Buffer {
 export class Loans {
   #lender: FrameLender | null = null;
   #bytes: Uint8Array | null = null;
-  #apart: ApartPayload | null = null;
+  #direct: DirectPayload | null = null;
   /** Who has chunks that are lent; some of them more than once. */
   #debtors: TcpConnection[] = [];
   readonly #spare = new Spare<ArrayBufferLike>(MOST_SPARE, newBlock);
@@ -49,26 +50,26 @@ export class Loans {
   begin(batch: RxBatch): void {
     this.#lender = batch.lender ?? null;
     this.#bytes = batch.bytes;
-    this.#apart = batch.apart ?? null;
+    this.#direct = batch.direct ?? null;
   }
 
   end(): void {
     this.#lender = null;
-    this.#apart = null;
+    this.#direct = null;
   }
 
   /** Before bytes of a segment are looked at up to `end`: they are all there. */
   gather(bytes: Uint8Array, end: number): void {
-    const apart = this.#apart;
-    if (apart !== null && end > apart.from && bytes === this.#bytes) apart.gather();
+    const direct = this.#direct;
+    if (direct !== null && end > direct.from && bytes === this.#bytes) direct.gather();
   }
 
   /** What to put into the receive queue for bytes of a segment that came in order. */
   chunk(conn: TcpConnection, bytes: Uint8Array, from: number, length: number): Uint8Array {
-    const apart = this.#apart;
+    const direct = this.#direct;
     const lender = this.#lender;
     const claimed =
-      apart !== null && from + length > apart.from && bytes === this.#bytes ? apart.claim(from, length) : null;
+      direct !== null && from + length > direct.from && bytes === this.#bytes ? direct.claim(from, length) : null;
     const part = claimed ?? bytes.subarray(from, from + length);
     const small = length < LEAST_BYTES && !conn.glanced;
     if (lender === null || bytes !== this.#bytes || (small && claimed === null)) return owned(part);

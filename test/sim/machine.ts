@@ -15,7 +15,7 @@ import {
   type TapRequest,
 } from '../../lib/native/native.js';
 import { SeededRandom } from '../../lib/random.js';
-import { put, type Wanted } from './apart.js';
+import { put, type Wanted } from './direct.js';
 
 /** Thrown out of a process that has died; nobody may catch it but the machine. */
 export class Killed extends Error {
@@ -350,7 +350,7 @@ export class Process {
         this.#readers.push(reader);
         return handle(reader);
       },
-      readerApart: (reader, bytes, next, gap, least) => {
+      readerDirect: (reader, bytes, next, gap, least) => {
         (reader as unknown as Reader).wanted = { bytes, next, gap, least, at: -1, large: false };
       },
       readerRun: (reader, on) => {

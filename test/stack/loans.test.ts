@@ -145,6 +145,41 @@ t.test('onread gets all of it, in its own buffer', async (t) => {
   t.ok(device.loans > 20);
 });
 
+t.test('onread: a large buffer is filled with what is there, as by one read of the kernel', async (t) => {
+  for (const [size, made] of [
+    [100_000, false],
+    [20_000, false],
+    [100_000, true],
+  ] as const) {
+    const lengths: number[] = [];
+    const parts: Uint8Array[] = [];
+    const { client, server, run } = pair();
+    createServer(client, (socket) => socket.end(MANY)).listen(7);
+    const own = Buffer.alloc(size);
+    const socket = connect(server, {
+      port: 7,
+      host: '10.0.0.1',
+      onread: {
+        buffer: made ? () => Buffer.alloc(size) : own,
+        callback: (length: number, bytes: Uint8Array) => {
+          lengths.push(length);
+          parts.push(Buffer.from(bytes.subarray(0, length)));
+          if (lengths.length % 5 !== 0) return true;
+          setImmediate(() => socket.resume());
+          return false;
+        },
+      },
+    });
+    await run(2000);
+    t.ok(sameBytes(parts));
+    t.equal(socket.bytesRead, MANY.length);
+    const longest = Math.max(...lengths);
+    // Nobody knows how long the next one of its own making will be.
+    if (made) t.ok(longest < 9000, `${longest} bytes`);
+    else t.ok(longest > 9000 && longest <= size, `${longest} bytes`);
+  }
+});
+
 t.test('a stream that nobody listens to costs no memory', async (t) => {
   let socket: FtSocket | null = null;
   const { device } = await received((one) => {

@@ -1,5 +1,5 @@
-/* Payload that is read to where it is wanted (apart.h). */
-#include "apart.h"
+/* Payload that is read to where it is wanted (direct.h). */
+#include "direct.h"
 
 #include <string.h>
 #include <sys/uio.h>
@@ -50,17 +50,17 @@ static size_t headers_of(const uint8_t *frame, size_t present, size_t length, bo
   return tcp_at + bytes;
 }
 
-static bool fits(const ft_apart *apart, int64_t at, size_t slot_size) {
-  return at >= 0 && (at & 7) == 0 && (size_t)at + slot_size <= apart->end;
+static bool fits(const ft_direct *direct, int64_t at, size_t slot_size) {
+  return at >= 0 && (at & 7) == 0 && (size_t)at + slot_size <= direct->end;
 }
 
-bool ft_apart_begin(ft_apart *apart, size_t slot_size) {
-  apart->at = -1;
-  if (apart->bytes == NULL) return false;
-  int32_t next = __atomic_load_n(apart->next, __ATOMIC_ACQUIRE);
-  apart->end = apart->next[1] < 0 || (size_t)apart->next[1] > apart->size ? 0 : (size_t)apart->next[1];
-  if (fits(apart, next, slot_size)) apart->at = next;
-  return apart->at >= 0;
+bool ft_direct_begin(ft_direct *direct, size_t slot_size) {
+  direct->at = -1;
+  if (direct->bytes == NULL) return false;
+  int32_t next = __atomic_load_n(direct->next, __ATOMIC_ACQUIRE);
+  direct->end = direct->next[1] < 0 || (size_t)direct->next[1] > direct->size ? 0 : (size_t)direct->next[1];
+  if (fits(direct, next, slot_size)) direct->at = next;
+  return direct->at >= 0;
 }
 
 /* What was put behind the expected headers is put to where it belongs. */
@@ -68,45 +68,45 @@ static void join(uint8_t *slot, size_t near, const uint8_t *there, ssize_t got) 
   if (got > (ssize_t)near) memcpy(slot + near, there, (size_t)got - near);
 }
 
-ssize_t ft_apart_read(ft_apart *apart, int fd, uint8_t *slot, size_t slot_size, size_t skip, int32_t *where, bool *last) {
+ssize_t ft_direct_read(ft_direct *direct, int fd, uint8_t *slot, size_t slot_size, size_t skip, int32_t *where, bool *last) {
   *where = -1;
   *last = false;
-  bool wanted = apart->at >= 0;
+  bool wanted = direct->at >= 0;
   if (!wanted) {
     ssize_t got = read(fd, slot, slot_size);
-    if (apart->bytes == NULL || got < (ssize_t)(skip + apart->least)) return got;
-    size_t headers = headers_of(slot + skip, (size_t)got - skip, (size_t)got - skip, apart->ethernet);
+    if (direct->bytes == NULL || got < (ssize_t)(skip + direct->least)) return got;
+    size_t headers = headers_of(slot + skip, (size_t)got - skip, (size_t)got - skip, direct->ethernet);
     if (headers == 0) return got;
-    apart->large = true;
-    apart->headers = headers;
+    direct->large = true;
+    direct->headers = headers;
     return got;
   }
-  size_t near = skip + apart->headers;
-  uint8_t *there = apart->bytes + apart->at;
+  size_t near = skip + direct->headers;
+  uint8_t *there = direct->bytes + direct->at;
   struct iovec parts[2] = {{slot, near}, {there, slot_size - near}};
   ssize_t got = readv(fd, parts, 2);
   if (got <= (ssize_t)skip) return got;
   size_t length = (size_t)got - skip;
-  if (length >= apart->least) apart->large = true;
+  if (length >= direct->least) direct->large = true;
   bool right = skip > 0 && (slot[0] & VNET_CSUM_FLAGS) != 0;
-  if (right && length > apart->headers &&
-      headers_of(slot + skip, apart->headers, length, apart->ethernet) == apart->headers) {
-    *where = apart->at;
-    int64_t next = apart->at + (int64_t)((length - apart->headers + apart->gap + 7) & ~(size_t)7);
-    apart->at = fits(apart, next, slot_size) ? (int32_t)next : -1;
-    *last = apart->at < 0;
+  if (right && length > direct->headers &&
+      headers_of(slot + skip, direct->headers, length, direct->ethernet) == direct->headers) {
+    *where = direct->at;
+    int64_t next = direct->at + (int64_t)((length - direct->headers + direct->gap + 7) & ~(size_t)7);
+    direct->at = fits(direct, next, slot_size) ? (int32_t)next : -1;
+    *last = direct->at < 0;
     return got;
   }
   join(slot, near, there, got);
-  size_t headers = headers_of(slot + skip, length, length, apart->ethernet);
+  size_t headers = headers_of(slot + skip, length, length, direct->ethernet);
   if (headers == 0) return got;
   /* What the caller does with its data comes before what follows. */
   *last = true;
-  apart->headers = headers;
+  direct->headers = headers;
   return got;
 }
 
-bool ft_apart_set(napi_env env, ft_apart *apart, napi_value *args) {
+bool ft_direct_set(napi_env env, ft_direct *direct, napi_value *args) {
   void *bytes, *next;
   size_t size, words, least, gap;
   bool ethernet;
@@ -119,25 +119,25 @@ bool ft_apart_set(napi_env env, ft_apart *apart, napi_value *args) {
     ft_throw_range(env, "memory, word or length of a size that cannot work");
     return false;
   }
-  ft_apart_drop(env, apart);
-  napi_create_reference(env, args[0], 1, &apart->bytes_ref);
-  napi_create_reference(env, args[1], 1, &apart->next_ref);
-  apart->size = size;
-  apart->next = next;
-  apart->gap = gap;
-  apart->least = least;
-  apart->ethernet = ethernet;
-  apart->headers = ethernet ? USUAL_HEADERS : USUAL_HEADERS - ETHERNET_HEADER;
-  apart->large = false;
-  apart->at = -1;
-  apart->bytes = bytes;
+  ft_direct_drop(env, direct);
+  napi_create_reference(env, args[0], 1, &direct->bytes_ref);
+  napi_create_reference(env, args[1], 1, &direct->next_ref);
+  direct->size = size;
+  direct->next = next;
+  direct->gap = gap;
+  direct->least = least;
+  direct->ethernet = ethernet;
+  direct->headers = ethernet ? USUAL_HEADERS : USUAL_HEADERS - ETHERNET_HEADER;
+  direct->large = false;
+  direct->at = -1;
+  direct->bytes = bytes;
   return true;
 }
 
-void ft_apart_drop(napi_env env, ft_apart *apart) {
-  apart->bytes = NULL;
-  apart->large = false;
-  apart->at = -1;
-  ft_ref_drop(env, &apart->bytes_ref);
-  ft_ref_drop(env, &apart->next_ref);
+void ft_direct_drop(napi_env env, ft_direct *direct) {
+  direct->bytes = NULL;
+  direct->large = false;
+  direct->at = -1;
+  ft_ref_drop(env, &direct->bytes_ref);
+  ft_ref_drop(env, &direct->next_ref);
 }

@@ -1,6 +1,6 @@
-/** A device that reads payload to where it is wanted, as native/apart.c does, out of frames whose sums are right. */
+/** A device that reads payload to where it is wanted, as native/direct.c does, out of frames whose sums are right. */
 import { pseudoSum4, pseudoSum6, sum16 } from '../../lib/checksum.js';
-import { RX_APART, RX_CSUM_OK, RX_HEADERS_SHIFT } from '../../lib/device/device.js';
+import { RX_CSUM_OK, RX_DIRECT, RX_HEADERS_SHIFT } from '../../lib/device/device.js';
 
 /** Where a process wants payload. */
 export interface Wanted {
@@ -59,5 +59,5 @@ export function put(frame: Uint8Array, slab: Uint8Array, offset: number, wanted:
   if (wanted.at + MOST_BYTES > wanted.next[1]!) wanted.at = -1;
   slab.set(frame.subarray(0, headers), offset);
   wanted.bytes.set(frame.subarray(headers), at);
-  return [RX_CSUM_OK | RX_APART | at, headers << RX_HEADERS_SHIFT];
+  return [RX_CSUM_OK | RX_DIRECT | at, headers << RX_HEADERS_SHIFT];
 }

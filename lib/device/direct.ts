@@ -1,30 +1,43 @@
 /**
- * Payload that was read to where it is wanted, and not behind its headers: a log that holds all that was received need not copy it there.
- * Payloads of one batch lie behind each other, as their records will if nothing else is written in between. Whoever takes one as it is claims it; before
- * anybody else looks at a frame, or the memory is wanted for something else, all that is left is gathered: put to where it belongs.
+ * Payload that was read to where it is wanted, and not behind its headers (direct data placement): a log that holds all that was received
+ * need not copy it there. Payloads of one batch lie behind each other, as their records will if nothing else is written in between.
+ * Whoever takes one as it is claims it; before anybody else looks at a frame, or the memory is wanted for something else, all that is
+ * left is gathered: put to where it belongs.
  *
  * What a process had in its hands when it died is told by the frames' meta words alone, so they are right at any time.
  */
-import { type PayloadPlace, RX_APART, RX_CSUM_OK, RX_HEADERS_SHIFT, RX_META_WORDS, type RxBatch } from './device.js';
+import { type PayloadPlace, RX_CSUM_OK, RX_DIRECT, RX_HEADERS_SHIFT, RX_META_WORDS, type RxBatch } from './device.js';
 
 const NOWHERE = Number.POSITIVE_INFINITY;
 /** Of a frame's flags: where its payload is, a multiple of 8. */
 const AT = ~7;
 
-/** Puts a frame together. @returns false for words that cannot be; for who has not read them itself */
-export function gatherFrame({ meta, bytes }: RxBatch, frame: number, elsewhere: Uint8Array | undefined): boolean {
+/**
+ * Puts a frame together, if it has to be. @returns false for words that cannot be right
+ * @param elsewhere where its payload is
+ * @param store how the frame's flags are stored
+ */
+export function gatherFrame(
+  { meta, bytes }: RxBatch,
+  frame: number,
+  elsewhere: Uint8Array | undefined,
+  store: Store,
+): boolean {
   const word = frame * RX_META_WORDS;
-  if ((meta[word + 2]! & RX_APART) === 0) return true;
+  if ((meta[word + 2]! & RX_DIRECT) === 0) return true;
   const headers = meta[word + 3]! >>> RX_HEADERS_SHIFT;
   const length = meta[word + 1]! - headers;
   const at = meta[word + 2]! & AT;
   if (length < 0 || at < 0 || elsewhere === undefined || at + length > elsewhere.length) return false;
   bytes.set(elsewhere.subarray(at, at + length), meta[word]! + headers);
-  meta[word + 2] = RX_CSUM_OK;
+  store(meta, word + 2, RX_CSUM_OK);
   return true;
 }
 
-export class ApartPayload {
+/** Stores a word so that who finds the memory after our death sees what was stored before, too. */
+type Store = (words: Int32Array, index: number, value: number) => void;
+
+export class DirectPayload {
   /** Offset in the batch where the payload of the frame that is looked at belongs; Infinity when it is there, or was claimed. */
   from = NOWHERE;
   #at = 0;
@@ -38,20 +51,19 @@ export class ApartPayload {
   constructor(
     readonly batch: RxBatch,
     readonly place: PayloadPlace,
-    /** Stores a word so that who finds the memory after our death sees what was stored before, too. */
-    readonly store: (words: Int32Array, index: number, value: number) => void,
+    readonly store: Store,
   ) {}
 
   /** A batch of so many frames is looked at from now on. @returns how many of them have their payload elsewhere */
   begin(frames: number): number {
     const { meta } = this.batch;
-    let apart = 0;
-    for (let i = 0; i < frames; i++) apart += (meta[i * RX_META_WORDS + 2]! & RX_APART) >>> 1;
-    this.#frame = apart === 0 ? frames : 0;
+    let count = 0;
+    for (let i = 0; i < frames; i++) if ((meta[i * RX_META_WORDS + 2]! & RX_DIRECT) !== 0) count++;
+    this.#frame = count === 0 ? frames : -1;
     this.#frames = frames;
     this.#claimed = false;
     this.from = NOWHERE;
-    return apart;
+    return count;
   }
 
   /** The frame is looked at next. */
@@ -62,7 +74,7 @@ export class ApartPayload {
     const { meta } = this.batch;
     const word = frame * RX_META_WORDS;
     this.#frame = frame;
-    if ((meta[word + 2]! & RX_APART) === 0) return;
+    if ((meta[word + 2]! & RX_DIRECT) === 0) return;
     const headers = meta[word + 3]! >>> RX_HEADERS_SHIFT;
     this.#at = meta[word + 2]! & AT;
     this.#length = meta[word + 1]! - headers;
@@ -95,17 +107,9 @@ export class ApartPayload {
 
   /** Puts this frame and all behind it together. */
   gather(): void {
-    const { batch, place } = this;
-    const { meta } = batch;
+    const { batch, place, store } = this;
     const first = this.from === NOWHERE ? this.#frame + 1 : this.#frame;
-    for (let i = first; i < this.#frames; i++) {
-      const word = i * RX_META_WORDS;
-      if ((meta[word + 2]! & RX_APART) === 0) continue;
-      const headers = meta[word + 3]! >>> RX_HEADERS_SHIFT;
-      const at = meta[word + 2]! & AT;
-      batch.bytes.set(place.bytes.subarray(at, at + meta[word + 1]! - headers), meta[word]! + headers);
-      this.store(meta, word + 2, RX_CSUM_OK);
-    }
+    for (let i = first; i < this.#frames; i++) gatherFrame(batch, i, place.bytes, store);
     this.#frame = this.#frames;
     this.from = NOWHERE;
   }

@@ -1,0 +1,272 @@
+/** Received data that is where the log has it: on the primary, which reads it to there, and on the backup, which leaves it there. */
+import t from 'tap';
+import { LentLog } from '../../failover/lent-log.js';
+import { RECORD_HEADER, ReceivedBody, RecordType } from '../../failover/log/record.js';
+import { RING_HEADER, Ring, RingReader, RingWriter, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
+import type { DirectPayload } from '../../lib/device/direct.js';
+import { native } from '../../lib/native/native.js';
+import type { TcpConnection } from '../../stack/tcp/connection.js';
+import { Loans } from '../../stack/tcp/loans.js';
+
+const KIB = 1024;
+const PID = 77;
+
+function log(bytes: number): { ring: Ring; writer: RingWriter; overruns: () => number } {
+  const ring = new Ring(native(), new ArrayBuffer(RING_HEADER + bytes));
+  ring.format(new Uint8Array(SECRET_LENGTH));
+  ring.words[Word.writerPid] = PID;
+  ring.words[Word.holdsMinded] = PID;
+  let overruns = 0;
+  const writer = new RingWriter(ring, () => {
+    overruns++;
+    writer.detach();
+  });
+  return { ring, writer, overruns: () => overruns };
+}
+
+/** A record of a received chunk. @returns where its bytes are, -1 for nowhere */
+function put(writer: RingWriter, conn: number, length: number, byte = conn): number {
+  const at = writer.begin(RecordType.Received, conn, ReceivedBody.size + length);
+  if (at < 0) return -1;
+  writer.ring.view.setUint32(at + ReceivedBody.length, length, true);
+  writer.ring.bytes.fill(byte, at + ReceivedBody.size, at + ReceivedBody.size + length);
+  writer.end();
+  return at + ReceivedBody.size;
+}
+
+t.test('the log says where the next payload will be', async (t) => {
+  const { ring, writer } = log(1024 * KIB);
+  writer.attach();
+  const { next } = writer;
+  t.equal(next[0], -1, 'nobody has asked');
+  writer.offer();
+  t.equal(next[0], RECORD_HEADER + ReceivedBody.size);
+  t.ok(next[1]! > 64 * KIB && next[1]! <= 512 * KIB, 'not all of it');
+  t.equal(put(writer, 1, 1000), RECORD_HEADER + ReceivedBody.size, 'as it is');
+  t.equal(next[0], -1, 'something was written since');
+  writer.offer();
+  const said = next[0]!;
+  t.equal(said % 8, 0);
+  t.equal(said, writer.here);
+  t.equal(put(writer, 1, 1000), said);
+  for (let i = 0; i < 11; i++) put(writer, 1, 64 * KIB);
+  writer.offer();
+  t.ok(next[0]! > 0 && next[1]! <= ring.size);
+  for (let i = 0; i < 4; i++) put(writer, 1, 64 * KIB);
+  writer.offer();
+  t.equal(next[0], -1, 'there is no room for a frame before the end');
+});
+
+t.test('not where the reader has not been, nor where nothing is logged', async (t) => {
+  const { ring, writer } = log(1024 * KIB);
+  writer.attach();
+  const reader = new RingReader(ring);
+  for (let i = 0; i < 15; i++) put(writer, 1, 64 * KIB);
+  writer.publish();
+  for (let i = 0; i < 15; i++) reader.next();
+  writer.offer();
+  t.equal(writer.next[0], -1);
+  reader.release();
+  put(writer, 1, 64 * KIB);
+  writer.offer();
+  t.equal(writer.next[0], writer.here, 'behind the end of the ring');
+  const room = Atomics.load(ring.words, Word.tail) >>> 0;
+  t.ok(writer.next[1]! <= ((room * 8) % ring.size) + 8 || writer.next[1]! <= 512 * KIB);
+  writer.detach();
+  writer.offer();
+  t.equal(writer.next[0], -1, 'nobody reads, and the beginning is overwritten');
+
+  const alone = log(1024 * KIB);
+  alone.writer.offer();
+  t.equal(alone.writer.next[0], alone.writer.here, 'the history is kept for who may come');
+  for (let i = 0; i < 15; i++) put(alone.writer, 1, 64 * KIB);
+  alone.writer.offer();
+  t.equal(alone.writer.next[0], -1, 'as long as there is room for it');
+});
+
+t.test('what lies there yields to a record', async (t) => {
+  const { writer } = log(256 * KIB);
+  let yielded = 0;
+  writer.parked = { yield: () => yielded++ } as unknown as DirectPayload;
+  put(writer, 1, 100);
+  t.equal(yielded, 1);
+  writer.logging = false;
+  put(writer, 1, 100);
+  t.equal(yielded, 1, 'where nothing is written nothing yields');
+});
+
+t.test('what is lent is given back before it is overwritten, and not sooner', async (t) => {
+  const { ring, writer } = log(256 * KIB);
+  writer.attach();
+  const reader = new RingReader(ring);
+  const lender = {
+    returns: 0,
+    at: 0,
+    giveBack(): void {
+      this.returns++;
+      t.equal(ring.bytes[this.at], 42, 'it is still what it was');
+      t.equal(ring.bytes[this.at + 999], 42);
+    },
+  };
+  const more = (records: number): void => {
+    for (let i = 0; i < records; i++) {
+      put(writer, 2, 10 * KIB);
+      writer.publish();
+      while (reader.next());
+      reader.release();
+    }
+  };
+  lender.at = put(writer, 1, 1000, 42);
+  writer.lend(lender);
+  more(10);
+  t.equal(lender.returns, 0);
+  more(100);
+  t.equal(lender.returns, 1, 'once');
+  lender.at = put(writer, 1, 1000, 42);
+  writer.lend(lender);
+  more(5);
+  // The device has had it given back meanwhile.
+  lender.returns++;
+  more(200);
+  t.equal(lender.returns, 2, 'nobody is asked for what was given back');
+  put(writer, 1, 1000, 42);
+  writer.lend(lender);
+  lender.returns++;
+  more(5);
+  lender.at = put(writer, 1, 1000, 42);
+  writer.lend(lender);
+  more(11);
+  t.equal(lender.returns, 3, 'the younger one counts from where it is');
+  more(100);
+  t.equal(lender.returns, 4);
+});
+
+t.test('the writer leaves alone what the reader holds', async (t) => {
+  const { ring, writer, overruns } = log(256 * KIB);
+  writer.attach();
+  const reader = new RingReader(ring);
+  t.ok(reader.canHold);
+  put(writer, 1, 10 * KIB);
+  put(writer, 2, 10 * KIB);
+  writer.publish();
+  reader.next();
+  const from = reader.before;
+  reader.hold(from);
+  reader.next();
+  const before = writer.room;
+  reader.release();
+  t.equal(writer.room, before, 'reading has got on, and nothing is free');
+  t.equal(writer.lag, 0, 'but it has been read');
+  put(writer, 3, 10 * KIB);
+  writer.publish();
+  reader.next();
+  reader.release();
+  t.ok(writer.room < before);
+  const { room } = writer;
+  reader.hold(-1);
+  t.ok(writer.room > room + 30 * KIB);
+  t.equal(writer.room, ring.size, 'all is free');
+  reader.hold(reader.before);
+  let written = 0;
+  while (put(writer, 4, 10 * KIB) >= 0 && overruns() === 0) written++;
+  t.equal(overruns(), 1, 'it is dropped rather than overwritten');
+  t.ok(written >= 21 && written <= 24, 'but for what is held, and the end of the ring, all of it was used');
+
+  ring.words[Word.holdsMinded] = PID - 1;
+  t.notOk(reader.canHold, 'a writer that knows nothing of it');
+  ring.words[Word.holdsMinded] = ring.words[Word.writerPid] = 0;
+  t.notOk(reader.canHold);
+});
+
+/** A connection as far as a log's chunks go. */
+function connection(): TcpConnection {
+  return {
+    tcp: { loans: new Loans() },
+    receiveQueue: [],
+    receiveQueued: 0,
+    rcvNxt: 1,
+    glanced: false,
+  } as unknown as TcpConnection;
+}
+
+t.test('a backup leaves chunks in the log until they have been looked at', async (t) => {
+  const { ring, writer } = log(1024 * KIB);
+  writer.attach();
+  const reader = new RingReader(ring);
+  const lent = new LentLog(reader, 4096);
+  const receive = (conn: TcpConnection, length: number, byte: number): Uint8Array => {
+    put(writer, 1, length, byte);
+    writer.publish();
+    reader.next();
+    const chunk = lent.chunk(conn, reader.body + ReceivedBody.size, length);
+    conn.rcvNxt += length;
+    conn.receiveQueue.push(chunk);
+    conn.receiveQueued += length;
+    return chunk;
+  };
+  const take = (conn: TcpConnection): Uint8Array => {
+    const chunk = conn.receiveQueue.shift()!;
+    conn.receiveQueued -= chunk.length;
+    return chunk;
+  };
+  const step = (): void => {
+    lent.look();
+    reader.release();
+  };
+  const [one, two] = [connection(), connection()];
+  t.not(receive(one, 1000, 1).buffer, ring.buffer, 'a small one is copied');
+  one.glanced = true;
+  t.equal(receive(one, 1000, 2).buffer, ring.buffer, 'unless nobody wants the copy');
+  step();
+  take(one);
+  take(one);
+  step();
+  t.equal(ring.words[Word.readerHolds], 0);
+
+  receive(one, 8 * KIB, 3);
+  receive(two, 8 * KIB, 4);
+  receive(one, 8 * KIB, 5);
+  step();
+  const all = ring.words[Word.readerHolds]! * 8;
+  t.ok(all >= 24 * KIB && all < 25 * KIB);
+  take(one);
+  step();
+  t.ok(ring.words[Word.readerHolds]! * 8 < 17 * KIB, 'the first one is free');
+  take(one);
+  step();
+  t.ok(ring.words[Word.readerHolds]! * 8 >= 16 * KIB, 'what lies behind one that is held is held, too');
+  take(two);
+  step();
+  t.equal(ring.words[Word.readerHolds], 0);
+  t.same(lent.counters, { lent: 4, copied: 0 });
+
+  const kept = receive(two, 8 * KIB, 6);
+  for (let i = 0; i < 20; i++) {
+    receive(one, 8 * KIB, 7);
+    step();
+    take(one);
+  }
+  t.equal(
+    lent.counters.copied,
+    2,
+    'who does not look gets a copy, so that the log does not fill, as does what came last',
+  );
+  t.not(two.receiveQueue[0], kept);
+  t.same(Buffer.from(two.receiveQueue[0]!), Buffer.alloc(8 * KIB, 6));
+  step();
+  t.equal(ring.words[Word.readerHolds], 0);
+
+  receive(one, 8 * KIB, 8);
+  receive(two, 8 * KIB, 9);
+  lent.giveBack();
+  ring.bytes.fill(0);
+  t.equal(ring.words[Word.readerHolds], 0);
+  t.same(Buffer.from(take(one)), Buffer.alloc(8 * KIB, 8), 'everybody has what is his');
+  t.same(
+    two.receiveQueue.map((chunk) => chunk[0]),
+    [6, 9],
+  );
+
+  ring.words[Word.holdsMinded] = 0;
+  t.not(receive(one, 8 * KIB, 1).buffer, ring.buffer, 'a writer that would overwrite it');
+});
