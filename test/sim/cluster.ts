@@ -52,7 +52,7 @@ export class Cluster {
     this.machine = new Machine(seed, 1_000_000 + (random.u32() % 4_000_000_000));
     this.machine.batch = scenario.batch ?? this.machine.batch;
     const { clock } = this.machine;
-    this.disk = new Disk(this.machine, seed, scenario.diskRoom, (process) => this.primary?.process === process);
+    this.disk = new Disk(seed, scenario.diskRoom, (process) => this.primary?.process === process);
     this.wire = new Wire(
       () => clock.now(),
       (port) => scenario.resets?.includes(port) === true,

@@ -8,7 +8,7 @@ import { SeededRandom } from '../../lib/random.js';
 import type { StackHost } from '../../stack/loop.js';
 import type { StreamEndpoint } from '../../stack/sockets/endpoint.js';
 import { Client } from './clients.js';
-import type { Machine, Process } from './machine.js';
+import type { Process } from './machine.js';
 import { on, PORT, STAMP, stamp } from './programs.js';
 
 /** Longest time that a call takes. */
@@ -22,15 +22,12 @@ interface Call {
 
 export class Disk {
   readonly violations: string[] = [];
-  /** Calls that were made, and those that a death came in the way of. */
-  readonly counters = { writes: 0, reads: 0, torn: 0, refused: 0 };
   readonly #bytes = new Uint8Array(1 << 20);
   readonly #random: SeededRandom;
   readonly #underWay = new Set<Call>();
   readonly #watched = new Set<Process>();
 
   constructor(
-    readonly machine: Machine,
     seed: string,
     /** Bytes that it has room for. */
     readonly room = Number.POSITIVE_INFINITY,
@@ -46,14 +43,12 @@ export class Disk {
 
   /** A process writes; it is told when that is done. */
   write(process: Process, at: number, bytes: Uint8Array, done: (error: NodeJS.ErrnoException | null) => void): void {
-    this.counters.writes++;
     process.call();
     if (!this.mayWrite(process)) this.violations.push(`disk: ${process.name} writes, which is not the primary`);
     const old = this.#bytes.subarray(at, at + bytes.length);
     if (old.some((byte, i) => byte !== 0 && byte !== bytes[i]))
       this.violations.push(`disk: ${process.name} writes something else over what is there at ${at}`);
     if (at + bytes.length > this.room) {
-      this.counters.refused++;
       const full = Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
       process.later(this.#slowness(), () => done(full));
       return;
@@ -70,7 +65,6 @@ export class Disk {
 
   /** A process reads; what is there when that is done. */
   fetch(process: Process, at: number, length: number, done: (bytes: Buffer) => void): void {
-    this.counters.reads++;
     process.call();
     process.later(this.#slowness(), () => done(this.read(at, length)));
   }
@@ -90,7 +84,6 @@ export class Disk {
         if (call.process !== process) continue;
         this.#underWay.delete(call);
         const length = Math.floor(this.#random.float() * 3) * Math.ceil(call.bytes.length / 2);
-        if (length < call.bytes.length) this.counters.torn++;
         this.#bytes.set(call.bytes.subarray(0, length), call.at);
       }
     };

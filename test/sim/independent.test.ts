@@ -110,8 +110,9 @@ t.test('nothing is said of servers that do not say that they are independent', a
   t.match(late.finish(), { served: 3 });
 });
 
-t.test('a server that is not, though it says so: its connections are not protected, and the others are', async (t) => {
-  const late = new Late({
+/** A server that says it is independent, and counts across its connections. */
+function unrepeatable(): Late {
+  return new Late({
     program: (replica) => {
       echo(replica, 511, MINE);
       counting(replica);
@@ -119,6 +120,10 @@ t.test('a server that is not, though it says so: its connections are not protect
     clients: CLIENTS,
     resets: [PORT + 1],
   });
+}
+
+t.test('a server that is not, though it says so: its connections are not protected, and the others are', async (t) => {
+  const late = unrepeatable();
   t.same([...new Set(late.unrepeated)], ['what it has been told does not make it say what the primary’s has said']);
   t.ok(late.unrepeated.length > 1 && late.unrepeated.length <= 3);
   const { total, protected: known } = late.status.connections;
@@ -130,14 +135,7 @@ t.test('a server that is not, though it says so: its connections are not protect
 });
 
 t.test('what could not be repeated counts as long as there is any of it', async (t) => {
-  const late = new Late({
-    program: (replica) => {
-      echo(replica, 511, MINE);
-      counting(replica);
-    },
-    clients: CLIENTS,
-    resets: [PORT + 1],
-  });
+  const late = unrepeatable();
   const { cluster, first } = late;
   t.ok(late.unrepeated.length > 0);
   cluster.run(() => first.replica.stack.tcp.table.size === 0, 30 * SECOND_US);
