@@ -698,7 +698,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#taking = null;
     // The log is ours to write from here on: nobody is to look at it, and what the primary had in its hands is not to be there.
     follower.replayer?.lent.giveBack();
-    const frames = follower.slab?.recover(ring.bytes);
+    let frames = rules.P2 ? follower.slab?.recover(ring.bytes) : undefined;
     report.drainedUs = this.clock.now();
     report.events = (follower.replayer?.counters.events ?? 0) - report.events;
     // With the primary's own queue nothing is lost that waits in it; else every such client waits for its timer.
@@ -747,6 +747,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     report.connections = this.stack.tcp.table.size;
     this.lastTakeover = report;
     // The frames that the primary had in its hands. It may have dealt with some; TCP has seen duplicates before.
+    frames ??= follower.slab?.recover(ring.bytes);
     if (frames !== undefined && !planned) this.#tap!.receive(frames);
     this.stack.flush();
     this.#announce();

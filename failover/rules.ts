@@ -29,6 +29,10 @@ export const rules = {
   E1: true,
   /** Of whose outcome the log does not know is done (again) by whoever takes over. */
   E2: true,
+  /** What was read to behind the log's end is put elsewhere before something else is written there. */
+  P1: true,
+  /** So are frames that a dead primary had in its hands, by whoever goes on writing its log. */
+  P2: true,
   /** Several machines: no frame leaves after the time until which the primary may speak. */
   L1: true,
   /** Several machines: nobody is gone on without before the group's state says that it cannot go on itself. */

@@ -16,6 +16,7 @@ import type { DirectPayload } from '../../lib/device/direct.js';
 import { SLOT_BYTES } from '../../lib/device/rx-slab.js';
 import { FtError } from '../../lib/errors.js';
 import type { NativeAddon } from '../../lib/native/native.js';
+import { rules } from '../rules.js';
 import { LOG_VERSION, LogError, OLDEST_VERSION, RECORD_HEADER, ReceivedBody, RecordType } from './record.js';
 
 export const RING_HEADER = 4096;
@@ -323,7 +324,7 @@ export class RingWriter implements PayloadPlace {
     const toEnd = ring.size - this.#at;
     if (toEnd < length) need += toEnd;
     if (!this.#ensure(need)) return -1;
-    this.parked?.yield();
+    if (rules.P1) this.parked?.yield();
     if (this.#lender !== null && distance(this.#lentAt, this.#units) + need > ring.size / 2) {
       if (this.#lender.returns === this.#lentIn) this.#lender.giveBack();
       this.#lender = null;

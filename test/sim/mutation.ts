@@ -23,6 +23,8 @@ const FIRST: Partial<Record<Rule, string>> = {
   A1: 'upload',
   A2: 'upload-long',
   A3: 'upload-loss',
+  P1: 'upload-loss',
+  P2: 'outgoing',
   F2: 'reset',
   C1: 'upload-acked-busy',
   E1: 'disk',
