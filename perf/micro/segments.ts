@@ -39,7 +39,7 @@ class Bench {
   readonly stack = new Stack({ clock: this.clock, random: new SeededRandom(3) });
   readonly bytes = new Uint8Array(54 + PAYLOAD);
   readonly view = new DataView(this.bytes.buffer);
-  readonly batch: RxBatch = { bytes: this.bytes, view: this.view, meta: new Int32Array(4), count: 1 };
+  batch: RxBatch = { bytes: this.bytes, view: this.view, meta: new Int32Array(4), count: 1 };
   conn!: TcpConnection;
 
   constructor() {
@@ -85,6 +85,11 @@ class Bench {
 export function segmentOperations(): Record<string, () => void> {
   const inward = new Bench();
   let seq = 1;
+  // As of a device that lends its memory, to a program that only looks.
+  const looked = new Bench();
+  looked.batch = { ...looked.batch, lender: { borrow: () => undefined } };
+  looked.conn.glanced = true;
+  let lookedSeq = 1;
   const outward = new Bench();
   const data = Buffer.alloc(PAYLOAD);
   const { conn } = outward;
@@ -93,6 +98,11 @@ export function segmentOperations(): Record<string, () => void> {
       inward.segment(TCP_ACK, seq, (inward.conn.iss + 1) >>> 0, PAYLOAD);
       seq = (seq + PAYLOAD) >>> 0;
       inward.conn.read();
+    },
+    'segment in, looked at: 1448 bytes, where they are': () => {
+      looked.segment(TCP_ACK, lookedSeq, (looked.conn.iss + 1) >>> 0, PAYLOAD);
+      lookedSeq = (lookedSeq + PAYLOAD) >>> 0;
+      looked.conn.take();
     },
     'segment out: 1448 bytes, acknowledged at once': () => {
       conn.write(data);
