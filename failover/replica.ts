@@ -69,7 +69,7 @@ const LONGEST_PASS_US = 5000;
 const HURRY_LAG = 8192;
 const KEY_LENGTH = 32;
 /** A log that a frame's flags can say a place in. */
-const MOST_IN_PLACE = 2 ** 30;
+const MOST_DIRECT_LOG = 2 ** 30;
 
 export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, ReplayHost {
   readonly native: NativeAddon;
@@ -602,7 +602,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.stack.tcp.observer = new Forgetting(recorder, this.endpoints);
     this.gate.begin(writer);
     // A capture has frames whole.
-    if (ring.size <= MOST_IN_PLACE && this.options.pcap === undefined) this.#tap?.readInto(writer);
+    if (ring.size <= MOST_DIRECT_LOG && this.options.pcap === undefined) this.#tap?.readInto(writer);
     ring.words[Word.writerPid] = this.pid;
     ring.words[Word.holdsMinded] = this.pid;
     ring.words[Word.tapFd] = this.#tap?.fd ?? 0;

@@ -72,7 +72,7 @@ export const Word = {
   unrepeated: 31,
   /** Units before `tail` that the reader still looks at (lent-log.ts); stored before `tail` moves, and loaded after it. */
   readerHolds: 32,
-  /** Pid of a writer that minds `readerHolds`; those before version 0.6 do not. */
+  /** Pid of a writer that minds `readerHolds`; those of log version 3 do not. */
   holdsMinded: 33,
   // --- Several machines (cluster/): the agent beside the replica ---
   /** How far the agents of enough other machines hold the log; output may leave that depends on nothing behind it. */
@@ -190,7 +190,7 @@ export function heldFrom(ring: Ring): number {
   return (tail - ring.load(Word.readerHolds)) >>> 0;
 }
 
-/** Bytes between two positions, for positions less than 32 GiB direct. */
+/** Bytes between two positions, for positions less than 32 GiB apart. */
 function distance(from: number, to: number): number {
   return ((to - from) >>> 0) * 8;
 }
