@@ -55,13 +55,11 @@ export class ConnectionRecords {
         const conn = tcp.byId.get(reader.conn);
         if (conn === undefined) return;
         const length = view.getUint32(at + ReceivedBody.length, true);
-        const chunk = this.#keeping.lent.chunk(conn, at + ReceivedBody.size, length);
+        this.#keeping.lent.enqueue(conn, at + ReceivedBody.size, length);
         conn.rcvNxt += length;
         conn.reassembly.dropBelow(conn.rcvNxt);
         setMarksWord(conn, view.getUint32(at + ReceivedBody.marks, true));
         conn.lastReceiveUs = host.stack.clock.now();
-        conn.receiveQueue.push(chunk);
-        conn.receiveQueued += length;
         return;
       }
       case RecordType.OutOfOrder: {

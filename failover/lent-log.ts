@@ -28,16 +28,19 @@ export class LentLog {
     this.#mostUnits = Math.min(MOST_BYTES, reader.ring.size * MOST_PART) / UNIT;
   }
 
-  /** The chunk of the reader's record, for the connection's queue, whose stream it follows. */
-  chunk(conn: TcpConnection, from: number, length: number): Uint8Array {
+  /** Puts the chunk of the reader's record into the connection's queue, whose stream it follows; RCV.NXT is where it was. */
+  enqueue(conn: TcpConnection, from: number, length: number): void {
     const { ring, canHold } = this.#reader;
-    if ((length < this.#least && !conn.glanced) || !canHold) return conn.tcp.loans.copy(ring.bytes, from, length);
+    if ((length < this.#least && !conn.glanced) || !canHold) {
+      conn.enqueue(conn.tcp.loans.copy(ring.bytes, from, length), 0, length);
+      return;
+    }
     this.counters.lent++;
     if (this.#owners.size === 0) this.#reader.hold(this.#reader.before);
     this.#owners.push(conn);
     this.#ends.push(conn.rcvNxt + length);
     this.#places.push(this.#reader.before);
-    return ring.bytes.subarray(from, from + length);
+    conn.enqueue(ring.bytes, from, length);
   }
 
   /** To be called between two events: what has been looked at is held no longer. */
@@ -60,9 +63,9 @@ export class LentLog {
     for (let conn = this.#owners.first(); conn !== undefined; conn = this.#owners.first()) {
       const { receiveQueue } = conn;
       for (let i = 0; i < receiveQueue.length; i++) {
-        const chunk = receiveQueue[i]!;
-        if (chunk.buffer !== buffer) continue;
-        receiveQueue[i] = conn.tcp.loans.copy(chunk, 0, chunk.length);
+        const bytes = receiveQueue.sourceAt(i);
+        if (bytes.buffer !== buffer) continue;
+        receiveQueue.move(i, conn.tcp.loans.copy(bytes, receiveQueue.fromAt(i), receiveQueue.lengthAt(i)));
         this.counters.copied++;
       }
       this.#drop();

@@ -40,12 +40,20 @@ interface Place {
   readonly bytes: Uint8Array;
 }
 
-function putReceived({ view, bytes }: Place, at: number, conn: TcpConnection, chunk: Uint8Array): void {
-  view.setUint32(at + ReceivedBody.length, chunk.length, true);
+function putReceived(
+  { view, bytes }: Place,
+  at: number,
+  conn: TcpConnection,
+  source: Uint8Array,
+  from: number,
+  length: number,
+): void {
+  view.setUint32(at + ReceivedBody.length, length, true);
   view.setUint32(at + ReceivedBody.marks, marksWord(conn), true);
   const to = at + ReceivedBody.size;
   // It may have been read to there.
-  if (chunk.buffer !== bytes.buffer || chunk.byteOffset !== bytes.byteOffset + to) bytes.set(chunk, to);
+  if (source.buffer === bytes.buffer && source.byteOffset + from === bytes.byteOffset + to) return;
+  bytes.set(source.subarray(from, from + length), to);
 }
 
 function putEvent({ view }: Place, at: number, word: number, n: number, time: EventTime): void {
@@ -147,17 +155,17 @@ export class Recorder implements StackObserver {
     if (this.writer.begin(RecordType.Established, conn.id, 0) >= 0) this.writer.end();
   }
 
-  received(conn: TcpConnection, bytes: Uint8Array): void {
-    if (rules.A1) this.#received(conn, bytes);
-    else this.#late.push([conn, bytes.slice()]);
+  received(conn: TcpConnection, bytes: Uint8Array, from: number, length: number): void {
+    if (rules.A1) this.#received(conn, bytes, from, length);
+    else this.#late.push([conn, bytes.slice(from, from + length)]);
   }
 
-  #received(conn: TcpConnection, bytes: Uint8Array): void {
+  #received(conn: TcpConnection, bytes: Uint8Array, from: number, length: number): void {
     const { writer } = this;
-    const size = ReceivedBody.size + bytes.length;
+    const size = ReceivedBody.size + length;
     const at = writer.begin(RecordType.Received, conn.id, size);
     if (at >= 0) {
-      putReceived(writer.ring, at, conn, bytes);
+      putReceived(writer.ring, at, conn, bytes, from, length);
       writer.end();
     }
     if (bytes.buffer === writer.ring.buffer) {
@@ -167,7 +175,9 @@ export class Recorder implements StackObserver {
       else loans.giveBack();
     }
     const history = this.histories.open(conn.id, size);
-    if (history !== null) putReceived(history, history.append(RecordType.Received, size), conn, bytes);
+    if (history !== null) {
+      putReceived(history, history.append(RecordType.Received, size), conn, bytes, from, length);
+    }
   }
 
   outOfOrder(conn: TcpConnection, start: number, bytes: Uint8Array): void {
@@ -271,7 +281,8 @@ export class Recorder implements StackObserver {
   readonly #late: [TcpConnection, Uint8Array][] = [];
 
   #beforeEvent(): void {
-    if (this.#late.length > 0) for (const [conn, bytes] of this.#late.splice(0)) this.#received(conn, bytes);
+    if (this.#late.length > 0)
+      for (const [conn, bytes] of this.#late.splice(0)) this.#received(conn, bytes, 0, bytes.length);
     if (rules.D1 && rules.F1 && rules.F2) return;
     this.writer.letGo();
     this.writer.holdAt(this.writer.position);

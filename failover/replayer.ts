@@ -357,10 +357,12 @@ export class Replayer {
 
   #readAway(conn: TcpConnection, bytes: number): void {
     for (let left = bytes; left > 0; ) {
-      const chunk = conn.take();
-      if (chunk === undefined) return;
-      left -= chunk.length;
-      conn.tcp.loans.done(chunk);
+      const { receiveQueue } = conn;
+      if (receiveQueue.length === 0) return;
+      const bytes = receiveQueue.sourceAt(0);
+      left -= receiveQueue.lengthAt(0);
+      conn.readFirst();
+      conn.tcp.loans.done(bytes);
     }
   }
 

@@ -132,7 +132,9 @@ export class StateRecorder {
     view.setFloat64(at + PlacedBody.sndWnd, conn.sndWnd, true);
     view.setUint32(at + PlacedBody.accepted, endpoint?.accepted === true ? 1 : 0, true);
     writer.end();
-    for (const chunk of conn.receiveQueue) recorder.received(conn, chunk);
+    const { receiveQueue } = conn;
+    for (let i = 0; i < receiveQueue.length; i++)
+      recorder.received(conn, receiveQueue.sourceAt(i), receiveQueue.fromAt(i), receiveQueue.lengthAt(i));
     this.#outOfOrder(conn);
     if (conn.peerFin) recorder.peerFin(conn);
     this.wrote(conn.id, conn.sendBuffer.toBytes());

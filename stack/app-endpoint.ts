@@ -220,10 +220,10 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
   /** Bytes that the next event brings: a chunk, or as many as the socket takes at once. */
   #amount(): number {
     const { receiveQueue } = this.conn;
-    let n = receiveQueue[0]!.length;
+    let n = receiveQueue.lengthAt(0);
     if (receiveQueue.length === 1) return n;
     const most = this.events?.appetite?.() ?? 0;
-    for (let i = 1; i < receiveQueue.length && n + receiveQueue[i]!.length <= most; i++) n += receiveQueue[i]!.length;
+    for (let i = 1; i < receiveQueue.length && n + receiveQueue.lengthAt(i) <= most; i++) n += receiveQueue.lengthAt(i);
     return n;
   }
 
@@ -246,13 +246,17 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
         return;
       case AppEvent.Data: {
         for (let left = n; left > 0; ) {
-          const chunk = conn.take();
-          if (chunk === undefined) return;
-          left -= chunk.length;
+          const { receiveQueue } = conn;
+          if (receiveQueue.length === 0) return;
+          const bytes = receiveQueue.sourceAt(0);
+          const from = receiveQueue.fromAt(0);
+          const length = receiveQueue.lengthAt(0);
+          conn.readFirst();
+          left -= length;
           if (events === null) continue;
-          conn.glanced = events.glance?.(chunk, left > 0) === true;
-          if (conn.glanced) conn.tcp.loans.done(chunk);
-          else events.onData(owned(chunk));
+          conn.glanced = events.glance?.(bytes, from, length, left > 0) === true;
+          if (conn.glanced) conn.tcp.loans.done(bytes);
+          else events.onData(owned(bytes, from, length));
         }
         return;
       }

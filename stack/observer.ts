@@ -25,8 +25,8 @@ export interface StackObserver {
   /** A connection exists (SYN_RCVD or SYN_SENT); its first segment has not left yet. */
   opened(conn: TcpConnection): void;
   established(conn: TcpConnection): void;
-  /** In-order bytes were put into the receive queue. */
-  received(conn: TcpConnection, bytes: Uint8Array): void;
+  /** In-order bytes [from, from + length) were put into the receive queue. */
+  received(conn: TcpConnection, bytes: Uint8Array, from: number, length: number): void;
   /** Bytes from `start` on (an offset from IRS) wait for those before them; the peer will hear that it need not send them again. */
   outOfOrder(conn: TcpConnection, start: number, bytes: Uint8Array): void;
   peerFin(conn: TcpConnection): void;

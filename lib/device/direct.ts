@@ -87,16 +87,19 @@ export class DirectPayload {
     this.#frame = this.#frames = 0;
   }
 
-  /** Takes it where it is, if [from, from + length) of the batch is all of it, and its place is the next one; else all is gathered. */
-  claim(from: number, length: number): Uint8Array | null {
+  /**
+   * Takes it where it is, if [from, from + length) of the batch is all of it, and its place is the next one; else all is gathered.
+   * @returns its offset in the place's memory, or -1
+   */
+  claim(from: number, length: number): number {
     const { place } = this;
     if (from !== this.from || length !== this.#length || this.#at !== place.here) {
       this.gather();
-      return null;
+      return -1;
     }
     this.from = NOWHERE;
     this.#claimed = true;
-    return place.bytes.subarray(this.#at, this.#at + length);
+    return this.#at;
   }
 
   /** Something is about to be put where payload may be. */

@@ -102,7 +102,7 @@ export function segmentOperations(): Record<string, () => void> {
     'segment in, looked at: 1448 bytes, where they are': () => {
       looked.segment(TCP_ACK, lookedSeq, (looked.conn.iss + 1) >>> 0, PAYLOAD);
       lookedSeq = (lookedSeq + PAYLOAD) >>> 0;
-      looked.conn.take();
+      looked.conn.readFirst();
     },
     'segment out: 1448 bytes, acknowledged at once': () => {
       conn.write(data);

@@ -11,10 +11,10 @@ export interface StreamEvents {
   /** Bytes in order. The socket owns the chunk. Only called while reading is on. */
   onData(chunk: Buffer): void;
   /**
-   * Before `onData`: the same bytes, to look at only during the call. True when that was all that the socket needs, and `onData`
-   * is not called for them. With `more` another chunk follows in the same event.
+   * Before `onData`: the same bytes, [from, from + length), to look at only during the call. True when that was all that the socket
+   * needs, and `onData` is not called for them. With `more` another chunk follows in the same event.
    */
-  glance?(chunk: Uint8Array, more: boolean): boolean;
+  glance?(bytes: Uint8Array, from: number, length: number, more: boolean): boolean;
   /** Bytes that one event may bring in several chunks: 0 where each chunk is an event. */
   appetite?(): number;
   /** The peer has sent FIN, and all data was delivered. */

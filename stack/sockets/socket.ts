@@ -201,13 +201,13 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   }
 
   /** @internal */
-  glance(chunk: Uint8Array, more: boolean): boolean {
+  glance(bytes: Uint8Array, from: number, length: number, more: boolean): boolean {
     if (this.destroyed || this.#readEnded) return true;
     const onread = this.#onread;
     if (onread === null && !this.#unheard()) return false;
-    this.#bytesRead += chunk.length;
+    this.#bytesRead += length;
     this._idle.touch();
-    if (onread !== null) this.#deliver(chunk, onread, more);
+    if (onread !== null) this.#deliver(bytes, from, length, onread, more);
     return true;
   }
 
@@ -296,13 +296,14 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   }
 
   /** The `onread` option: bytes go into the user's buffer instead of the stream. */
-  #deliver(chunk: Uint8Array, onread: net.OnReadOpts, more: boolean): void {
-    for (let at = 0; at < chunk.length && !this.destroyed; ) {
+  #deliver(bytes: Uint8Array, from: number, length: number, onread: net.OnReadOpts, more: boolean): void {
+    const end = from + length;
+    for (let at = from; at < end && !this.destroyed; ) {
       const buffer = typeof onread.buffer === 'function' ? onread.buffer() : onread.buffer;
-      const length = Math.min(buffer.byteLength - this.#filled, chunk.length - at);
-      buffer.set(chunk.subarray(at, at + length), this.#filled);
-      at += length;
-      this.#filled += length;
+      const part = Math.min(buffer.byteLength - this.#filled, end - at);
+      buffer.set(bytes.subarray(at, at + part), this.#filled);
+      at += part;
+      this.#filled += part;
       if (more && this.#filled < buffer.byteLength) continue;
       const filled = this.#filled;
       this.#filled = 0;

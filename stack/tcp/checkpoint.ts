@@ -204,7 +204,7 @@ export function checkpoint(conn: TcpConnection): ConnectionCheckpoint {
     fields,
     sendStart: conn.sendBuffer.start,
     sendBytes: conn.sendBuffer.toBytes(),
-    received: conn.receiveQueue.map((chunk) => Uint8Array.from(chunk)),
+    received: Array.from({ length: conn.receiveQueue.length }, (_, i) => Uint8Array.from(conn.receiveQueue.viewAt(i))),
     reassembly: conn.reassembly.save(),
     sent: sentOf(conn).save(),
     rtt: { ...conn.rtt } as unknown as Record<string, number>,
@@ -241,8 +241,7 @@ export function restore(tcp: Tcp, saved: ConnectionCheckpoint, shiftUs = 0): Tcp
   }
   conn.sendBuffer.load(saved.sendStart, saved.sendBytes);
   for (const chunk of saved.received) {
-    conn.receiveQueue.push(Buffer.from(chunk));
-    conn.receiveQueued += chunk.length;
+    conn.enqueue(Buffer.from(chunk), 0, chunk.length);
   }
   conn.reassembly.load(saved.reassembly);
   Object.assign(conn.rtt, saved.rtt);

@@ -17,6 +17,7 @@ import type { Held } from './held.js';
 import type { TcpListener } from './listener.js';
 import { owned } from './loans.js';
 import { Reassembly } from './reassembly.js';
+import { NO_CHUNKS, ReceiveQueue } from './receive-queue.js';
 import type { Recovery } from './recovery-state.js';
 import { RttEstimator } from './rtt.js';
 import { SendBuffer } from './send-buffer.js';
@@ -151,7 +152,7 @@ export class TcpConnection {
   /** Largest segment that has come; what counts as a full one when acknowledging. */
   peerSegment = 536;
   /** In order, not yet read; what is no Buffer is lent (loans.ts). */
-  readonly receiveQueue: Uint8Array[] = [];
+  receiveQueue = NO_CHUNKS;
   /** Bytes in receiveQueue. */
   receiveQueued = 0;
   /** Its user has only looked at what it read last. */
@@ -392,25 +393,35 @@ export class TcpConnection {
 
   /** RECEIVE: takes the next chunk of in-order data. */
   read(): Buffer | undefined {
-    const chunk = this.take();
-    return chunk === undefined ? undefined : owned(chunk);
+    const { receiveQueue } = this;
+    if (receiveQueue.length === 0) return undefined;
+    const chunk = owned(receiveQueue.sourceAt(0), receiveQueue.fromAt(0), receiveQueue.lengthAt(0));
+    this.readFirst();
+    return chunk;
+  }
+
+  /** Puts bytes behind what was not read yet. They stay where they are until somebody moves them (loans.ts). */
+  enqueue(bytes: Uint8Array, from: number, length: number): void {
+    if (this.receiveQueue === NO_CHUNKS) this.receiveQueue = new ReceiveQueue();
+    this.receiveQueue.push(bytes, from, length);
+    this.receiveQueued += length;
   }
 
   /** Whether the chunks to be read next are so many bytes together. */
   hasChunksOf(bytes: number): boolean {
     let sum = 0;
-    for (let i = 0; sum < bytes && i < this.receiveQueue.length; i++) sum += this.receiveQueue[i]!.length;
+    for (let i = 0; sum < bytes && i < this.receiveQueue.length; i++) sum += this.receiveQueue.lengthAt(i);
     return sum === bytes;
   }
 
-  /** As `read`, but what it returns is valid until the event loop goes on. */
-  take(): Uint8Array | undefined {
-    const chunk = this.receiveQueue.shift();
-    if (chunk === undefined) return undefined;
-    this.receiveQueued -= chunk.length;
-    this.#tune(chunk.length);
+  /** The first chunk, of which there is one, has been looked at; its bytes are valid until the event loop goes on. */
+  readFirst(): void {
+    const { receiveQueue } = this;
+    const length = receiveQueue.lengthAt(0);
+    receiveQueue.drop();
+    this.receiveQueued -= length;
+    this.#tune(length);
     this.considerWindowUpdate();
-    return chunk;
   }
 
   /** Notes a change of state since the last time. */
@@ -433,11 +444,14 @@ export class TcpConnection {
 
   /** RECEIVE of at most `most` bytes. @returns undefined when there are none. */
   readSome(most: number): Buffer | undefined {
-    const first = this.receiveQueue[0];
-    if (first === undefined || most <= 0) return undefined;
-    if (first.length <= most) return this.read();
-    const whole = owned(first);
-    this.receiveQueue[0] = whole.subarray(most);
+    const { receiveQueue } = this;
+    if (receiveQueue.length === 0 || most <= 0) return undefined;
+    const length = receiveQueue.lengthAt(0);
+    if (length <= most) return this.read();
+    // What is cut stays its own, whatever becomes of the rest.
+    const whole = owned(receiveQueue.sourceAt(0), receiveQueue.fromAt(0), length);
+    receiveQueue.move(0, whole);
+    receiveQueue.cut(most);
     this.receiveQueued -= most;
     this.#tune(most);
     this.considerWindowUpdate();

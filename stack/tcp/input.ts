@@ -348,7 +348,9 @@ function text(conn: TcpConnection, start: number, bytes: Uint8Array, from: numbe
   const { tcp } = conn;
   if (start === conn.rcvNxt) {
     if (length > 0) {
-      accept(conn, tcp.loans.chunk(conn, bytes, from, length));
+      const { loans } = tcp;
+      loans.place(conn, bytes, from, length);
+      accept(conn, loans.bytes, loans.from, length);
       assemble(conn);
     }
     if (conn.peerFinAt === conn.rcvNxt) finArrives(conn);
@@ -380,17 +382,16 @@ function assemble(conn: TcpConnection): void {
   const { reassembly } = conn;
   if (reassembly.empty) return;
   for (let more = reassembly.take(conn.rcvNxt); more !== undefined; more = reassembly.take(conn.rcvNxt)) {
-    accept(conn, Buffer.from(more.buffer, more.byteOffset, more.byteLength));
+    accept(conn, Buffer.from(more.buffer, more.byteOffset, more.byteLength), 0, more.byteLength);
   }
   conn.ackNow = true;
 }
 
 /** Takes bytes that follow without a gap. */
-function accept(conn: TcpConnection, chunk: Uint8Array): void {
-  conn.rcvNxt += chunk.length;
-  conn.receiveQueue.push(chunk);
-  conn.receiveQueued += chunk.length;
-  conn.tcp.observer?.received(conn, chunk);
+function accept(conn: TcpConnection, bytes: Uint8Array, from: number, length: number): void {
+  conn.rcvNxt += length;
+  conn.enqueue(bytes, from, length);
+  conn.tcp.observer?.received(conn, bytes, from, length);
 }
 
 /** At least every second full segment is acknowledged at once, or soon if there is more at hand, others within 40 ms (RFC 9293 section 3.8.6.3). */

@@ -2,7 +2,7 @@
  * Large chunks of received data stay where the device has put them until the program takes them, or the device needs the memory:
  * who only looks at what comes (`onread`, a stream that nobody listens to) costs no copy and no memory. What comes from a log instead is put
  * into blocks that are used again when nobody kept them. In a receive queue a chunk that is a Buffer is the connection's own; any
- * other is lent, or a block.
+ * other is lent, or a block. A chunk is a part of some memory (receive-queue.ts); only who keeps it is given an object of its own.
  */
 
 import type { FrameLender, RxBatch } from '../../lib/device/device.js';
@@ -18,6 +18,8 @@ const LEAST_IN_BLOCK = BLOCK_BYTES / 2;
 /** Blocks that are kept for another use. */
 const MOST_SPARE = 64;
 
+const NOTHING = new Uint8Array(0);
+
 const blocks = new WeakSet<ArrayBufferLike>();
 
 function newBlock(): ArrayBuffer {
@@ -26,13 +28,19 @@ function newBlock(): ArrayBuffer {
   return block;
 }
 
-/** The chunk itself if it can be kept, or a copy. */
-export function owned(chunk: Uint8Array): Buffer {
-  if (chunk instanceof Buffer) return chunk;
+/** The part of `bytes` itself if it can be kept, or a copy. */
+export function owned(bytes: Uint8Array, from: number, length: number): Buffer {
+  // The connection's own.
+  if (bytes instanceof Buffer)
+    return from === 0 && length === bytes.length ? bytes : bytes.subarray(from, from + length);
   // Given away: it is nobody's block any more.
-  if (blocks.delete(chunk.buffer)) return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
-  const copy = Buffer.allocUnsafe(chunk.length);
-  copy.set(chunk, 0);
+  if (blocks.delete(bytes.buffer)) return Buffer.from(bytes.buffer, bytes.byteOffset + from, length);
+  return copied(bytes, from, length);
+}
+
+function copied(bytes: Uint8Array, from: number, length: number): Buffer {
+  const copy = Buffer.allocUnsafe(length);
+  copy.set(bytes.subarray(from, from + length), 0);
   return copy;
 }
 
@@ -64,19 +72,27 @@ export class Loans {
     if (direct !== null && end > direct.from && bytes === this.#bytes) direct.gather();
   }
 
-  /** What to put into the receive queue for bytes of a segment that came in order. */
-  chunk(conn: TcpConnection, bytes: Uint8Array, from: number, length: number): Uint8Array {
+  // Where the bytes are that `place` was asked for.
+  bytes: Uint8Array = NOTHING;
+  from = 0;
+
+  /** Says in `bytes` and `from` what to put into the receive queue for bytes of a segment that came in order. */
+  place(conn: TcpConnection, bytes: Uint8Array, from: number, length: number): void {
     const direct = this.#direct;
     const lender = this.#lender;
-    const claimed =
-      direct !== null && from + length > direct.from && bytes === this.#bytes ? direct.claim(from, length) : null;
-    const part = claimed ?? bytes.subarray(from, from + length);
+    const ours = bytes === this.#bytes;
+    const claimed = ours && direct !== null && from + length > direct.from ? direct.claim(from, length) : -1;
+    this.bytes = claimed < 0 ? bytes : direct!.place.bytes;
+    this.from = claimed < 0 ? from : claimed;
     const small = length < LEAST_BYTES && !conn.glanced;
-    if (lender === null || bytes !== this.#bytes || (small && claimed === null)) return owned(part);
+    if (lender === null || !ours || (small && claimed < 0)) {
+      this.bytes = copied(this.bytes, this.from, length);
+      this.from = 0;
+      return;
+    }
     lender.borrow(this.giveBack);
     // One stream brings many chunks in a row.
     if (this.#debtors.at(-1) !== conn) this.#debtors.push(conn);
-    return part;
   }
 
   /** How often all has been given back. */
@@ -85,22 +101,26 @@ export class Loans {
   #settle(): void {
     const debtors = this.#debtors;
     this.returns++;
-    for (const { receiveQueue } of debtors)
-      for (let i = 0; i < receiveQueue.length; i++) receiveQueue[i] = owned(receiveQueue[i]!);
+    for (const { receiveQueue } of debtors) {
+      for (let i = 0; i < receiveQueue.length; i++) {
+        const bytes = receiveQueue.sourceAt(i);
+        if (!(bytes instanceof Buffer))
+          receiveQueue.move(i, owned(bytes, receiveQueue.fromAt(i), receiveQueue.lengthAt(i)));
+      }
+    }
     debtors.length = 0;
   }
 
   /** The same for bytes out of a log. */
   copy(bytes: Uint8Array, from: number, length: number): Uint8Array {
-    const part = bytes.subarray(from, from + length);
-    if (length < LEAST_IN_BLOCK || length > BLOCK_BYTES) return owned(part);
+    if (length < LEAST_IN_BLOCK || length > BLOCK_BYTES) return copied(bytes, from, length);
     const chunk = new Uint8Array(this.#spare.take(), 0, length);
-    chunk.set(part, 0);
+    chunk.set(bytes.subarray(from, from + length), 0);
     return chunk;
   }
 
-  /** Nobody has kept the chunk. */
-  done(chunk: Uint8Array): void {
-    if (!(chunk instanceof Buffer) && blocks.has(chunk.buffer)) this.#spare.give(chunk.buffer);
+  /** Nobody has kept a chunk of these bytes. */
+  done(bytes: Uint8Array): void {
+    if (!(bytes instanceof Buffer) && blocks.has(bytes.buffer)) this.#spare.give(bytes.buffer);
   }
 }

@@ -85,8 +85,7 @@ export function takeFastOpen(
   if (payloadLength > 0) {
     conn.rcvNxt = 1 + payloadLength;
     conn.rcvAdv = conn.rcvNxt;
-    conn.receiveQueue.push(Buffer.from(bytes.slice(payloadOffset, payloadOffset + payloadLength)));
-    conn.receiveQueued = payloadLength;
+    conn.enqueue(Buffer.from(bytes.slice(payloadOffset, payloadOffset + payloadLength)), 0, payloadLength);
   }
   return true;
 }

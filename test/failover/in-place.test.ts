@@ -7,6 +7,7 @@ import type { DirectPayload } from '../../lib/device/direct.js';
 import { native } from '../../lib/native/native.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { Loans } from '../../stack/tcp/loans.js';
+import { ReceiveQueue } from '../../stack/tcp/receive-queue.js';
 
 const KIB = 1024;
 const PID = 77;
@@ -180,13 +181,18 @@ t.test('the writer leaves alone what the reader holds', async (t) => {
 
 /** A connection as far as a log's chunks go. */
 function connection(): TcpConnection {
-  return {
+  const conn = {
     tcp: { loans: new Loans() },
-    receiveQueue: [],
+    receiveQueue: new ReceiveQueue(),
     receiveQueued: 0,
     rcvNxt: 1,
     glanced: false,
-  } as unknown as TcpConnection;
+  };
+  const enqueue = (bytes: Uint8Array, from: number, length: number): void => {
+    conn.receiveQueue.push(bytes, from, length);
+    conn.receiveQueued += length;
+  };
+  return Object.assign(conn, { enqueue }) as unknown as TcpConnection;
 }
 
 t.test('a backup leaves chunks in the log until they have been looked at', async (t) => {
@@ -194,18 +200,19 @@ t.test('a backup leaves chunks in the log until they have been looked at', async
   writer.attach();
   const reader = new RingReader(ring);
   const lent = new LentLog(reader, 4096);
-  const receive = (conn: TcpConnection, length: number, byte: number): Uint8Array => {
+  /** @returns the memory that the chunk is in */
+  const receive = (conn: TcpConnection, length: number, byte: number): ArrayBufferLike => {
     put(writer, 1, length, byte);
     writer.publish();
     reader.next();
-    const chunk = lent.chunk(conn, reader.body + ReceivedBody.size, length);
+    lent.enqueue(conn, reader.body + ReceivedBody.size, length);
     conn.rcvNxt += length;
-    conn.receiveQueue.push(chunk);
-    conn.receiveQueued += length;
-    return chunk;
+    return conn.receiveQueue.sourceAt(conn.receiveQueue.length - 1).buffer;
   };
-  const take = (conn: TcpConnection): Uint8Array => {
-    const chunk = conn.receiveQueue.shift()!;
+  /** @returns what was read */
+  const take = (conn: TcpConnection): Buffer => {
+    const chunk = Buffer.from(conn.receiveQueue.viewAt(0));
+    conn.receiveQueue.drop();
     conn.receiveQueued -= chunk.length;
     return chunk;
   };
@@ -214,9 +221,9 @@ t.test('a backup leaves chunks in the log until they have been looked at', async
     reader.release();
   };
   const [one, two] = [connection(), connection()];
-  t.not(receive(one, 1000, 1).buffer, ring.buffer, 'a small one is copied');
+  t.not(receive(one, 1000, 1), ring.buffer, 'a small one is copied');
   one.glanced = true;
-  t.equal(receive(one, 1000, 2).buffer, ring.buffer, 'unless nobody wants the copy');
+  t.equal(receive(one, 1000, 2), ring.buffer, 'unless nobody wants the copy');
   step();
   take(one);
   take(one);
@@ -251,8 +258,8 @@ t.test('a backup leaves chunks in the log until they have been looked at', async
     2,
     'who does not look gets a copy, so that the log does not fill, as does what came last',
   );
-  t.not(two.receiveQueue[0], kept);
-  t.same(Buffer.from(two.receiveQueue[0]!), Buffer.alloc(8 * KIB, 6));
+  t.not(two.receiveQueue.sourceAt(0).buffer, kept);
+  t.same(Buffer.from(two.receiveQueue.viewAt(0)), Buffer.alloc(8 * KIB, 6));
   step();
   t.equal(ring.words[Word.readerHolds], 0);
 
@@ -261,12 +268,9 @@ t.test('a backup leaves chunks in the log until they have been looked at', async
   lent.giveBack();
   ring.bytes.fill(0);
   t.equal(ring.words[Word.readerHolds], 0);
-  t.same(Buffer.from(take(one)), Buffer.alloc(8 * KIB, 8), 'everybody has what is his');
-  t.same(
-    two.receiveQueue.map((chunk) => chunk[0]),
-    [6, 9],
-  );
+  t.same(take(one), Buffer.alloc(8 * KIB, 8), 'everybody has what is his');
+  t.same([take(two)[0], take(two)[0]], [6, 9]);
 
   ring.words[Word.holdsMinded] = 0;
-  t.not(receive(one, 8 * KIB, 1).buffer, ring.buffer, 'a writer that would overwrite it');
+  t.not(receive(one, 8 * KIB, 1), ring.buffer, 'a writer that would overwrite it');
 });

@@ -206,7 +206,7 @@ t.test('blocks for what comes out of a log are used again, unless somebody keeps
   const log = new Uint8Array(200_000).map((_, n) => n & 255);
   const first = loans.copy(log, 10, 50_000);
   t.equal(Buffer.compare(first, log.subarray(10, 50_010)), 0);
-  const kept = owned(first);
+  const kept = owned(first, 0, first.length);
   t.equal(kept.buffer, first.buffer, 'it is given away without a copy');
   loans.done(first);
   const second = loans.copy(log, 20, 40_000);
@@ -216,7 +216,7 @@ t.test('blocks for what comes out of a log are used again, unless somebody keeps
   for (const length of [0, 100, 32_767, 65_537]) {
     const small = loans.copy(log, 40, length);
     t.ok(small instanceof Buffer, `${length} bytes are a Buffer`);
-    t.equal(owned(small), small);
+    t.equal(owned(small, 0, length), small);
     loans.done(small);
   }
 });
