@@ -13,24 +13,27 @@ const WARM_UP = 20_000;
 const ROUND = 500;
 const ROUNDS = 61;
 
-/** Growth of the heap by so many calls: the median of rounds, without those in which a garbage collection made the heap smaller. */
 function growth(fn: () => void, calls: number): number {
-  const all: number[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    const before = process.memoryUsage().heapUsed;
-    for (let i = 0; i < calls; i++) fn();
-    all.push(process.memoryUsage().heapUsed - before);
-  }
-  const grown = all.filter((bytes) => bytes >= 0).sort((x, y) => x - y);
-  // Never a clean 0 by mistake: a figure that could not be had is not a number.
-  return grown.length === 0 ? Number.NaN : grown[grown.length >> 1]!;
+  const before = process.memoryUsage().heapUsed;
+  for (let i = 0; i < calls; i++) fn();
+  return process.memoryUsage().heapUsed - before;
 }
 
-/** Bytes of heap that a call takes; what the measuring itself takes is not counted. */
+/**
+ * Bytes of heap that a call takes: what twice as many calls take more, so that the measuring, which allocates too, does not count. The median of
+ * short rounds, without those in which a garbage collection made the heap smaller.
+ */
 export function allocated(fn: () => void): number {
   for (let i = 0; i < WARM_UP; i++) fn();
-  const own = growth(fn, 0);
-  return Math.max(0, growth(fn, ROUND) - own) / ROUND;
+  const all: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const once = growth(fn, ROUND);
+    const twice = growth(fn, 2 * ROUND);
+    if (once >= 0 && twice >= once) all.push((twice - once) / ROUND);
+  }
+  all.sort((x, y) => x - y);
+  // Never a clean 0 by mistake: a figure that could not be had is not a number.
+  return all.length === 0 ? Number.NaN : all[all.length >> 1]!;
 }
 
 /** Runs the operations one after the other. */
