@@ -3,10 +3,10 @@
  * {@link runCommand} is the same as a function.
  */
 
+export { type Answer, askReplica, askStatus, type ReplicaStatus, serveStatus, statusOf } from './admin/status.js';
 export { runCommand } from './cli/run.js';
-export { type RunArguments, runArguments } from './cli/run-arguments.js';
-export type { CommitMode } from './gate.js';
-export { defaultDirectory, Group, type StartSnapshot } from './group.js';
-export { loadProgram, patchNet } from './program.js';
-export { Replica, type ReplicaEvents, type ReplicaOptions, type TakeoverReport } from './replica.js';
-export { type Answer, askReplica, askStatus, type ReplicaStatus, serveStatus, statusOf } from './status.js';
+export { type RunArguments, runArguments } from './cli/run-options.js';
+export { defaultDirectory, Group, type StartSnapshot } from './host/group-directory.js';
+export type { CommitMode } from './primary/output-gate.js';
+export { loadProgram, patchNet } from './replica/program.js';
+export { Replica, type ReplicaEvents, type ReplicaOptions, type TakeoverReport } from './replica/replica.js';

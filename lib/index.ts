@@ -1,13 +1,11 @@
 /** The ground that the stack stands on: `ft-tcp/lib`. */
 
-export * from './address.js';
-export * from './address6.js';
 export * from './checksum.js';
 export * from './clock.js';
-export { Bottleneck } from './device/bottleneck.js';
 export * from './device/device.js';
+export { Bottleneck } from './device/emulation/bottleneck.js';
+export * from './device/emulation/memory.js';
 export { LoopbackDevice } from './device/loopback.js';
-export * from './device/memory.js';
 export * from './device/pcap.js';
 export * from './device/pcapng.js';
 export * from './device/rx-slab.js';
@@ -15,6 +13,8 @@ export * from './device/segment.js';
 export { TapDevice, type TapOptions } from './device/tap.js';
 export * from './device/vlan.js';
 export * from './errors.js';
+export * from './ipv4-address.js';
+export * from './ipv6-address.js';
 export { type NativeAddon, native } from './native/native.js';
 export { systemClock, systemRandom } from './native/system.js';
 export * from './packet/arp.js';

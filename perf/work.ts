@@ -1,8 +1,8 @@
 /** Requests with work in them: a loop, compression, and many clients; what the replicas say to each other meanwhile. */
 import { join } from 'node:path';
-import { findTool } from '../failover/cli/tools.js';
+import { askStatus } from '../failover/admin/status.js';
 import { median } from '../failover/demo/arrivals.js';
-import { askStatus } from '../failover/status.js';
+import { findTool } from '../failover/lab/required-tools.js';
 import { type Row, row } from './goals.js';
 import { output, type Plan } from './measure.js';
 import { replicas, type Served } from './serve.js';

@@ -81,7 +81,7 @@ const built = step('type check and build', join(bin, 'tsc'), ['-p', '.']);
 step('lint and format', join(bin, 'biome'), ['check', '.']);
 if (!addon || !built) finish();
 
-const { requireTools } = await import('../dist/failover/cli/tools.js');
+const { requireTools } = await import('../dist/failover/lab/required-tools.js');
 try {
   requireTools(['ip', 'unshare', 'mount', 'wget', 'curl', 'ab', 'tcpdump'], true);
 } catch (error) {

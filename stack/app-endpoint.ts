@@ -4,12 +4,12 @@
  * they are delivered, with their amounts, is all that a backup must repeat; `deliver` is the same code on both sides.
  */
 import { Fifo } from '../lib/fifo.js';
-import { isV6 } from './address-book.js';
+import { isV6 } from './ip/address-book.js';
 import { AppEvent } from './observer.js';
 import type { ListenerEvents, StreamEndpoint, StreamEvents } from './sockets/endpoint.js';
 import type { TcpConnection, TcpUser } from './tcp/connection.js';
 import { SEND_TARGET_UNIT, Timer } from './tcp/connection.js';
-import { owned } from './tcp/loans.js';
+import { owned } from './tcp/receive/borrowed-buffers.js';
 
 /** Connections whose sockets have something to be told, first come first served. */
 export class EventQueue {

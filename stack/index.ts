@@ -1,14 +1,14 @@
 /** The stack: `ft-tcp/stack`. */
 
-export { AddressBook, isV6 } from './address-book.js';
 export { AppEndpoint, EventQueue } from './app-endpoint.js';
-export type { SendOptions } from './ipv4.js';
-export { StackHost } from './loop.js';
+export { AddressBook, isV6 } from './ip/address-book.js';
+export type { SendOptions } from './ip/ipv4.js';
 export { mib } from './mib.js';
 export * from './observer.js';
 export { Raw, type RawEvents, RawSocket } from './raw.js';
 export * from './sockets/index.js';
 export { type AddInterface, Stack, type StackOptions } from './stack.js';
+export { StackHost } from './stack-host.js';
 export {
   type ConnectionCheckpoint,
   checkpoint,
@@ -22,8 +22,8 @@ export type { CongestionController, CongestionFactory } from './tcp/congestion/c
 export { Cubic } from './tcp/congestion/cubic.js';
 export { NewReno } from './tcp/congestion/new-reno.js';
 export { type ConnectionSettings, TcpConnection, type TcpUser, Timer } from './tcp/connection.js';
+export { TcpListener } from './tcp/handshake/listener.js';
 export { LINUX_LISTEN, tcpInfo } from './tcp/info.js';
-export { TcpListener } from './tcp/listener.js';
 export { stateName, TcpState } from './tcp/state.js';
 export { TCP_DEFAULTS, Tcp, type TcpOptions } from './tcp/tcp.js';
 export { Udp, type UdpBind, type UdpEvents, UdpSocket } from './udp.js';

@@ -1,6 +1,6 @@
 /** Raw sockets: whole payloads of one IP protocol, for tests and for tools like ping. Bounded; what they do not want is counted. */
 import { FtError } from '../lib/errors.js';
-import type { SendOptions } from './ipv4.js';
+import type { SendOptions } from './ip/ipv4.js';
 import type { Stack } from './stack.js';
 
 const MAX_SOCKETS = 64;

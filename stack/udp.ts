@@ -6,9 +6,9 @@ import { finish, sum16 } from '../lib/checksum.js';
 import { FtError } from '../lib/errors.js';
 import { Drop } from '../lib/packet/drop.js';
 import { UdpView } from '../lib/packet/udp.js';
-import { isV6 } from './address-book.js';
-import type { NetInterface } from './interface.js';
-import type { SendOptions } from './ipv4.js';
+import { isV6 } from './ip/address-book.js';
+import type { SendOptions } from './ip/ipv4.js';
+import type { NetInterface } from './link/interface.js';
 import { vouching } from './observer.js';
 import type { Stack } from './stack.js';
 

@@ -5,9 +5,9 @@ import { release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { errorCode, FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
-import { defaultDirectory } from '../group.js';
+import { defaultDirectory } from '../host/group-directory.js';
 import { unshareFlags } from '../lab/namespace.js';
-import { findTool, installHint, missingTools, TOOLS, type Tool } from './tools.js';
+import { findTool, installHint, missingTools, TOOLS, type Tool } from '../lab/required-tools.js';
 
 export const DOCTOR_HELP = `Usage: ft-tcp doctor [--json]
 

@@ -1,18 +1,18 @@
 /** `ft-tcp serve`: the classic services on a stack of their own, without failover. */
 import { parseArgs } from 'node:util';
-import { parseCidr4, parseIPv4, parseMac } from '../../lib/address.js';
-import { parseCidr6, parseIPv6 } from '../../lib/address6.js';
 import type { FrameDevice } from '../../lib/device/device.js';
 import { CapturedDevice, type CaptureWriter, PcapWriter } from '../../lib/device/pcap.js';
 import { PcapngWriter } from '../../lib/device/pcapng.js';
 import { TapDevice } from '../../lib/device/tap.js';
 import { VlanTrunk } from '../../lib/device/vlan.js';
 import { FtError } from '../../lib/errors.js';
+import { parseCidr4, parseIPv4, parseMac } from '../../lib/ipv4-address.js';
+import { parseCidr6, parseIPv6 } from '../../lib/ipv6-address.js';
 import { native } from '../../lib/native/native.js';
 import { systemClock, systemRandom } from '../../lib/native/system.js';
 import { Cubic, NewReno, Stack, StackHost } from '../../stack/index.js';
-import { busyPollArgument, senderOptions, severalCpus } from '../busy-poll.js';
-import { SERVICES, type ServiceName, startService } from '../serve/services.js';
+import { busyPollArgument, senderOptions, severalCpus } from '../host/busy-poll.js';
+import { SERVICES, type ServiceName, startService } from './services.js';
 
 export const SERVE_HELP = `Usage: ft-tcp serve [options] [--echo 7] [--discard 9] [--chargen 19] [--daytime 13] [--http 80]
 

@@ -2,9 +2,9 @@
 
 import { rmSync } from 'node:fs';
 import { basename } from 'node:path';
-import { askAgent, CLUSTER_STATUS, type ClusterStatus } from '../cluster/status.js';
-import { askReplica, type ReplicaStatus } from '../status.js';
-import { GROUP_OPTIONS, openGroup, readOptions } from './group-words.js';
+import { askReplica, type ReplicaStatus } from '../admin/status.js';
+import { askAgent, CLUSTER_STATUS, type ClusterStatus } from '../cluster/agent/status.js';
+import { GROUP_OPTIONS, openGroup, readOptions } from './group-options.js';
 
 /** @returns 0 when a primary answers, 1 when none does. */
 export async function statusCommand(argv: string[]): Promise<number> {

@@ -1,8 +1,8 @@
 /** `ft-tcp demo`: outside, it makes the lab and runs itself in it; inside, it runs the scenario and reports. */
 import { fileURLToPath } from 'node:url';
-import { requireTools, type Tool } from '../cli/tools.js';
 import { enterLab, labDirectory, runInLab } from '../lab/namespace.js';
 import { makeTap } from '../lab/network.js';
+import { requireTools, type Tool } from '../lab/required-tools.js';
 import { measureBaseline } from './baseline.js';
 import { Capture } from './capture.js';
 import type { Client } from './clients.js';

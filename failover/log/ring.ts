@@ -12,12 +12,12 @@
 
 import { crc32cWords, LITTLE_ENDIAN } from '../../lib/crc32c.js';
 import type { PayloadPlace } from '../../lib/device/device.js';
-import type { DirectPayload } from '../../lib/device/direct.js';
+import type { DirectPayload } from '../../lib/device/direct-placement.js';
 import { SLOT_BYTES } from '../../lib/device/rx-slab.js';
 import { FtError } from '../../lib/errors.js';
 import type { NativeAddon } from '../../lib/native/native.js';
-import { rules } from '../rules.js';
-import { LOG_VERSION, LogError, OLDEST_VERSION, RECORD_HEADER, ReceivedBody, RecordType } from './record.js';
+import { rules } from './invariants.js';
+import { LOG_VERSION, LogError, OLDEST_VERSION, RECORD_HEADER, ReceivedBody, RecordType } from './records.js';
 
 export const RING_HEADER = 4096;
 /** Bytes that are summed here, not by the addon. */

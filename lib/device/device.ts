@@ -3,7 +3,7 @@
  * Implementations: TAP/TUN (tap.ts), in-memory link (memory.ts), and decorators (pcap, impairment).
  */
 
-import type { DirectPayload } from './direct.js';
+import type { DirectPayload } from './direct-placement.js';
 
 /** Bytes reserved at the front of every outgoing header for the device's own use (the virtio_net_hdr of a TAP). */
 export const TX_HEADROOM = 12;

@@ -4,7 +4,7 @@
  */
 
 import { type FrameLender, RX_META_WORDS, type RxBatch } from './device.js';
-import { gatherFrame } from './direct.js';
+import { gatherFrame } from './direct-placement.js';
 
 /** At least 65563 (the largest frame). */
 export const SLOT_BYTES = 65_664;

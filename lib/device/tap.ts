@@ -13,7 +13,7 @@ import {
   TX_HEADROOM,
   type TxFrame,
 } from './device.js';
-import { DirectPayload } from './direct.js';
+import { DirectPayload } from './direct-placement.js';
 import { RxSlab, SLOT_BYTES, slabBytes } from './rx-slab.js';
 
 export interface TapOptions {

@@ -4,7 +4,7 @@
  */
 import { sum16 } from '../../lib/checksum.js';
 import { ManualClock } from '../../lib/clock.js';
-import { MemoryLink } from '../../lib/device/memory.js';
+import { MemoryLink } from '../../lib/device/emulation/memory.js';
 import { native } from '../../lib/native/native.js';
 import { Ipv4View } from '../../lib/packet/ipv4.js';
 import { TcpView } from '../../lib/packet/tcp.js';

@@ -1,6 +1,6 @@
 /**
  * Datagram sockets in the manner of node:dgram, on a stack. A replica's program gets a kind of them whose arrivals are events
- * of its world (failover/replay/dgram.ts).
+ * of its world (failover/runtime/sources/dgram.ts).
  */
 import type dgram from 'node:dgram';
 import { EventEmitter } from 'node:events';

@@ -7,9 +7,9 @@
  */
 import { FtError } from '../../lib/errors.js';
 import { type TcpConnection, TIMER_COUNT } from './connection.js';
-import { fly, land, NOTHING } from './flight.js';
-import type { SavedReassembly } from './reassembly.js';
-import { type SavedSentList, SentList } from './sent-list.js';
+import type { SavedReassembly } from './receive/reassembly.js';
+import { fly, land, NOTHING } from './send/in-flight.js';
+import { type SavedSentList, SentList } from './send/scoreboard.js';
 import { TcpState } from './state.js';
 import type { Tcp } from './tcp.js';
 import type { TimeWaitEntry } from './time-wait.js';

@@ -4,8 +4,8 @@
  * as it goes, and a backup that takes over calls `timersFor`, so nothing about timers is ever replicated.
  */
 import { type TcpConnection, TIMER_COUNT, Timer } from './connection.js';
-import { output, retransmitTimeout, sendKeepalive, sendProbe, sendTailProbe } from './output.js';
-import { reorderTimeout } from './recovery.js';
+import { reorderTimeout } from './loss/recovery.js';
+import { output, retransmitTimeout, sendKeepalive, sendProbe, sendTailProbe } from './send/output.js';
 import { TcpState } from './state.js';
 
 /** An orphan's peer that does not answer is given up sooner. */

@@ -1,9 +1,9 @@
 /** Peers are authenticated, and may still be wrong: whatever an agent is sent, it does not throw, and what it cannot use is counted. */
 import t from 'tap';
-import { Agent } from '../../failover/cluster/agent.js';
-import type { Member } from '../../failover/cluster/agent-host.js';
-import { encodePublish, MessageType, type Welcome } from '../../failover/cluster/message.js';
-import type { StartSnapshot } from '../../failover/group.js';
+import { Agent } from '../../failover/cluster/agent/agent.js';
+import type { Member } from '../../failover/cluster/agent/host.js';
+import { encodePublish, MessageType, type Welcome } from '../../failover/cluster/transport/messages.js';
+import type { StartSnapshot } from '../../failover/host/group-directory.js';
 import { RING_HEADER, Ring, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
 import { ManualClock } from '../../lib/clock.js';
 import { native } from '../../lib/native/native.js';

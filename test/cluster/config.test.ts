@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { runArguments } from '../../failover/cli/run-arguments.js';
+import { runArguments } from '../../failover/cli/run-options.js';
 import { parseClusterConfig, readClusterConfig } from '../../failover/cluster/config.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'ft-tcp-config-'));

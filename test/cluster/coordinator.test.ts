@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { requireTools } from '../../failover/cli/tools.js';
 import type { EtcdConfig } from '../../failover/cluster/config.js';
-import { EtcdCoordinator } from '../../failover/cluster/etcd.js';
-import { StaticCoordinator } from '../../failover/cluster/static.js';
+import { EtcdCoordinator } from '../../failover/cluster/coordinator/etcd.js';
+import { StaticCoordinator } from '../../failover/cluster/coordinator/fence-command.js';
+import { requireTools } from '../../failover/lab/required-tools.js';
 import { systemClock } from '../../lib/native/system.js';
 
 const PORT = 30_000 + (process.pid % 10_000) * 2;

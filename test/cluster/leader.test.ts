@@ -1,9 +1,9 @@
 /** Who has to hold what is let out: while the set of those changes, and while it is not known whether it has. */
 import t from 'tap';
-import type { GroupState } from '../../failover/cluster/coordinator.js';
-import { Leader } from '../../failover/cluster/leader.js';
-import { MessageType, type Status } from '../../failover/cluster/message.js';
-import type { StartSnapshot } from '../../failover/group.js';
+import { Leader } from '../../failover/cluster/agent/log-sender.js';
+import type { GroupState } from '../../failover/cluster/coordinator/coordinator.js';
+import { MessageType, type Status } from '../../failover/cluster/transport/messages.js';
+import type { StartSnapshot } from '../../failover/host/group-directory.js';
 import { RING_HEADER, Ring, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
 import { ManualClock } from '../../lib/clock.js';
 import { native } from '../../lib/native/native.js';

@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import t from 'tap';
-import { requireTools } from '../../failover/cli/tools.js';
 import type { ClusterConfig, Credentials } from '../../failover/cluster/config.js';
-import { type LinkEvents, Links } from '../../failover/cluster/links.js';
-import { encodeHeader, encodeJson, MessageType } from '../../failover/cluster/message.js';
+import { type LinkEvents, Links } from '../../failover/cluster/transport/links.js';
+import { encodeHeader, encodeJson, MessageType } from '../../failover/cluster/transport/messages.js';
+import { requireTools } from '../../failover/lab/required-tools.js';
 
 const HOST = '127.0.0.1';
 let port = 20_000 + (process.pid % 20_000);

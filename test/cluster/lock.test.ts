@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import type { LockConfig } from '../../failover/cluster/config.js';
-import type { GroupState } from '../../failover/cluster/coordinator.js';
-import { LockCoordinator, startedAt } from '../../failover/cluster/lock.js';
+import type { GroupState } from '../../failover/cluster/coordinator/coordinator.js';
+import { LockCoordinator, startedAt } from '../../failover/cluster/coordinator/file-lock.js';
 import { native } from '../../lib/native/native.js';
 import { systemClock } from '../../lib/native/system.js';
 
@@ -75,7 +75,7 @@ t.test('nobody claims what has changed since it was read', async (t) => {
 
 t.test('an agent that stands still with the lock is killed, and no other process', async (t) => {
   const script = `
-    const { LockCoordinator } = await import(${JSON.stringify(new URL('../../failover/cluster/lock.js', import.meta.url).href)});
+    const { LockCoordinator } = await import(${JSON.stringify(new URL('../../failover/cluster/coordinator/file-lock.js', import.meta.url).href)});
     const { native } = await import(${JSON.stringify(new URL('../../lib/native/native.js', import.meta.url).href)});
     const { systemClock } = await import(${JSON.stringify(new URL('../../lib/native/system.js', import.meta.url).href)});
     const one = new LockCoordinator(${JSON.stringify(config)}, 'three', 'c', process.pid, native(), systemClock, async () => {});

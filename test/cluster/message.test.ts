@@ -9,7 +9,7 @@ import {
   FrameReader,
   MAX_BODY,
   MessageType,
-} from '../../failover/cluster/message.js';
+} from '../../failover/cluster/transport/messages.js';
 
 function frame(type: MessageType, body: string): Buffer {
   return Buffer.concat([encodeHeader(type, body.length), Buffer.from(body)]);

@@ -1,5 +1,6 @@
 /** A copy of the log whose way here is cut at any byte: what whoever goes on reads are whole records, the first ones, and all that was published. */
 import t from 'tap';
+import { Mirror } from '../../failover/cluster/agent/log-copy.js';
 import {
   DATA_HEADER,
   decodePublish,
@@ -8,9 +9,8 @@ import {
   FrameReader,
   MessageType,
   PublishFlag,
-} from '../../failover/cluster/message.js';
-import { Mirror } from '../../failover/cluster/mirror.js';
-import { RecordType } from '../../failover/log/record.js';
+} from '../../failover/cluster/transport/messages.js';
+import { RecordType } from '../../failover/log/records.js';
 import { RING_HEADER, Ring, RingReader, RingWriter, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
 import { native } from '../../lib/native/native.js';
 import { SeededRandom } from '../../lib/random.js';

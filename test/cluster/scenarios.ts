@@ -2,8 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { askAgent, CLUSTER_STATUS } from '../../failover/cluster/status.js';
-import { giveOrder } from '../../failover/control.js';
+import { giveOrder } from '../../failover/admin/commands.js';
+import { askAgent, CLUSTER_STATUS } from '../../failover/cluster/agent/status.js';
 import { type ClusterLab, type Node, pause, until } from './lab.js';
 
 export interface ClusterScenario {

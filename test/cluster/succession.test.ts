@@ -1,8 +1,8 @@
 import t from 'tap';
-import type { GroupState } from '../../failover/cluster/coordinator.js';
-import type { Status } from '../../failover/cluster/message.js';
-import { ProgressWatch } from '../../failover/cluster/progress-watch.js';
-import { mayBegin, mayGoOn, type Peer, type Question } from '../../failover/cluster/succession.js';
+import { mayBegin, mayGoOn, type Peer, type Question } from '../../failover/cluster/agent/election.js';
+import { ProgressWatch } from '../../failover/cluster/agent/stall-detector.js';
+import type { GroupState } from '../../failover/cluster/coordinator/coordinator.js';
+import type { Status } from '../../failover/cluster/transport/messages.js';
 
 function peer(role: Status['role'], epoch = 0, position = 0): Peer {
   const status = { role, epoch, position, ready: true, speaks: false, state: null };

@@ -1,8 +1,8 @@
 /** Events that a backup does not repeat leave no trace in those that it does. */
 import t from 'tap';
-import { LogicalTime } from '../../failover/replay/time.js';
-import { World } from '../../failover/replay/world.js';
-import { SavedValues } from '../../failover/saved-values.js';
+import { SavedValues } from '../../failover/checkpoint/process-values.js';
+import { World } from '../../failover/runtime/runtime.js';
+import { LogicalTime } from '../../failover/runtime/virtual/clocks.js';
 import { ManualClock } from '../../lib/clock.js';
 
 /** What a program sees of time in an event that looks so often. */

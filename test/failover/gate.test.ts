@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { GatedDevice, LogGate } from '../../failover/gate.js';
-import { RecordType } from '../../failover/log/record.js';
+import { RecordType } from '../../failover/log/records.js';
 import { RING_HEADER, Ring, RingReader, RingWriter, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
+import { GatedDevice, LogGate } from '../../failover/primary/output-gate.js';
 import { type DeviceHandler, type FrameDevice, TxFrame } from '../../lib/device/device.js';
 import { native } from '../../lib/native/native.js';
 

@@ -4,8 +4,8 @@ import { chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, rmSync, st
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { Detector } from '../../failover/detector.js';
-import { defaultDirectory, Group, type StartSnapshot } from '../../failover/group.js';
+import { Detector } from '../../failover/backup/failure-detector.js';
+import { defaultDirectory, Group, type StartSnapshot } from '../../failover/host/group-directory.js';
 import { RING_HEADER, Ring, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
 import { native } from '../../lib/native/native.js';
 

@@ -1,13 +1,13 @@
 /** Received data that is where the log has it: on the primary, which reads it to there, and on the backup, which leaves it there. */
 import t from 'tap';
-import { LentLog } from '../../failover/lent-log.js';
-import { RECORD_HEADER, ReceivedBody, RecordType } from '../../failover/log/record.js';
+import { LentLog } from '../../failover/backup/borrowed-log.js';
+import { RECORD_HEADER, ReceivedBody, RecordType } from '../../failover/log/records.js';
 import { RING_HEADER, Ring, RingReader, RingWriter, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
-import type { DirectPayload } from '../../lib/device/direct.js';
+import type { DirectPayload } from '../../lib/device/direct-placement.js';
 import { native } from '../../lib/native/native.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
-import { Loans } from '../../stack/tcp/loans.js';
-import { ReceiveQueue } from '../../stack/tcp/receive-queue.js';
+import { Loans } from '../../stack/tcp/receive/borrowed-buffers.js';
+import { ReceiveQueue } from '../../stack/tcp/receive/receive-queue.js';
 
 const KIB = 1024;
 const PID = 77;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { LOG_VERSION, LogError, MAX_BODY, RECORD_HEADER, RecordType } from '../../failover/log/record.js';
+import { LOG_VERSION, LogError, MAX_BODY, RECORD_HEADER, RecordType } from '../../failover/log/records.js';
 import { RING_HEADER, Ring, RingReader, RingWriter, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
 import { native } from '../../lib/native/native.js';
 import { SeededRandom } from '../../lib/random.js';

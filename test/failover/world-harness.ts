@@ -1,6 +1,6 @@
 /** Drives one program function under a primary world, recording every event, or under a backup world from a recording. */
 
-import { real, World, type WorldEvent } from '../../failover/replay/world.js';
+import { real, World, type WorldEvent } from '../../failover/runtime/runtime.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import { native } from '../../lib/native/native.js';
 

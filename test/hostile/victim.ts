@@ -1,11 +1,11 @@
 /** A stack with a listener and a bulk transfer through it, and a place on its link for whoever means harm. */
 import { ManualClock } from '../../lib/clock.js';
-import { MemoryLink } from '../../lib/device/memory.js';
+import { MemoryLink } from '../../lib/device/emulation/memory.js';
 import { SeededRandom } from '../../lib/random.js';
-import type { NetInterface } from '../../stack/interface.js';
-import { StackHost } from '../../stack/loop.js';
+import type { NetInterface } from '../../stack/link/interface.js';
 import type { StreamEndpoint, StreamEvents } from '../../stack/sockets/endpoint.js';
 import { Stack } from '../../stack/stack.js';
+import { StackHost } from '../../stack/stack-host.js';
 import type { Target } from './floods.js';
 
 const SILENT: StreamEvents = {

@@ -17,7 +17,7 @@ import {
   TX_HEADROOM,
   TxFrame,
 } from '../../lib/device/device.js';
-import type { Impairment } from '../../lib/device/memory.js';
+import type { Impairment } from '../../lib/device/emulation/memory.js';
 import { RxSlab, SLOT_BYTES, slabBytes } from '../../lib/device/rx-slab.js';
 import { completeChecksum, segmentTcp } from '../../lib/device/segment.js';
 import type { Random } from '../../lib/random.js';

@@ -4,10 +4,10 @@
  */
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { requireTools } from '../../failover/cli/tools.js';
 import { parseSize } from '../../failover/demo/options.js';
 import { enterLab, labDirectory, runInLab } from '../../failover/lab/namespace.js';
 import { ip } from '../../failover/lab/network.js';
+import { requireTools } from '../../failover/lab/required-tools.js';
 import { errorCode } from '../../lib/errors.js';
 import { allCells, type Cell, cellBytes, cellName, pairCells } from './cells.js';
 import { CellRunner } from './run-cell.js';

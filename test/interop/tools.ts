@@ -3,9 +3,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { findTool } from '../../failover/cli/tools.js';
+import { chargenText } from '../../failover/cli/services.js';
 import { ip } from '../../failover/lab/network.js';
-import { chargenText } from '../../failover/serve/services.js';
+import { findTool } from '../../failover/lab/required-tools.js';
 import { ADDRESSES, makeDevice, PORT, removeDevice, TAP } from './network.js';
 import { StackProcess } from './stack-process.js';
 

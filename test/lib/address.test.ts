@@ -8,7 +8,7 @@ import {
   parseCidr4,
   parseIPv4,
   parseMac,
-} from '../../lib/address.js';
+} from '../../lib/ipv4-address.js';
 import {
   formatIPv6,
   inCidr6,
@@ -17,7 +17,7 @@ import {
   isMulticast6,
   parseCidr6,
   parseIPv6,
-} from '../../lib/address6.js';
+} from '../../lib/ipv6-address.js';
 import { SeededRandom } from '../../lib/random.js';
 
 t.test('IPv4', async (t) => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { type PayloadPlace, RX_DIRECT, RX_HEADERS_SHIFT, type RxBatch } from '../../lib/device/device.js';
-import { DirectPayload } from '../../lib/device/direct.js';
+import { DirectPayload } from '../../lib/device/direct-placement.js';
 import { RxSlab, SLOT_BYTES, slabBytes } from '../../lib/device/rx-slab.js';
 import { errorCode } from '../../lib/errors.js';
 import { type NativeHandle, native } from '../../lib/native/native.js';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Spare } from '../../lib/spare.js';
+import { Spare } from '../../lib/pool.js';
 
 t.test('what is given back is used again, up to a limit', async (t) => {
   let made = 0;

@@ -3,13 +3,13 @@
  * bottleneck. Loss and reordering meet data only, after the queue is chosen: acknowledgements always come through.
  */
 import { ManualClock } from '../../lib/clock.js';
-import { Bottleneck } from '../../lib/device/bottleneck.js';
-import { type Fate, MemoryLink } from '../../lib/device/memory.js';
+import { Bottleneck } from '../../lib/device/emulation/bottleneck.js';
+import { type Fate, MemoryLink } from '../../lib/device/emulation/memory.js';
 import { SeededRandom } from '../../lib/random.js';
 import { AppEndpoint } from '../../stack/app-endpoint.js';
-import { StackHost } from '../../stack/loop.js';
 import type { StreamEndpoint, StreamEvents } from '../../stack/sockets/endpoint.js';
 import { Stack } from '../../stack/stack.js';
+import { StackHost } from '../../stack/stack-host.js';
 import type { CongestionFactory } from '../../stack/tcp/congestion/controller.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 

@@ -1,5 +1,5 @@
 /** The coordinator of the simulated machines: an etcd that fails, is late, and whose answers are lost. */
-import type { Coordinator, GroupState, View } from '../../failover/cluster/coordinator.js';
+import type { Coordinator, GroupState, View } from '../../failover/cluster/coordinator/coordinator.js';
 import type { Queue } from './agent-queue.js';
 import type { Machine } from './agents.js';
 

@@ -1,10 +1,10 @@
 /** What runs on each of the simulated machines beside its agent: the replica's process, on the real log, keeper, gate and watch. */
-import { AgentKeeper } from '../../failover/agent-keeper.js';
-import type { KeeperHost } from '../../failover/backup-keeper.js';
-import { LogGate } from '../../failover/gate.js';
-import type { GroupPlace } from '../../failover/group.js';
-import { GroupClock } from '../../failover/group-clock.js';
-import { RecordType } from '../../failover/log/record.js';
+
+import { StandIn } from '../../failover/backup/remote-failure-detector.js';
+import type { GroupPlace } from '../../failover/host/group-directory.js';
+import { GroupClock } from '../../failover/log/group-clock.js';
+import { rules } from '../../failover/log/invariants.js';
+import { RecordType } from '../../failover/log/records.js';
 import {
   ReaderState,
   RING_HEADER,
@@ -14,8 +14,9 @@ import {
   SECRET_LENGTH,
   Word,
 } from '../../failover/log/ring.js';
-import { rules } from '../../failover/rules.js';
-import { StandIn } from '../../failover/stand-in.js';
+import { LogGate } from '../../failover/primary/output-gate.js';
+import { AgentKeeper } from '../../failover/primary/remote-standby.js';
+import type { KeeperHost } from '../../failover/primary/standby.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import type { Machine } from './agents.js';
 

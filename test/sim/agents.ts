@@ -6,12 +6,12 @@
  * What must be so: who spoke last in the newest reign is the only one who speaks; whatever was said is in the log of
  * whoever speaks later; and when everything is well again, one speaks and all others could go on.
  */
-import { Agent } from '../../failover/cluster/agent.js';
-import type { AgentLinks, Member } from '../../failover/cluster/agent-host.js';
-import { encodeJson, MessageType, type Welcome } from '../../failover/cluster/message.js';
-import type { StartSnapshot } from '../../failover/group.js';
+import { Agent } from '../../failover/cluster/agent/agent.js';
+import type { AgentLinks, Member } from '../../failover/cluster/agent/host.js';
+import { encodeJson, MessageType, type Welcome } from '../../failover/cluster/transport/messages.js';
+import type { StartSnapshot } from '../../failover/host/group-directory.js';
 import { RING_HEADER, Ring, Word } from '../../failover/log/ring.js';
-import { real } from '../../failover/replay/real.js';
+import { real } from '../../failover/runtime/core/originals.js';
 import type { Clock } from '../../lib/clock.js';
 import { SeededRandom } from '../../lib/random.js';
 import { Etcd, EtcdClient } from './agent-etcd.js';

@@ -10,7 +10,7 @@ import {
   ReceivedBody,
   RecordType,
   WroteBody,
-} from '../../failover/log/record.js';
+} from '../../failover/log/records.js';
 import { ReaderState, RING_HEADER, Word } from '../../failover/log/ring.js';
 
 interface Stream {

@@ -1,6 +1,7 @@
 /** The other side: clients with a script of their own, in a stack that knows nothing of replicas. */
-import type { StackHost } from '../../stack/loop.js';
+
 import type { StreamEndpoint, StreamEvents } from '../../stack/sockets/endpoint.js';
+import type { StackHost } from '../../stack/stack-host.js';
 
 /** The byte at a place of a stream; streams differ. */
 export function patternByte(stream: number, at: number): number {

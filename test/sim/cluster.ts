@@ -1,13 +1,13 @@
 /** A group of replicas on one machine, its clients, the wire between them, and one run of a scenario with its faults. */
 
-import { RecordType } from '../../failover/log/record.js';
+import { RecordType } from '../../failover/log/records.js';
 import { RING_HEADER, Ring, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
-import { Replica } from '../../failover/replica.js';
+import { Replica } from '../../failover/replica/replica.js';
 import { RX_META_WORDS } from '../../lib/device/device.js';
-import { MemoryLink } from '../../lib/device/memory.js';
+import { MemoryLink } from '../../lib/device/emulation/memory.js';
 import { SeededRandom } from '../../lib/random.js';
-import { StackHost } from '../../stack/loop.js';
 import { Stack } from '../../stack/stack.js';
+import { StackHost } from '../../stack/stack-host.js';
 import { LogAudit } from './audit.js';
 import type { Client } from './clients.js';
 import { Disk } from './disk.js';

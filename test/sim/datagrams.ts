@@ -1,8 +1,8 @@
 /** Datagrams: a program that adds every client's numbers up, and its clients. Who asks again gets the same answer. */
 
-import { ReplayedDgram } from '../../failover/replay/dgram.js';
-import type { Replica } from '../../failover/replica.js';
-import type { StackHost } from '../../stack/loop.js';
+import type { Replica } from '../../failover/replica/replica.js';
+import { ReplayedDgram } from '../../failover/runtime/sources/dgram.js';
+import type { StackHost } from '../../stack/stack-host.js';
 import type { UdpSocket } from '../../stack/udp.js';
 import { Client } from './clients.js';
 import { PORT } from './programs.js';

@@ -5,7 +5,7 @@
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import type { ReplicationMode } from '../../failover/replica.js';
+import type { ReplicationMode } from '../../failover/replica/replica.js';
 import { Cluster } from './cluster.js';
 import { Adder, adding } from './datagrams.js';
 import { Echoer, echo, PORT, stateEcho } from './programs.js';

@@ -2,11 +2,12 @@
  * A disk of the simulated machine, a program that keeps a ledger on it, and its clients. Calls take their time and end in any order; what a
  * process that dies had under way is carried out, or half of it, or none; and the disk becomes full.
  */
-import type { Operation, Outcome } from '../../failover/replay/ops.js';
-import type { Replica } from '../../failover/replica.js';
+
+import type { Replica } from '../../failover/replica/replica.js';
+import type { Operation, Outcome } from '../../failover/runtime/operations/async-operations.js';
 import { SeededRandom } from '../../lib/random.js';
-import type { StackHost } from '../../stack/loop.js';
 import type { StreamEndpoint } from '../../stack/sockets/endpoint.js';
+import type { StackHost } from '../../stack/stack-host.js';
 import { Client } from './clients.js';
 import type { Process } from './machine.js';
 import { on, PORT, STAMP, stamp } from './programs.js';

@@ -1,5 +1,5 @@
 /** All scenarios with a fault at every point, or at points drawn from a seed. */
-import { real } from '../../failover/replay/real.js';
+import { real } from '../../failover/runtime/core/originals.js';
 import { SeededRandom } from '../../lib/random.js';
 import { runAgents } from './agents.js';
 import { FAULTS, type Fault, type Outcome, runFault } from './fault.js';

@@ -1,7 +1,7 @@
 /** Replicas that join when the log has lost its beginning, and repeat what each connection of an independent server has been told. */
 import t from 'tap';
-import type { Replica } from '../../failover/replica.js';
-import { statusOf } from '../../failover/status.js';
+import { statusOf } from '../../failover/admin/status.js';
+import type { Replica } from '../../failover/replica/replica.js';
 import type { StreamEndpoint } from '../../stack/sockets/endpoint.js';
 import type { Client } from './clients.js';
 import { Cluster, type Member } from './cluster.js';

@@ -4,8 +4,8 @@
  * to die just before any of them: what it did before is done, what it would have done after never happens, as with SIGKILL.
  */
 
-import type { Environment } from '../../failover/environment.js';
-import type { GroupPlace } from '../../failover/group.js';
+import type { Environment } from '../../failover/host/environment.js';
+import type { GroupPlace } from '../../failover/host/group-directory.js';
 import { ManualClock } from '../../lib/clock.js';
 import {
   type NativeAddon,

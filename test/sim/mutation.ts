@@ -1,9 +1,9 @@
 /**
- * `npm run mutation [-- --json]`: breaks the rules of output commit (failover/rules.ts), one at a time, and looks for a case of
+ * `npm run mutation [-- --json]`: breaks the rules of output commit (failover/log/invariants.ts), one at a time, and looks for a case of
  * the simulation that notices. Each case found is run once more with the rule in force, where it has to pass.
  */
 import { parseArgs } from 'node:util';
-import { type Rule, rules } from '../../failover/rules.js';
+import { type Rule, rules } from '../../failover/log/invariants.js';
 import { runAgents } from './agents.js';
 import { explore, type Failure, runCase } from './explore.js';
 import { FAULTS, type FaultKind } from './fault.js';

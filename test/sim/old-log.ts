@@ -3,7 +3,7 @@
  * group is upgraded in the simulation: the primary is old, its successors are new, and the log has records of both.
  */
 
-import { LOG_VERSION, OLDEST_VERSION, OpenedBody, RECORD_HEADER, RecordType } from '../../failover/log/record.js';
+import { LOG_VERSION, OLDEST_VERSION, OpenedBody, RECORD_HEADER, RecordType } from '../../failover/log/records.js';
 import { RING_HEADER, Word } from '../../failover/log/ring.js';
 import { crc32c } from '../../lib/crc32c.js';
 

@@ -4,9 +4,9 @@
  * through different events would say different things.
  */
 
-import type { Replica } from '../../failover/replica.js';
-import type { StackHost } from '../../stack/loop.js';
+import type { Replica } from '../../failover/replica/replica.js';
 import type { ListenOptions, StreamEndpoint, StreamEvents } from '../../stack/sockets/endpoint.js';
+import type { StackHost } from '../../stack/stack-host.js';
 import { Client, pattern, patternByte } from './clients.js';
 
 export const PORT = 80;

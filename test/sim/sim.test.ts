@@ -1,5 +1,5 @@
 import t from 'tap';
-import { rules } from '../../failover/rules.js';
+import { rules } from '../../failover/log/invariants.js';
 import { runAgents } from './agents.js';
 import { Cluster } from './cluster.js';
 import { runDay } from './day.js';

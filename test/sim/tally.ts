@@ -1,7 +1,7 @@
 /** A program whose connections share something: each question is given the next number, and none is ever given twice, or left out. */
-import type { Replica } from '../../failover/replica.js';
-import type { StackHost } from '../../stack/loop.js';
+import type { Replica } from '../../failover/replica/replica.js';
 import type { StreamEndpoint } from '../../stack/sockets/endpoint.js';
+import type { StackHost } from '../../stack/stack-host.js';
 import { Client } from './clients.js';
 import { number, numberOf, on, PORT } from './programs.js';
 

@@ -329,7 +329,7 @@ t.test('groups: only members hear; IGMP and MLD tell the link', async (t) => {
 });
 
 t.test('the address book forgets strangers, not those in use', async (t) => {
-  const { AddressBook } = await import('../../stack/address-book.js');
+  const { AddressBook } = await import('../../stack/ip/address-book.js');
   const book = new AddressBook(1, 1000);
   const bytes = new Uint8Array(16);
   const view = new DataView(bytes.buffer);

@@ -2,13 +2,13 @@
 import t from 'tap';
 import { ManualClock } from '../../lib/clock.js';
 import type { DeviceHandler, FrameDevice, RxBatch } from '../../lib/device/device.js';
-import { MemoryLink } from '../../lib/device/memory.js';
+import { MemoryLink } from '../../lib/device/emulation/memory.js';
 import { SeededRandom } from '../../lib/random.js';
-import { StackHost } from '../../stack/loop.js';
 import { connect, createServer } from '../../stack/sockets/index.js';
 import type { FtSocket } from '../../stack/sockets/socket.js';
 import { Stack } from '../../stack/stack.js';
-import { Loans, owned } from '../../stack/tcp/loans.js';
+import { StackHost } from '../../stack/stack-host.js';
+import { Loans, owned } from '../../stack/tcp/receive/borrowed-buffers.js';
 
 /** Receives every frame into the same memory, which holds something else as soon as nobody borrows it. */
 class OneSlot implements FrameDevice {

@@ -1,7 +1,7 @@
 import t from 'tap';
-import type { Impairment } from '../../lib/device/memory.js';
-import { CALM, NOTHING } from '../../stack/tcp/flight.js';
-import { Recovery } from '../../stack/tcp/recovery-state.js';
+import type { Impairment } from '../../lib/device/emulation/memory.js';
+import { Recovery } from '../../stack/tcp/loss/recovery-state.js';
+import { CALM, NOTHING } from '../../stack/tcp/send/in-flight.js';
 import { Sim, SimSocket } from './support/sim.js';
 
 const LENGTH = 1_500_000;

@@ -1,8 +1,8 @@
 import t from 'tap';
 import { VlanTrunk } from '../../lib/device/vlan.js';
 import { SeededRandom } from '../../lib/random.js';
-import { StackHost } from '../../stack/loop.js';
 import { Stack } from '../../stack/stack.js';
+import { StackHost } from '../../stack/stack-host.js';
 import { listenUdp, Net } from './support/net.js';
 
 t.test('two networks on one wire do not hear each other', async (t) => {

@@ -1,7 +1,7 @@
 /** One program with servers of both kinds, and with what it offers to a replica that joins in the middle. */
 import { readFile } from 'node:fs/promises';
 import net from 'node:net';
-import '../../../failover/program-types.js';
+import '../../../failover/replica/program-types.js';
 
 function lines(socket: net.Socket, answer: (line: string) => void): void {
   socket.setNoDelay(true);

@@ -2,11 +2,11 @@
 import http from 'node:http';
 import net from 'node:net';
 import { fileURLToPath } from 'node:url';
+import type { ReplicaStatus } from '../../../failover/admin/status.js';
+import { askStatus } from '../../../failover/admin/status.js';
 import { enterLab, labDirectory, runInLab } from '../../../failover/lab/namespace.js';
 import { makeTap, STACK_ADDRESS, TAP } from '../../../failover/lab/network.js';
 import { ReplicaProcess } from '../../../failover/lab/replica-process.js';
-import type { ReplicaStatus } from '../../../failover/status.js';
-import { askStatus } from '../../../failover/status.js';
 
 export const KIT = fileURLToPath(new URL('../apps/kit.js', import.meta.url));
 export { STACK_ADDRESS, TAP };

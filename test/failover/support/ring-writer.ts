@@ -1,5 +1,5 @@
 /** Writes numbered records to a log as fast as its reader lets it, until it is killed. Arguments: file, bytes. */
-import { RecordType } from '../../../failover/log/record.js';
+import { RecordType } from '../../../failover/log/records.js';
 import { RING_HEADER, Ring, RingWriter } from '../../../failover/log/ring.js';
 import { native } from '../../../lib/native/native.js';
 

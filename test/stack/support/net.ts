@@ -1,10 +1,10 @@
 /** Several stacks on several links in virtual time: hosts and routers for the tests of IP. */
 import { ManualClock } from '../../../lib/clock.js';
-import { type Impairment, type MemoryDevice, MemoryLink } from '../../../lib/device/memory.js';
+import { type Impairment, type MemoryDevice, MemoryLink } from '../../../lib/device/emulation/memory.js';
 import { SeededRandom } from '../../../lib/random.js';
-import type { NetInterface } from '../../../stack/interface.js';
-import { StackHost } from '../../../stack/loop.js';
+import type { NetInterface } from '../../../stack/link/interface.js';
 import { type AddInterface, Stack, type StackOptions } from '../../../stack/stack.js';
+import { StackHost } from '../../../stack/stack-host.js';
 
 export class Net {
   readonly clock = new ManualClock(1_000_000);

@@ -1,7 +1,7 @@
 /** A peer that a test moves by hand: it sends the segments it is told to and shows what the stack answered. */
 import { finish, fold, pseudoSum4, sum16 } from '../../../lib/checksum.js';
 import { ManualClock } from '../../../lib/clock.js';
-import { MemoryLink } from '../../../lib/device/memory.js';
+import { MemoryLink } from '../../../lib/device/emulation/memory.js';
 import { ARP_REPLY, ArpView, writeArp } from '../../../lib/packet/arp.js';
 import { writeEthernet } from '../../../lib/packet/ethernet.js';
 import { Ipv4View, writeIpv4 } from '../../../lib/packet/ipv4.js';
@@ -16,9 +16,9 @@ import {
   writeTcpHeader,
 } from '../../../lib/packet/tcp.js';
 import { SeededRandom } from '../../../lib/random.js';
-import { StackHost } from '../../../stack/loop.js';
 import type { StreamEndpoint, StreamEvents } from '../../../stack/sockets/endpoint.js';
 import { Stack } from '../../../stack/stack.js';
+import { StackHost } from '../../../stack/stack-host.js';
 import type { TcpOptions } from '../../../stack/tcp/tcp.js';
 
 export const STACK_IP = 0x0a000002;

@@ -1,10 +1,10 @@
 /** Two stacks on a link in memory, in virtual time: the same seed gives the same run, to the last segment. */
 import { ManualClock } from '../../../lib/clock.js';
-import { type Impairment, MemoryLink } from '../../../lib/device/memory.js';
+import { type Impairment, MemoryLink } from '../../../lib/device/emulation/memory.js';
 import { SeededRandom } from '../../../lib/random.js';
-import { StackHost } from '../../../stack/loop.js';
 import type { ListenerHandle, StreamEndpoint, StreamEvents } from '../../../stack/sockets/endpoint.js';
 import { Stack } from '../../../stack/stack.js';
+import { StackHost } from '../../../stack/stack-host.js';
 import type { TcpOptions } from '../../../stack/tcp/tcp.js';
 
 export interface SimOptions {

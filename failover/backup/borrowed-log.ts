@@ -1,0 +1,81 @@
+/**
+ * A backup's received data as it lies in the log: a program that only looks at what comes (`onread`, a stream that nobody listens to)
+ * costs no copy here either. The log's writer is told what is still looked at, and leaves it alone; whoever looks for too long
+ * is given a copy, so that the log does not fill.
+ */
+import { Fifo } from '../../lib/fifo.js';
+import type { TcpConnection } from '../../stack/tcp/connection.js';
+import { LEAST_IN_PLACE, type RingReader } from '../log/ring.js';
+
+/** So much of the log is held back at most, and no more than a part of it. */
+const MOST_BYTES = 4 * 1024 * 1024;
+const MOST_PART = 1 / 8;
+const UNIT = 8;
+
+export class LentLog {
+  readonly counters = { lent: 0, copied: 0 };
+  readonly #reader: RingReader;
+  readonly #least: number;
+  readonly #mostUnits: number;
+  // What is lent, the oldest first: whose it is, where in its stream it ends, and where its record begins.
+  readonly #owners = new Fifo<TcpConnection>();
+  readonly #ends = new Fifo<number>();
+  readonly #places = new Fifo<number>();
+
+  constructor(reader: RingReader, least = LEAST_IN_PLACE) {
+    this.#reader = reader;
+    this.#least = least;
+    this.#mostUnits = Math.min(MOST_BYTES, reader.ring.size * MOST_PART) / UNIT;
+  }
+
+  /** Puts the chunk of the reader's record into the connection's queue, whose stream it follows; RCV.NXT is where it was. */
+  enqueue(conn: TcpConnection, from: number, length: number): void {
+    const { ring, canHold } = this.#reader;
+    if ((length < this.#least && !conn.glanced) || !canHold) {
+      conn.enqueue(conn.tcp.loans.copy(ring.bytes, from, length), 0, length);
+      return;
+    }
+    this.counters.lent++;
+    if (this.#owners.size === 0) this.#reader.hold(this.#reader.before);
+    this.#owners.push(conn);
+    this.#ends.push(conn.rcvNxt + length);
+    this.#places.push(this.#reader.before);
+    conn.enqueue(ring.bytes, from, length);
+  }
+
+  /** To be called between two events: what has been looked at is held no longer. */
+  look(): void {
+    const owners = this.#owners;
+    if (owners.size === 0) return;
+    let conn = owners.first();
+    while (conn !== undefined && conn.rcvNxt - conn.receiveQueued >= this.#ends.first()!) {
+      this.#drop();
+      conn = owners.first();
+    }
+    const from = owners.size === 0 ? -1 : this.#places.first()!;
+    if (from >= 0 && (this.#reader.position - from) >>> 0 > this.#mostUnits) this.giveBack();
+    else this.#reader.hold(from);
+  }
+
+  /** Nobody looks at the log any more. */
+  giveBack(): void {
+    const { buffer } = this.#reader.ring;
+    for (let conn = this.#owners.first(); conn !== undefined; conn = this.#owners.first()) {
+      const { receiveQueue } = conn;
+      for (let i = 0; i < receiveQueue.length; i++) {
+        const bytes = receiveQueue.sourceAt(i);
+        if (bytes.buffer !== buffer) continue;
+        receiveQueue.move(i, conn.tcp.loans.copy(bytes, receiveQueue.fromAt(i), receiveQueue.lengthAt(i)));
+        this.counters.copied++;
+      }
+      this.#drop();
+    }
+    this.#reader.hold(-1);
+  }
+
+  #drop(): void {
+    this.#owners.shift();
+    this.#ends.shift();
+    this.#places.shift();
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * What the log says of a connection that began before this replica did, between two records (coverage.ts): the replica skips what it knows
+ * already, or takes it over; of an independent one it is the history (histories.ts), which the program here repeats at the numbers
+ * and times of then. What does not come out as it did on the primary is left to the primary alone.
+ */
+
+import type { RestoredTable } from '../checkpoint/unclaimed-connections.js';
+import type { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
+import { PastBody } from '../log/records.js';
+import type { RingReader } from '../log/ring.js';
+import type { ReplayHost } from './replayer.js';
+
+/** An independent connection that is brought to where it is on the primary. */
+interface Past {
+  endpoint: ReplicaEndpoint;
+  /** What the client has acknowledged, and sent. */
+  sndUna: number;
+  rcvNxt: number;
+  /** Where the group's time is meanwhile. */
+  number: number;
+  monoUs: number;
+  wallMs: number;
+}
+
+export class PastReplay {
+  /** Connections that could not be repeated. */
+  lost = 0;
+  /** The connection that the log tells us of; of `#skipped` nothing is taken. 0 for none. */
+  #covering = 0;
+  #skipped = 0;
+  #past: Past | null = null;
+
+  constructor(
+    readonly host: ReplayHost,
+    readonly kept: RestoredTable,
+    /** The connection is not followed any more. */
+    readonly onLost: (conn: number) => void,
+  ) {}
+
+  /** The independent connection whose past is repeated, 0 for none. */
+  get conn(): number {
+    return this.#past === null ? 0 : this.#past.endpoint.id;
+  }
+
+  /** The log tells us of a connection that is older than we are. */
+  get covering(): boolean {
+    return this.#covering !== 0;
+  }
+
+  skips(conn: number): boolean {
+    return this.#skipped !== 0 && conn === this.#skipped;
+  }
+
+  cover(conn: number): void {
+    if (this.host.stack.tcp.byId.has(conn)) this.#skipped = conn;
+    else this.#covering = conn;
+  }
+
+  covered(): void {
+    this.#skipped = 0;
+    this.#covering = 0;
+    this.#end();
+  }
+
+  /** What follows is the history of the reader's connection. @returns false when the program is not there yet */
+  begin(reader: RingReader): boolean {
+    const { host } = this;
+    if (!host.programLoaded) return false;
+    const endpoint = host.endpoints.get(reader.conn);
+    if (endpoint === undefined) {
+      this.#skipped = reader.conn;
+      return true;
+    }
+    const { number, monoUs, wallMs } = host.time;
+    const { view } = reader.ring;
+    const sndUna = view.getFloat64(reader.body + PastBody.sndUna, true);
+    const rcvNxt = view.getFloat64(reader.body + PastBody.rcvNxt, true);
+    this.#past = { endpoint, sndUna, rcvNxt, number, monoUs, wallMs };
+    endpoint.conn.rcvNxt = 1;
+    host.histories.begin(endpoint.conn);
+    return true;
+  }
+
+  /** An event is over. What the client has acknowledged since need not be kept. */
+  afterEvent(): void {
+    if (this.#past === null) return;
+    const { endpoint, sndUna } = this.#past;
+    const { checks } = this.host;
+    const { conn } = endpoint;
+    conn.sendBuffer.releaseTo(Math.min(sndUna - 1, conn.sendBuffer.end));
+    conn.sndUna = Math.max(conn.sndUna, Math.min(sndUna, conn.sendBuffer.end + 1));
+    conn.sndNxt = Math.max(conn.sndNxt, conn.sndUna);
+    if (checks.strayed.size === 0) return;
+    this.lose(endpoint, 'it has to do with other connections');
+    for (const other of checks.strayed) this.lose(other, 'another one had to do with it');
+    checks.strayed.clear();
+  }
+
+  #end(): void {
+    const past = this.#past;
+    if (past === null) return;
+    this.#past = null;
+    this.host.time.set(past.number, past.monoUs, past.wallMs);
+    if (past.endpoint.conn.rcvNxt !== past.rcvNxt) this.lose(past.endpoint, 'it has received something else');
+  }
+
+  /** The primary died while it told us of a connection: we do not know it. */
+  cut(): void {
+    const { host, kept } = this;
+    const id = this.#covering;
+    if (id === 0) return;
+    this.#covering = 0;
+    const endpoint = host.endpoints.get(id);
+    if (endpoint !== undefined) this.lose(endpoint, 'its history was cut');
+    this.#end();
+    kept.forget(id);
+    const conn = host.stack.tcp.byId.get(id);
+    if (conn !== undefined) host.stack.tcp.remove(conn, null);
+  }
+
+  /** Our program is not where the primary's is with the connection whose past it repeats. */
+  differs(why: string): void {
+    if (this.#past !== null) this.lose(this.#past.endpoint, why);
+  }
+
+  /** A connection is left to the primary alone. */
+  lose(endpoint: ReplicaEndpoint, why: string): void {
+    const { host } = this;
+    const { id, conn } = endpoint;
+    if (host.endpoints.get(id) !== endpoint) return;
+    if (this.#past?.endpoint === endpoint) this.#skipped = id;
+    this.lost++;
+    this.onLost(id);
+    host.endpoints.delete(id);
+    host.histories.forget(id);
+    endpoint.forsake();
+    host.stack.tcp.remove(conn, null);
+    host.unrepeated(id, why);
+  }
+}

@@ -1,0 +1,488 @@
+/**
+ * The backup's side of replication: reads the log and repeats what happened. Changes of connections are applied to the
+ * backup's own (frozen) stack; events are delivered to the program one at a time. What the program writes goes to the
+ * frozen connections' send queues, and its checksum is compared with the primary's.
+ */
+
+import { Ipv4Route } from '../../stack/ip/ipv4-route.js';
+import { Ipv6Route } from '../../stack/ip/ipv6-route.js';
+import { AppEvent } from '../../stack/observer.js';
+import type { Stack } from '../../stack/stack.js';
+import { SEND_TARGET_UNIT, type TcpConnection } from '../../stack/tcp/connection.js';
+import { FIRST_MARKS_WORD, setMarksWord } from '../../stack/tcp/loss/ecn.js';
+import { TcpState } from '../../stack/tcp/state.js';
+import type { SavedValues } from '../checkpoint/process-values.js';
+import type { RestoredTable } from '../checkpoint/unclaimed-connections.js';
+import type { CheckList, ReplicaEndpoint } from '../connections/replicated-endpoint.js';
+import type { Histories } from '../log/connection-history.js';
+import { rules } from '../log/invariants.js';
+import {
+  APART_BIT,
+  CheckBody,
+  EventBody,
+  Follow,
+  JoinBody,
+  OpenedBody,
+  RECORD_HEADER,
+  RecordType,
+  SavedBody,
+  WorldBody,
+} from '../log/records.js';
+import type { RingReader } from '../log/ring.js';
+import { CODES } from '../primary/recorder.js';
+import type { EventTime } from '../runtime/core/event-time.js';
+import { LentLog } from './borrowed-log.js';
+import { ConnectionRecords } from './connection-records.js';
+import { PastReplay } from './history-replay.js';
+
+export interface ReplayHost {
+  readonly stack: Stack;
+  readonly time: EventTime;
+  readonly checks: CheckList;
+  /** Received data is left where it is in the log from so many bytes on. */
+  readonly leastInPlace: number | undefined;
+  /** Endpoints by connection number, as the program got them. */
+  readonly endpoints: Map<number, ReplicaEndpoint>;
+  /** False until the program's start-up is complete. */
+  readonly programLoaded: boolean;
+  /** An event is about to be delivered that the dead primary did not finish: it may be what killed it. 0: no connection. */
+  beforeLast(conn: number): void;
+  /** Delivers an event of the program's world. False: it does not know the id. */
+  deliverWorld(kind: number, id: number, result: Uint8Array | null): boolean;
+  /** What independent connections have been told. */
+  readonly histories: Histories;
+  /** The independent connection that an event of the program's world belongs to, 0 for none. */
+  ownerOfWorld(kind: number, id: number): number;
+  /** The program has not come to where the primary's is, as far as an independent connection goes. */
+  unrepeated(conn: number, why: string): void;
+  /** What the program has saved of itself. */
+  readonly saved: SavedValues;
+  /** The program is given what the primary's has saved: this replica joined in the middle. */
+  giveSaved(): void;
+  /** The backup is not where the primary is. */
+  diverged(reason: string): void;
+}
+
+/** What one step did. */
+export type Step = 'event' | 'idle';
+
+export class Replayer {
+  readonly counters = { events: 0, skipped: 0, checks: 0 };
+  /** The primary's start-up is complete as far as the log has been read. */
+  started = false;
+  /** This replica did not see the beginning: what it does not know is skipped. */
+  joiner = false;
+  /** The primary died in an event that is not repeated here: it has not happened. */
+  cut = false;
+  #unchecked = new Map<number, ReplicaEndpoint>();
+  #delivered = 0;
+
+  constructor(
+    readonly reader: RingReader,
+    readonly host: ReplayHost,
+    /** Connections that are kept without a program. */
+    readonly kept: RestoredTable,
+    /** State mode of the whole group: no program runs here. */
+    readonly stateMode: boolean,
+    leastInPlace?: number,
+  ) {
+    this.past = new PastReplay(host, kept, (conn) => this.#unchecked.delete(conn));
+    this.lent = new LentLog(reader, leastInPlace);
+    this.#records = new ConnectionRecords(this);
+  }
+
+  readonly lent: LentLog;
+  readonly #records: ConnectionRecords;
+  /** Connections that are older than this replica. */
+  readonly past: PastReplay;
+
+  /** Whether it is kept here instead of being repeated. */
+  keeps(conn: number): boolean {
+    return this.stateMode || this.kept.has(conn);
+  }
+
+  /**
+   * The program makes an outgoing connection: which one did the primary make at this point? Its record follows the event
+   * that is being delivered. Undefined when the log ends here, and the connection is ours to make.
+   */
+  outgoing(): { id: number; localAddress: number; localPort: number } | undefined {
+    const { reader, host } = this;
+    const { view, bytes } = reader.ring;
+    for (let skip = 0; ; skip++) {
+      const at = reader.peek(RecordType.Opened, skip);
+      if (at < 0) return undefined;
+      const id = view.getUint32(at - RECORD_HEADER + 12, true);
+      if ((view.getUint8(at + OpenedBody.flags) & 4) !== 0 && !host.stack.tcp.byId.has(id)) {
+        return {
+          id,
+          localAddress: host.stack.book.fromBytes(bytes, at + OpenedBody.localAddress),
+          localPort: view.getUint16(at + OpenedBody.localPort, true),
+        };
+      }
+    }
+  }
+
+  /** Applies records until one event has been delivered or the log has no more. Throws LogError. */
+  step(): Step {
+    const { reader, host } = this;
+    // The last event is over. Each is told by itself: a reader that is behind shows that it gets on.
+    this.lent.look();
+    reader.release();
+    for (let endpoint = host.checks.shift(); endpoint !== undefined; endpoint = host.checks.shift())
+      if (this.past.conn === 0) this.#unchecked.set(endpoint.id, endpoint);
+    this.past.afterEvent();
+    while (!this.cut && reader.next()) {
+      if (this.past.skips(reader.conn) && reader.type !== RecordType.Covered) continue;
+      if (this.#apply()) {
+        this.counters.events++;
+        return 'event';
+      }
+      if (this.#delivered < 0) break;
+    }
+    this.#delivered = 0;
+    reader.release();
+    return 'idle';
+  }
+
+  /** @returns true when an event was delivered to the program. */
+  #apply(): boolean {
+    const { reader, host } = this;
+    const tcp = host.stack.tcp;
+    const view = reader.ring.view;
+    const at = reader.body;
+    switch (reader.type) {
+      case RecordType.Opened:
+        this.#opened(at);
+        return false;
+      case RecordType.Cover:
+        this.past.cover(reader.conn);
+        return false;
+      case RecordType.Covered:
+        this.past.covered();
+        return false;
+      case RecordType.Past:
+        if (!this.past.begin(reader)) this.#wait();
+        return false;
+      case RecordType.Saved:
+        this.#saved(at);
+        return false;
+      case RecordType.AllSaved:
+        return this.#allSaved();
+      case RecordType.Removed: {
+        const conn = tcp.byId.get(reader.conn);
+        this.kept.forget(reader.conn);
+        host.histories.forget(reader.conn);
+        // Its socket may still have to be told of data, or of the end.
+        if (host.endpoints.get(reader.conn)?.settled === true) host.endpoints.delete(reader.conn);
+        const code = view.getUint32(at, true);
+        if (conn !== undefined) tcp.remove(conn, code === 0 ? null : (CODES[code] ?? 'ECONNRESET'));
+        return false;
+      }
+      case RecordType.Event:
+        return this.#event(at);
+      case RecordType.World:
+        return !this.stateMode && this.#world(at);
+      case RecordType.Check:
+        if (!this.keeps(reader.conn)) this.#check(at);
+        return false;
+      case RecordType.Join:
+        // Before version 4 all connections followed, also those that are known.
+        if (this.stateMode && reader.version < 4) this.#forgetAll();
+        if (this.joiner && this.counters.events === 0) this.#setTime(at, JoinBody);
+        return false;
+      case RecordType.Started:
+        if (!host.programLoaded && !this.stateMode) this.#wait();
+        else this.started = true;
+        return false;
+      default:
+        this.#records.apply(reader, at);
+        if (reader.type === RecordType.Received || reader.type === RecordType.PeerFin) this.#remember(reader.conn);
+        return false;
+    }
+  }
+
+  /** The record belongs to a connection's history. @returns whose event it is: 0 where no history is kept */
+  #remember(conn: number): number {
+    const { reader, host } = this;
+    const { histories } = host;
+    if (histories.get(conn) === undefined) return 0;
+    const body = reader.ring.bytes.subarray(reader.body, reader.body + reader.bodyLength);
+    return histories.copy(conn, reader.type, body) ? conn : 0;
+  }
+
+  /** The group's time is that of an event, wherever it ran. */
+  #setTime(at: number, body: { number: number; monoUs: number; wallMs: number }): void {
+    const { view } = this.reader.ring;
+    const number = view.getFloat64(at + body.number, true);
+    this.host.time.set(number, view.getFloat64(at + body.monoUs, true), view.getFloat64(at + body.wallMs, true));
+  }
+
+  #saved(at: number): void {
+    const { view, bytes } = this.reader.ring;
+    const length = view.getUint32(at + SavedBody.length, true);
+    const units = view.getUint32(at + SavedBody.nameLength, true);
+    const name = Buffer.from(bytes.subarray(at + SavedBody.size, at + SavedBody.size + 2 * units)).toString('utf16le');
+    const from = at + SavedBody.size + 2 * units;
+    this.host.saved.take(name, bytes.slice(from, from + length));
+  }
+
+  /** Where we joined, everything that the program does from here on builds on it. @returns true when the program was told */
+  #allSaved(): boolean {
+    const { host } = this;
+    if (!this.joiner || this.stateMode || this.counters.events > 0 || host.saved.size === 0) return false;
+    if (!host.programLoaded) {
+      this.#wait();
+      return false;
+    }
+    host.giveSaved();
+    return true;
+  }
+
+  /** The record must be read again later: the program is not there yet. */
+  #wait(): void {
+    this.reader.unread();
+    this.#delivered = -1;
+  }
+
+  #opened(at: number): void {
+    const { reader, host } = this;
+    const { stack } = host;
+    const tcp = stack.tcp;
+    const { view, bytes } = reader.ring;
+    const B = OpenedBody;
+    const flags = view.getUint8(at + B.flags);
+    const localAddress = host.stack.book.fromBytes(bytes, at + B.localAddress);
+    const remoteAddress = host.stack.book.fromBytes(bytes, at + B.remoteAddress);
+    const localPort = view.getUint16(at + B.localPort, true);
+    const remotePort = view.getUint16(at + B.remotePort, true);
+    const follow = reader.version < 4 ? Follow.Replay : (view.getUint8(at + B.follow) as Follow);
+    if (follow === Follow.Not && !this.stateMode) return;
+    // What this program has opened itself it goes on repeating.
+    const strange = this.joiner && !host.endpoints.has(reader.conn);
+    const kept = this.stateMode || follow === Follow.State || (follow === Follow.Either && strange);
+    if (kept) this.kept.of(reader.conn);
+    let conn = tcp.byId.get(reader.conn);
+    if (conn === undefined) {
+      const listener = kept || (flags & 4) !== 0 ? null : tcp.findListener(localAddress, localPort);
+      if ((flags & 4) === 0 && listener === null && !kept) {
+        if (!host.programLoaded) {
+          this.#wait();
+          return;
+        }
+        if (!this.joiner)
+          host.diverged(`the primary accepted a connection on port ${localPort}, where this replica does not listen`);
+        return;
+      }
+      // A joiner's program never made the call that this outgoing connection belongs to.
+      if ((flags & 4) !== 0 && !kept) return;
+      const route = tcp.host.tcpRoute(localAddress, remoteAddress);
+      if (route === null) {
+        host.diverged('the primary has a connection on an address that this replica does not have');
+        return;
+      }
+      tcp.timeWaits.delete(localAddress, localPort, remoteAddress, remotePort);
+      conn = tcp.create(reader.conn, localAddress, localPort, remoteAddress, remotePort, route);
+      conn.active = (flags & 4) !== 0;
+      conn.listener = listener;
+      if (listener !== null) listener.halfOpen++;
+      if (!kept && !this.past.covering && reader.version >= 4) host.histories.begin(conn);
+    }
+    conn.state = view.getUint8(at + B.state) === TcpState.SynSent ? TcpState.SynSent : TcpState.SynRcvd;
+    conn.iss = view.getUint32(at + B.iss, true);
+    conn.irs = view.getUint32(at + B.irs, true);
+    conn.sackOk = (flags & 1) !== 0;
+    conn.tsOk = (flags & 2) !== 0;
+    conn.ecnOk = (flags & 16) !== 0;
+    conn.accEcn = (flags & 32) !== 0;
+    conn.synEcn = conn.listener !== null && conn.ecnOk ? flags >> 6 : -1;
+    if (conn.accEcn) setMarksWord(conn, FIRST_MARKS_WORD);
+    conn.sndScale = view.getUint8(at + B.sndScale);
+    conn.rcvScale = view.getUint8(at + B.rcvScale);
+    conn.receiveMax = view.getUint32(at + B.receiveLimit, true);
+    // How far the window had grown is not known: as far as it can.
+    if (rules.A2) conn.receiveLimit = conn.receiveMax;
+    conn.tsOffset = rules.T1 ? view.getUint32(at + B.tsOffset, true) : 0;
+    conn.tsRecent = view.getUint32(at + B.tsRecent, true);
+    conn.tsRecentAtUs = tcp.now;
+    conn.sndWnd = view.getFloat64(at + B.sndWnd, true);
+    conn.maxSndWnd = Math.max(conn.maxSndWnd, conn.sndWnd);
+    conn.rcvNxt = view.getFloat64(at + B.rcvNxt, true);
+    conn.rcvAdv = conn.rcvNxt;
+    conn.sndMss = view.getUint32(at + B.sndMss, true);
+    conn.cc = tcp.options.congestion(conn.sndMss);
+    conn.sndNxt = 1;
+    const { route } = conn;
+    if ((flags & 8) === 0) return;
+    if (route instanceof Ipv4Route) route.net.neighbours.learn(route.nextHop, bytes, at + B.mac, true);
+    else if (route instanceof Ipv6Route) route.net.neighbours6.learn(route.nextHop, bytes, at + B.mac, true);
+  }
+
+  // --- State mode ---
+
+  /** All connections follow. */
+  #forgetAll(): void {
+    const { tcp } = this.host.stack;
+    const all: TcpConnection[] = [];
+    tcp.table.forEach((conn) => {
+      all.push(conn);
+    });
+    for (const conn of all) {
+      this.kept.forget(conn.id);
+      tcp.remove(conn, null);
+    }
+  }
+
+  /**
+   * An event that is not repeated here, and that the dead primary did not finish: it has not happened, and nothing behind it.
+   * @returns true when it is so
+   */
+  #unhappened(): boolean {
+    if (!this.reader.unfinished) return false;
+    this.reader.unread();
+    this.cut = true;
+    return true;
+  }
+
+  /** The primary's program was told something: what it read is no longer to be read. */
+  #noteEvent(at: number, kind: AppEvent): void {
+    const { reader, host } = this;
+    if (this.#unhappened()) return;
+    const conn = host.stack.tcp.byId.get(reader.conn);
+    this.#setTime(at, EventBody);
+    this.counters.events++;
+    if (conn === undefined) return;
+    if (kind === AppEvent.Accept || kind === AppEvent.Restore) this.kept.of(conn.id).accepted = true;
+    else if (kind === AppEvent.Data) this.#readAway(conn, this.reader.ring.view.getFloat64(at + EventBody.n, true));
+  }
+
+  #readAway(conn: TcpConnection, bytes: number): void {
+    for (let left = bytes; left > 0; ) {
+      const { receiveQueue } = conn;
+      if (receiveQueue.length === 0) return;
+      const bytes = receiveQueue.sourceAt(0);
+      left -= receiveQueue.lengthAt(0);
+      conn.readFirst();
+      conn.tcp.loans.done(bytes);
+    }
+  }
+
+  /** The primary does not repeat it any more, as it was given the connection itself: it is kept from here on, without our program. */
+  #keep(endpoint: ReplicaEndpoint): void {
+    const { host, kept } = this;
+    Object.assign(kept.of(endpoint.id), { context: endpoint.context, accepted: endpoint.accepted });
+    this.#unchecked.delete(endpoint.id);
+    host.endpoints.delete(endpoint.id);
+    endpoint.forsake();
+  }
+
+  #event(at: number): boolean {
+    const { reader, host } = this;
+    const { view } = reader.ring;
+    const word = view.getUint32(at + EventBody.kind, true);
+    const kind = (word & 0xff & ~APART_BIT) as AppEvent;
+    const apart = (word & APART_BIT) !== 0;
+    const endpoint = host.endpoints.get(reader.conn);
+    if (apart || this.keeps(reader.conn)) {
+      if (endpoint !== undefined && !reader.unfinished) this.#keep(endpoint);
+      this.#noteEvent(at, kind);
+      return false;
+    }
+    if (endpoint === undefined) {
+      if (this.joiner && this.#unhappened()) return false;
+      this.counters.skipped++;
+      if (!this.joiner)
+        host.diverged(
+          `the primary's program was told something about connection ${reader.conn}, which this replica does not have`,
+        );
+      return false;
+    }
+    if (word > 0xff) endpoint.conn.sendTarget = (word >>> 8) * SEND_TARGET_UNIT;
+    const n = view.getFloat64(at + EventBody.n, true);
+    if (kind === AppEvent.Data && !endpoint.conn.hasChunksOf(n)) {
+      if (this.past.conn !== 0) {
+        this.past.differs('it was told something else');
+        return false;
+      }
+      host.diverged(`connection ${reader.conn}: the next chunks are not those that the primary's program read`);
+      return false;
+    }
+    if (!this.#allChecked()) return false;
+    this.#setTime(at, EventBody);
+    const owner = this.#remember(reader.conn);
+    if (this.past.conn === 0) host.time.begin('usual', owner);
+    else host.time.begin('past', reader.conn);
+    if (reader.unfinished) host.beforeLast(reader.conn);
+    endpoint.deliver(kind, n, n > 0 && kind === AppEvent.Close ? (CODES[n] ?? 'ECONNRESET') : null);
+    return true;
+  }
+
+  #world(at: number): boolean {
+    const { reader, host } = this;
+    const { view, bytes } = reader.ring;
+    const id = view.getFloat64(at + WorldBody.id, true);
+    if (id < 0) {
+      if (this.#unhappened()) return false;
+      this.#setTime(at, WorldBody);
+      return false;
+    }
+    if (!this.#allChecked()) return false;
+    const kind = view.getUint32(at + WorldBody.kind, true);
+    const length = view.getUint32(at + WorldBody.resultLength, true);
+    const result = length === 0 ? null : bytes.slice(at + WorldBody.size, at + WorldBody.size + length);
+    const { number, monoUs, wallMs } = host.time;
+    this.#setTime(at, WorldBody);
+    const past = this.past.conn;
+    const owner = this.#remember(past === 0 ? host.ownerOfWorld(kind, id) : past);
+    host.time.begin(past === 0 ? 'usual' : 'past', past === 0 ? owner : past);
+    if (reader.unfinished) host.beforeLast(0);
+    if (host.deliverWorld(kind, id, result)) return true;
+    if (past !== 0) {
+      this.past.differs('it has not begun what the primary’s had finished');
+      return false;
+    }
+    if (!this.started && !this.joiner && !host.programLoaded) {
+      host.time.set(number, monoUs, wallMs);
+      this.#wait();
+      return false;
+    }
+    this.counters.skipped++;
+    if (!this.joiner) host.diverged('the primary’s program had a timer or operation that this replica’s does not have');
+    return false;
+  }
+
+  #check(at: number): void {
+    const { reader, host } = this;
+    const { view } = reader.ring;
+    this.#unchecked.delete(reader.conn);
+    const endpoint = host.endpoints.get(reader.conn);
+    if (endpoint === undefined) return;
+    this.counters.checks++;
+    const written = view.getFloat64(at + CheckBody.written, true);
+    const crc = view.getUint32(at + CheckBody.crc, true);
+    if (endpoint.written !== written || endpoint.crc !== crc) {
+      if (this.past.conn !== 0) {
+        this.past.differs('what it has been told does not make it say what the primary’s has said');
+        return;
+      }
+      host.diverged(
+        `connection ${reader.conn}: the program wrote ${endpoint.written} bytes (sum ${endpoint.crc.toString(16)}), on the primary ${written} bytes (sum ${crc.toString(16)})`,
+      );
+    }
+  }
+
+  /** Connections that were written to in the last event, without a word of the primary about it. */
+  takeUnchecked(): ReplicaEndpoint[] {
+    const out = [...this.#unchecked.values()];
+    this.#unchecked.clear();
+    return out;
+  }
+
+  /** Before the next event: all that this program wrote in the last one must have been written by the primary's too. */
+  #allChecked(): boolean {
+    if (this.#unchecked.size === 0) return true;
+    const [id] = this.#unchecked.keys();
+    this.#unchecked.clear();
+    this.host.diverged(`connection ${id}: this replica's program wrote something that the primary's did not`);
+    return false;
+  }
+}

@@ -1,0 +1,338 @@
+/**
+ * The primary's side of replication: turns the stack's changes of state into log records, in the order in which they
+ * happen. Nothing here waits; what may leave when is the gate's business.
+ */
+
+import type { AddressBook } from '../../stack/ip/address-book.js';
+import { Ipv4Route } from '../../stack/ip/ipv4-route.js';
+import { Ipv6Route } from '../../stack/ip/ipv6-route.js';
+import type { Neighbour } from '../../stack/link/neighbours.js';
+import { AppEvent, type StackObserver } from '../../stack/observer.js';
+import type { TcpConnection } from '../../stack/tcp/connection.js';
+import { SEND_TARGET_UNIT } from '../../stack/tcp/connection.js';
+import { marksWord } from '../../stack/tcp/loss/ecn.js';
+import { TcpState } from '../../stack/tcp/state.js';
+import type { TimeWaitEntry } from '../../stack/tcp/time-wait.js';
+import { followOf, ReplicaEndpoint, type StreamCheck } from '../connections/replicated-endpoint.js';
+import type { Histories } from '../log/connection-history.js';
+import { rules } from '../log/invariants.js';
+import {
+  AckedBody,
+  APART_BIT,
+  CheckBody,
+  EventBody,
+  type Follow,
+  JoinBody,
+  OpenedBody,
+  OutOfOrderBody,
+  ReceivedBody,
+  RecordType,
+  SentBody,
+  TimeWaitBody,
+  WorldBody,
+} from '../log/records.js';
+import type { RingWriter } from '../log/ring.js';
+import type { EventTime } from '../runtime/core/event-time.js';
+
+/** Where bodies are written: the log, or a history. */
+interface Place {
+  readonly view: DataView;
+  readonly bytes: Uint8Array;
+}
+
+function putReceived(
+  { view, bytes }: Place,
+  at: number,
+  conn: TcpConnection,
+  source: Uint8Array,
+  from: number,
+  length: number,
+): void {
+  view.setUint32(at + ReceivedBody.length, length, true);
+  view.setUint32(at + ReceivedBody.marks, marksWord(conn), true);
+  const to = at + ReceivedBody.size;
+  // It may have been read to there.
+  if (source.buffer === bytes.buffer && source.byteOffset + from === bytes.byteOffset + to) return;
+  bytes.set(source.subarray(from, from + length), to);
+}
+
+function putEvent({ view }: Place, at: number, word: number, n: number, time: EventTime): void {
+  view.setUint32(at + EventBody.kind, word, true);
+  view.setFloat64(at + EventBody.n, n, true);
+  view.setFloat64(at + EventBody.monoUs, time.monoUs, true);
+  view.setFloat64(at + EventBody.wallMs, time.wallMs, true);
+  view.setFloat64(at + EventBody.number, time.number, true);
+}
+
+function putWorld(
+  place: Place,
+  at: number,
+  kind: number,
+  id: number,
+  result: Uint8Array | null,
+  time: EventTime,
+): void {
+  const { view, bytes } = place;
+  view.setUint32(at + WorldBody.kind, kind, true);
+  view.setUint32(at + WorldBody.resultLength, result === null ? 0 : result.length, true);
+  view.setFloat64(at + WorldBody.id, id, true);
+  view.setFloat64(at + WorldBody.monoUs, time.monoUs, true);
+  view.setFloat64(at + WorldBody.wallMs, time.wallMs, true);
+  view.setFloat64(at + WorldBody.number, time.number, true);
+  if (result !== null) bytes.set(result, at + WorldBody.size);
+}
+
+type Mark = (typeof RecordType)['Epoch' | 'Started' | 'Established' | 'Cover' | 'Covered' | 'AllSaved'];
+
+/** Removal codes as numbers in the log. */
+export const CODES = ['', 'ECONNRESET', 'ETIMEDOUT', 'ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ECONNABORTED'];
+
+export class Recorder implements StackObserver {
+  constructor(
+    readonly writer: RingWriter,
+    readonly time: EventTime,
+    readonly book: AddressBook,
+    /** How a backup that runs the program follows a new connection which has no socket yet. */
+    readonly follow: (conn: TcpConnection) => Follow,
+    readonly histories: Histories,
+  ) {}
+
+  opened(conn: TcpConnection): void {
+    this.histories.begin(conn);
+    if (rules.H1 || conn.active) this.openedAs(conn, this.#followed(conn));
+  }
+
+  /** @param follow how a backup that runs the program follows it */
+  openedAs(conn: TcpConnection, follow: Follow): void {
+    const { writer } = this;
+    const at = writer.begin(RecordType.Opened, conn.id, OpenedBody.size);
+    if (at < 0) return;
+    const { view, bytes } = writer.ring;
+    const B = OpenedBody;
+    const route = conn.route;
+    let mac: Neighbour | undefined;
+    if (route instanceof Ipv4Route) mac = route.net.neighbours.peek(route.nextHop);
+    else if (route instanceof Ipv6Route) mac = route.net.neighbours6.peek(route.nextHop);
+    const known = mac?.resolved === true ? mac : undefined;
+    view.setUint8(at + B.state, conn.state);
+    const options =
+      (conn.sackOk ? 1 : 0) |
+      (conn.tsOk ? 2 : 0) |
+      (conn.ecnOk ? 16 : 0) |
+      (conn.accEcn ? 32 : 0) |
+      ((conn.synEcn & 3) << 6);
+    view.setUint8(at + B.flags, options | (conn.active ? 4 : 0) | (known === undefined ? 0 : 8));
+    view.setUint8(at + B.sndScale, conn.sndScale);
+    view.setUint8(at + B.rcvScale, conn.rcvScale);
+    view.setUint16(at + B.localPort, conn.localPort, true);
+    view.setUint16(at + B.remotePort, conn.remotePort, true);
+    const { book } = this;
+    book.write(conn.localAddress, bytes, at + B.localAddress);
+    book.write(conn.remoteAddress, bytes, at + B.remoteAddress);
+    view.setUint32(at + B.iss, conn.iss, true);
+    view.setUint32(at + B.irs, conn.irs, true);
+    view.setUint32(at + B.sndMss, conn.sndMss, true);
+    // A replica that takes over does not know how far the window had grown.
+    view.setUint32(at + B.receiveLimit, conn.receiveMax, true);
+    view.setUint32(at + B.tsOffset, conn.tsOffset, true);
+    view.setUint32(at + B.tsRecent, conn.tsRecent, true);
+    view.setFloat64(at + B.sndWnd, conn.sndWnd, true);
+    view.setFloat64(at + B.rcvNxt, conn.rcvNxt, true);
+    if (known !== undefined) bytes.set(known.mac, at + B.mac);
+    view.setUint8(at + B.follow, follow);
+    writer.end();
+  }
+
+  #followed(conn: TcpConnection): Follow {
+    const { user } = conn;
+    return user instanceof ReplicaEndpoint ? followOf(user.following) : this.follow(conn);
+  }
+
+  established(conn: TcpConnection): void {
+    // An active open learned the peer's side with the SYN-ACK, so all of it is told again.
+    if (conn.active) this.opened(conn);
+    if (!rules.H1) this.openedAs(conn, this.#followed(conn));
+    if (this.writer.begin(RecordType.Established, conn.id, 0) >= 0) this.writer.end();
+  }
+
+  received(conn: TcpConnection, bytes: Uint8Array, from: number, length: number): void {
+    if (rules.A1) this.#received(conn, bytes, from, length);
+    else this.#late.push([conn, bytes.slice(from, from + length)]);
+  }
+
+  #received(conn: TcpConnection, bytes: Uint8Array, from: number, length: number): void {
+    const { writer } = this;
+    const size = ReceivedBody.size + length;
+    const at = writer.begin(RecordType.Received, conn.id, size);
+    if (at >= 0) {
+      putReceived(writer.ring, at, conn, bytes, from, length);
+      writer.end();
+    }
+    if (bytes.buffer === writer.ring.buffer) {
+      const { loans } = conn.tcp;
+      // Without a record nothing keeps the log from being written there.
+      if (at >= 0) writer.lend(loans);
+      else loans.giveBack();
+    }
+    const history = this.histories.open(conn.id, size);
+    if (history !== null) {
+      putReceived(history, history.append(RecordType.Received, size), conn, bytes, from, length);
+    }
+  }
+
+  outOfOrder(conn: TcpConnection, start: number, bytes: Uint8Array): void {
+    const { writer } = this;
+    if (!rules.A3) return;
+    const at = writer.begin(RecordType.OutOfOrder, conn.id, OutOfOrderBody.size + bytes.length);
+    if (at < 0) return;
+    writer.ring.view.setFloat64(at + OutOfOrderBody.start, start, true);
+    writer.ring.view.setUint32(at + OutOfOrderBody.length, bytes.length, true);
+    writer.ring.bytes.set(bytes, at + OutOfOrderBody.size);
+    writer.end();
+  }
+
+  /** A planned move: whoever goes on need not send again what is on its way. */
+  sent(conn: TcpConnection): void {
+    const { writer } = this;
+    if (conn.state < TcpState.Established) return;
+    const at = writer.begin(RecordType.Sent, conn.id, SentBody.size);
+    if (at < 0) return;
+    const { view } = writer.ring;
+    view.setFloat64(at + SentBody.sndNxt, conn.sndNxt, true);
+    view.setFloat64(at + SentBody.cwnd, conn.cc.cwnd, true);
+    view.setFloat64(at + SentBody.ssthresh, conn.cc.ssthresh, true);
+    view.setFloat64(at + SentBody.srttUs, conn.rtt.srttUs, true);
+    view.setFloat64(at + SentBody.rttvarUs, conn.rtt.rttvarUs, true);
+    writer.end();
+  }
+
+  peerFin(conn: TcpConnection): void {
+    if (this.writer.begin(RecordType.PeerFin, conn.id, 0) >= 0) this.writer.end();
+    this.histories.open(conn.id, 0)?.append(RecordType.PeerFin, 0);
+  }
+
+  acked(conn: TcpConnection): void {
+    const { writer } = this;
+    if (conn.state < TcpState.Established) return;
+    const at = writer.begin(RecordType.Acked, conn.id, AckedBody.size);
+    if (at < 0) return;
+    const { view } = writer.ring;
+    view.setFloat64(at + AckedBody.sndUna, conn.sndUna, true);
+    view.setFloat64(at + AckedBody.sndWnd, conn.sndWnd, true);
+    view.setFloat64(at + AckedBody.sndWl1, conn.sndWl1, true);
+    view.setFloat64(at + AckedBody.srttUs, conn.rtt.srttUs, true);
+    view.setUint32(at + AckedBody.tsRecent, conn.tsRecent, true);
+    view.setUint32(at + AckedBody.sndWl2Lag, Math.max(0, conn.sndUna - conn.sndWl2), true);
+    writer.end(true);
+  }
+
+  removed(conn: TcpConnection, code: string | null): void {
+    const { writer } = this;
+    this.histories.forget(conn.id);
+    const at = writer.begin(RecordType.Removed, conn.id, 8);
+    if (at < 0) return;
+    writer.ring.view.setUint32(at, code === null ? 0 : Math.max(1, CODES.indexOf(code)), true);
+    writer.end();
+  }
+
+  timeWait(entry: TimeWaitEntry): void {
+    const { writer } = this;
+    const at = writer.begin(RecordType.TimeWait, 0, TimeWaitBody.size);
+    if (at < 0) return;
+    const { view, bytes } = writer.ring;
+    const B = TimeWaitBody;
+    this.book.write(entry.localAddress, bytes, at + B.localAddress);
+    this.book.write(entry.remoteAddress, bytes, at + B.remoteAddress);
+    view.setUint16(at + B.localPort, entry.localPort, true);
+    view.setUint16(at + B.remotePort, entry.remotePort, true);
+    view.setUint32(at + B.sndNxt, entry.sndNxt, true);
+    view.setUint32(at + B.rcvNxt, entry.rcvNxt, true);
+    view.setUint32(at + B.tsOk, entry.tsOk ? 1 : 0, true);
+    view.setUint32(at + B.tsRecent, entry.tsRecent, true);
+    view.setUint32(at + B.tsOffset, entry.tsOffset, true);
+    view.setUint32(at + B.rcvWindow, entry.rcvWindow, true);
+    view.setFloat64(at + B.lifeUs, entry.expiresUs - this.time.nowUs(), true);
+    writer.end();
+  }
+
+  deliver(conn: TcpConnection, event: AppEvent, n: number): void {
+    const { writer, time } = this;
+    this.#beforeEvent();
+    time.next();
+    const apart = (conn.user as ReplicaEndpoint).following.apart;
+    if (event === AppEvent.Close && n === 0) n = conn.error === null ? 0 : Math.max(1, CODES.indexOf(conn.error));
+    const limit = event === AppEvent.Space ? conn.sendTarget / SEND_TARGET_UNIT : 0;
+    const word = event | (apart ? APART_BIT : 0) | (limit << 8);
+    const at = writer.begin(RecordType.Event, conn.id, EventBody.size);
+    if (at >= 0) {
+      putEvent(writer.ring, at, word, n, time);
+      writer.end();
+      // The event may have effects outside of the stack, so the log has to have it first.
+      writer.inEvent = true;
+      writer.publish();
+    }
+    const history = this.histories.open(conn.id, EventBody.size);
+    if (history !== null) putEvent(history, history.append(RecordType.Event, EventBody.size), word, n, time);
+    time.begin(apart ? 'apart' : 'usual', history === null ? 0 : conn.id);
+  }
+
+  // --- What the mutation check breaks (rules.ts); with all rules in force nothing of it happens ---
+
+  readonly #late: [TcpConnection, Uint8Array][] = [];
+
+  #beforeEvent(): void {
+    if (this.#late.length > 0)
+      for (const [conn, bytes] of this.#late.splice(0)) this.#received(conn, bytes, 0, bytes.length);
+    if (rules.D1 && rules.F1 && rules.F2) return;
+    this.writer.letGo();
+    this.writer.holdAt(this.writer.position);
+  }
+
+  /** The event is over, and the program has closed or aborted something in it. */
+  ended(closed: boolean, aborted: boolean): void {
+    if (rules.D1 && (rules.F1 || !closed) && (rules.F2 || !aborted)) this.writer.letGo();
+  }
+
+  /** An event of the program's world is about to be delivered. @param owner the independent connection that it belongs to, 0: none */
+  world(kind: number, id: number, result: Uint8Array | null, owner = 0): void {
+    const { writer, time } = this;
+    this.#beforeEvent();
+    time.next();
+    const size = WorldBody.size + (result === null ? 0 : result.length);
+    const at = writer.begin(RecordType.World, 0, size);
+    if (at >= 0) {
+      putWorld(writer.ring, at, kind, id, result, time);
+      writer.end();
+      // The event may have effects outside of the stack, so the log has to have it first.
+      writer.inEvent = true;
+      writer.publish();
+    }
+    const history = this.histories.open(owner, size);
+    if (history !== null) putWorld(history, history.append(RecordType.World, size), kind, id, result, time);
+    time.begin(id < 0 ? 'apart' : 'usual', history === null ? 0 : owner);
+  }
+
+  check(conn: number, check: StreamCheck): void {
+    const { writer } = this;
+    const at = writer.begin(RecordType.Check, conn, CheckBody.size);
+    if (at < 0) return;
+    writer.ring.view.setFloat64(at + CheckBody.written, check.written, true);
+    writer.ring.view.setUint32(at + CheckBody.crc, check.crc, true);
+    writer.end();
+  }
+
+  join(): void {
+    const { writer, time } = this;
+    const at = writer.begin(RecordType.Join, 0, JoinBody.size);
+    if (at < 0) return;
+    writer.ring.view.setFloat64(at + JoinBody.number, time.number, true);
+    writer.ring.view.setFloat64(at + JoinBody.monoUs, time.monoUs, true);
+    writer.ring.view.setFloat64(at + JoinBody.wallMs, time.wallMs, true);
+    writer.end();
+  }
+
+  /** A record that says no more than its type. */
+  mark(type: Mark, conn = 0): void {
+    if (this.writer.begin(type, conn, 0) >= 0) this.writer.end();
+  }
+}

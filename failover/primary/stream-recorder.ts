@@ -1,0 +1,146 @@
+/**
+ * State mode, the primary's side: beside the stack's changes the log has what the program wrote, what it closed, and the context
+ * that it saved for each connection. A backup needs no program to know all that; a new one, or another version of the program,
+ * gets its connections back with it (docs/state-mode.md).
+ */
+import type { TcpConnection } from '../../stack/tcp/connection.js';
+import type { SavedValues } from '../checkpoint/process-values.js';
+import type { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
+import type { History } from '../log/connection-history.js';
+import {
+  ClosingBody,
+  ContextBody,
+  Follow,
+  PastBody,
+  PlacedBody,
+  RecordType,
+  SavedBody,
+  WroteBody,
+} from '../log/records.js';
+import type { RingWriter } from '../log/ring.js';
+import type { Recorder } from './recorder.js';
+
+/** Longest piece of data in one record. */
+const PIECE = 65_536;
+
+export const Closing = { Shutdown: 1, Close: 2, Abort: 3 } as const;
+export type Closing = (typeof Closing)[keyof typeof Closing];
+
+export class StateRecorder {
+  constructor(
+    readonly recorder: Recorder,
+    readonly writer: RingWriter,
+  ) {}
+
+  /** The program wrote something to a connection. */
+  wrote(conn: number, bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; at += PIECE) {
+      const part = bytes.length <= PIECE ? bytes : bytes.subarray(at, at + PIECE);
+      this.#bytes(RecordType.Wrote, conn, WroteBody, part);
+    }
+  }
+
+  closing(conn: number, what: Closing): void {
+    const at = this.writer.begin(RecordType.Closing, conn, ClosingBody.size);
+    if (at < 0) return;
+    this.writer.ring.view.setUint32(at + ClosingBody.what, what, true);
+    this.writer.end();
+  }
+
+  /** What the program wants to know of the connection when it gets it back. */
+  context(conn: number, context: Uint8Array): void {
+    this.#bytes(RecordType.Context, conn, ContextBody, context);
+  }
+
+  #bytes(type: RecordType, conn: number, body: { size: number; length: number }, bytes: Uint8Array): void {
+    const { writer } = this;
+    const at = writer.begin(type, conn, body.size + bytes.length);
+    if (at < 0) return;
+    writer.ring.view.setUint32(at + body.length, bytes.length, true);
+    writer.ring.bytes.set(bytes, at + body.size);
+    writer.end();
+  }
+
+  /** What the program saves of itself. */
+  saved(name: string, bytes: Uint8Array): void {
+    const { writer } = this;
+    const from = SavedBody.size + 2 * name.length;
+    const at = writer.begin(RecordType.Saved, 0, from + bytes.length);
+    if (at < 0) return;
+    const { ring } = writer;
+    ring.view.setUint32(at + SavedBody.length, bytes.length, true);
+    ring.view.setUint32(at + SavedBody.nameLength, name.length, true);
+    for (let i = 0; i < name.length; i++) ring.view.setUint16(at + SavedBody.size + 2 * i, name.charCodeAt(i), true);
+    ring.bytes.set(bytes, at + from);
+    writer.end();
+  }
+
+  /** All that the program has saved so far. */
+  savedAll(values: SavedValues): void {
+    values.forEach((name, bytes) => {
+      this.saved(name, bytes);
+    });
+    this.recorder.mark(RecordType.AllSaved);
+  }
+
+  /** All that a backup needs to know of a connection which began before it. */
+  cover(conn: TcpConnection, endpoint: ReplicaEndpoint | null): void {
+    this.recorder.mark(RecordType.Cover, conn.id);
+    this.#connection(conn, endpoint);
+    this.recorder.mark(RecordType.Covered, conn.id);
+  }
+
+  /** The same of an independent connection: all that it has been told, which gives the program what it knows of it. */
+  repeat(conn: TcpConnection, endpoint: ReplicaEndpoint | null, history: History): void {
+    const { recorder, writer } = this;
+    recorder.mark(RecordType.Cover, conn.id);
+    recorder.openedAs(conn, Follow.Replay);
+    recorder.mark(RecordType.Established, conn.id);
+    const at = writer.begin(RecordType.Past, conn.id, PastBody.size);
+    if (at < 0) return;
+    writer.ring.view.setFloat64(at + PastBody.sndUna, conn.sndUna, true);
+    writer.ring.view.setFloat64(at + PastBody.rcvNxt, conn.rcvNxt, true);
+    writer.end();
+    history.forEach((type, body) => {
+      const at = writer.begin(type, conn.id, body.length);
+      if (at < 0) return;
+      writer.ring.bytes.set(body, at);
+      writer.end();
+    });
+    this.#outOfOrder(conn);
+    if (endpoint !== null) recorder.check(conn.id, endpoint);
+    recorder.acked(conn);
+    recorder.mark(RecordType.Covered, conn.id);
+  }
+
+  #outOfOrder(conn: TcpConnection): void {
+    for (const { start, bytes } of conn.reassembly.save().pieces) this.recorder.outOfOrder(conn, start, bytes);
+  }
+
+  #connection(conn: TcpConnection, endpoint: ReplicaEndpoint | null): void {
+    const { recorder, writer } = this;
+    recorder.opened(conn);
+    if (!conn.established) return;
+    if (conn.listener !== null) recorder.established(conn);
+    else recorder.mark(RecordType.Established, conn.id);
+    const at = writer.begin(RecordType.Placed, conn.id, PlacedBody.size);
+    if (at < 0) return;
+    const { view } = writer.ring;
+    const start = conn.sendBuffer.start;
+    view.setFloat64(at + PlacedBody.sendStart, start, true);
+    view.setFloat64(at + PlacedBody.rcvNxt, conn.rcvNxt - conn.receiveQueued - (conn.peerFin ? 1 : 0), true);
+    view.setFloat64(at + PlacedBody.sndWnd, conn.sndWnd, true);
+    view.setUint32(at + PlacedBody.accepted, endpoint?.accepted === true ? 1 : 0, true);
+    writer.end();
+    const { receiveQueue } = conn;
+    for (let i = 0; i < receiveQueue.length; i++)
+      recorder.received(conn, receiveQueue.sourceAt(i), receiveQueue.fromAt(i), receiveQueue.lengthAt(i));
+    this.#outOfOrder(conn);
+    if (conn.peerFin) recorder.peerFin(conn);
+    this.wrote(conn.id, conn.sendBuffer.toBytes());
+    recorder.acked(conn);
+    if (endpoint?.context) this.context(conn.id, endpoint.context);
+    if (conn.orphan) this.closing(conn.id, Closing.Close);
+    else if (conn.finQueued) this.closing(conn.id, Closing.Shutdown);
+  }
+}

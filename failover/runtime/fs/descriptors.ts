@@ -1,0 +1,146 @@
+/**
+ * File descriptors of the program. Their numbers are virtual, so that they are the same on every replica; on a backup, a
+ * file that was opened for writing has no real descriptor until the backup becomes primary.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { real } from '../core/originals.js';
+
+const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_EXCL, O_APPEND, O_SYNC } = fs.constants;
+
+/** Above any real descriptor, below 2^31. */
+const FIRST_VIRTUAL = 0x2000_0000;
+/** More written paths than this are not told apart any more. */
+const MAX_DIRTY = 10_000;
+
+const FLAGS: Record<string, number> = {
+  r: O_RDONLY,
+  rs: O_RDONLY | O_SYNC,
+  'r+': O_RDWR,
+  'rs+': O_RDWR | O_SYNC,
+  w: O_TRUNC | O_CREAT | O_WRONLY,
+  wx: O_TRUNC | O_CREAT | O_WRONLY | O_EXCL,
+  'w+': O_TRUNC | O_CREAT | O_RDWR,
+  'wx+': O_TRUNC | O_CREAT | O_RDWR | O_EXCL,
+  a: O_APPEND | O_CREAT | O_WRONLY,
+  ax: O_APPEND | O_CREAT | O_WRONLY | O_EXCL,
+  as: O_APPEND | O_CREAT | O_WRONLY | O_SYNC,
+  'a+': O_APPEND | O_CREAT | O_RDWR,
+  'ax+': O_APPEND | O_CREAT | O_RDWR | O_EXCL,
+  'as+': O_APPEND | O_CREAT | O_RDWR | O_SYNC,
+};
+const ALIASES: Record<string, string> = {
+  sr: 'rs',
+  'sr+': 'rs+',
+  xw: 'wx',
+  'xw+': 'wx+',
+  xa: 'ax',
+  'xa+': 'ax+',
+  sa: 'as',
+  'sa+': 'as+',
+};
+
+/** Open flags as a number; undefined: not flags. */
+export function parseFlags(flags: unknown): number | undefined {
+  if (flags === undefined || flags === null) return O_RDONLY;
+  if (typeof flags === 'number') return flags;
+  if (typeof flags !== 'string') return undefined;
+  return FLAGS[ALIASES[flags] ?? flags];
+}
+
+export function writes(flags: number): boolean {
+  return (flags & (O_WRONLY | O_RDWR)) !== 0 || (flags & (O_CREAT | O_TRUNC)) !== 0;
+}
+
+/** Something that was done before counts as done: the file is there, and what it holds must stay. */
+export function repeatFlags(flags: number): number {
+  return flags & ~(O_TRUNC | O_EXCL);
+}
+
+/** A path argument of fs in absolute form. */
+export function absolute(target: unknown): string {
+  if (target instanceof URL) return fileURLToPath(target);
+  return path.resolve(Buffer.isBuffer(target) ? target.toString() : String(target));
+}
+
+/** One open file of the program. */
+export interface OpenFile {
+  readonly vfd: number;
+  /** The real descriptor; -1: not open here (yet). */
+  fd: number;
+  readonly path: string;
+  readonly flags: number;
+  readonly mode: number;
+  readonly regular: boolean;
+  /** Position of the next read or write without one; null: the kernel's own position counts. */
+  position: number | null;
+}
+
+export class FdTable {
+  readonly #files = new Map<number, OpenFile>();
+  readonly #dirty = new Set<string>();
+  #next = FIRST_VIRTUAL;
+  #allDirty = false;
+
+  add(file: Omit<OpenFile, 'vfd' | 'position'>): OpenFile {
+    // A position of our own makes repeating a write harmless; appending and pipes have none.
+    const tracked = file.regular && writes(file.flags) && (file.flags & O_APPEND) === 0;
+    const open: OpenFile = { ...file, vfd: this.#next++, position: tracked ? 0 : null };
+    this.#files.set(open.vfd, open);
+    return open;
+  }
+
+  find(fd: unknown): OpenFile | undefined {
+    return typeof fd === 'number' && fd >= FIRST_VIRTUAL ? this.#files.get(fd) : undefined;
+  }
+
+  remove(vfd: number): void {
+    this.#files.delete(vfd);
+  }
+
+  /** The real descriptor behind a number; other numbers are themselves. */
+  toReal(fd: unknown): unknown {
+    const file = this.find(fd);
+    return file === undefined ? fd : file.fd;
+  }
+
+  /** The program has changed this path: other replicas may not find the same there. */
+  markDirty(target: string): void {
+    if (this.#dirty.size >= MAX_DIRTY) this.#allDirty = true;
+    else this.#dirty.add(target);
+  }
+
+  isDirty(target: string): boolean {
+    return this.#allDirty || this.#dirty.has(target);
+  }
+
+  /** The real descriptor of a file, which is opened now if a backup has not opened it. Throws as fs.openSync does. */
+  opened(file: OpenFile): number {
+    if (file.fd >= 0) return file.fd;
+    // Opening a pipe must not wait for its other end.
+    const wait = file.regular ? 0 : fs.constants.O_NONBLOCK;
+    file.fd = real.fs.openSync(file.path, repeatFlags(file.flags) | wait, file.mode);
+    return file.fd;
+  }
+
+  /** Opens for real what a backup has not opened. */
+  goLive(): void {
+    for (const file of this.#files.values()) {
+      try {
+        this.opened(file);
+      } catch {
+        // The program finds out with EBADF when it uses the file.
+      }
+    }
+  }
+
+  /** Closes everything (tests). */
+  closeAll(): void {
+    for (const file of this.#files.values()) {
+      if (file.fd >= 0) real.fs.closeSync(file.fd);
+      file.fd = -1;
+    }
+    this.#files.clear();
+  }
+}

@@ -1,0 +1,429 @@
+/** What the parts of the virtual file system share, and the operations that it is made of. */
+import fs from 'node:fs';
+import type { WorldContext } from '../core/context.js';
+import { type AnyFunction, real } from '../core/originals.js';
+import {
+  crcOf,
+  decodeResult,
+  encodeData,
+  encodeDigest,
+  encodeError,
+  encodeOutcome,
+  type Logged,
+  matches,
+  sameOutcome,
+} from '../core/result-codec.js';
+import type { Operation, Outcome } from '../operations/async-operations.js';
+import { absolute, FdTable, type OpenFile, writes } from './descriptors.js';
+
+type NodeCallback = (error: NodeJS.ErrnoException | null, ...values: unknown[]) => void;
+
+export const realFs = real.fs as unknown as Record<string, AnyFunction>;
+
+/** Node writes these in JavaScript, over its own public functions and with ticks in between: in one piece instead. */
+const REAL: Record<string, AnyFunction> = {
+  realpath: real.fs.realpath.native as AnyFunction,
+  realpathSync: real.fs.realpathSync.native as AnyFunction,
+  cp: (...args) => {
+    const done = args.pop() as (error: unknown) => void;
+    done(attempt(() => realFs['cpSync']!(...args)).error);
+  },
+};
+
+/** Errors that show that a repeated operation had been carried out before. */
+const ALREADY: Record<string, string> = {
+  mkdir: 'EEXIST',
+  link: 'EEXIST',
+  symlink: 'EEXIST',
+  unlink: 'ENOENT',
+  rm: 'ENOENT',
+  rmdir: 'ENOENT',
+  rename: 'ENOENT',
+};
+
+/** Runs a synchronous function for its outcome. */
+export function attempt(fn: () => unknown): Outcome {
+  try {
+    const value = fn();
+    return { error: null, values: value === undefined ? [] : [value] };
+  } catch (error) {
+    return { error: error as NodeJS.ErrnoException, values: [] };
+  }
+}
+
+function callback(done: (outcome: Outcome) => void): NodeCallback {
+  return (error, ...values) => done({ error: error ?? null, values: error ? [] : values });
+}
+
+/** Where a read puts its data, or a write takes it from. */
+export interface Transfer {
+  fd: number;
+  pieces: Uint8Array[];
+  position: number | bigint | null;
+}
+
+export class FsWorld {
+  readonly fds = new FdTable();
+  readonly #world: WorldContext;
+  /** Synchronous effects of the latest event that a backup did not carry out; the primary may have died before it did. */
+  #unproven: (() => void)[] = [];
+  #unprovenEvent = -1;
+
+  constructor(world: WorldContext) {
+    this.#world = world;
+  }
+
+  get world(): WorldContext {
+    return this.#world;
+  }
+
+  /** A real function, with Node's own functions under it. */
+  call(name: string, args: unknown[]): unknown {
+    return this.#world.outside(() => (REAL[name] ?? realFs[name]!)(...args));
+  }
+
+  /** An effect of a synchronous call on a backup: left out, but kept until the next event proves that the primary did it. */
+  suppress(redo: () => void): void {
+    const { world } = this;
+    world.counters.suppressedEffects++;
+    // Long done.
+    if (world.past) return;
+    if (world.eventNo !== this.#unprovenEvent) {
+      this.#unproven = [];
+      this.#unprovenEvent = world.eventNo;
+    }
+    this.#unproven.push(redo);
+  }
+
+  /** @param unfinished the primary died in the latest event */
+  goLive(unfinished: boolean): void {
+    // An event that others follow, or that is over, has had its effects: an append would be there twice.
+    if (!unfinished || this.#unprovenEvent !== this.world.eventNo) this.#unproven = [];
+    for (const redo of this.#unproven) {
+      this.world.counters.redoneEffects++;
+      try {
+        this.world.outside(redo);
+      } catch {
+        // Most likely the primary had done it; the program was told that it succeeded.
+      }
+    }
+    this.#unproven = [];
+    this.fds.goLive();
+  }
+
+  #diverged(what: string, id: number, detail: string): void {
+    this.world.diverged({ what, id, detail });
+  }
+
+  /**
+   * An operation whose logged result is all that a backup needs: queries and effects. `args` may begin with a virtual
+   * descriptor.
+   */
+  logged(name: string, args: unknown[], effect: boolean, settle: NodeCallback): void {
+    const { world, fds } = this;
+    const run = (fn: string, last: unknown[]): unknown =>
+      this.call(fn, [fds.toReal(args[0]), ...args.slice(1), ...last]);
+    const start = (done: (outcome: Outcome) => void): void => {
+      run(name, [callback(done)]);
+    };
+    const operation: Operation = {
+      what: `fs.${name}`,
+      effect,
+      start,
+      redo: (done) =>
+        start((outcome) => {
+          const already = effect && ALREADY[name] !== undefined && outcome.error?.code === ALREADY[name];
+          done(already ? { error: null, values: [] } : outcome);
+        }),
+      encode: (outcome) => encodeOutcome(world.native, outcome),
+      decode: (result, _local, id) => {
+        const logged = decodeResult(result);
+        if (logged.tag === 'error') return { error: logged.error, values: [] };
+        if (logged.tag === 'values') return { error: null, values: logged.values };
+        if (logged.tag !== 'digest') return { error: null, values: [] };
+        const mine = attempt(() => run(`${name}Sync`, []));
+        if (!sameOutcome(world.native, logged, mine)) this.#diverged(`fs.${name}`, id, 'the result differs');
+        return mine;
+      },
+      settle: (outcome) => {
+        if (outcome.error !== null) settle(outcome.error);
+        else settle(null, ...outcome.values);
+      },
+    };
+    world.ops.begin(operation);
+  }
+
+  open(target: unknown, flags: number, mode: number, settle: NodeCallback): void {
+    const { world, fds } = this;
+    const where = absolute(target);
+    const writing = writes(flags);
+    if (writing) fds.markDirty(where);
+    let mine = -1;
+    const start = (wanted: number) => (done: (outcome: Outcome) => void) => {
+      this.call('open', [
+        target,
+        wanted,
+        mode,
+        callback((outcome) => {
+          if (outcome.error === null) {
+            mine = outcome.values[0] as number;
+            outcome.values = [real.fs.fstatSync(mine).isFile()];
+          }
+          done(outcome);
+        }),
+      ]);
+    };
+    world.ops.begin({
+      what: 'fs.open',
+      effect: writing,
+      start: start(flags),
+      redo: start(flags & ~fs.constants.O_EXCL),
+      // Only regular files: opening a pipe would wait.
+      ...(writing
+        ? {}
+        : {
+            local: () =>
+              attempt(() => {
+                const regular = real.fs.statSync(where).isFile();
+                if (regular) mine = real.fs.openSync(where, flags, mode);
+                return regular;
+              }),
+          }),
+      encode: (outcome) => encodeOutcome(world.native, outcome),
+      decode: (result, local, id) => {
+        const logged = decodeResult(result);
+        if (logged.tag === 'error') {
+          if (local !== undefined && local.error?.code !== logged.error.code) {
+            this.#diverged('fs.open', id, `${where}: ${logged.error.code}, here ${local.error?.code ?? 'success'}`);
+          }
+          if (mine >= 0) real.fs.closeSync(mine);
+          return { error: logged.error, values: [] };
+        }
+        if (local?.error) this.#diverged('fs.open', id, `${where}: success, here ${local.error.code}`);
+        return { error: null, values: logged.tag === 'values' ? logged.values : [true] };
+      },
+      settle: (outcome) => {
+        if (outcome.error !== null) return settle(outcome.error);
+        const regular = outcome.values[0] as boolean;
+        settle(null, fds.add({ fd: mine, path: where, flags, mode, regular }).vfd);
+      },
+    });
+  }
+
+  close(vfd: number, settle: NodeCallback): void {
+    const { world, fds } = this;
+    const file = fds.find(vfd);
+    fds.remove(vfd);
+    const fd = file === undefined ? vfd : file.fd;
+    world.ops.begin({
+      what: 'fs.close',
+      effect: false,
+      start: (done) => {
+        this.call('close', [fd, callback(done)]);
+      },
+      local: () => (file !== undefined && fd >= 0 ? attempt(() => real.fs.closeSync(fd)) : { error: null, values: [] }),
+      encode: (outcome) => encodeOutcome(world.native, outcome),
+      decode: (result) => {
+        const logged = decodeResult(result);
+        return { error: logged.tag === 'error' ? logged.error : null, values: [] };
+      },
+      settle: (outcome) => settle(outcome.error),
+    });
+  }
+
+  /** Whether a backup can read the same from this file by itself. */
+  #readsAlike(file: OpenFile | undefined): file is OpenFile {
+    return file?.regular === true && !writes(file.flags) && !this.fds.isDirty(file.path);
+  }
+
+  /** Reads into pieces; the outcome's value is the number of bytes. */
+  read(what: string, transfer: Transfer, settle: NodeCallback): void {
+    const { world, fds } = this;
+    const file = fds.find(transfer.fd);
+    const alike = this.#readsAlike(file);
+    const position = transfer.position ?? file?.position ?? null;
+    const tracked = transfer.position === null && file?.position != null;
+    const filled = (count: number): Uint8Array[] => take(transfer.pieces, count);
+    const local = (): Outcome => attempt(() => this.readNow(transfer.fd, transfer.pieces, position));
+    world.ops.begin({
+      what,
+      effect: false,
+      start: (done) => {
+        const fd = fds.toReal(transfer.fd);
+        const one = transfer.pieces.length === 1 ? transfer.pieces[0]! : undefined;
+        if (one !== undefined) this.call('read', [fd, one, 0, one.length, position, callback(done)]);
+        else this.call('readv', [fd, transfer.pieces, position, callback(done)]);
+      },
+      ...(alike ? { local } : {}),
+      encode: (outcome) => {
+        if (outcome.error !== null) return encodeError(outcome.error);
+        const pieces = filled(outcome.values[0] as number);
+        return alike ? encodeDigest(world.native, pieces) : encodeData(world.native, pieces);
+      },
+      decode: (result, mine, id) => {
+        const logged = decodeResult(result);
+        if (logged.tag === 'error') return { error: logged.error, values: [] };
+        if (logged.tag === 'data') {
+          spread(logged.data, transfer.pieces);
+          return { error: null, values: [logged.data.length] };
+        }
+        const outcome = mine ?? local();
+        const data = outcome.error === null ? filled(outcome.values[0] as number) : [];
+        this.#check(what, id, file?.path ?? String(transfer.fd), logged, outcome, data);
+        return outcome;
+      },
+      settle: (outcome) => {
+        if (outcome.error !== null) return settle(outcome.error);
+        const count = (outcome.values[0] as number) ?? 0;
+        if (tracked && file !== undefined) file.position = Number(position) + count;
+        settle(null, count);
+      },
+    });
+  }
+
+  #check(what: string, id: number, where: string, logged: Logged, outcome: Outcome, data: Uint8Array[]): void {
+    if (logged.tag !== 'digest') return;
+    if (outcome.error !== null) this.#diverged(what, id, `${where}: here ${outcome.error.code}`);
+    else if (!matches(this.world.native, logged, data)) {
+      const crc = crcOf(this.world.native, data).toString(16);
+      this.#diverged(what, id, `${where}: ${logged.length} bytes (${logged.crc.toString(16)}), here others (${crc})`);
+    }
+  }
+
+  /** Reads at once. A file that this backup has not opened is opened for the purpose. */
+  readNow(fd: number, pieces: Uint8Array[], position: number | bigint | null): number {
+    const file = this.fds.find(fd);
+    if (file === undefined || file.fd >= 0) {
+      return real.fs.readvSync(this.fds.toReal(fd) as number, pieces, (position ?? undefined) as number | undefined);
+    }
+    const temporary = real.fs.openSync(file.path, 'r');
+    try {
+      return real.fs.readvSync(temporary, pieces, (position ?? undefined) as number | undefined);
+    } finally {
+      real.fs.closeSync(temporary);
+    }
+  }
+
+  /** Writes pieces; the outcome's value is the number of bytes. */
+  write(what: string, transfer: Transfer, settle: NodeCallback): void {
+    const { world, fds } = this;
+    const file = fds.find(transfer.fd);
+    const position = transfer.position ?? file?.position ?? null;
+    const tracked = transfer.position === null && file?.position != null;
+    let length = 0;
+    for (const piece of transfer.pieces) length += piece.length;
+    if (tracked && file !== undefined) file.position = Number(position) + length;
+    world.ops.begin({
+      what,
+      effect: true,
+      start: (done) => {
+        const fd = fds.toReal(transfer.fd);
+        const one = transfer.pieces.length === 1 ? transfer.pieces[0]! : undefined;
+        if (one !== undefined) this.call('write', [fd, one, 0, one.length, position, callback(done)]);
+        else this.call('writev', [fd, transfer.pieces, position, callback(done)]);
+      },
+      encode: (outcome) => encodeOutcome(world.native, { error: outcome.error, values: outcome.values.slice(0, 1) }),
+      decode: (result) => {
+        const logged = decodeResult(result);
+        if (logged.tag === 'error') return { error: logged.error, values: [] };
+        return { error: null, values: logged.tag === 'values' ? logged.values : [length] };
+      },
+      settle: (outcome) => {
+        const count = outcome.error === null ? (outcome.values[0] as number) : 0;
+        // A short write: the next one goes behind what was written.
+        if (count < length && tracked && file?.position === Number(position) + length)
+          file.position = Number(position) + count;
+        if (outcome.error !== null) settle(outcome.error);
+        else settle(null, count);
+      },
+    });
+  }
+
+  /** Reads a whole file; the value is a Buffer. */
+  readFile(target: unknown, options: object, settle: NodeCallback): void {
+    const { world, fds } = this;
+    const file = fds.find(target);
+    const where = typeof target === 'number' ? (file?.path ?? String(target)) : absolute(target);
+    const alike = typeof target === 'number' ? this.#readsAlike(file) : !fds.isDirty(where);
+    const local = (): Outcome => attempt(() => this.call('readFileSync', [this.fds.toReal(target), options]));
+    world.ops.begin({
+      what: 'fs.readFile',
+      effect: false,
+      start: (done) => {
+        this.call('readFile', [fds.toReal(target), options, callback(done)]);
+      },
+      ...(alike ? { local } : {}),
+      encode: (outcome) => {
+        if (outcome.error !== null) return encodeError(outcome.error);
+        const pieces = [outcome.values[0] as Buffer];
+        return alike ? encodeDigest(world.native, pieces) : encodeData(world.native, pieces);
+      },
+      decode: (result, mine, id) => {
+        const logged = decodeResult(result);
+        if (logged.tag === 'data') return { error: null, values: [Buffer.from(logged.data)] };
+        if (logged.tag === 'error') {
+          if (mine !== undefined && mine.error?.code !== logged.error.code) {
+            this.#diverged('fs.readFile', id, `${where}: ${logged.error.code}, here ${mine.error?.code ?? 'success'}`);
+          }
+          return { error: logged.error, values: [] };
+        }
+        const outcome = mine ?? local();
+        this.#check('fs.readFile', id, where, logged, outcome, outcome.values as Buffer[]);
+        return outcome;
+      },
+      settle: (outcome) => {
+        if (outcome.error !== null) settle(outcome.error);
+        else settle(null, outcome.values[0]);
+      },
+    });
+  }
+
+  /** On a backup: opens as far as it is harmless. */
+  openNow(target: unknown, flags: number, mode: number): number {
+    const { world, fds } = this;
+    const where = absolute(target);
+    const writing = writes(flags);
+    if (writing) fds.markDirty(where);
+    if (world.live || !writing) {
+      const fd = this.call('openSync', [target, flags, mode]) as number;
+      return fds.add({ fd, path: where, flags, mode, regular: real.fs.fstatSync(fd).isFile() }).vfd;
+    }
+    const stats = real.fs.statSync(where, { throwIfNoEntry: false });
+    const file = fds.add({ fd: -1, path: where, flags, mode, regular: stats?.isFile() ?? true });
+    this.suppress(() => {
+      file.fd = real.fs.openSync(where, flags & ~fs.constants.O_EXCL, mode);
+    });
+    return file.vfd;
+  }
+
+  /** Where a synchronous write without a position goes, and that the next one goes behind it. */
+  advance(fd: unknown, position: unknown, length: number): number | null {
+    if (typeof position === 'number') return position;
+    const file = this.fds.find(fd);
+    if (file === undefined || file.position === null) return null;
+    const at = file.position;
+    file.position = at + length;
+    return at;
+  }
+}
+
+/** The first `count` bytes of pieces. */
+function take(pieces: readonly Uint8Array[], count: number): Uint8Array[] {
+  const taken: Uint8Array[] = [];
+  for (const piece of pieces) {
+    if (count <= 0) break;
+    taken.push(count >= piece.length ? piece : piece.subarray(0, count));
+    count -= piece.length;
+  }
+  return taken;
+}
+
+/** Copies data into pieces. */
+function spread(data: Uint8Array, pieces: readonly Uint8Array[]): void {
+  let at = 0;
+  for (const piece of pieces) {
+    if (at >= data.length) break;
+    piece.set(data.subarray(at, at + piece.length));
+    at += piece.length;
+  }
+}

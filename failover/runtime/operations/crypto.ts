@@ -1,0 +1,146 @@
+/**
+ * Randomness of node:crypto. OpenSSL itself draws from the event's generator (the addon's doing); here everything that
+ * caches randomness across events or works on another thread is made synchronous, with its callback as an immediate.
+ */
+import crypto from 'node:crypto';
+import type { WorldContext } from '../core/context.js';
+import { type AnyFunction, real } from '../core/originals.js';
+import type { Patcher } from '../core/patcher.js';
+
+const RAND_RANGE = 2 ** 48 - 1;
+const RAND_BYTES = 6;
+
+type NodeCallback = (error: Error | null | undefined, ...values: unknown[]) => void;
+
+/** Splits a trailing callback off. */
+function splitCallback(args: unknown[]): [unknown[], NodeCallback | undefined] {
+  const last = args[args.length - 1];
+  return typeof last === 'function' ? [args.slice(0, -1), last as NodeCallback] : [args, undefined];
+}
+
+/** An integer in [0, range), drawn without Node's cache; the rule is Node's own. */
+function drawBelow(range: number): number {
+  const limit = RAND_RANGE - (RAND_RANGE % range);
+  const bytes = Buffer.alloc(RAND_BYTES);
+  for (;;) {
+    real.crypto.randomFillSync(bytes);
+    const x = bytes.readUIntBE(0, RAND_BYTES);
+    if (x < limit) return x % range;
+  }
+}
+
+function randomInt(world: WorldContext, original: AnyFunction, args: unknown[]): unknown {
+  const [numbers, callback] = splitCallback(args);
+  const [min, max] = numbers.length < 2 || numbers[1] === undefined ? [0, numbers[0]] : numbers;
+  const legal =
+    Number.isSafeInteger(min) &&
+    Number.isSafeInteger(max) &&
+    (max as number) > (min as number) &&
+    (max as number) - (min as number) <= RAND_RANGE;
+  if (!legal) return original(...args);
+  const result = (min as number) + drawBelow((max as number) - (min as number));
+  if (callback === undefined) return result;
+  world.later(() => callback(undefined, result));
+  return undefined;
+}
+
+/** A function with an optional callback: with one, it is computed at once and the callback is an immediate. */
+function syncThenLater(world: WorldContext, compute: AnyFunction) {
+  return (original: AnyFunction) =>
+    (...args: unknown[]): unknown => {
+      if (!world.active) return original(...args);
+      const [rest, callback] = splitCallback(args);
+      if (callback === undefined) return original(...args);
+      let result: unknown;
+      let failure: unknown = null;
+      try {
+        result = compute(...rest);
+      } catch (error) {
+        // Bad arguments are thrown to the caller, as Node does; what OpenSSL refuses goes to the callback.
+        const code = (error as { code?: unknown }).code;
+        if (typeof code === 'string' && /^ERR_(INVALID_ARG|OUT_OF_RANGE|CRYPTO_INVALID)/.test(code)) throw error;
+        failure = error;
+      }
+      world.later(() => {
+        if (failure !== null) callback(failure as Error);
+        else callback(null, result);
+      });
+      return undefined;
+    };
+}
+
+const SYNC_TWINS: readonly [string, AnyFunction][] = [
+  ['randomBytes', real.crypto.randomBytes as AnyFunction],
+  ['pseudoRandomBytes', real.crypto.pseudoRandomBytes as AnyFunction],
+  ['rng', real.crypto.randomBytes as AnyFunction],
+  ['prng', real.crypto.randomBytes as AnyFunction],
+  ['randomFill', real.crypto.randomFillSync as unknown as AnyFunction],
+  ['pbkdf2', real.crypto.pbkdf2Sync as AnyFunction],
+  ['scrypt', real.crypto.scryptSync as AnyFunction],
+  ['hkdf', real.crypto.hkdfSync as AnyFunction],
+  ['generatePrime', real.crypto.generatePrimeSync as AnyFunction],
+  ['checkPrime', real.crypto.checkPrimeSync as AnyFunction],
+  ['generateKey', real.crypto.generateKeySync as unknown as AnyFunction],
+  ['sign', real.crypto.sign as AnyFunction],
+  ['verify', real.crypto.verify as AnyFunction],
+];
+
+/** Operations of SubtleCrypto; they run on other threads and complete in any order. */
+const SUBTLE = [
+  'encrypt',
+  'decrypt',
+  'sign',
+  'verify',
+  'digest',
+  'generateKey',
+  'deriveKey',
+  'deriveBits',
+  'importKey',
+  'exportKey',
+  'wrapKey',
+  'unwrapKey',
+];
+
+export function installCrypto(world: WorldContext, patcher: Patcher): void {
+  for (const [name, compute] of SYNC_TWINS) {
+    if (typeof Reflect.get(crypto, name) !== 'function') continue;
+    // randomBytes and its aliases are getters on some versions; a plain value does for all.
+    patcher.method(crypto, name, syncThenLater(world, compute));
+  }
+  patcher.method(crypto, 'randomInt', (original) => (...args: unknown[]) => {
+    return world.active ? randomInt(world, original, args) : original(...args);
+  });
+  patcher.method(crypto, 'randomUUID', (original) => (options?: unknown) => {
+    if (!world.active || (options !== undefined && (options === null || typeof options !== 'object'))) {
+      return options === undefined ? original() : original(options);
+    }
+    return original({ ...(options as object | undefined), disableEntropyCache: true });
+  });
+  patcher.method(crypto, 'generateKeyPair', (original) => (...args: unknown[]) => {
+    world.undeclared('crypto.generateKeyPair');
+    return original(...args);
+  });
+
+  const webcrypto = crypto.webcrypto as unknown as { subtle: object; getRandomValues: AnyFunction };
+  const prototype = Object.getPrototypeOf(webcrypto) as object;
+  patcher.method(
+    prototype,
+    'randomUUID',
+    (original) =>
+      function randomUUID(this: unknown) {
+        return world.active && this === webcrypto ? crypto.randomUUID() : original.call(this);
+      },
+  );
+  const subtle = Object.getPrototypeOf(webcrypto.subtle) as object;
+  for (const name of SUBTLE) {
+    patcher.method(
+      subtle,
+      name,
+      (original) =>
+        function (this: unknown, ...args: unknown[]) {
+          world.undeclared(`crypto.subtle.${name}`);
+          return original.apply(this, args);
+        },
+    );
+  }
+}

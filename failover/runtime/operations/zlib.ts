@@ -1,0 +1,61 @@
+/**
+ * node:zlib works on libuv's thread pool, so its completions come in any order. Here the native streams under it compute at
+ * once and complete with the next tick, inside the same event.
+ */
+import zlib from 'node:zlib';
+import type { WorldContext } from '../core/context.js';
+import type { AnyFunction } from '../core/originals.js';
+import type { Patcher } from '../core/patcher.js';
+
+interface Engine {
+  init: AnyFunction;
+  write: AnyFunction;
+  writeSync: AnyFunction;
+}
+
+interface ZlibStream {
+  _handle: Engine;
+  close(): void;
+}
+
+/** Learns the callback that Node's zlib gives to a native stream: it calls that when a chunk is done. */
+function learn(prototype: Engine, create: () => unknown): AnyFunction | undefined {
+  const init = prototype.init;
+  let found: AnyFunction | undefined;
+  prototype.init = function (this: unknown, ...args: unknown[]) {
+    found = args.find((arg) => typeof arg === 'function') as AnyFunction | undefined;
+    return init.apply(this, args);
+  };
+  try {
+    (create() as ZlibStream).close();
+  } finally {
+    prototype.init = init;
+  }
+  return found;
+}
+
+export function installZlib(world: WorldContext, patcher: Patcher): void {
+  const kinds = [() => zlib.createGzip(), () => zlib.createBrotliCompress(), () => zlib.createBrotliDecompress()];
+  for (const create of kinds) {
+    const sample = create() as unknown as ZlibStream;
+    const prototype = Object.getPrototypeOf(sample._handle) as Engine;
+    sample.close();
+    const completed = learn(prototype, create);
+    if (completed === undefined) {
+      world.undeclared('zlib');
+      continue;
+    }
+    patcher.method(
+      prototype,
+      'write',
+      (original) =>
+        function write(this: Engine, ...args: unknown[]) {
+          if (!world.active) return original.apply(this, args);
+          this.writeSync(...args);
+          // As Node itself: the callback knows by the stream's state whether there was an error.
+          process.nextTick(() => completed.call(this));
+          return undefined;
+        },
+    );
+  }
+}

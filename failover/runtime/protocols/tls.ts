@@ -1,0 +1,116 @@
+/**
+ * TLS over sockets that are not the kernel's goes through Node's internal JSStreamSocket, which ends each write with an
+ * internal immediate: in the real loop's time, between events. Here that immediate is an event like any other, so that what
+ * TLS writes next (session tickets, the rest of a flight) happens at the same place on every replica.
+ */
+import { constants as openssl } from 'node:crypto';
+import { constants } from 'node:os';
+import { Duplex } from 'node:stream';
+import tls from 'node:tls';
+import type { WorldContext } from '../core/context.js';
+import type { Patcher } from '../core/patcher.js';
+
+interface StreamWrap {
+  _handle: object | null;
+  stream: Duplex;
+  finishWrite(handle: object | null, code: number): void;
+  finishShutdown(handle: object | null, code: number): void;
+  [symbol: symbol]: unknown;
+}
+
+type Closed = () => void;
+type Failure = NodeJS.ErrnoException | null | undefined;
+
+/** What Node's libuv calls an error; EPIPE where it has no such name. */
+function uvCode(error: NodeJS.ErrnoException): number {
+  const known = constants.errno as Record<string, number>;
+  return -(known[error.code ?? ''] ?? known['EPIPE']!);
+}
+
+/** One of Node's wraps, to find its class by: a TLSSocket is given one when it is made over a stream of another kind. */
+function sampleWrap(): StreamWrap | undefined {
+  const prototype = tls.TLSSocket.prototype as unknown as { _init(socket: unknown, wrap: unknown): void };
+  const init = prototype._init;
+  let found: StreamWrap | undefined;
+  prototype._init = function (socket, wrap) {
+    found = wrap as StreamWrap | undefined;
+    init.call(this, socket, wrap);
+  };
+  try {
+    const nothing = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
+    const socket = new tls.TLSSocket(nothing);
+    socket.on('error', () => undefined);
+    socket.destroy();
+  } finally {
+    prototype._init = init;
+  }
+  return found;
+}
+
+/**
+ * OpenSSL puts the real time into the session tickets of TLS 1.3, so a handshake replayed in another second would send other
+ * bytes. Servers of a replicated program keep their sessions themselves instead: the ticket is then a random number only.
+ */
+function withoutTickets(patcher: Patcher): void {
+  patcher.method(tls.Server.prototype, 'setSecureContext', (original) => {
+    return function setSecureContext(this: unknown, options: unknown): unknown {
+      const given = options as { secureOptions?: number };
+      const secureOptions = (given.secureOptions ?? 0) | openssl.SSL_OP_NO_TICKET;
+      return original.call(this, { ...given, secureOptions });
+    };
+  });
+}
+
+/** Reports TLS as undeclared on a Node whose internals differ. */
+export function installTls(world: WorldContext, patcher: Patcher): void {
+  withoutTickets(patcher);
+  const wrap = sampleWrap();
+  const symbol = (name: string): symbol | undefined =>
+    wrap === undefined ? undefined : Object.getOwnPropertySymbols(wrap).find((own) => own.description === name);
+  const request = symbol('kCurrentWriteRequest');
+  const closing = symbol('kPendingClose');
+  const prototype = wrap === undefined ? null : (Object.getPrototypeOf(wrap) as object);
+  if (prototype === null || request === undefined || closing === undefined || !('doWrite' in prototype)) {
+    patcher.method(tls.TLSSocket.prototype, '_init', (original) => {
+      return function (this: unknown, ...args: unknown[]) {
+        world.undeclared('tls');
+        return original.apply(this, args);
+      };
+    });
+    return;
+  }
+  patcher.method(prototype, 'doWrite', (original) => {
+    return function doWrite(this: StreamWrap, write: unknown, buffers: unknown): unknown {
+      if (!world.active || this[closing] === true || this._handle === null) return original.call(this, write, buffers);
+      const handle = this._handle;
+      const parts = buffers as Buffer[];
+      let pending = parts.length;
+      const done = (error: Failure): void => {
+        if (!error && --pending !== 0) return;
+        pending = 0;
+        world.later(() => this.finishWrite(handle, error ? uvCode(error) : 0));
+      };
+      this.stream.cork();
+      for (const part of parts) this.stream.write(part, done);
+      this.stream.uncork();
+      this[request] = write;
+      return 0;
+    };
+  });
+  patcher.method(prototype, 'doClose', (original) => {
+    return function doClose(this: StreamWrap, closed: unknown): unknown {
+      if (!world.active) return original.call(this, closed);
+      this[closing] = true;
+      const handle = this._handle;
+      this.stream.destroy();
+      world.later(() => {
+        const canceled = -constants.errno.ECANCELED;
+        this.finishWrite(handle, canceled);
+        this.finishShutdown(handle, canceled);
+        this[closing] = false;
+        (closed as Closed)();
+      });
+      return undefined;
+    };
+  });
+}

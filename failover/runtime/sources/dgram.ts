@@ -1,0 +1,214 @@
+/**
+ * A program's datagram sockets. Each arrival completes an operation that the socket has begun, and so is an event of the world like any
+ * other: logged before the program hears of it, and told to a backup's program out of the log. What the program sends leaves
+ * with the gate on the primary, and nowhere on a backup: a datagram that was not sent when the primary died is lost, as datagrams may be.
+ *
+ * Who sends to where the stack has no route (a metrics daemon on loopback, a name server) keeps a socket of the kernel's, unprotected.
+ */
+import type dgram from 'node:dgram';
+import net from 'node:net';
+import { FtDgram, type FtDgramOptions } from '../../../stack/sockets/dgram.js';
+import type { Stack } from '../../../stack/stack.js';
+import type { WorldContext } from '../core/context.js';
+import type { Outcome } from '../operations/async-operations.js';
+
+/** What waits for the program at most, per socket; more is dropped, and counted. */
+const MOST_WAITING = 1024;
+const MOST_WAITING_BYTES = 1 << 20;
+
+const Arrival = { Message: 0, Refused: 1, Closed: 2 } as const;
+type Arrival = (typeof Arrival)[keyof typeof Arrival];
+const CLOSED: Outcome = { error: null, values: [Arrival.Closed] };
+const REFUSED: Outcome = { error: null, values: [Arrival.Refused] };
+const HEADER = 5;
+
+type Message = [typeof Arrival.Message, Buffer, dgram.RemoteInfo];
+
+/** An arrival as the log has it: kind, family, port, address as text with its length, then the bytes. */
+export function encodeArrival({ values }: Outcome): Uint8Array {
+  const [kind] = values as [Arrival];
+  if (kind !== Arrival.Message) return Uint8Array.of(kind, 0, 0, 0, 0);
+  const [, payload, info] = values as Message;
+  const address = Buffer.from(info.address, 'latin1');
+  const out = Buffer.alloc(HEADER + address.length + payload.length);
+  out[0] = kind;
+  out[1] = info.family === 'IPv6' ? 6 : 4;
+  out.writeUInt16LE(info.port, 2);
+  out[4] = address.length;
+  address.copy(out, HEADER);
+  payload.copy(out, HEADER + address.length);
+  return out;
+}
+
+/** The arrival that a log record describes; one that cannot be read counts as the socket's end. */
+export function decodeArrival(result: Uint8Array): Outcome {
+  const bytes = Buffer.from(result.buffer, result.byteOffset, result.length);
+  if (bytes.length < HEADER || HEADER + bytes[4]! > bytes.length) return CLOSED;
+  if (bytes[0] !== Arrival.Message) return bytes[0] === Arrival.Refused ? REFUSED : CLOSED;
+  const end = HEADER + bytes[4]!;
+  const payload = Buffer.from(bytes.subarray(end));
+  const address = bytes.toString('latin1', HEADER, end);
+  const family = bytes[1] === 6 ? 'IPv6' : 'IPv4';
+  const info: dgram.RemoteInfo = { address, family, port: bytes.readUInt16LE(2), size: payload.length };
+  return { error: null, values: [Arrival.Message, payload, info] satisfies Message };
+}
+
+/** What a program's sockets have in common. */
+export interface DgramWorld {
+  readonly world: WorldContext;
+  readonly stack: Stack;
+  readonly counters: { droppedDatagrams: number };
+}
+
+export class ReplayedDgram extends FtDgram {
+  readonly #host: DgramWorld;
+  /** Completes the operation that waits for an arrival; null on a backup, and while one is on its way to the program. */
+  #done: ((outcome: Outcome) => void) | null = null;
+  #waiting: Outcome[] = [];
+  #waitingBytes = 0;
+
+  constructor(host: DgramWorld, options: FtDgramOptions | 'udp4' | 'udp6') {
+    super(host.stack, options);
+    this.#host = host;
+  }
+
+  protected override _opened(): void {
+    this.#listen();
+  }
+
+  #listen(): void {
+    this.#host.world.ops.begin({
+      what: 'dgram.message',
+      effect: false,
+      start: (done) => {
+        this.#done = done;
+        this.#next();
+      },
+      encode: encodeArrival,
+      decode: decodeArrival,
+      settle: (outcome) => this.#take(outcome),
+    });
+  }
+
+  protected override _arrived(payload: Buffer, info: dgram.RemoteInfo): void {
+    if (this.#waiting.length >= MOST_WAITING || this.#waitingBytes + payload.length > MOST_WAITING_BYTES) {
+      this.#host.counters.droppedDatagrams++;
+      return;
+    }
+    this.#waitingBytes += payload.length;
+    this.#waiting.push({ error: null, values: [Arrival.Message, payload, info] satisfies Message });
+    this.#next();
+  }
+
+  protected override _refused(): void {
+    if (this.#waiting.length < MOST_WAITING) this.#waiting.push(REFUSED);
+    this.#next();
+  }
+
+  #next(): void {
+    const done = this.#done;
+    if (done === null) return;
+    const outcome = this._closed ? CLOSED : this.#waiting.shift();
+    if (outcome === undefined) return;
+    this.#done = null;
+    if (outcome.values[0] === Arrival.Message) this.#waitingBytes -= (outcome.values[1] as Buffer).length;
+    done(outcome);
+  }
+
+  #take(outcome: Outcome): void {
+    // The next one first: the program may throw.
+    if (!this._closed) this.#listen();
+    const [kind, payload, info] = outcome.values as [Arrival, Buffer, dgram.RemoteInfo];
+    if (kind === Arrival.Message) this._message(payload, info);
+    else if (kind === Arrival.Refused) this._failRefused();
+  }
+
+  override close(done?: () => void): this {
+    super.close(done);
+    this.#waiting.length = 0;
+    this.#next();
+    return this;
+  }
+}
+
+type Method = (this: unknown, ...args: unknown[]) => unknown;
+
+/** Before a socket is bound, these say where it is to be. */
+const DECIDING = new Set(['bind', 'send', 'connect']);
+const DELEGATED = [
+  ...DECIDING,
+  'disconnect',
+  'remoteAddress',
+  'address',
+  'close',
+  'addMembership',
+  'dropMembership',
+  'setBroadcast',
+  'setTTL',
+  'setMulticastTTL',
+  'setMulticastInterface',
+  'setMulticastLoopback',
+  'setRecvBufferSize',
+  'setSendBufferSize',
+  'getRecvBufferSize',
+  'getSendBufferSize',
+  'ref',
+  'unref',
+];
+
+/** What `dgram.createSocket` gives to a program: of the stack, or of the kernel, as its first use decides. */
+export class ProgramDgram extends ReplayedDgram {
+  #decided = false;
+  #kernel: dgram.Socket | null = null;
+  readonly #stack: Stack;
+  readonly #makeKernel: () => dgram.Socket;
+
+  constructor(host: DgramWorld, options: FtDgramOptions | 'udp4' | 'udp6', makeKernel: () => dgram.Socket) {
+    super(host, options);
+    this.#stack = host.stack;
+    this.#makeKernel = makeKernel;
+  }
+
+  /** The kernel's socket that does the work, if it is one of those. */
+  #real(method: string, args: unknown[]): dgram.Socket | null {
+    if (!this.#decided && DECIDING.has(method)) {
+      this.#decided = true;
+      if (!this.#reachable(method, args)) this.#useKernel();
+    }
+    return this.#kernel;
+  }
+
+  #reachable(method: string, args: unknown[]): boolean {
+    const { book } = this.#stack;
+    const given =
+      method === 'bind' && typeof args[0] === 'object' && args[0] !== null
+        ? (args[0] as { address?: unknown }).address
+        : args.slice(1).find((value) => typeof value === 'string');
+    // Everywhere, if it is bound; this machine, if it sends.
+    if (typeof given !== 'string' || given === '') return method === 'bind';
+    const address = net.isIP(given) === 0 ? undefined : book.parse(given);
+    if (address === undefined) return false;
+    if (book.isUnspecified(address) || book.isMulticast(address)) return true;
+    return method === 'bind' ? this.#stack.isLocal(address) : this.#stack.sourceFor(address) !== 0;
+  }
+
+  #useKernel(): void {
+    const kernel = this.#makeKernel();
+    this.#kernel = kernel;
+    for (const name of ['message', 'listening', 'connect', 'close', 'error'] as const)
+      kernel.on(name, (...args: unknown[]) => void (this.emit as Method).call(this, name, ...args));
+  }
+
+  static {
+    const prototype = ProgramDgram.prototype as unknown as Record<string, Method>;
+    for (const name of DELEGATED) {
+      const own = prototype[name]!;
+      prototype[name] = function (this: unknown, ...args: unknown[]): unknown {
+        const kernel = (this as ProgramDgram).#real(name, args) as unknown as Record<string, Method> | null;
+        if (kernel === null) return own.apply(this, args);
+        const result = kernel[name]!.apply(kernel, args);
+        return result === kernel ? this : result;
+      };
+    }
+  }
+}

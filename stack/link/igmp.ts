@@ -1,0 +1,99 @@
+/** IGMP version 2 (RFC 2236): tells the routers of one link which groups are wanted there. */
+import { finish, sum16 } from '../../lib/checksum.js';
+import { Drop } from '../../lib/packet/drop.js';
+import type { Ipv4View } from '../../lib/packet/ipv4.js';
+import { TimerNode } from '../../lib/timer-wheel.js';
+import type { NetInterface } from './interface.js';
+
+const QUERY = 0x11;
+const REPORT = 0x16;
+const LEAVE = 0x17;
+const PROTOCOL_IGMP = 2;
+const ALL_ROUTERS = 0xe0000002;
+const ALL_HOSTS = 0xe0000001;
+/** A report may get lost; a second one follows (RFC 2236 section 3). */
+const AGAIN_US = 2_000_000;
+
+export class Igmp {
+  readonly counters = { queries: 0, reports: 0, leaves: 0 };
+  readonly #net: NetInterface;
+  readonly #timers = new Map<number, TimerNode>();
+
+  constructor(net: NetInterface) {
+    this.#net = net;
+  }
+
+  /** @returns a drop reason, 0 for none. */
+  input(ip: Ipv4View, bytes: Uint8Array, view: DataView): number {
+    const at = ip.payloadOffset;
+    if (ip.payloadLength < 8) return Drop.IcmpShort;
+    if (sum16(bytes, at, ip.payloadLength, 0) !== 0xffff) return Drop.IcmpChecksum;
+    const group = view.getUint32(at + 4);
+    if (bytes[at] === QUERY) {
+      this.counters.queries++;
+      const maxUs = (bytes[at + 1]! || 100) * 100_000;
+      for (const own of this.#net.groups4()) if (group === 0 || group === own) this.#later(own, maxUs);
+    } else if (bytes[at] === REPORT) this.#cancel(group);
+    return 0;
+  }
+
+  joined(group: number): void {
+    this.#report(group);
+    this.#later(group, AGAIN_US);
+  }
+
+  /** As if all had just been joined: somebody else was heard here before. */
+  announce(): void {
+    for (const group of this.#net.groups4()) this.joined(group);
+  }
+
+  left(group: number): void {
+    this.#cancel(group);
+    this.counters.leaves++;
+    this.#send(LEAVE, group, ALL_ROUTERS);
+  }
+
+  close(): void {
+    for (const group of [...this.#timers.keys()]) this.#cancel(group);
+  }
+
+  #later(group: number, maxUs: number): void {
+    const { stack } = this.#net;
+    if (this.#timers.has(group)) return;
+    const timer = new TimerNode(() => {
+      this.#timers.delete(group);
+      this.#report(group);
+    });
+    this.#timers.set(group, timer);
+    stack.wheel.schedule(timer, stack.now() + stack.random.float() * maxUs);
+  }
+
+  #cancel(group: number): void {
+    const timer = this.#timers.get(group);
+    if (timer === undefined) return;
+    this.#net.stack.wheel.cancel(timer);
+    this.#timers.delete(group);
+  }
+
+  #report(group: number): void {
+    if (group === ALL_HOSTS || !this.#net.hasGroup(group)) return;
+    this.counters.reports++;
+    this.#send(REPORT, group, group);
+  }
+
+  #send(type: number, group: number, to: number): void {
+    const net = this.#net;
+    const source = net.addresses[0]?.address;
+    if (source === undefined || net.stack.frozen || net.loopback) return;
+    const message = new Uint8Array(8);
+    message[0] = type;
+    new DataView(message.buffer).setUint32(4, group);
+    const sum = finish(sum16(message, 0, 8, 0));
+    message[2] = sum >>> 8;
+    message[3] = sum & 0xff;
+    const { frame } = net.stack;
+    frame.reset();
+    frame.addPiece(message, 0, 8);
+    net.stack.send(source, to, PROTOCOL_IGMP, 8, { net, ttl: 1 });
+  }
+}

@@ -1,0 +1,378 @@
+/**
+ * Neighbour discovery of one interface (RFC 4861), duplicate address detection and autoconfiguration (RFC 4862), and
+ * multicast listener reports (RFC 3810). The cache itself is neighbours.ts, the same as for ARP.
+ */
+import { Drop } from '../../lib/packet/drop.js';
+import {
+  type Icmp6View,
+  MLD_QUERY,
+  MLD2_REPORT,
+  NEIGHBOUR_ADVERTISEMENT,
+  NEIGHBOUR_SOLICITATION,
+  ROUTER_ADVERTISEMENT,
+  ROUTER_SOLICITATION,
+} from '../../lib/packet/icmp6.js';
+import type { Ipv6View } from '../../lib/packet/ipv6.js';
+import { TimerNode } from '../../lib/timer-wheel.js';
+import type { NetInterface } from './interface.js';
+
+const SOURCE_LINK = 1;
+const TARGET_LINK = 2;
+const PREFIX = 3;
+const MTU = 5;
+const SOLICITED = 0x40000000;
+const OVERRIDE = 0x20000000;
+/** RFC 4861 section 10. */
+const RETRANS_US = 1_000_000;
+const MAX_SOLICITATIONS = 3;
+const SOLICITATION_INTERVAL_US = 4_000_000;
+/** Addresses that router advertisements may give one interface. */
+const MAX_AUTO = 16;
+
+/** An IPv6 address of an interface. */
+export interface Address6 {
+  address: number;
+  prefix: number;
+  /** Not yet known to be ours alone; nothing is sent from it. */
+  tentative: boolean;
+  /** Whether a router's word made it. */
+  auto: boolean;
+  /** When it ends; Infinity for one that was configured. */
+  validUs: number;
+  timer: TimerNode;
+}
+
+export class NeighbourDiscovery {
+  readonly counters = { conflicts: 0, inAdvertisements: 0, inSolicitations: 0, inRouterAdvertisements: 0, refused: 0 };
+  readonly #net: NetInterface;
+  #solicitations = 0;
+  readonly #solicitTimer: TimerNode;
+  readonly #routerTimers = new Map<number, TimerNode>();
+  readonly #mld: TimerNode;
+
+  constructor(net: NetInterface) {
+    this.#net = net;
+    this.#solicitTimer = new TimerNode(() => this.#solicitRouters());
+    this.#mld = new TimerNode(() => this.#report());
+  }
+
+  // --- In ---
+
+  /** Everything of ICMPv6 that is not error or echo. @returns a drop reason, 0 for none. */
+  input(icmp: Icmp6View, ip: Ipv6View, src: number, dst: number, bytes: Uint8Array, view: DataView): number {
+    const at = ip.payloadOffset;
+    const length = ip.payloadLength;
+    if (icmp.type === MLD_QUERY) {
+      if (ip.hopLimit !== 1 || length < 24) return Drop.NdFormat;
+      this.#queried(view.getUint16(at + 4));
+      return 0;
+    }
+    if (icmp.type < ROUTER_SOLICITATION || icmp.type > NEIGHBOUR_ADVERTISEMENT) return 0;
+    // Only a neighbour can have sent it (RFC 4861 section 6.1 and 7.1).
+    if (ip.hopLimit !== 255) return Drop.NdHopLimit;
+    if (icmp.code !== 0) return Drop.NdFormat;
+    const head = icmp.type === ROUTER_ADVERTISEMENT ? 16 : icmp.type === ROUTER_SOLICITATION ? 8 : 24;
+    if (length < head || !optionsOk(bytes, at + head, at + length)) return Drop.NdFormat;
+    switch (icmp.type) {
+      case NEIGHBOUR_SOLICITATION:
+        return this.#solicitation(src, dst, bytes, at, length);
+      case NEIGHBOUR_ADVERTISEMENT:
+        return this.#advertisement(icmp.rest, dst, bytes, at, length);
+      case ROUTER_ADVERTISEMENT:
+        return this.#routerAdvertisement(src, bytes, view, at, length);
+      default:
+        return 0;
+    }
+  }
+
+  #solicitation(src: number, dst: number, bytes: Uint8Array, at: number, length: number): number {
+    const net = this.#net;
+    const { stack } = net;
+    const { book } = stack;
+    this.counters.inSolicitations++;
+    const target = book.intern(bytes, at + 8);
+    if (target < 0 || book.isMulticast(target)) return Drop.NdFormat;
+    const own = net.addresses6.find((entry) => entry.address === target);
+    const link = optionAt(bytes, at + 24, at + length, SOURCE_LINK);
+    if (book.isUnspecified(src)) {
+      // Somebody asks whether the address is free.
+      if (link >= 0) return Drop.NdFormat;
+      if (own === undefined) return 0;
+      if (own.tentative) this.#conflict(own);
+      else this.#advertise(target, net.allNodes, OVERRIDE);
+      return 0;
+    }
+    if (own === undefined || own.tentative) return 0;
+    if (link >= 0) net.neighbours6.learn(src, bytes, link + 2, true);
+    if (stack.frozen) return 0;
+    void dst;
+    this.#advertise(target, src, SOLICITED | OVERRIDE);
+    return 0;
+  }
+
+  #advertisement(flags: number, dst: number, bytes: Uint8Array, at: number, length: number): number {
+    const net = this.#net;
+    const { book } = net.stack;
+    this.counters.inAdvertisements++;
+    const target = book.intern(bytes, at + 8);
+    if (target < 0 || book.isMulticast(target)) return Drop.NdFormat;
+    if ((flags & SOLICITED) !== 0 && book.isMulticast(dst)) return Drop.NdFormat;
+    const own = net.addresses6.find((entry) => entry.address === target);
+    if (own !== undefined) {
+      if (own.tentative) this.#conflict(own);
+      else this.counters.conflicts++;
+      return 0;
+    }
+    const link = optionAt(bytes, at + 24, at + length, TARGET_LINK);
+    if (link < 0) return 0;
+    const known = net.neighbours6.peek(target);
+    // Without override what is known stands (RFC 4861 section 7.2.5).
+    if (known?.resolved === true && (flags & OVERRIDE) === 0 && !sameMac(known.mac, bytes, link + 2)) return 0;
+    net.neighbours6.learn(target, bytes, link + 2, false);
+    return 0;
+  }
+
+  #routerAdvertisement(src: number, bytes: Uint8Array, view: DataView, at: number, length: number): number {
+    const net = this.#net;
+    const { stack } = net;
+    if (!stack.book.isLinkLocal(src)) return Drop.NdFormat;
+    this.counters.inRouterAdvertisements++;
+    if (!net.autoconfigure) return 0;
+    stack.wheel.cancel(this.#solicitTimer);
+    if (bytes[at + 4]! > 0) net.hopLimit = bytes[at + 4]!;
+    const link = optionAt(bytes, at + 16, at + length, SOURCE_LINK);
+    if (link >= 0) net.neighbours6.learn(src, bytes, link + 2, true);
+    this.#router(src, view.getUint16(at + 6));
+    for (let option = at + 16; option < at + length; option += 8 * bytes[option + 1]!) {
+      const size = 8 * bytes[option + 1]!;
+      if (bytes[option] === MTU && size === 8) {
+        const mtu = view.getUint32(option + 4);
+        if (mtu >= 1280 && mtu <= net.device.mtu) net.mtu6 = mtu;
+      } else if (bytes[option] === PREFIX && size === 32) this.#prefix(bytes, view, option);
+    }
+    return 0;
+  }
+
+  /** A default router for `seconds`, 0 for none any more. */
+  #router(router: number, seconds: number): void {
+    const net = this.#net;
+    const { stack } = net;
+    const ours = (route: { net: NetInterface; gateway: number; prefix: number }): boolean =>
+      route.net === net && route.gateway === router && route.prefix === 0;
+    const timer = this.#routerTimers.get(router);
+    if (seconds === 0) {
+      stack.routes.remove(ours);
+      if (timer !== undefined) stack.wheel.cancel(timer);
+      this.#routerTimers.delete(router);
+      return;
+    }
+    if (timer === undefined) {
+      if (this.#routerTimers.size >= MAX_AUTO) {
+        this.counters.refused++;
+        return;
+      }
+      stack.routes.add({ v6: true, network: router, prefix: 0, net, gateway: router });
+      this.#routerTimers.set(router, new TimerNode(() => this.#router(router, 0)));
+    }
+    stack.wheel.schedule(this.#routerTimers.get(router)!, stack.now() + seconds * 1e6);
+  }
+
+  /** A prefix information option (RFC 4862 section 5.5.3). */
+  #prefix(bytes: Uint8Array, view: DataView, option: number): void {
+    const net = this.#net;
+    const { stack } = net;
+    const { book } = stack;
+    const prefix = bytes[option + 2]!;
+    const flags = bytes[option + 3]!;
+    const validS = view.getUint32(option + 4);
+    if (prefix !== 64 || (flags & 0x40) === 0 || (bytes[option + 16] === 0xfe && (bytes[option + 17]! & 0xc0) === 0x80))
+      return;
+    const made = bytes.slice(option + 16, option + 32);
+    made.set(net.interfaceId(made), 8);
+    const address = book.intern(made, 0);
+    if (address < 0) return;
+    const known = net.addresses6.find((entry) => entry.address === address);
+    const validUs = validS === 0xffffffff ? Number.POSITIVE_INFINITY : stack.now() + validS * 1e6;
+    if (known !== undefined) {
+      if (!known.auto) return;
+      // Nobody may end our address at once by forging a short lifetime (RFC 4862 section 5.5.3 e).
+      const twoHours = stack.now() + 7200e6;
+      if (validUs < known.validUs && validUs < twoHours) {
+        if (known.validUs > twoHours) this.#lasts(known, twoHours);
+      } else this.#lasts(known, validUs);
+      return;
+    }
+    if (validS === 0) return;
+    if (net.addresses6.filter((entry) => entry.auto).length >= MAX_AUTO) {
+      this.counters.refused++;
+      return;
+    }
+    net.addAddress6(address, 64, true, true);
+    this.#lasts(net.addresses6.find((entry) => entry.address === address)!, validUs);
+  }
+
+  #lasts(entry: Address6, validUs: number): void {
+    entry.validUs = validUs;
+    if (!entry.tentative) this.#armEnd(entry);
+  }
+
+  #armEnd(entry: Address6): void {
+    const { stack } = this.#net;
+    if (entry.validUs === Number.POSITIVE_INFINITY) stack.wheel.cancel(entry.timer);
+    else stack.wheel.schedule(entry.timer, entry.validUs);
+  }
+
+  // --- Addresses ---
+
+  /** Asks the link whether anybody has the address (RFC 4862 section 5.4). */
+  probe(entry: Address6): void {
+    const net = this.#net;
+    entry.tentative = true;
+    this.#solicit(entry.address, net.stack.unspecified6, null, false);
+    net.stack.wheel.schedule(entry.timer, net.stack.now() + RETRANS_US);
+  }
+
+  /** The address's timer: it is ours now, or its time is over. */
+  addressTimer(entry: Address6): void {
+    const net = this.#net;
+    if (entry.tentative) {
+      entry.tentative = false;
+      this.#armEnd(entry);
+      this.announceGroups();
+      return;
+    }
+    if (net.stack.now() >= entry.validUs) net.removeAddress6(entry);
+  }
+
+  #conflict(entry: Address6): void {
+    this.counters.conflicts++;
+    this.#net.stack.wheel.cancel(entry.timer);
+    this.#net.removeAddress6(entry);
+  }
+
+  /** Begins to look for routers. */
+  start(): void {
+    this.#solicitations = 0;
+    this.#solicitRouters();
+  }
+
+  #solicitRouters(): void {
+    const net = this.#net;
+    const { stack } = net;
+    if (this.#solicitations++ >= MAX_SOLICITATIONS || !net.autoconfigure) return;
+    const source = net.linkLocal();
+    const from = source === 0 ? stack.unspecified6 : source;
+    const message = new Uint8Array(source === 0 ? 8 : 16);
+    message[0] = ROUTER_SOLICITATION;
+    if (source !== 0) putLink(message, 8, SOURCE_LINK, net.mac);
+    stack.icmp6.message(from, net.allRouters, message, { net, ttl: 255 });
+    stack.wheel.schedule(this.#solicitTimer, stack.now() + SOLICITATION_INTERVAL_US);
+  }
+
+  // --- Out ---
+
+  /** Asks for the link address of a neighbour: everybody, or (with a MAC) that neighbour itself. */
+  request(address: number, mac: Uint8Array | null): void {
+    const net = this.#net;
+    const source = net.sourceFor(address);
+    if (net.stack.frozen || source === 0) return;
+    this.#solicit(address, source, mac, true);
+  }
+
+  #solicit(target: number, source: number, mac: Uint8Array | null, withLink: boolean): void {
+    const net = this.#net;
+    const { stack } = net;
+    const message = new Uint8Array(withLink ? 32 : 24);
+    message[0] = NEIGHBOUR_SOLICITATION;
+    stack.book.write(target, message, 8);
+    if (withLink) putLink(message, 24, SOURCE_LINK, net.mac);
+    const to = mac === null ? net.solicitedNode(target) : target;
+    if (to >= 0) net.sendNd(source, to, message, mac);
+  }
+
+  #advertise(target: number, to: number, flags: number): void {
+    const net = this.#net;
+    if (net.stack.frozen) return;
+    const message = new Uint8Array(32);
+    message[0] = NEIGHBOUR_ADVERTISEMENT;
+    new DataView(message.buffer).setUint32(4, flags);
+    net.stack.book.write(target, message, 8);
+    putLink(message, 24, TARGET_LINK, net.mac);
+    net.sendNd(target, to, message, null);
+  }
+
+  /** Tells everybody on the link where our addresses are, as after a takeover (RFC 4861 section 7.2.6). */
+  announce(): void {
+    const net = this.#net;
+    for (const entry of net.addresses6) if (!entry.tentative) this.#advertise(entry.address, net.allNodes, OVERRIDE);
+    this.announceGroups();
+  }
+
+  // --- Groups (MLDv2, RFC 3810) ---
+
+  announceGroups(): void {
+    const { stack } = this.#net;
+    if (!this.#mld.active) stack.wheel.schedule(this.#mld, stack.now() + 1000);
+  }
+
+  #queried(maxDelayMs: number): void {
+    const { stack } = this.#net;
+    if (this.#mld.active) return;
+    const delay = Math.min(maxDelayMs, 10_000) * stack.random.float();
+    stack.wheel.schedule(this.#mld, stack.now() + delay * 1000);
+  }
+
+  #report(): void {
+    const net = this.#net;
+    const { stack } = net;
+    const source = net.linkLocal();
+    const groups = net.groups6();
+    if (stack.frozen || source === 0 || groups.length === 0) return;
+    const message = new Uint8Array(8 + 20 * groups.length);
+    message[0] = MLD2_REPORT;
+    new DataView(message.buffer).setUint16(6, groups.length);
+    groups.forEach((group, index) => {
+      // "Exclude nobody": every sender of the group.
+      message[8 + 20 * index] = 2;
+      stack.book.write(group, message, 12 + 20 * index);
+    });
+    stack.icmp6.message(source, net.mldRouters, message, { net, ttl: 1 });
+  }
+
+  close(): void {
+    const { wheel } = this.#net.stack;
+    wheel.cancel(this.#solicitTimer);
+    wheel.cancel(this.#mld);
+    for (const timer of this.#routerTimers.values()) wheel.cancel(timer);
+    this.#routerTimers.clear();
+  }
+}
+
+/** Whether options add up: none of length 0, none beyond the end (RFC 4861 section 4.6). */
+function optionsOk(bytes: Uint8Array, from: number, end: number): boolean {
+  for (let at = from; at < end; ) {
+    const size = at + 1 < end ? 8 * bytes[at + 1]! : 0;
+    if (size === 0 || at + size > end) return false;
+    at += size;
+  }
+  return true;
+}
+
+/** Where the first option of a type begins, or -1; link addresses of another length than ours are none. */
+function optionAt(bytes: Uint8Array, from: number, end: number, type: number): number {
+  for (let at = from; at < end; at += 8 * bytes[at + 1]!) {
+    if (bytes[at] === type && bytes[at + 1] === 1) return at;
+  }
+  return -1;
+}
+
+function putLink(message: Uint8Array, at: number, type: number, mac: Uint8Array): void {
+  message[at] = type;
+  message[at + 1] = 1;
+  message.set(mac, at + 2);
+}
+
+function sameMac(mac: Uint8Array, bytes: Uint8Array, at: number): boolean {
+  for (let i = 0; i < 6; i++) if (mac[i] !== bytes[at + i]) return false;
+  return true;
+}

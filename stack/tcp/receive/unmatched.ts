@@ -1,0 +1,86 @@
+/** Segments that belong to no connection: those of connections in TIME_WAIT, and all others, which are answered with RST. */
+import { finish, sum16 } from '../../../lib/checksum.js';
+import { TX_HEADROOM } from '../../../lib/device/device.js';
+import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, type TcpView, writeTcpHeader } from '../../../lib/packet/tcp.js';
+import type { TcpRoute } from '../connection.js';
+import type { Tcp } from '../tcp.js';
+import type { TimeWaitEntry } from '../time-wait.js';
+
+/** Segments that are no part of a conversation are answered this often at most: two such answers must not chase each other. */
+const INVALID_ANSWER_US = 100_000;
+
+/** A segment for a connection in TIME_WAIT. @returns true when it may open a new connection instead. */
+export function timeWaitSegment(tcp: Tcp, entry: TimeWaitEntry, seg: TcpView): boolean {
+  const ahead = (seg.seq - entry.rcvNxt) | 0;
+  if ((seg.flags & (TCP_SYN | TCP_ACK | TCP_RST)) === TCP_SYN) {
+    const newer =
+      entry.tsOk && seg.tsPresent
+        ? ((seg.tsVal - entry.tsRecent) | 0) > 0 || (seg.tsVal === entry.tsRecent && ahead > 0)
+        : ahead > 0;
+    if (newer) {
+      tcp.timeWaits.delete(entry.localAddress, entry.localPort, entry.remoteAddress, entry.remotePort);
+      return true;
+    }
+  }
+  // A RST does not end TIME_WAIT (RFC 1337).
+  if ((seg.flags & TCP_RST) !== 0) return false;
+  if ((seg.flags & TCP_FIN) !== 0) tcp.timeWaits.renew(entry, tcp.now + 2 * tcp.options.mslUs);
+  else if (ahead === 0 && seg.payloadLength === 0 && (seg.flags & TCP_SYN) === 0) {
+    // All is well at the other end. Two ends in TIME_WAIT that answered tcp would never stop.
+    return false;
+  } else if (tcp.now - (entry.answeredUs ?? Number.NEGATIVE_INFINITY) < INVALID_ANSWER_US) return false;
+  else tcp.timeWaits.answered(entry, tcp.now);
+  answerFor(tcp, entry, TCP_ACK);
+  return false;
+}
+
+/** Speaks for a connection that has ended. @returns false when it could not leave. */
+export function answerFor(tcp: Tcp, entry: TimeWaitEntry, flags: number): boolean {
+  const route = tcp.host.tcpRoute(entry.localAddress, entry.remoteAddress);
+  if (route === null) return true;
+  const ts = entry.tsOk ? tcp.timestampAt(entry.tsOffset) : -1;
+  const { localPort, remotePort, sndNxt, rcvNxt, rcvWindow, tsRecent } = entry;
+  return bareSegment(tcp, route, localPort, remotePort, sndNxt, rcvNxt, flags, rcvWindow, ts, tsRecent);
+}
+
+/** The RST that RFC 9293 section 3.10.7.1 asks for. */
+export function replyReset(tcp: Tcp, seg: TcpView, localAddress: number, remoteAddress: number): void {
+  if (tcp.frozen) return;
+  const route = tcp.host.tcpRoute(localAddress, remoteAddress);
+  if (route === null) return;
+  tcp.counters.outRsts++;
+  if ((seg.flags & TCP_ACK) !== 0) {
+    bareSegment(tcp, route, seg.dstPort, seg.srcPort, seg.ack, 0, TCP_RST, 0, -1, 0);
+  } else {
+    const length = seg.payloadLength + ((seg.flags & TCP_SYN) !== 0 ? 1 : 0) + ((seg.flags & TCP_FIN) !== 0 ? 1 : 0);
+    bareSegment(tcp, route, seg.dstPort, seg.srcPort, 0, (seg.seq + length) >>> 0, TCP_RST | TCP_ACK, 0, -1, 0);
+  }
+}
+
+export function bareSegment(
+  tcp: Tcp,
+  route: TcpRoute,
+  localPort: number,
+  remotePort: number,
+  seq: number,
+  ack: number,
+  flags: number,
+  window: number,
+  tsVal: number,
+  tsEcr: number,
+): boolean {
+  const frame = tcp.frame;
+  frame.reset();
+  const at = route.tcpOffset;
+  const header = tsVal >= 0 ? 32 : 20;
+  writeTcpHeader(frame.header, frame.view, at, localPort, remotePort, seq, ack, flags, window, 0, header);
+  if (tsVal >= 0) {
+    frame.view.setUint32(at + 20, 0x0101080a);
+    frame.view.setUint32(at + 24, tsVal);
+    frame.view.setUint32(at + 28, tsEcr);
+  }
+  frame.view.setUint16(at + 16, finish(sum16(frame.header, at, header, route.pseudoSum + header)));
+  frame.headerLength = at + header - TX_HEADROOM;
+  tcp.counters.outSegs++;
+  return route.send(header, 0);
+}
