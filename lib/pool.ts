@@ -1,5 +1,5 @@
 /** Objects that are used again: a few serve thousands of users who need one now and then. Bounded. */
-export class Spare<T> {
+export class Pool<T> {
   readonly #free: T[] = [];
 
   constructor(

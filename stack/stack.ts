@@ -23,7 +23,7 @@ import { type Random, SipHash } from '../lib/random.js';
 import { TimerWheel } from '../lib/timer-wheel.js';
 import { EventQueue } from './app-endpoint.js';
 import { AddressBook, isV6 } from './ip/address-book.js';
-import { Icmp } from './ip/icmp4.js';
+import { Icmp4 } from './ip/icmp4.js';
 import { Icmp6 } from './ip/icmp6.js';
 import { Ipv4, type SendOptions } from './ip/ipv4.js';
 import { Ipv4Route } from './ip/ipv4-route.js';
@@ -122,7 +122,7 @@ export class Stack implements TcpHost {
   readonly interfaces: NetInterface[] = [];
   readonly tcp: Tcp;
   readonly udp: Udp;
-  readonly icmp: Icmp;
+  readonly icmp: Icmp4;
   readonly icmp6: Icmp6;
   readonly ipv4: Ipv4;
   readonly ipv6: Ipv6;
@@ -168,7 +168,7 @@ export class Stack implements TcpHost {
     this.sourceRoutes = options.sourceRoutes ?? false;
     this.tcp = new Tcp(this, options.tcp);
     this.udp = new Udp(this);
-    this.icmp = new Icmp(this);
+    this.icmp = new Icmp4(this);
     this.icmp6 = new Icmp6(this);
     this.ipv4 = new Ipv4(this);
     this.ipv6 = new Ipv6(this);

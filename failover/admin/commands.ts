@@ -6,8 +6,8 @@ import net from 'node:net';
 import { errorCode, FtError } from '../../lib/errors.js';
 import { askAt, listenAt } from '../host/unix-socket.js';
 
-export const ORDERS = ['switchover', 'drain'] as const;
-export type Order = (typeof ORDERS)[number];
+export const ADMIN_COMMANDS = ['switchover', 'drain'] as const;
+export type AdminCommand = (typeof ADMIN_COMMANDS)[number];
 
 /** An order is one short word. */
 const MAX_ORDER = 64;
@@ -19,7 +19,10 @@ export function controlPath(file: (name: string) => string, pid: number): string
 }
 
 /** Takes orders until closed. `obey` resolves when the order has been carried out, with what to do after the answer. */
-export function serveControl(path: string, obey: (order: Order) => Promise<() => void>): Promise<{ close(): void }> {
+export function serveControl(
+  path: string,
+  obey: (order: AdminCommand) => Promise<() => void>,
+): Promise<{ close(): void }> {
   const server = net.createServer({ allowHalfOpen: true }, (socket) => {
     let text = '';
     const answer = (value: object): void => void socket.end(JSON.stringify(value));
@@ -29,7 +32,7 @@ export function serveControl(path: string, obey: (order: Order) => Promise<() =>
       if (text.length > MAX_ORDER) socket.destroy();
     });
     socket.on('end', () => {
-      const order = ORDERS.find((one) => one === text.trim());
+      const order = ADMIN_COMMANDS.find((one) => one === text.trim());
       if (order === undefined) {
         answer({ ok: false, code: 'ERR_FT_USAGE', message: `"${text.trim()}" is no order` });
         return;
@@ -54,7 +57,7 @@ export function serveControl(path: string, obey: (order: Order) => Promise<() =>
 }
 
 /** Gives an order and waits until it has been carried out. Throws FtError with the replica's reason, or ERR_FT_SILENT. */
-export async function giveOrder(path: string, order: Order, timeoutMs: number): Promise<void> {
+export async function sendCommand(path: string, order: AdminCommand, timeoutMs: number): Promise<void> {
   const reply = await askAt(path, timeoutMs, MAX_ANSWER, order);
   if (typeof reply === 'string') throw new FtError('ERR_FT_SILENT', 'The primary did not answer', 'See ft-tcp status');
   const answer = reply.json as { ok?: boolean; code?: string; message?: string };

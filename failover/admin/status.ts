@@ -40,7 +40,7 @@ export function statusOf(replica: Replica): ReplicaStatus {
     connections: { total, protected: backup ? total : total - replica.unprotected },
     lagBytes: backup ? (replica.reader?.lag ?? 0) : (replica.writer?.lag ?? 0),
     logBytes: ring === null ? 0 : ring.size,
-    wholeHistory: ring !== null && ring.words[Word.historyLost] === 0,
+    wholeHistory: ring !== null && ring.words[Word.truncated] === 0,
     counters: {
       tcp: { ...stack.tcp.counters },
       stack: { ...stack.counters, timeWaits: stack.tcp.timeWaits.size },
@@ -52,7 +52,7 @@ export function statusOf(replica: Replica): ReplicaStatus {
       log: { ...(replica.writer?.counters ?? {}) },
       histories: { connections: replica.histories.size, ...replica.histories.counters },
       replay: { ...(replica.replayer?.counters ?? {}), unrepeated: replica.replayer?.past.lost ?? 0 },
-      world: { ...replica.world.counters, ...replica.counters },
+      world: { ...replica.runtime.counters, ...replica.counters },
     },
     takeover: replica.lastTakeover === null ? null : { ...replica.lastTakeover },
   };

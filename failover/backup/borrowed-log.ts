@@ -5,14 +5,14 @@
  */
 import { Fifo } from '../../lib/fifo.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
-import { LEAST_IN_PLACE, type RingReader } from '../log/ring.js';
+import { MIN_IN_PLACE, type RingReader } from '../log/ring.js';
 
 /** So much of the log is held back at most, and no more than a part of it. */
 const MOST_BYTES = 4 * 1024 * 1024;
 const MOST_PART = 1 / 8;
 const UNIT = 8;
 
-export class LentLog {
+export class BorrowedLog {
   readonly counters = { lent: 0, copied: 0 };
   readonly #reader: RingReader;
   readonly #least: number;
@@ -22,7 +22,7 @@ export class LentLog {
   readonly #ends = new Fifo<number>();
   readonly #places = new Fifo<number>();
 
-  constructor(reader: RingReader, least = LEAST_IN_PLACE) {
+  constructor(reader: RingReader, least = MIN_IN_PLACE) {
     this.#reader = reader;
     this.#least = least;
     this.#mostUnits = Math.min(MOST_BYTES, reader.ring.size * MOST_PART) / UNIT;

@@ -1,7 +1,7 @@
 /** What the log says of connections, applied to a backup's own: the stack's changes, and what a program that is not repeated did. */
 import { setMarksWord } from '../../stack/tcp/loss/ecn.js';
 import { TcpState } from '../../stack/tcp/state.js';
-import type { RestoredTable } from '../checkpoint/unclaimed-connections.js';
+import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
 import {
   AckedBody,
   ClosingBody,
@@ -16,14 +16,14 @@ import {
 } from '../log/records.js';
 import type { RingReader } from '../log/ring.js';
 import { Closing } from '../primary/stream-recorder.js';
-import type { LentLog } from './borrowed-log.js';
+import type { BorrowedLog } from './borrowed-log.js';
 import type { ReplayHost } from './replayer.js';
 
 /** Whose they are. */
 export interface Keeping {
   readonly host: ReplayHost;
-  readonly kept: RestoredTable;
-  readonly lent: LentLog;
+  readonly kept: UnclaimedConnections;
+  readonly lent: BorrowedLog;
   keeps(conn: number): boolean;
 }
 

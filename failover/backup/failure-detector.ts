@@ -25,7 +25,7 @@ export interface PrimaryWatch {
   close(): void;
 }
 
-export class Detector implements PrimaryWatch {
+export class FailureDetector implements PrimaryWatch {
   readonly #native: NativeAddon;
   /** -1: it was dead before we looked. */
   readonly #pidfd: number;

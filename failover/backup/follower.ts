@@ -5,12 +5,12 @@
 import { RxSlab, slabBytes } from '../../lib/device/rx-slab.js';
 import { FtError } from '../../lib/errors.js';
 import type { NativeAddon } from '../../lib/native/native.js';
-import type { RestoredTable } from '../checkpoint/unclaimed-connections.js';
+import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
 import type { GroupPlace } from '../host/group-directory.js';
-import { rules } from '../log/invariants.js';
+import { invariants } from '../log/invariants.js';
 import { ReaderState, type Ring, RingReader, Word } from '../log/ring.js';
-import { Detector, type PrimaryWatch } from './failure-detector.js';
-import { StandIn } from './remote-failure-detector.js';
+import { FailureDetector, type PrimaryWatch } from './failure-detector.js';
+import { RemoteFailureDetector } from './remote-failure-detector.js';
 import { Replayer, type ReplayHost } from './replayer.js';
 
 /** Frames that a replica's device hands over at once. */
@@ -36,15 +36,15 @@ export class Follower {
     hangTimeoutUs: number,
     onGone: (reason: 'death' | 'hang') => void,
     /** Connections that are kept without a program. */
-    readonly kept: RestoredTable,
+    readonly kept: UnclaimedConnections,
     readonly stateMode: boolean,
     alive: boolean,
     /** The primary is on another machine; `primary` is the agent that stands in for it. */
     remote: boolean,
   ) {
     this.detector = remote
-      ? new StandIn(primary, ring, onGone)
-      : new Detector(native, primary, ring, hangTimeoutUs, onGone, alive);
+      ? new RemoteFailureDetector(primary, ring, onGone)
+      : new FailureDetector(native, primary, ring, hangTimeoutUs, onGone, alive);
   }
 
   /** Begins to follow when the primary has let us. @returns true when it has just begun. */
@@ -72,7 +72,7 @@ export class Follower {
    */
   #joinDead(): void {
     const { ring } = this;
-    if (ring.words[Word.historyLost] === 1) return;
+    if (ring.words[Word.truncated] === 1) return;
     ring.words[Word.startAt] = 0;
     ring.words[Word.tail] = 0;
     ring.words[Word.readerPid] = this.ownPid;
@@ -96,8 +96,8 @@ export class Follower {
   /** Makes sure that the primary is dead and the group ours; from then on the log is read to its end. Throws FtError. */
   succeed(): void {
     this.assertFollowing();
-    if (rules.fence) this.detector.fence();
-    if (!this.group.lockPrimary() && rules.fence) {
+    if (invariants.fence) this.detector.fence();
+    if (!this.group.lockPrimary() && invariants.fence) {
       throw new FtError('ERR_FT_FENCE', 'Another process holds the group', 'See ft-tcp status');
     }
     if (this.replayer === null && !this.join()) this.#joinDead();

@@ -4,9 +4,9 @@
  * and times of then. What does not come out as it did on the primary is left to the primary alone.
  */
 
-import type { RestoredTable } from '../checkpoint/unclaimed-connections.js';
+import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
 import type { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
-import { PastBody } from '../log/records.js';
+import { HistoryBody } from '../log/records.js';
 import type { RingReader } from '../log/ring.js';
 import type { ReplayHost } from './replayer.js';
 
@@ -22,7 +22,7 @@ interface Past {
   wallMs: number;
 }
 
-export class PastReplay {
+export class HistoryReplay {
   /** Connections that could not be repeated. */
   lost = 0;
   /** The connection that the log tells us of; of `#skipped` nothing is taken. 0 for none. */
@@ -32,7 +32,7 @@ export class PastReplay {
 
   constructor(
     readonly host: ReplayHost,
-    readonly kept: RestoredTable,
+    readonly kept: UnclaimedConnections,
     /** The connection is not followed any more. */
     readonly onLost: (conn: number) => void,
   ) {}
@@ -73,8 +73,8 @@ export class PastReplay {
     }
     const { number, monoUs, wallMs } = host.time;
     const { view } = reader.ring;
-    const sndUna = view.getFloat64(reader.body + PastBody.sndUna, true);
-    const rcvNxt = view.getFloat64(reader.body + PastBody.rcvNxt, true);
+    const sndUna = view.getFloat64(reader.body + HistoryBody.sndUna, true);
+    const rcvNxt = view.getFloat64(reader.body + HistoryBody.rcvNxt, true);
     this.#past = { endpoint, sndUna, rcvNxt, number, monoUs, wallMs };
     endpoint.conn.rcvNxt = 1;
     host.histories.begin(endpoint.conn);
@@ -135,6 +135,6 @@ export class PastReplay {
     host.histories.forget(id);
     endpoint.forsake();
     host.stack.tcp.remove(conn, null);
-    host.unrepeated(id, why);
+    host.replayFailed(id, why);
   }
 }

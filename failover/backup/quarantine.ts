@@ -4,11 +4,11 @@
  */
 
 /** The program lives on after an exception that nothing caught. */
-export function catches(): boolean {
+export function hasUncaughtHandler(): boolean {
   return process.listenerCount('uncaughtException') > 0 || process.hasUncaughtExceptionCaptureCallback();
 }
 
-export class PoisonGuard {
+export class Quarantine {
   /** Connection of the event that runs, 0 for none; -1: no such event runs. */
   #suspect = -1;
   #error: string | null = null;
@@ -20,7 +20,7 @@ export class PoisonGuard {
 
   /** The event is about to run. */
   watch(conn: number): void {
-    if (catches()) return;
+    if (hasUncaughtHandler()) return;
     this.#suspect = conn;
     process.setUncaughtExceptionCaptureCallback((error) => this.#quarantine(error));
   }

@@ -9,7 +9,7 @@ import type { PrimaryWatch } from './failure-detector.js';
 
 const HUNG = 2;
 
-export class StandIn implements PrimaryWatch {
+export class RemoteFailureDetector implements PrimaryWatch {
   #told = false;
 
   constructor(
@@ -19,7 +19,7 @@ export class StandIn implements PrimaryWatch {
   ) {}
 
   look(): void {
-    const gone = this.ring.load(Word.gone);
+    const gone = this.ring.load(Word.leaderLost);
     if (gone === 0 || this.#told) return;
     this.#told = true;
     this.onGone(gone === HUNG ? 'hang' : 'death');

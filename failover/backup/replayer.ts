@@ -11,13 +11,12 @@ import type { Stack } from '../../stack/stack.js';
 import { SEND_TARGET_UNIT, type TcpConnection } from '../../stack/tcp/connection.js';
 import { FIRST_MARKS_WORD, setMarksWord } from '../../stack/tcp/loss/ecn.js';
 import { TcpState } from '../../stack/tcp/state.js';
-import type { SavedValues } from '../checkpoint/process-values.js';
-import type { RestoredTable } from '../checkpoint/unclaimed-connections.js';
+import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
+import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
 import type { CheckList, ReplicaEndpoint } from '../connections/replicated-endpoint.js';
-import type { Histories } from '../log/connection-history.js';
-import { rules } from '../log/invariants.js';
+import type { ConnectionHistories } from '../log/connection-history.js';
+import { invariants } from '../log/invariants.js';
 import {
-  APART_BIT,
   CheckBody,
   EventBody,
   Follow,
@@ -25,15 +24,16 @@ import {
   OpenedBody,
   RECORD_HEADER,
   RecordType,
+  RuntimeBody,
   SavedBody,
-  WorldBody,
+  UNREPLICATED_BIT,
 } from '../log/records.js';
 import type { RingReader } from '../log/ring.js';
 import { CODES } from '../primary/recorder.js';
 import type { EventTime } from '../runtime/core/event-time.js';
-import { LentLog } from './borrowed-log.js';
+import { BorrowedLog } from './borrowed-log.js';
 import { ConnectionRecords } from './connection-records.js';
-import { PastReplay } from './history-replay.js';
+import { HistoryReplay } from './history-replay.js';
 
 export interface ReplayHost {
   readonly stack: Stack;
@@ -50,13 +50,13 @@ export interface ReplayHost {
   /** Delivers an event of the program's world. False: it does not know the id. */
   deliverWorld(kind: number, id: number, result: Uint8Array | null): boolean;
   /** What independent connections have been told. */
-  readonly histories: Histories;
+  readonly histories: ConnectionHistories;
   /** The independent connection that an event of the program's world belongs to, 0 for none. */
   ownerOfWorld(kind: number, id: number): number;
   /** The program has not come to where the primary's is, as far as an independent connection goes. */
-  unrepeated(conn: number, why: string): void;
+  replayFailed(conn: number, why: string): void;
   /** What the program has saved of itself. */
-  readonly saved: SavedValues;
+  readonly saved: ProcessCheckpoint;
   /** The program is given what the primary's has saved: this replica joined in the middle. */
   giveSaved(): void;
   /** The backup is not where the primary is. */
@@ -81,20 +81,20 @@ export class Replayer {
     readonly reader: RingReader,
     readonly host: ReplayHost,
     /** Connections that are kept without a program. */
-    readonly kept: RestoredTable,
+    readonly kept: UnclaimedConnections,
     /** State mode of the whole group: no program runs here. */
     readonly stateMode: boolean,
     leastInPlace?: number,
   ) {
-    this.past = new PastReplay(host, kept, (conn) => this.#unchecked.delete(conn));
-    this.lent = new LentLog(reader, leastInPlace);
+    this.past = new HistoryReplay(host, kept, (conn) => this.#unchecked.delete(conn));
+    this.lent = new BorrowedLog(reader, leastInPlace);
     this.#records = new ConnectionRecords(this);
   }
 
-  readonly lent: LentLog;
+  readonly lent: BorrowedLog;
   readonly #records: ConnectionRecords;
   /** Connections that are older than this replica. */
-  readonly past: PastReplay;
+  readonly past: HistoryReplay;
 
   /** Whether it is kept here instead of being repeated. */
   keeps(conn: number): boolean {
@@ -180,7 +180,7 @@ export class Replayer {
       }
       case RecordType.Event:
         return this.#event(at);
-      case RecordType.World:
+      case RecordType.Runtime:
         return !this.stateMode && this.#world(at);
       case RecordType.Check:
         if (!this.keeps(reader.conn)) this.#check(at);
@@ -300,8 +300,8 @@ export class Replayer {
     conn.rcvScale = view.getUint8(at + B.rcvScale);
     conn.receiveMax = view.getUint32(at + B.receiveLimit, true);
     // How far the window had grown is not known: as far as it can.
-    if (rules.A2) conn.receiveLimit = conn.receiveMax;
-    conn.tsOffset = rules.T1 ? view.getUint32(at + B.tsOffset, true) : 0;
+    if (invariants.A2) conn.receiveLimit = conn.receiveMax;
+    conn.tsOffset = invariants.T1 ? view.getUint32(at + B.tsOffset, true) : 0;
     conn.tsRecent = view.getUint32(at + B.tsRecent, true);
     conn.tsRecentAtUs = tcp.now;
     conn.sndWnd = view.getFloat64(at + B.sndWnd, true);
@@ -379,8 +379,8 @@ export class Replayer {
     const { reader, host } = this;
     const { view } = reader.ring;
     const word = view.getUint32(at + EventBody.kind, true);
-    const kind = (word & 0xff & ~APART_BIT) as AppEvent;
-    const apart = (word & APART_BIT) !== 0;
+    const kind = (word & 0xff & ~UNREPLICATED_BIT) as AppEvent;
+    const apart = (word & UNREPLICATED_BIT) !== 0;
     const endpoint = host.endpoints.get(reader.conn);
     if (apart || this.keeps(reader.conn)) {
       if (endpoint !== undefined && !reader.unfinished) this.#keep(endpoint);
@@ -419,18 +419,18 @@ export class Replayer {
   #world(at: number): boolean {
     const { reader, host } = this;
     const { view, bytes } = reader.ring;
-    const id = view.getFloat64(at + WorldBody.id, true);
+    const id = view.getFloat64(at + RuntimeBody.id, true);
     if (id < 0) {
       if (this.#unhappened()) return false;
-      this.#setTime(at, WorldBody);
+      this.#setTime(at, RuntimeBody);
       return false;
     }
     if (!this.#allChecked()) return false;
-    const kind = view.getUint32(at + WorldBody.kind, true);
-    const length = view.getUint32(at + WorldBody.resultLength, true);
-    const result = length === 0 ? null : bytes.slice(at + WorldBody.size, at + WorldBody.size + length);
+    const kind = view.getUint32(at + RuntimeBody.kind, true);
+    const length = view.getUint32(at + RuntimeBody.resultLength, true);
+    const result = length === 0 ? null : bytes.slice(at + RuntimeBody.size, at + RuntimeBody.size + length);
     const { number, monoUs, wallMs } = host.time;
-    this.#setTime(at, WorldBody);
+    this.#setTime(at, RuntimeBody);
     const past = this.past.conn;
     const owner = this.#remember(past === 0 ? host.ownerOfWorld(kind, id) : past);
     host.time.begin(past === 0 ? 'usual' : 'past', past === 0 ? owner : past);

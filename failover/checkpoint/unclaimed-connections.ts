@@ -8,7 +8,7 @@ interface ConnectionTable {
 }
 
 /** What a connection's program knew. */
-export interface Restored {
+export interface UnclaimedConnection {
   /** What it saved last with `socket.checkpoint`, null for nothing. */
   context: Uint8Array | null;
   /** A program had it; otherwise it is still to be accepted. */
@@ -16,10 +16,10 @@ export interface Restored {
 }
 
 /** Connections that are kept without a program. */
-export class RestoredTable {
-  readonly #known = new Map<number, Restored>();
+export class UnclaimedConnections {
+  readonly #known = new Map<number, UnclaimedConnection>();
 
-  of(conn: number): Restored {
+  of(conn: number): UnclaimedConnection {
     let known = this.#known.get(conn);
     if (known === undefined) {
       known = { context: null, accepted: false };
@@ -40,7 +40,7 @@ export class RestoredTable {
   giveBack(
     table: ConnectionTable,
     listener: TcpListener,
-    adopt: (conn: TcpConnection, restored: Restored | null) => void,
+    adopt: (conn: TcpConnection, restored: UnclaimedConnection | null) => void,
   ): void {
     table.forEach((conn) => {
       if (conn.localPort !== listener.port || !listener.takes(conn.localAddress) || conn.user !== null) return;
@@ -61,7 +61,7 @@ export class RestoredTable {
    * The program gets the connections that a dead one had opened, and had saved something of. The others are nobody's; they end with what no
    * server wants, so that their ports are not in use again at once.
    */
-  giveBackOutgoing(table: ConnectionTable, adopt: (conn: TcpConnection, restored: Restored) => void): void {
+  giveBackOutgoing(table: ConnectionTable, adopt: (conn: TcpConnection, restored: UnclaimedConnection) => void): void {
     table.forEach((conn) => {
       const known = this.#known.get(conn.id);
       if (!conn.active || !conn.established || conn.orphan || conn.user !== null) return;

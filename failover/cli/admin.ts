@@ -1,6 +1,6 @@
 /** `ft-tcp switchover` and `ft-tcp drain`: planned moves of a group. */
 import { FtError } from '../../lib/errors.js';
-import { controlPath, giveOrder, type Order } from '../admin/commands.js';
+import { type AdminCommand, controlPath, sendCommand } from '../admin/commands.js';
 import { askReplica, type ReplicaStatus } from '../admin/status.js';
 import { GROUP_OPTIONS, openGroup, readOptions } from './group-options.js';
 
@@ -17,10 +17,10 @@ New connections are refused from now on; those that exist go on, also across the
 is over, all replicas end with exit code 0. Exit code 1 when that has not come to pass in time (default 3600 seconds).
 `;
 
-const DEFAULT_SECONDS: Record<Order, string> = { switchover: '10', drain: '3600' };
+const DEFAULT_SECONDS: Record<AdminCommand, string> = { switchover: '10', drain: '3600' };
 
 /** @returns the exit code. Throws FtError ERR_FT_USAGE, ERR_FT_NO_PRIMARY, or the primary's reason. */
-export async function orderCommand(order: Order, argv: string[]): Promise<number> {
+export async function adminCommand(order: AdminCommand, argv: string[]): Promise<number> {
   const values = readOptions(order, argv, {
     ...GROUP_OPTIONS,
     timeout: { type: 'string', default: DEFAULT_SECONDS[order] },
@@ -38,7 +38,7 @@ export async function orderCommand(order: Order, argv: string[]): Promise<number
       `The group ${values.group} has no primary that answers`,
       'See ft-tcp status',
     );
-  await giveOrder(
+  await sendCommand(
     controlPath((name) => group.file(name), primary.pid),
     order,
     seconds * 1000,

@@ -10,9 +10,9 @@ import { CLUSTER_STATUS, type ClusterStatus } from '../cluster/agent/status.js';
 import { type ClusterConfig, readClusterConfig } from '../cluster/config.js';
 import type { Coordinator } from '../cluster/coordinator/coordinator.js';
 import { EtcdCoordinator } from '../cluster/coordinator/etcd.js';
-import { fenceCommand, StaticCoordinator } from '../cluster/coordinator/fence-command.js';
-import { LockCoordinator } from '../cluster/coordinator/file-lock.js';
-import { MemberProcess } from '../cluster/replica-process.js';
+import { FenceCommandCoordinator, fenceCommand } from '../cluster/coordinator/fence-command.js';
+import { FileLockCoordinator } from '../cluster/coordinator/file-lock.js';
+import { ReplicaProcess } from '../cluster/replica-process.js';
 import { Links } from '../cluster/transport/links.js';
 import { Doorbells } from '../host/doorbells.js';
 import { Group } from '../host/group-directory.js';
@@ -32,10 +32,10 @@ function coordinatorOf(config: ClusterConfig, group: string): Coordinator {
   if (coordinator.type === 'lock') {
     mkdirSync(coordinator.directory, { recursive: true, mode: 0o700 });
     const wait = (us: number): Promise<void> => new Promise((done) => setTimeout(done, us / 1000));
-    return new LockCoordinator(coordinator, group, self.name, ownPid, native(), systemClock, wait);
+    return new FileLockCoordinator(coordinator, group, self.name, ownPid, native(), systemClock, wait);
   }
   const others = nodes.map(({ name }) => name).filter((name) => name !== self.name);
-  return new StaticCoordinator(self.name, others, fenceCommand(coordinator));
+  return new FenceCommandCoordinator(self.name, others, fenceCommand(coordinator));
 }
 
 /** Runs until this machine's part is over. @returns the exit code. */
@@ -69,7 +69,7 @@ export async function clusterCommand(args: RunArguments, argv: string[]): Promis
     guard(() => (agent.role === 'leading' ? agent.pump() : agent.step())),
   );
   let part: 'primary' | 'backup' | null = null;
-  const member = new MemberProcess(
+  const member = new ReplicaProcess(
     group,
     argv,
     (code, signal) => {

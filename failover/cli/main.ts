@@ -96,7 +96,7 @@ export async function main(argv: string[]): Promise<number> {
       }
       case 'switchover':
       case 'drain': {
-        const { orderCommand, SWITCHOVER_HELP, DRAIN_HELP } = await import('./admin.js');
+        const { adminCommand: orderCommand, SWITCHOVER_HELP, DRAIN_HELP } = await import('./admin.js');
         if (help) return say(command === 'drain' ? DRAIN_HELP : SWITCHOVER_HELP);
         return await orderCommand(command, rest);
       }

@@ -5,7 +5,7 @@ import { constants } from 'node:os';
 import { errorCode, FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
 import { systemClock } from '../../lib/native/system.js';
-import { controlPath, type Order, serveControl } from '../admin/commands.js';
+import { type AdminCommand, controlPath, serveControl } from '../admin/commands.js';
 import { serveStatus } from '../admin/status.js';
 import { Group, programDigest, type StartSnapshot } from '../host/group-directory.js';
 import { ownPid } from '../host/own-pid.js';
@@ -14,7 +14,7 @@ import { RING_HEADER, Ring, SECRET_LENGTH } from '../log/ring.js';
 import { loadProgram, patchNet } from '../replica/program.js';
 import { Replica, type ReplicaOptions, type ReplicationMode } from '../replica/replica.js';
 import { findResumable, type Resumable } from '../replica/resume.js';
-import { real } from '../runtime/core/originals.js';
+import { originals } from '../runtime/core/originals.js';
 import { applySnapshot, snapshotProcess } from '../runtime/samples/process.js';
 import { type RunArguments, runArguments } from './run-options.js';
 
@@ -100,7 +100,7 @@ export async function runCommand(argv: string[]): Promise<number> {
   if (replica.stateMode && replica.role === 'backup') {
     // There is no program here before there is a need for one.
     replica.once('program', () => {
-      replica.world.install();
+      replica.runtime.install();
       patchNet(replica);
       start().catch((error: unknown) => {
         process.stderr.write(`ft-tcp: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
@@ -113,7 +113,7 @@ export async function runCommand(argv: string[]): Promise<number> {
 }
 
 /** Carries out an order. @returns what to do when it has been answered. */
-async function obey(replica: Replica, order: Order, end: () => void): Promise<() => void> {
+async function obey(replica: Replica, order: AdminCommand, end: () => void): Promise<() => void> {
   if (order === 'switchover') {
     await replica.switchover();
     return end;
@@ -183,7 +183,7 @@ function startPrimary(base: RunBase, program: string, args: RunArguments): Repli
     group.writeSnapshot(snapshot);
   }
   tell('role', { role: 'primary' });
-  replica.world.install();
+  replica.runtime.install();
   patchNet(replica);
   return replica;
 }
@@ -197,7 +197,7 @@ function resumeGroup(base: RunBase, { snapshot, ring }: Resumable): Replica {
   tell('role', { role: 'primary', resumes: pid });
   if (!replica.stateMode) {
     applySnapshot(snapshot.process);
-    replica.world.install();
+    replica.runtime.install();
     patchNet(replica);
   }
   base.group.writeSnapshot({ ...snapshot, writerPid: ownPid });
@@ -227,7 +227,7 @@ async function startBackup(base: RunBase, program: string, args: RunArguments): 
         replica.watchPrimary(pid);
         if (replica.stateMode) return replica;
         applySnapshot(snapshot.process);
-        replica.world.install();
+        replica.runtime.install();
         patchNet(replica);
         return replica;
       }
@@ -275,7 +275,7 @@ function refuseOther(snapshot: StartSnapshot, program: string, mode: Replication
 }
 
 function pause(ms: number): Promise<void> {
-  return new Promise((done) => real.setTimeout(done, ms));
+  return new Promise((done) => originals.setTimeout(done, ms));
 }
 
 function tellAll(replica: Replica): void {

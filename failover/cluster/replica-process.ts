@@ -5,12 +5,12 @@ import { native } from '../../lib/native/native.js';
 import type { Group, StartSnapshot } from '../host/group-directory.js';
 import { ownPid } from '../host/own-pid.js';
 import { RING_HEADER, Ring, Word } from '../log/ring.js';
-import type { Member } from './agent/host.js';
+import type { AgentReplica } from './agent/host.js';
 import type { Welcome } from './transport/messages.js';
 
 const CLI = fileURLToPath(new URL('../../../bin/ft-tcp.js', import.meta.url));
 
-export class MemberProcess implements Member {
+export class ReplicaProcess implements AgentReplica {
   #child: ChildProcess | null = null;
   #snapshot: StartSnapshot | null = null;
 
@@ -61,10 +61,10 @@ export class MemberProcess implements Member {
     ring.format(Buffer.from(welcome.secret, 'hex'));
     const { words } = ring;
     words[Word.epoch] = welcome.logEpoch;
-    words[Word.historyLost] = welcome.historyLost ? 1 : 0;
+    words[Word.truncated] = welcome.historyLost ? 1 : 0;
     words[Word.writerPid] = ownPid;
-    words[Word.holdsMinded] = ownPid;
-    for (const word of [Word.head, Word.complete, Word.tail, Word.startAt]) words[word] = welcome.position | 0;
+    words[Word.borrowSupportPid] = ownPid;
+    for (const word of [Word.head, Word.eventEnd, Word.tail, Word.startAt]) words[word] = welcome.position | 0;
     group.publishRing();
     this.#snapshot = { ...snapshot, writerPid: ownPid };
     group.writeSnapshot(this.#snapshot);

@@ -16,16 +16,16 @@ import type { Stack } from '../../stack/stack.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { Replayer } from '../backup/replayer.js';
 import { keepHttp, keepOldHttp } from '../checkpoint/http-sessions.js';
-import { SavedValues } from '../checkpoint/process-values.js';
-import { type Restored, RestoredTable } from '../checkpoint/unclaimed-connections.js';
-import { Histories } from '../log/connection-history.js';
+import { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
+import { type UnclaimedConnection, UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
+import { ConnectionHistories } from '../log/connection-history.js';
 import type { Follow } from '../log/records.js';
 import type { RingWriter } from '../log/ring.js';
 import type { Recorder } from '../primary/recorder.js';
-import { Coverage, takesBack } from '../primary/state-transfer.js';
+import { isRestorable, StateTransfer } from '../primary/state-transfer.js';
 import type { EventTime } from '../runtime/core/event-time.js';
 import { virtualizeHttpServer } from '../runtime/protocols/http.js';
-import type { World } from '../runtime/runtime.js';
+import type { Runtime } from '../runtime/runtime.js';
 import { Listeners, restoring } from './listeners.js';
 import {
   ALONE,
@@ -41,7 +41,7 @@ import {
 
 export interface ConnectionsHost {
   readonly stack: Stack;
-  readonly world: World;
+  readonly runtime: Runtime;
   readonly time: EventTime;
   readonly checks: CheckList;
   readonly role: 'primary' | 'backup';
@@ -65,13 +65,13 @@ export class Connections {
   /** By connection number, as the program got them. */
   readonly endpoints = new Map<number, ReplicaEndpoint>();
   /** Connections that are kept without a program. */
-  readonly kept = new RestoredTable();
+  readonly kept = new UnclaimedConnections();
   /** What the program has saved of itself. */
-  readonly saved = new SavedValues();
+  readonly saved = new ProcessCheckpoint();
   readonly listeners: Listeners;
   /** Of independent connections. */
-  readonly histories: Histories;
-  readonly #coverage: Coverage;
+  readonly histories: ConnectionHistories;
+  readonly #coverage: StateTransfer;
   readonly #https = new Set<HttpServer>();
 
   constructor(
@@ -80,9 +80,12 @@ export class Connections {
   ) {
     const { stack } = host;
     const limit = mode.solo || mode.stateMode ? 0 : mode.historyLimit;
-    this.histories = new Histories(limit, ({ listener }) => listener !== null && this.listeners.independent(listener));
+    this.histories = new ConnectionHistories(
+      limit,
+      ({ listener }) => listener !== null && this.listeners.independent(listener),
+    );
     host.checks.histories = this.histories;
-    this.#coverage = new Coverage(stack.tcp, this.histories, mode.stateMode, () => this.taker);
+    this.#coverage = new StateTransfer(stack.tcp, this.histories, mode.stateMode, () => this.taker);
     this.listeners = new Listeners({
       ...mode,
       stack,
@@ -166,7 +169,7 @@ export class Connections {
     conn: TcpConnection,
     events: ListenerEvents | null,
     following: Following,
-    restored: Restored | null,
+    restored: UnclaimedConnection | null,
   ): ReplicaEndpoint {
     const { stack, checks } = this.host;
     const endpoint = new ReplicaEndpoint(conn, stack.events, events, checks, following, restored);
@@ -180,7 +183,7 @@ export class Connections {
   /** What a server of the program needs beside a listener. */
   prepareServer(server: Server, replication: Replication | undefined, port: number): void {
     if (!(server instanceof HttpServer)) return;
-    virtualizeHttpServer(this.host.world, server);
+    virtualizeHttpServer(this.host.runtime, server);
     if (this.mode.solo) return;
     this.#https.add(server);
     server.once('close', () => this.#https.delete(server));
@@ -206,7 +209,7 @@ export class Connections {
     if (!this.mode.stateMode) for (const server of this.#https) keepOldHttp(server);
     this.listeners.cover();
     for (const endpoint of this.endpoints.values())
-      if (endpoint.following === REPLAYED && takesBack(endpoint, this.taker)) endpoint.following = COVERED;
+      if (endpoint.following === REPLAYED && isRestorable(endpoint, this.taker)) endpoint.following = COVERED;
   }
 
   /** One begins here. */

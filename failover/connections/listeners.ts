@@ -5,7 +5,7 @@ import type { ListenerEvents, ListenerHandle, ListenOptions } from '../../stack/
 import type { Stack } from '../../stack/stack.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { TcpListener } from '../../stack/tcp/handshake/listener.js';
-import type { Restored, RestoredTable } from '../checkpoint/unclaimed-connections.js';
+import type { UnclaimedConnection, UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
 import { ALONE, APART, COVERED, type Following, REPLAYED, SHIPPED } from './replicated-endpoint.js';
 
 /** Connections for which a program that starts does not listen by then are reset, and outgoing ones that nobody has taken back. */
@@ -21,10 +21,10 @@ export interface ListenerHost {
   readonly statePorts: readonly number[];
   readonly independentPorts: readonly number[] | 'all';
   /** Connections that are kept without a program. */
-  readonly restored: RestoredTable;
+  readonly restored: UnclaimedConnections;
   /** A server that begins to listen may be given what another program had. */
   readonly serving: boolean;
-  adopt(conn: TcpConnection, events: ListenerEvents, following: Following, restored: Restored | null): void;
+  adopt(conn: TcpConnection, events: ListenerEvents, following: Following, restored: UnclaimedConnection | null): void;
 }
 
 /** Whether a listener takes connections back; `old`: those that are there when a replica joins. */

@@ -8,9 +8,9 @@ import { AppEndpoint, type EventQueue } from '../../stack/app-endpoint.js';
 import type { AppEvent } from '../../stack/observer.js';
 import type { ListenerEvents } from '../../stack/sockets/endpoint.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
-import type { Histories } from '../log/connection-history.js';
+import type { ConnectionHistories } from '../log/connection-history.js';
 import { Follow } from '../log/records.js';
-import { Closing, type StateRecorder } from '../primary/stream-recorder.js';
+import { Closing, type StreamRecorder } from '../primary/stream-recorder.js';
 import type { EventTime } from '../runtime/core/event-time.js';
 
 export interface StreamCheck {
@@ -23,7 +23,7 @@ export interface StreamCheck {
 /** The connections that the program has written to since the list was last taken. */
 export class CheckList {
   /** The primary's: what it says of connections in state mode. */
-  state: StateRecorder | null = null;
+  state: StreamRecorder | null = null;
   readonly #list = new Fifo<ReplicaEndpoint>();
 
   /** The program has closed, or aborted, a connection in the event that runs. */
@@ -31,7 +31,7 @@ export class CheckList {
   aborted = false;
 
   /** What independent connections have been told. */
-  histories: Histories | null = null;
+  histories: ConnectionHistories | null = null;
   /** Backup: connections that were touched in a past event of another one; their program is not where it was. */
   readonly strayed = new Set<ReplicaEndpoint>();
 
@@ -132,7 +132,7 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
     this.#ships?.context(this.id, context ?? NO_CONTEXT);
   }
 
-  get #ships(): StateRecorder | null {
+  get #ships(): StreamRecorder | null {
     return this.following.shipped ? this.checks.state : null;
   }
 

@@ -18,7 +18,7 @@ const LONGEST_ONES = 256;
 const FIRST = 512;
 
 /** One connection's. */
-export class History {
+export class ConnectionHistory {
   bytes = new Uint8Array(0);
   view = new DataView(this.bytes.buffer);
   length = 0;
@@ -49,8 +49,8 @@ export class History {
   }
 }
 
-export class Histories {
-  readonly #known = new Map<number, History>();
+export class ConnectionHistories {
+  readonly #known = new Map<number, ConnectionHistory>();
   /** Bytes of all; given up so far: for their length, and because somebody else's event had to do with the connection. */
   readonly counters = { bytes: 0, tooLong: 0, mixed: 0 };
 
@@ -67,15 +67,16 @@ export class Histories {
 
   /** A connection begins here. */
   begin(conn: TcpConnection): void {
-    if (this.limit > 0 && !this.#known.has(conn.id) && this.wanted(conn)) this.#known.set(conn.id, new History());
+    if (this.limit > 0 && !this.#known.has(conn.id) && this.wanted(conn))
+      this.#known.set(conn.id, new ConnectionHistory());
   }
 
-  get(conn: number): History | undefined {
+  get(conn: number): ConnectionHistory | undefined {
     return this.#known.size === 0 ? undefined : this.#known.get(conn);
   }
 
   /** Room for a record in a connection's history; null when none is kept, or none any more. */
-  open(conn: number, bodyLength: number): History | null {
+  open(conn: number, bodyLength: number): ConnectionHistory | null {
     const history = this.get(conn);
     if (history === undefined) return null;
     const { counters, limit } = this;

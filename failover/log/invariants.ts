@@ -2,7 +2,7 @@
  * The rules of output commit, by the names of docs/failure-model.md. They always hold. The mutation check (test/sim/mutation.ts)
  * breaks one at a time, to see that the tests would notice; nothing else may write here.
  */
-export const rules = {
+export const invariants = {
   /** No acknowledgement leaves before the bytes that it covers are in the log. */
   A1: true,
   /** The right edge of the window, once advertised, is honoured by whoever takes over. */
@@ -38,4 +38,4 @@ export const rules = {
   /** Several machines: nobody is gone on without before the group's state says that it cannot go on itself. */
   S1: true,
 };
-export type Rule = keyof typeof rules;
+export type Invariant = keyof typeof invariants;

@@ -32,7 +32,7 @@ export const RecordType = {
   /** A socket is told something. */
   Event: 9,
   /** A timer, immediate or finished operation of the program. */
-  World: 10,
+  Runtime: 10,
   /** What the program wrote to a connection, as length and checksum. */
   Check: 11,
   /** A new primary continues the log. */
@@ -88,7 +88,7 @@ export const Follow = {
 export type Follow = (typeof Follow)[keyof typeof Follow];
 
 /** Set in EventBody.kind: backups that run the program do not repeat the event; since version 4. */
-export const APART_BIT = 0x80;
+export const UNREPLICATED_BIT = 0x80;
 
 /** Body layouts (offsets behind the header); all numbers little-endian. */
 export const OpenedBody = {
@@ -139,7 +139,7 @@ export const PlacedBody = {
   accepted: 24, // u32
 } as const;
 
-export const PastBody = {
+export const HistoryBody = {
   size: 16,
   sndUna: 0, // f64: acknowledged by now
   rcvNxt: 8, // f64: received by the end of it
@@ -192,7 +192,7 @@ export const EventBody = {
   number: 32, // f64
 } as const;
 
-export const WorldBody = {
+export const RuntimeBody = {
   /** Followed by the result's bytes. */
   size: 48,
   kind: 0, // u32

@@ -16,14 +16,14 @@ import type { DirectPayload } from '../../lib/device/direct-placement.js';
 import { SLOT_BYTES } from '../../lib/device/rx-slab.js';
 import { FtError } from '../../lib/errors.js';
 import type { NativeAddon } from '../../lib/native/native.js';
-import { rules } from './invariants.js';
+import { invariants } from './invariants.js';
 import { LOG_VERSION, LogError, OLDEST_VERSION, RECORD_HEADER, ReceivedBody, RecordType } from './records.js';
 
 export const RING_HEADER = 4096;
 /** Bytes that are summed here, not by the addon. */
 const SHORT = 64;
 /** Below that a copy costs less than reading in two parts. */
-export const LEAST_IN_PLACE = 4096;
+export const MIN_IN_PLACE = 4096;
 /** Payload is put so far behind the log's end at once: what is summed up afterwards is still in the cache. */
 const MOST_IN_PLACE = 256 * 1024;
 /** Part of the log that a reader who joins may have to read while the rest is written. */
@@ -46,7 +46,7 @@ export const Word = {
   heartbeat: 9,
   readerSleeping: 10,
   /** 1: the beginning of the log has been overwritten or was never written. */
-  historyLost: 11,
+  truncated: 11,
   /** Where a joining reader begins. */
   startAt: 12,
   /** Why the reader stopped: 1 diverged, 2 too slow. */
@@ -55,41 +55,41 @@ export const Word = {
   /** Descriptor of the primary's device queue in its own process; 0 for none. */
   tapFd: 15,
   /** Published end of what belongs to finished events; between this and head is the event that runs now. */
-  complete: 16,
+  eventEnd: 16,
   /** The primary's output waits for the reader, who rings when it has caught up. */
   writerWaiting: 17,
   /** The reader's program runs and has been at the end of the log once: from then on it may be waited for. */
   readerReady: 18,
   /** 1: the primary has handed over, and says in the log how far each connection is; 2: all is over, nobody is to go on. */
-  planned: 19,
+  shutdown: 19,
   /** 1: no new connections; when the last one is over, the group ends. */
   draining: 20,
   /** When the primary last came round, in seconds of CLOCK_MONOTONIC. */
-  beatSeconds: 21,
+  heartbeatSeconds: 21,
   /** Where the primary's output waits for the reader first. */
-  wanted: 30,
+  waitPosition: 30,
   /** Connections that the reader could not repeat (histories.ts). */
-  unrepeated: 31,
+  replayFailures: 31,
   /** Units before `tail` that the reader still looks at (lent-log.ts); stored before `tail` moves, and loaded after it. */
-  readerHolds: 32,
+  readerBorrowed: 32,
   /** Pid of a writer that minds `readerHolds`; those of log version 3 do not. */
-  holdsMinded: 33,
+  borrowSupportPid: 33,
   // --- Several machines (cluster/): the agent beside the replica ---
   /** How far the agents of enough other machines hold the log; output may leave that depends on nothing behind it. */
-  stable: 22,
+  commitPosition: 22,
   /** Until when the primary may speak, in milliseconds of CLOCK_MONOTONIC modulo 2^32. */
-  lease: 23,
+  leaseUntilMs: 23,
   /** 1: the primary on the other machine is gone, and this one is to take over; 2: it hung. */
-  gone: 24,
+  leaderLost: 24,
   /** Counts snapshots that were asked for, and those that have been written (at `startAt`). */
-  joinAsked: 25,
-  joinDone: 26,
+  snapshotsRequested: 25,
+  snapshotsCompleted: 26,
   /** 1: the group's state says that nobody else has the log; the primary may go on alone. */
-  alone: 27,
+  mayServeAlone: 27,
   /** Counts how often neighbours are to be told where the group's addresses are. */
-  announce: 28,
+  announceCount: 28,
   /** Of the backups that protect: 1 when one of them did not see the beginning. */
-  partial: 29,
+  joinedLate: 29,
 } as const;
 
 export const ReaderState = { None: 0, Joining: 1, Live: 2, Refused: 3 } as const;
@@ -187,7 +187,7 @@ export function isPowerOfTwo(n: number): boolean {
 /** Before that position nothing is looked at by the reader. */
 export function heldFrom(ring: Ring): number {
   const tail = ring.load(Word.tail);
-  return (tail - ring.load(Word.readerHolds)) >>> 0;
+  return (tail - ring.load(Word.readerBorrowed)) >>> 0;
 }
 
 /** Bytes between two positions, for positions less than 32 GiB apart. */
@@ -238,14 +238,14 @@ export class RingWriter implements PayloadPlace {
     /** Called when a record finds no room although a reader is attached: the reader is to be dropped. */
     readonly onOverrun: () => void,
     /** Frames from so many bytes on are read into the log. */
-    readonly least = LEAST_IN_PLACE,
+    readonly least = MIN_IN_PLACE,
   ) {
     this.#units = ring.load(Word.head) >>> 0;
     this.#publishedUnits = this.#units;
     this.#completeUnits = this.#units;
     this.#must = this.#units;
-    ring.store(Word.complete, this.#units | 0);
-    this.#total = ring.words[Word.historyLost] === 1 ? ring.size + 1 : distance(0, this.#units);
+    ring.store(Word.eventEnd, this.#units | 0);
+    this.#total = ring.words[Word.truncated] === 1 ? ring.size + 1 : distance(0, this.#units);
     this.#at = (this.#units * 8) % ring.size;
     this.epoch = ring.words[Word.epoch]!;
   }
@@ -294,7 +294,7 @@ export class RingWriter implements PayloadPlace {
 
   /** How far enough other machines hold the log, or the reader of this one has processed it. */
   get #stable(): number {
-    return this.ring.load(this.clustered ? Word.stable : Word.tail);
+    return this.ring.load(this.clustered ? Word.commitPosition : Word.tail);
   }
 
   /** Bytes that output has to wait for. */
@@ -324,7 +324,7 @@ export class RingWriter implements PayloadPlace {
     const toEnd = ring.size - this.#at;
     if (toEnd < length) need += toEnd;
     if (!this.#ensure(need)) return -1;
-    if (rules.P1) this.parked?.yield();
+    if (invariants.P1) this.parked?.yield();
     if (this.#lender !== null && distance(this.#lentAt, this.#units) + need > ring.size / 2) {
       if (this.#lender.returns === this.#lentIn) this.#lender.giveBack();
       this.#lender = null;
@@ -382,7 +382,7 @@ export class RingWriter implements PayloadPlace {
     // Behind the head: a writer that dies in between must not leave a reader beyond it.
     if (!this.inEvent && this.#completeUnits !== units) {
       this.#completeUnits = units;
-      this.ring.store(Word.complete, units | 0);
+      this.ring.store(Word.eventEnd, units | 0);
     }
     return fresh;
   }
@@ -396,15 +396,15 @@ export class RingWriter implements PayloadPlace {
     if (!whole) {
       this.logging = true;
       this.#total = ring.size + 1;
-      ring.words[Word.historyLost] = 1;
+      ring.words[Word.truncated] = 1;
     }
     const start = whole ? 0 : this.#units;
     ring.words[Word.startAt] = start | 0;
     ring.words[Word.tail] = start | 0;
     ring.words[Word.readerFault] = 0;
     ring.words[Word.readerReady] = 0;
-    ring.words[Word.unrepeated] = 0;
-    ring.words[Word.readerHolds] = 0;
+    ring.words[Word.replayFailures] = 0;
+    ring.words[Word.readerBorrowed] = 0;
     this.readerAttached = true;
     this.#spare = 0;
     return whole;
@@ -417,7 +417,7 @@ export class RingWriter implements PayloadPlace {
     this.publish();
     if (!this.logging) {
       this.logging = true;
-      ring.words[Word.historyLost] = 1;
+      ring.words[Word.truncated] = 1;
     }
     this.readerAttached = true;
     this.#spare = 0;
@@ -447,7 +447,7 @@ export class RingWriter implements PayloadPlace {
   #giveUpHistory(): void {
     this.logging = false;
     this.#total = this.ring.size + 1;
-    this.ring.store(Word.historyLost, 1);
+    this.ring.store(Word.truncated, 1);
   }
 
   #advance(bytes: number): void {
@@ -460,7 +460,7 @@ export class RingWriter implements PayloadPlace {
     this.counters.bytes += bytes;
     if (this.#total > this.ring.size) return;
     this.#total += bytes;
-    if (this.#total > this.ring.size) this.ring.store(Word.historyLost, 1);
+    if (this.#total > this.ring.size) this.ring.store(Word.truncated, 1);
   }
 }
 
@@ -478,7 +478,7 @@ export class RingReader {
   #units: number;
   #consumed: number;
   #before = 0;
-  #end: typeof Word.head | typeof Word.complete = Word.complete;
+  #end: typeof Word.head | typeof Word.eventEnd = Word.eventEnd;
 
   constructor(readonly ring: Ring) {
     this.#units = ring.words[Word.startAt]! >>> 0;
@@ -501,19 +501,19 @@ export class RingReader {
 
   /** The current record belongs to an event that the writer did not finish. */
   get unfinished(): boolean {
-    return ((this.#before - this.ring.load(Word.complete)) | 0) >= 0;
+    return ((this.#before - this.ring.load(Word.eventEnd)) | 0) >= 0;
   }
 
   /** Connection of the event that the dead writer was in, 0 for an event of none, -1 when it was in none. */
   get lastConn(): number {
     const { ring } = this;
     const head = ring.load(Word.head) >>> 0;
-    let units = ring.load(Word.complete) >>> 0;
+    let units = ring.load(Word.eventEnd) >>> 0;
     while (units !== head) {
       const at = (units * 8) % ring.size;
       const type = ring.view.getUint8(at + 4);
       if (type === RecordType.Event) return ring.view.getUint32(at + 12, true);
-      if (type === RecordType.World) return 0;
+      if (type === RecordType.Runtime) return 0;
       // Nobody has looked at these records before.
       const length = ring.view.getUint32(at, true);
       if (length < 8 || (length & 7) !== 0 || length > distance(units, head)) return -1;
@@ -540,7 +540,7 @@ export class RingReader {
       const kind = ring.view.getUint8(at + 4);
       const length = ring.view.getUint32(at, true);
       if (kind === type && skip-- === 0) return at + RECORD_HEADER;
-      if (kind === RecordType.Event || kind === RecordType.World || length < 8) return -1;
+      if (kind === RecordType.Event || kind === RecordType.Runtime || length < 8) return -1;
       units = (units + length / 8) >>> 0;
     }
   }
@@ -566,7 +566,7 @@ export class RingReader {
   /** Whether the writer leaves alone what is held. */
   get canHold(): boolean {
     const { words } = this.ring;
-    return words[Word.holdsMinded] !== 0 && words[Word.holdsMinded] === words[Word.writerPid];
+    return words[Word.borrowSupportPid] !== 0 && words[Word.borrowSupportPid] === words[Word.writerPid];
   }
 
   #heldFrom = -1;
@@ -576,7 +576,7 @@ export class RingReader {
     this.#heldFrom = from;
     // What has not been released is left alone anyway.
     const units = from < 0 ? 0 : Math.max(0, (this.#consumed - from) | 0);
-    if (this.ring.words[Word.readerHolds] !== units) this.ring.store(Word.readerHolds, units);
+    if (this.ring.words[Word.readerBorrowed] !== units) this.ring.store(Word.readerBorrowed, units);
   }
 
   #read(): boolean {

@@ -13,12 +13,12 @@
  */
 import type { DeviceCapabilities, DeviceHandler, FrameDevice, TxFrame } from '../../lib/device/device.js';
 import type { OutputGate } from '../../stack/observer.js';
-import { rules } from '../log/invariants.js';
+import { invariants } from '../log/invariants.js';
 import { type RingWriter, Word } from '../log/ring.js';
 
 export type CommitMode = 'written' | 'acked';
 
-export class LogGate implements OutputGate {
+export class CommitGate implements OutputGate {
   /** The log; null while there is none (open). */
   writer: RingWriter | null = null;
   readonly counters = { held: 0, passed: 0 };
@@ -59,14 +59,14 @@ export class LogGate implements OutputGate {
   }
 
   reached(position: number): boolean {
-    return this.writer === null || this.writer.reached(position) || !rules.C1;
+    return this.writer === null || this.writer.reached(position) || !invariants.C1;
   }
 
   wait(position: number): void {
     const { writer } = this;
     if (writer === null) return;
     this.counters.held++;
-    writer.ring.words[Word.wanted] = position | 0;
+    writer.ring.words[Word.waitPosition] = position | 0;
     writer.ring.store(Word.writerWaiting, 1);
   }
 
@@ -92,7 +92,7 @@ export class GatedDevice implements FrameDevice {
 
   constructor(
     readonly device: FrameDevice,
-    readonly gate: LogGate,
+    readonly gate: CommitGate,
     readonly nowUs: () => number,
   ) {
     this.link = device.link;

@@ -14,11 +14,10 @@ import { marksWord } from '../../stack/tcp/loss/ecn.js';
 import { TcpState } from '../../stack/tcp/state.js';
 import type { TimeWaitEntry } from '../../stack/tcp/time-wait.js';
 import { followOf, ReplicaEndpoint, type StreamCheck } from '../connections/replicated-endpoint.js';
-import type { Histories } from '../log/connection-history.js';
-import { rules } from '../log/invariants.js';
+import type { ConnectionHistories } from '../log/connection-history.js';
+import { invariants } from '../log/invariants.js';
 import {
   AckedBody,
-  APART_BIT,
   CheckBody,
   EventBody,
   type Follow,
@@ -27,9 +26,10 @@ import {
   OutOfOrderBody,
   ReceivedBody,
   RecordType,
+  RuntimeBody,
   SentBody,
   TimeWaitBody,
-  WorldBody,
+  UNREPLICATED_BIT,
 } from '../log/records.js';
 import type { RingWriter } from '../log/ring.js';
 import type { EventTime } from '../runtime/core/event-time.js';
@@ -73,13 +73,13 @@ function putWorld(
   time: EventTime,
 ): void {
   const { view, bytes } = place;
-  view.setUint32(at + WorldBody.kind, kind, true);
-  view.setUint32(at + WorldBody.resultLength, result === null ? 0 : result.length, true);
-  view.setFloat64(at + WorldBody.id, id, true);
-  view.setFloat64(at + WorldBody.monoUs, time.monoUs, true);
-  view.setFloat64(at + WorldBody.wallMs, time.wallMs, true);
-  view.setFloat64(at + WorldBody.number, time.number, true);
-  if (result !== null) bytes.set(result, at + WorldBody.size);
+  view.setUint32(at + RuntimeBody.kind, kind, true);
+  view.setUint32(at + RuntimeBody.resultLength, result === null ? 0 : result.length, true);
+  view.setFloat64(at + RuntimeBody.id, id, true);
+  view.setFloat64(at + RuntimeBody.monoUs, time.monoUs, true);
+  view.setFloat64(at + RuntimeBody.wallMs, time.wallMs, true);
+  view.setFloat64(at + RuntimeBody.number, time.number, true);
+  if (result !== null) bytes.set(result, at + RuntimeBody.size);
 }
 
 type Mark = (typeof RecordType)['Epoch' | 'Started' | 'Established' | 'Cover' | 'Covered' | 'AllSaved'];
@@ -94,12 +94,12 @@ export class Recorder implements StackObserver {
     readonly book: AddressBook,
     /** How a backup that runs the program follows a new connection which has no socket yet. */
     readonly follow: (conn: TcpConnection) => Follow,
-    readonly histories: Histories,
+    readonly histories: ConnectionHistories,
   ) {}
 
   opened(conn: TcpConnection): void {
     this.histories.begin(conn);
-    if (rules.H1 || conn.active) this.openedAs(conn, this.#followed(conn));
+    if (invariants.H1 || conn.active) this.openedAs(conn, this.#followed(conn));
   }
 
   /** @param follow how a backup that runs the program follows it */
@@ -151,12 +151,12 @@ export class Recorder implements StackObserver {
   established(conn: TcpConnection): void {
     // An active open learned the peer's side with the SYN-ACK, so all of it is told again.
     if (conn.active) this.opened(conn);
-    if (!rules.H1) this.openedAs(conn, this.#followed(conn));
+    if (!invariants.H1) this.openedAs(conn, this.#followed(conn));
     if (this.writer.begin(RecordType.Established, conn.id, 0) >= 0) this.writer.end();
   }
 
   received(conn: TcpConnection, bytes: Uint8Array, from: number, length: number): void {
-    if (rules.A1) this.#received(conn, bytes, from, length);
+    if (invariants.A1) this.#received(conn, bytes, from, length);
     else this.#late.push([conn, bytes.slice(from, from + length)]);
   }
 
@@ -182,7 +182,7 @@ export class Recorder implements StackObserver {
 
   outOfOrder(conn: TcpConnection, start: number, bytes: Uint8Array): void {
     const { writer } = this;
-    if (!rules.A3) return;
+    if (!invariants.A3) return;
     const at = writer.begin(RecordType.OutOfOrder, conn.id, OutOfOrderBody.size + bytes.length);
     if (at < 0) return;
     writer.ring.view.setFloat64(at + OutOfOrderBody.start, start, true);
@@ -262,7 +262,7 @@ export class Recorder implements StackObserver {
     const apart = (conn.user as ReplicaEndpoint).following.apart;
     if (event === AppEvent.Close && n === 0) n = conn.error === null ? 0 : Math.max(1, CODES.indexOf(conn.error));
     const limit = event === AppEvent.Space ? conn.sendTarget / SEND_TARGET_UNIT : 0;
-    const word = event | (apart ? APART_BIT : 0) | (limit << 8);
+    const word = event | (apart ? UNREPLICATED_BIT : 0) | (limit << 8);
     const at = writer.begin(RecordType.Event, conn.id, EventBody.size);
     if (at >= 0) {
       putEvent(writer.ring, at, word, n, time);
@@ -283,14 +283,14 @@ export class Recorder implements StackObserver {
   #beforeEvent(): void {
     if (this.#late.length > 0)
       for (const [conn, bytes] of this.#late.splice(0)) this.#received(conn, bytes, 0, bytes.length);
-    if (rules.D1 && rules.F1 && rules.F2) return;
+    if (invariants.D1 && invariants.F1 && invariants.F2) return;
     this.writer.letGo();
     this.writer.holdAt(this.writer.position);
   }
 
   /** The event is over, and the program has closed or aborted something in it. */
   ended(closed: boolean, aborted: boolean): void {
-    if (rules.D1 && (rules.F1 || !closed) && (rules.F2 || !aborted)) this.writer.letGo();
+    if (invariants.D1 && (invariants.F1 || !closed) && (invariants.F2 || !aborted)) this.writer.letGo();
   }
 
   /** An event of the program's world is about to be delivered. @param owner the independent connection that it belongs to, 0: none */
@@ -298,8 +298,8 @@ export class Recorder implements StackObserver {
     const { writer, time } = this;
     this.#beforeEvent();
     time.next();
-    const size = WorldBody.size + (result === null ? 0 : result.length);
-    const at = writer.begin(RecordType.World, 0, size);
+    const size = RuntimeBody.size + (result === null ? 0 : result.length);
+    const at = writer.begin(RecordType.Runtime, 0, size);
     if (at >= 0) {
       putWorld(writer.ring, at, kind, id, result, time);
       writer.end();
@@ -308,7 +308,7 @@ export class Recorder implements StackObserver {
       writer.publish();
     }
     const history = this.histories.open(owner, size);
-    if (history !== null) putWorld(history, history.append(RecordType.World, size), kind, id, result, time);
+    if (history !== null) putWorld(history, history.append(RecordType.Runtime, size), kind, id, result, time);
     time.begin(id < 0 ? 'apart' : 'usual', history === null ? 0 : owner);
   }
 

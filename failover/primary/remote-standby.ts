@@ -5,12 +5,12 @@
  */
 
 import { ReaderState, type Ring, type RingWriter, Word } from '../log/ring.js';
-import type { Keeper, KeeperHost } from './standby.js';
+import type { Standby, StandbyHost } from './standby.js';
 
 /** Word.readerFault: the log has a gap, whoever follows has to begin anew. */
 const GAP = 2;
 
-export class AgentKeeper implements Keeper {
+export class RemoteStandby implements Standby {
   firstProtected = Number.POSITIVE_INFINITY;
   paused = false;
   #writer: RingWriter | null = null;
@@ -23,17 +23,17 @@ export class AgentKeeper implements Keeper {
 
   constructor(
     readonly ring: Ring,
-    readonly host: KeeperHost,
+    readonly host: StandbyHost,
     readonly agentPid: number,
   ) {
-    this.#announced = ring.load(Word.announce);
+    this.#announced = ring.load(Word.announceCount);
   }
 
   /** A record found no room: nothing leaves before the agent has made sure that nobody goes on from the log as it was. */
   readonly overrun = (): void => {
     const { ring, host } = this;
     host.gate.shut = true;
-    ring.store(Word.alone, 0);
+    ring.store(Word.mayServeAlone, 0);
     ring.store(Word.readerFault, GAP);
     this.#writer?.detach();
     host.wakeBackup();
@@ -45,8 +45,8 @@ export class AgentKeeper implements Keeper {
     ring.words[Word.readerPid] = this.agentPid;
     ring.words[Word.readerReady] = 0;
     ring.words[Word.readerFault] = 0;
-    ring.words[Word.stable] = ring.words[Word.tail]!;
-    ring.words[Word.joinDone] = ring.words[Word.joinAsked]!;
+    ring.words[Word.commitPosition] = ring.words[Word.tail]!;
+    ring.words[Word.snapshotsCompleted] = ring.words[Word.snapshotsRequested]!;
     writer.keep();
     ring.store(Word.readerState, ReaderState.Live);
   }
@@ -68,22 +68,23 @@ export class AgentKeeper implements Keeper {
     const { ring, host } = this;
     const writer = this.#writer;
     if (writer === null) return;
-    if (host.gate.shut && ring.load(Word.alone) === 1) {
-      ring.store(Word.alone, 0);
+    if (host.gate.shut && ring.load(Word.mayServeAlone) === 1) {
+      ring.store(Word.mayServeAlone, 0);
       ring.store(Word.readerFault, 0);
       host.gate.shut = false;
     }
-    const asked = ring.load(Word.joinAsked);
-    if (asked !== ring.words[Word.joinDone] && host.programLoaded && !host.gate.shut) this.#join(writer, asked);
+    const asked = ring.load(Word.snapshotsRequested);
+    if (asked !== ring.words[Word.snapshotsCompleted] && host.programLoaded && !host.gate.shut)
+      this.#join(writer, asked);
     if (this.#covering) this.#covering = !host.cover();
     const safe = writer.readerReady;
     if (safe !== this.#protected) {
       this.#protected = safe;
-      this.firstProtected = !safe ? Number.POSITIVE_INFINITY : ring.load(Word.partial) === 0 ? 0 : this.#joinedAt;
+      this.firstProtected = !safe ? Number.POSITIVE_INFINITY : ring.load(Word.joinedLate) === 0 ? 0 : this.#joinedAt;
       if (safe) host.onProtected();
       else host.onUnprotected('no other machine holds the log');
     }
-    const announce = ring.load(Word.announce);
+    const announce = ring.load(Word.announceCount);
     if (announce !== this.#announced) {
       this.#announced = announce;
       host.announce();
@@ -110,7 +111,7 @@ export class AgentKeeper implements Keeper {
     this.#joinedAt = host.nextConnection();
     this.#covering = !host.cover();
     writer.publish();
-    ring.store(Word.joinDone, asked);
+    ring.store(Word.snapshotsCompleted, asked);
     host.wakeBackup();
   }
 

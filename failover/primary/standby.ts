@@ -5,7 +5,7 @@
 import type { NativeAddon, NativeHandle } from '../../lib/native/native.js';
 import type { GroupPlace } from '../host/group-directory.js';
 import { ReaderState, type Ring, type RingWriter, Word } from '../log/ring.js';
-import type { LogGate } from './output-gate.js';
+import type { CommitGate } from './output-gate.js';
 
 /** A doorbell is only rung when more than this much waits: a backup that is up to date looks by itself. */
 const BELL_LAG = 128 * 1024;
@@ -20,9 +20,9 @@ const STILL_TEXT = 'the backup makes no progress';
 const TOO_SLOW_TEXT = 'the backup did not keep up with the log';
 
 /** What it needs of the replica. */
-export interface KeeperHost {
+export interface StandbyHost {
   readonly native: NativeAddon;
-  readonly gate: LogGate;
+  readonly gate: CommitGate;
   readonly group: GroupPlace;
   readonly programLoaded: boolean;
   /** How long a main loop may stand still. */
@@ -45,7 +45,7 @@ export interface KeeperHost {
 }
 
 /** What a primary asks of whoever looks after its backups. */
-export interface Keeper {
+export interface Standby {
   /** Connections below this number began before the backup that follows now, which may not know them. */
   readonly firstProtected: number;
   /** A backup follows. */
@@ -63,7 +63,7 @@ export interface Keeper {
   close(): void;
 }
 
-export class BackupKeeper implements Keeper {
+export class LocalStandby implements Standby {
   firstProtected = Number.POSITIVE_INFINITY;
   paused = false;
   #pausedSinceUs = 0;
@@ -77,7 +77,7 @@ export class BackupKeeper implements Keeper {
 
   constructor(
     readonly ring: Ring,
-    readonly host: KeeperHost,
+    readonly host: StandbyHost,
   ) {}
 
   readonly overrun = (): void => this.drop(TOO_SLOW_TEXT, TOO_SLOW);

@@ -9,9 +9,9 @@ import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { Tcp } from '../../stack/tcp/tcp.js';
 import { restoring } from '../connections/listeners.js';
 import { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
-import type { Histories } from '../log/connection-history.js';
+import type { ConnectionHistories } from '../log/connection-history.js';
 import type { RingWriter } from '../log/ring.js';
-import type { StateRecorder } from './stream-recorder.js';
+import type { StreamRecorder } from './stream-recorder.js';
 
 /** Room for what goes with a connection beside its bytes. */
 const RECORDS = 2048;
@@ -22,12 +22,12 @@ const LARGEST = 0.75;
  * Whether a replica that joins can keep it: its program would take it back, or is done with it.
  * @param taker who takes outgoing connections back, of which something was saved
  */
-export function takesBack({ conn, acceptor, context }: ReplicaEndpoint, taker: ListenerEvents | null): boolean {
+export function isRestorable({ conn, acceptor, context }: ReplicaEndpoint, taker: ListenerEvents | null): boolean {
   if (conn.active) return conn.orphan || (context !== null && taker !== null && restoring(taker) !== false);
   return conn.orphan || (acceptor !== null && restoring(acceptor) !== false);
 }
 
-export class Coverage {
+export class StateTransfer {
   #waiting: TcpConnection[] = [];
   #at = 0;
   readonly #covered = new Set<number>();
@@ -35,7 +35,7 @@ export class Coverage {
 
   constructor(
     readonly tcp: Tcp,
-    readonly histories: Histories,
+    readonly histories: ConnectionHistories,
     /** The whole group is in state mode. */
     readonly all: boolean,
     /** Who takes outgoing connections back. */
@@ -58,11 +58,11 @@ export class Coverage {
     const { user } = conn;
     if (!(user instanceof ReplicaEndpoint)) return conn.listener !== null;
     if (user.following.apart) return user.following.shipped;
-    return takesBack(user, this.taker()) || (user.acceptor !== null && !user.accepted);
+    return isRestorable(user, this.taker()) || (user.acceptor !== null && !user.accepted);
   }
 
   /** Goes on as far as there is room. Between events only. @returns true when there is nothing left to tell. */
-  step(state: StateRecorder, writer: RingWriter): boolean {
+  step(state: StreamRecorder, writer: RingWriter): boolean {
     for (; this.#at < this.#waiting.length; this.#at++) {
       const conn = this.#waiting[this.#at]!;
       if (conn.removed) continue;

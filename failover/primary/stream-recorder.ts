@@ -4,14 +4,14 @@
  * gets its connections back with it (docs/state-mode.md).
  */
 import type { TcpConnection } from '../../stack/tcp/connection.js';
-import type { SavedValues } from '../checkpoint/process-values.js';
+import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
 import type { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
-import type { History } from '../log/connection-history.js';
+import type { ConnectionHistory } from '../log/connection-history.js';
 import {
   ClosingBody,
   ContextBody,
   Follow,
-  PastBody,
+  HistoryBody,
   PlacedBody,
   RecordType,
   SavedBody,
@@ -26,7 +26,7 @@ const PIECE = 65_536;
 export const Closing = { Shutdown: 1, Close: 2, Abort: 3 } as const;
 export type Closing = (typeof Closing)[keyof typeof Closing];
 
-export class StateRecorder {
+export class StreamRecorder {
   constructor(
     readonly recorder: Recorder,
     readonly writer: RingWriter,
@@ -76,7 +76,7 @@ export class StateRecorder {
   }
 
   /** All that the program has saved so far. */
-  savedAll(values: SavedValues): void {
+  savedAll(values: ProcessCheckpoint): void {
     values.forEach((name, bytes) => {
       this.saved(name, bytes);
     });
@@ -91,15 +91,15 @@ export class StateRecorder {
   }
 
   /** The same of an independent connection: all that it has been told, which gives the program what it knows of it. */
-  repeat(conn: TcpConnection, endpoint: ReplicaEndpoint | null, history: History): void {
+  repeat(conn: TcpConnection, endpoint: ReplicaEndpoint | null, history: ConnectionHistory): void {
     const { recorder, writer } = this;
     recorder.mark(RecordType.Cover, conn.id);
     recorder.openedAs(conn, Follow.Replay);
     recorder.mark(RecordType.Established, conn.id);
-    const at = writer.begin(RecordType.Past, conn.id, PastBody.size);
+    const at = writer.begin(RecordType.Past, conn.id, HistoryBody.size);
     if (at < 0) return;
-    writer.ring.view.setFloat64(at + PastBody.sndUna, conn.sndUna, true);
-    writer.ring.view.setFloat64(at + PastBody.rcvNxt, conn.rcvNxt, true);
+    writer.ring.view.setFloat64(at + HistoryBody.sndUna, conn.sndUna, true);
+    writer.ring.view.setFloat64(at + HistoryBody.rcvNxt, conn.rcvNxt, true);
     writer.end();
     history.forEach((type, body) => {
       const at = writer.begin(type, conn.id, body.length);

@@ -6,7 +6,7 @@ import { type RingWriter, Word } from '../log/ring.js';
 const PATIENCE_US = 3_000_000;
 
 /** What it needs of the replica. */
-export interface HandoverHost {
+export interface SwitchoverHost {
   /** Sends what may leave, stops input, and says in the log how far each connection is. */
   beginning(): void;
   /** Publishes the log, wakes the backup, and comes back soon. */
@@ -18,13 +18,13 @@ export interface HandoverHost {
   kick(): void;
 }
 
-export class Handover {
+export class Switchover {
   /** The backup has all, and only waits for our end. */
   given = false;
-  readonly #host: HandoverHost;
+  readonly #host: SwitchoverHost;
   #plan: { untilUs: number; told: boolean; done: () => void; fail: (error: FtError) => void } | null = null;
 
-  constructor(host: HandoverHost) {
+  constructor(host: SwitchoverHost) {
     this.#host = host;
   }
 
@@ -57,7 +57,7 @@ export class Handover {
     }
     this.#host.waiting(writer);
     if (writer.readerAttached && writer.lag === 0) {
-      writer.ring.store(Word.planned, 1);
+      writer.ring.store(Word.shutdown, 1);
       this.given = true;
       plan.done();
       this.#host.given();

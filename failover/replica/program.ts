@@ -39,17 +39,17 @@ export function patchNet(replica: Replica): void {
   const prototype = net.Server.prototype as unknown as { listen: Listen };
   const listen = prototype.listen;
   prototype.listen = function (this: net.Server, ...args: unknown[]): net.Server {
-    if (!replica.world.active || !listenOn(this, replica, args)) return listen.apply(this, args);
+    if (!replica.runtime.active || !listenOn(this, replica, args)) return listen.apply(this, args);
     const { replication, port } = listenArguments(args)!;
     replica.connections.prepareServer(this, replication, port);
     return this;
   };
   const connectTo = (args: unknown[]): net.Socket | null => {
-    if (!replica.world.active) return null;
+    if (!replica.runtime.active) return null;
     const { options } = connectArguments(args);
     const address = typeof options.host === 'string' ? replica.stack.book.parse(options.host) : undefined;
     if (address === undefined || replica.stack.sourceFor(address) === 0) {
-      if ('port' in options) replica.world.undeclared('an outgoing connection that the stack has no route for');
+      if ('port' in options) replica.runtime.undeclared('an outgoing connection that the stack has no route for');
       return null;
     }
     return connect(replica, ...(args as [number]));
@@ -68,7 +68,7 @@ function patchDgram(replica: Replica): void {
   type Options = dgram.SocketOptions | 'udp4' | 'udp6';
   Object.assign(dgram, {
     createSocket(options: Options, listener?: (message: Buffer, info: dgram.RemoteInfo) => void): unknown {
-      if (!replica.world.active) return original(options, listener);
+      if (!replica.runtime.active) return original(options, listener);
       const socket = new ProgramDgram(replica, options, () => original(options));
       if (listener !== undefined) socket.on('message', listener);
       return socket;

@@ -29,28 +29,28 @@ import { Stack } from '../../stack/stack.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { TcpState } from '../../stack/tcp/state.js';
 import { Follower, RX_SLOTS } from '../backup/follower.js';
-import { catches, PoisonGuard } from '../backup/quarantine.js';
+import { hasUncaughtHandler, Quarantine } from '../backup/quarantine.js';
 import type { Replayer, ReplayHost } from '../backup/replayer.js';
-import type { SavedValues } from '../checkpoint/process-values.js';
+import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
 import { Connections } from '../connections/connections.js';
 import { CheckList, type ReplicaEndpoint } from '../connections/replicated-endpoint.js';
 import { senderOptions } from '../host/busy-poll.js';
 import { Doorbells } from '../host/doorbells.js';
 import { thisMachine } from '../host/environment.js';
-import { HISTORY_LIMIT, type Histories } from '../log/connection-history.js';
+import { type ConnectionHistories, HISTORY_LIMIT } from '../log/connection-history.js';
 import { GroupClock } from '../log/group-clock.js';
-import { rules } from '../log/invariants.js';
+import { invariants } from '../log/invariants.js';
 import { RecordType } from '../log/records.js';
 import { ReaderState, type Ring, type RingReader, RingWriter, SECRET_LENGTH, Word } from '../log/ring.js';
-import { GatedDevice, LogGate } from '../primary/output-gate.js';
+import { CommitGate, GatedDevice } from '../primary/output-gate.js';
 import { Recorder } from '../primary/recorder.js';
-import { AgentKeeper } from '../primary/remote-standby.js';
-import { BackupKeeper, type Keeper, type KeeperHost } from '../primary/standby.js';
-import { StateRecorder } from '../primary/stream-recorder.js';
-import { Handover } from '../primary/switchover.js';
+import { RemoteStandby } from '../primary/remote-standby.js';
+import { LocalStandby, type Standby, type StandbyHost } from '../primary/standby.js';
+import { StreamRecorder } from '../primary/stream-recorder.js';
+import { Switchover } from '../primary/switchover.js';
 import { EventTime } from '../runtime/core/event-time.js';
-import { decodeWorldEvent, encodeWorldEvent, worldKind } from '../runtime/core/events.js';
-import { World, type WorldEvent } from '../runtime/runtime.js';
+import { decodeRuntimeEvent, encodeRuntimeEvent, runtimeEventKind } from '../runtime/core/events.js';
+import { Runtime, type WorldEvent } from '../runtime/runtime.js';
 import type { ReplicaEvents, ReplicaOptions, TakeoverReport } from './options.js';
 
 export type { ReplicaEvents, ReplicaOptions, ReplicationMode, TakeoverReport } from './options.js';
@@ -80,9 +80,9 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   readonly time: EventTime;
   readonly checks: CheckList;
   readonly counters = { droppedDatagrams: 0 };
-  readonly world: World;
+  readonly runtime: Runtime;
   readonly connections: Connections;
-  readonly gate: LogGate;
+  readonly gate: CommitGate;
   readonly sendBuffer = 1024 * 1024;
   role: 'primary' | 'backup';
   /** It goes on where a dead group was. */
@@ -93,7 +93,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   #writer: RingWriter | null = null;
   #recorder: Recorder | null = null;
   /** Primary: its backup. */
-  #keeper: Keeper | null = null;
+  #keeper: Standby | null = null;
   /** Backup: its primary. */
   #follower: Follower | null = null;
   #tap: TapDevice | null = null;
@@ -103,7 +103,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   /** The program threw, and its handler of uncaught exceptions ran. */
   #mishap = false;
   readonly #onMishap = (): void => {
-    this.#mishap = this.world.active;
+    this.#mishap = this.runtime.active;
     this.#kick();
   };
   #worldQueue: WorldEvent[] = [];
@@ -134,7 +134,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.role = role;
     const secret = ring === null ? randomBytes(SECRET_LENGTH) : ring.secret;
     this.startedUs = this.clock.now();
-    this.world = new World({
+    this.runtime = new Runtime({
       clock: this.clock,
       secret: Uint8Array.from(secret.subarray(0, KEY_LENGTH)),
       live: role === 'primary',
@@ -146,9 +146,9 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       ...(options.origin === undefined ? {} : { origin: options.origin }),
     });
     this.#bells = new Doorbells(this.native, options.group, () => this.#kick());
-    this.time = new EventTime(this.clock, this.world);
+    this.time = new EventTime(this.clock, this.runtime);
     this.checks = new CheckList(this.native, this.time, () => this.#mixed());
-    this.gate = new LogGate(options.commit);
+    this.gate = new CommitGate(options.commit);
     this.stack = new Stack({
       clock: this.clock,
       random,
@@ -165,7 +165,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     });
   }
 
-  get histories(): Histories {
+  get histories(): ConnectionHistories {
     return this.connections.histories;
   }
 
@@ -174,12 +174,12 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   }
 
   /** What the program has saved of itself. */
-  get saved(): SavedValues {
+  get saved(): ProcessCheckpoint {
     return this.connections.saved;
   }
 
   get timers(): SocketTimers {
-    return this.world.timers;
+    return this.runtime.timers;
   }
 
   /** Opens the device and starts the turns. Throws FtError for a device that cannot be opened. */
@@ -259,7 +259,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       if (this.stateMode && this.lastTakeover !== null) this.#toGiveBack = this.connections.giveBackOutgoing();
       this.#recorder?.mark(RecordType.Started);
       this.#writer?.publish();
-      if (ring !== null) ring.words[Word.beatSeconds] = (this.clock.now() / 1e6) | 0;
+      if (ring !== null) ring.words[Word.heartbeatSeconds] = (this.clock.now() / 1e6) | 0;
       ring?.store(Word.ready, 1);
       this.emit('ready');
     }
@@ -321,7 +321,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   }
 
   #mixed(): void {
-    if (this.role === 'primary') this.world.mixed('writing to a replayed connection in an event of one in state mode');
+    if (this.role === 'primary')
+      this.runtime.mixed('writing to a replayed connection in an event of one in state mode');
   }
 
   // --- Turns ---
@@ -336,7 +337,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     try {
       return this.role === 'primary' ? this.#primaryTurn() : this.#backupTurn();
     } catch (error) {
-      if (this.world.active && catches()) {
+      if (this.runtime.active && hasUncaughtHandler()) {
         this.#inEvent = true;
         throw error;
       }
@@ -346,7 +347,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   }
 
   #primaryTurn(): boolean {
-    const { stack, world } = this;
+    const { stack, runtime: world } = this;
     this.#finishEvent();
     if (this.#handover.underWay && !this.#inEvent) {
       this.#handover.step(this.#writer!, this.clock.now());
@@ -367,7 +368,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const { ring } = this;
     if (ring !== null) {
       ring.words[Word.heartbeat] = (ring.words[Word.heartbeat]! + 1) | 0;
-      ring.words[Word.beatSeconds] = (this.clock.now() / 1e6) | 0;
+      ring.words[Word.heartbeatSeconds] = (this.clock.now() / 1e6) | 0;
       this.#writer?.publish();
       this.#keeper?.serve();
     }
@@ -405,7 +406,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     return this.#handover.begin(this.#writer, this.clock.now());
   }
 
-  readonly #handover = new Handover({
+  readonly #handover = new Switchover({
     beginning: () => {
       this.gate.isOpen();
       this.stack.flush();
@@ -441,7 +442,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   /** Nobody is to go on: a backup that sees this primary end ends, too. */
   endGroup(): void {
-    this.ring?.store(Word.planned, 2);
+    this.ring?.store(Word.shutdown, 2);
   }
 
   /** Delivers one event if one is due; sockets and the world take turns. */
@@ -464,16 +465,16 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   }
 
   #deliverWorldEvent(): boolean {
-    const { world } = this;
+    const { runtime: world } = this;
     const event = this.#worldQueue.shift() ?? world.takeImmediate() ?? world.takeDue(this.clock.now());
     if (event === undefined) return false;
     const recorder = this.#recorder;
     if (recorder === null) this.#drawTime();
     else {
       const owner = this.histories.size === 0 ? 0 : world.ownerOf(event);
-      recorder.world(worldKind(event), event.id, this.stateMode ? null : encodeWorldEvent(event), owner);
+      recorder.world(runtimeEventKind(event), event.id, this.stateMode ? null : encodeRuntimeEvent(event), owner);
     }
-    this.world.deliver(event);
+    this.runtime.deliver(event);
     return true;
   }
 
@@ -519,7 +520,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   /** The primary's output waits for what has been processed now. */
   #tellWriter({ ring }: RingReader, idle: boolean): void {
     if (ring.load(Word.writerWaiting) === 0) return;
-    if (!idle && ((ring.words[Word.tail]! - ring.words[Word.wanted]!) | 0) < 0) return;
+    if (!idle && ((ring.words[Word.tail]! - ring.words[Word.waitPosition]!) | 0) < 0) return;
     ring.store(Word.writerWaiting, 0);
     this.#bells.ring();
   }
@@ -535,7 +536,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     return delivered;
   }
 
-  readonly #poison = new PoisonGuard((conn) => this.endpoints.get(conn)?.abort());
+  readonly #poison = new Quarantine((conn) => this.endpoints.get(conn)?.abort());
 
   beforeLast(conn: number): void {
     this.#unfinished = true;
@@ -548,7 +549,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     // Modules load in the real world's time: until they have, the program stays in its last event.
     if (this.programLoaded) {
       this.#inEvent = false;
-      this.world.endEvent();
+      this.runtime.endEvent();
       const found = this.#poison.over();
       if (found !== null) this.emit('quarantined', found.conn, found.error);
     }
@@ -570,19 +571,19 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   ownerOfWorld(kind: number, id: number): number {
     if (this.histories.size === 0) return 0;
-    const event = decodeWorldEvent(kind, id, null);
-    return event === undefined ? 0 : this.world.ownerOf(event);
+    const event = decodeRuntimeEvent(kind, id, null);
+    return event === undefined ? 0 : this.runtime.ownerOf(event);
   }
 
-  unrepeated(conn: number, why: string): void {
+  replayFailed(conn: number, why: string): void {
     const { ring } = this;
-    if (ring !== null) ring.store(Word.unrepeated, ring.load(Word.unrepeated) + 1);
+    if (ring !== null) ring.store(Word.replayFailures, ring.load(Word.replayFailures) + 1);
     this.emit('unrepeated', conn, why);
   }
 
   deliverWorld(kind: number, id: number, result: Uint8Array | null): boolean {
-    const event = decodeWorldEvent(kind, id, result);
-    return event !== undefined && this.world.deliver(event);
+    const event = decodeRuntimeEvent(kind, id, result);
+    return event !== undefined && this.runtime.deliver(event);
   }
 
   #kick(): void {
@@ -598,26 +599,26 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const recorder = new Recorder(writer, this.time, this.stack.book, follow, this.histories);
     this.#writer = writer;
     this.#recorder = recorder;
-    this.checks.state = new StateRecorder(recorder, writer);
+    this.checks.state = new StreamRecorder(recorder, writer);
     this.stack.tcp.observer = new Forgetting(recorder, this.endpoints);
     this.gate.begin(writer);
     // A capture has frames whole.
     if (ring.size <= MOST_DIRECT_LOG && this.options.pcap === undefined) this.#tap?.readInto(writer);
     ring.words[Word.writerPid] = this.pid;
-    ring.words[Word.holdsMinded] = this.pid;
+    ring.words[Word.borrowSupportPid] = this.pid;
     ring.words[Word.tapFd] = this.#tap?.fd ?? 0;
     this.#keeper.start(writer);
   }
 
-  #makeKeeper(ring: Ring): Keeper {
+  #makeKeeper(ring: Ring): Standby {
     const { agentPid } = this.options;
-    if (agentPid === undefined) return new BackupKeeper(ring, this.#keeperHost());
+    if (agentPid === undefined) return new LocalStandby(ring, this.#keeperHost());
     // Milliseconds modulo 2^32: who compares them takes the difference.
-    if (rules.L1) {
-      this.gate.lease = () => ((ring.load(Word.lease) - Math.floor(this.clock.now() / 1000)) | 0) > 0;
-      this.#tap?.obeyLease(ring.words, Word.lease, ring.offsets);
+    if (invariants.L1) {
+      this.gate.lease = () => ((ring.load(Word.leaseUntilMs) - Math.floor(this.clock.now() / 1000)) | 0) > 0;
+      this.#tap?.obeyLease(ring.words, Word.leaseUntilMs, ring.offsets);
     }
-    return new AgentKeeper(ring, this.#keeperHost(), agentPid);
+    return new RemoteStandby(ring, this.#keeperHost(), agentPid);
   }
 
   /** On a backup that joins; what comes of it is ours alone. */
@@ -626,7 +627,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.saved.restore();
   }
 
-  #keeperHost(): KeeperHost {
+  #keeperHost(): StandbyHost {
     const replica = this;
     return {
       native: this.native,
@@ -664,7 +665,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   #beginTakeover(reason: 'death' | 'hang'): void {
     const now = this.clock.now();
-    const planned = this.ring?.load(Word.planned) ?? 0;
+    const planned = this.ring?.load(Word.shutdown) ?? 0;
     if (planned === 2) {
       this.stop();
       this.emit('over');
@@ -698,7 +699,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#taking = null;
     // The log is ours to write from here on: nobody is to look at it, and what the primary had in its hands is not to be there.
     follower.replayer?.lent.giveBack();
-    let frames = rules.P2 ? follower.slab?.recover(ring.bytes) : undefined;
+    let frames = invariants.P2 ? follower.slab?.recover(ring.bytes) : undefined;
     report.drainedUs = this.clock.now();
     report.events = (follower.replayer?.counters.events ?? 0) - report.events;
     // With the primary's own queue nothing is lost that waits in it; else every such client waits for its timer.
@@ -712,11 +713,11 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     if (this.stateMode || follower.replayer?.cut === true) {
       if (report.reason !== 'switchover')
         this.#suspect = { conn: follower.reader?.lastConn ?? -1, events: SUSPECT_EVENTS };
-      ring.words[Word.head] = ring.words[Word.complete]!;
+      ring.words[Word.head] = ring.words[Word.eventEnd]!;
     }
     follower.replayer?.past.cut();
     ring.words[Word.tail] = ring.words[Word.head]!;
-    ring.words[Word.complete] = ring.words[Word.head]!;
+    ring.words[Word.eventEnd] = ring.words[Word.head]!;
     this.#becomeWriter(ring);
     this.#recorder!.mark(RecordType.Epoch);
     // What the program has begun to open in the last event, while nobody wrote a log.
@@ -729,12 +730,12 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
       this.#recorder!.check(endpoint.id, endpoint);
     this.#bells.open('primary');
     this.#device!.firstSentUs = 0;
-    this.world.goLive(this.#unfinished);
+    this.runtime.goLive(this.#unfinished);
     const planned = report.reason === 'switchover';
-    ring.words[Word.planned] = 0;
+    ring.words[Word.shutdown] = 0;
     this.stack.tcp.draining = ring.words[Word.draining] === 1;
-    this.stack.thaw(rules.F2 ? GRACE_US : 0, rules.D2, planned);
-    if (ring.words[Word.historyLost] === 1) this.connections.cover();
+    this.stack.thaw(invariants.F2 ? GRACE_US : 0, invariants.D2, planned);
+    if (ring.words[Word.truncated] === 1) this.connections.cover();
     if (!this.stateMode) this.#toGiveBack = this.connections.giveBackOutgoing();
     this.connections.listeners.takeOver(this.clock.now());
     // Before anything else is told: what the program has not seen itself.
@@ -802,7 +803,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     });
     // Of those that it was to repeat it says how many it could not, but not which: some may have ended since.
     const { ring } = this;
-    return count + (ring === null ? 0 : Math.min(repeated, ring.load(Word.unrepeated)));
+    return count + (ring === null ? 0 : Math.min(repeated, ring.load(Word.replayFailures)));
   }
 
   /** Whether the backup that follows now knows a connection. */

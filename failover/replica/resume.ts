@@ -33,10 +33,10 @@ export function findResumable(wish: ResumeWish): Resumable | string {
     return `its log cannot be read (${error instanceof Error ? error.message : String(error)})`;
   }
   const { words } = ring;
-  const age = (nowUs + ring.offsets[0]!) / 1e6 - words[Word.beatSeconds]!;
-  if (words[Word.planned] === 2) return 'it was ended on purpose';
+  const age = (nowUs + ring.offsets[0]!) / 1e6 - words[Word.heartbeatSeconds]!;
+  if (words[Word.shutdown] === 2) return 'it was ended on purpose';
   if (words[Word.ready] !== 1) return 'its program had not started';
-  if (words[Word.historyLost] === 1) return 'its log has lost the beginning';
+  if (words[Word.truncated] === 1) return 'its log has lost the beginning';
   if (!(age >= 0 && age <= withinSeconds)) return 'it is too long ago';
   if ((snapshot.mode ?? 'replay') !== mode) return 'it ran in another mode';
   if (mode === 'replay' && (snapshot.program !== program || snapshot.node !== process.version))

@@ -6,33 +6,33 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '../../lib/clock.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import type { SocketTimers } from '../../stack/sockets/endpoint.js';
-import type { Divergence, WorldContext, WorldCounters, WorldEvent } from './core/context.js';
+import type { Divergence, RuntimeContext, RuntimeCounters, RuntimeEvent } from './core/context.js';
 import type { EventKind } from './core/event-time.js';
 import { Patcher } from './core/patcher.js';
 import { installStdio } from './effects/stdio.js';
 import { installFsCallbacks } from './fs/callbacks.js';
 import { installFsPromises } from './fs/promises.js';
 import { installFsSync } from './fs/sync.js';
-import { FsWorld } from './fs/virtual-fs.js';
-import { AsyncOps } from './operations/async-operations.js';
+import { VirtualFs } from './fs/virtual-fs.js';
+import { AsyncOperations } from './operations/async-operations.js';
 import { installCrypto } from './operations/crypto.js';
 import { installZlib } from './operations/zlib.js';
 import { installHttp } from './protocols/http.js';
 import { installTls } from './protocols/tls.js';
-import { installUndeclared } from './table/unsupported.js';
-import { installTime, LogicalTime, type Stamp } from './virtual/clocks.js';
+import { installUnsupported } from './table/unsupported.js';
+import { installClocks, LogicalTime, type Stamp } from './virtual/clocks.js';
 import { installRandom } from './virtual/math-random.js';
 import { installTimers } from './virtual/timers-module.js';
 import { VirtualTimers } from './virtual/virtual-timers.js';
 
-export type { Divergence, WorldCounters, WorldEvent } from './core/context.js';
-export { real } from './core/originals.js';
+export type { Divergence, RuntimeCounters as WorldCounters, RuntimeEvent as WorldEvent } from './core/context.js';
+export { originals as real } from './core/originals.js';
 
 const EVENT_MODULUS = 2 ** 33;
 const IDS_PER_EVENT = 2 ** 20;
 const ID_WRAP = 2 ** 52;
 
-export interface WorldOptions {
+export interface RuntimeOptions {
   /** The machine's clock. */
   clock: Clock;
   /** 32 bytes that all replicas share; the randomness of the program comes from it. */
@@ -42,9 +42,9 @@ export interface WorldOptions {
   native: NativeAddon | null;
   /**
    * Primary: an asynchronous operation has finished; log the event and deliver it in its turn. May be called while an event
-   * runs. (Timers and immediates are asked for: {@link World.takeDue}, {@link World.takeImmediate}.)
+   * runs. (Timers and immediates are asked for: {@link Runtime.takeDue}, {@link Runtime.takeImmediate}.)
    */
-  request: (event: WorldEvent) => void;
+  request: (event: RuntimeEvent) => void;
   /** The program is given what another one has saved. */
   restore?: () => void;
   /** Something that replay cannot repeat is used; called once for each name. */
@@ -55,16 +55,16 @@ export interface WorldOptions {
   origin?: Stamp;
 }
 
-export class World implements WorldContext {
+export class Runtime implements RuntimeContext {
   readonly native: NativeAddon | null;
   readonly time = new LogicalTime();
   readonly clockwork: VirtualTimers;
-  readonly ops: AsyncOps;
-  readonly counters: WorldCounters = { suppressedEffects: 0, suppressedOutput: 0, redoneEffects: 0, divergences: 0 };
-  readonly #options: WorldOptions;
+  readonly ops: AsyncOperations;
+  readonly counters: RuntimeCounters = { suppressedEffects: 0, suppressedOutput: 0, redoneEffects: 0, divergences: 0 };
+  readonly #options: RuntimeOptions;
   readonly #patcher = new Patcher();
   readonly #undeclared = new Set<string>();
-  readonly #fs = new FsWorld(this);
+  readonly #fs = new VirtualFs(this);
   readonly #randState = new Uint32Array(4);
   /** The program's standard output and error are swallowed: a backup, until it is live. */
   quiet: boolean;
@@ -77,7 +77,7 @@ export class World implements WorldContext {
   /** The independent connection whose event runs, 0 for none; what is begun in it belongs to it, too. */
   owner = 0;
 
-  constructor(options: WorldOptions) {
+  constructor(options: RuntimeOptions) {
     if (options.secret.length !== 32) throw new TypeError('The secret of a world has 32 bytes');
     this.#options = options;
     this.native = options.native;
@@ -88,7 +88,7 @@ export class World implements WorldContext {
       { drawId: () => this.drawId(), peek: () => this.time.peek(), owner: () => this.owner },
       options.live,
     );
-    this.ops = new AsyncOps(
+    this.ops = new AsyncOperations(
       {
         drawId: () => this.drawId(),
         owner: () => this.owner,
@@ -150,7 +150,7 @@ export class World implements WorldContext {
     if (this.#installed) return;
     this.#installed = true;
     const patcher = this.#patcher;
-    installTime(this, patcher);
+    installClocks(this, patcher);
     installTimers(this, patcher);
     installRandom(this, patcher, this.#options.secret);
     installCrypto(this, patcher);
@@ -161,7 +161,7 @@ export class World implements WorldContext {
     installFsSync(this.#fs, patcher);
     installFsPromises(this.#fs, patcher);
     installStdio(this, patcher, this);
-    installUndeclared(this, patcher);
+    installUnsupported(this, patcher);
     const { native } = this;
     if (native !== null) {
       const key = createHash('sha256').update('ft-tcp openssl').update(this.#options.secret).digest();
@@ -208,7 +208,7 @@ export class World implements WorldContext {
   }
 
   /** Runs a timer, an immediate or a completion, between beginEvent and endEvent. False: the id is unknown, nothing ran. */
-  deliver(event: WorldEvent): boolean {
+  deliver(event: RuntimeEvent): boolean {
     switch (event.kind) {
       case 'timer':
         return this.clockwork.fire(event.id);
@@ -223,7 +223,7 @@ export class World implements WorldContext {
   }
 
   /** The independent connection that an event belongs to, 0 for none. */
-  ownerOf({ kind, id }: WorldEvent): number {
+  ownerOf({ kind, id }: RuntimeEvent): number {
     if (kind === 'async') return this.ops.ownerOf(id);
     return kind === 'restore' ? 0 : this.clockwork.ownerOf(id);
   }
@@ -234,7 +234,7 @@ export class World implements WorldContext {
   }
 
   /** Primary: the next due timer as an event, each one once. */
-  takeDue(nowUs: number): WorldEvent | undefined {
+  takeDue(nowUs: number): RuntimeEvent | undefined {
     return this.clockwork.takeDue(nowUs);
   }
 
@@ -244,7 +244,7 @@ export class World implements WorldContext {
   }
 
   /** Primary: the next immediate as an event; undefined once at the end of each pass, when timers and input are to have their turn. */
-  takeImmediate(): WorldEvent | undefined {
+  takeImmediate(): RuntimeEvent | undefined {
     return this.clockwork.takeImmediate();
   }
 

@@ -39,7 +39,7 @@ export class RateLimit {
   }
 }
 
-export class Icmp {
+export class Icmp4 {
   readonly counters = { inEchos: 0, outEchoReps: 0, inErrors: 0, outErrors: 0, rateLimited: 0, outBusy: 0 };
   readonly #view = new IcmpView();
   readonly #stack: Stack;

@@ -8,7 +8,7 @@ import { Ipv4View, writeIpv4 } from '../../lib/packet/ipv4.js';
 import type { NetInterface } from '../link/interface.js';
 import type { Stack } from '../stack.js';
 import { FRAGMENTATION_NEEDED, HOST_UNREACHABLE, PORT_UNREACHABLE, PROTOCOL_UNREACHABLE } from './icmp4.js';
-import { Fragments } from './reassembly.js';
+import { IpReassembly } from './reassembly.js';
 
 export const PROTOCOL_ICMP = 1;
 export const PROTOCOL_IGMP = 2;
@@ -29,13 +29,13 @@ export interface SendOptions {
 
 export class Ipv4 {
   readonly counters = { forwarded: 0, fragmentsSent: 0, notForwarded: 0 };
-  readonly fragments: Fragments;
+  readonly fragments: IpReassembly;
   readonly #whole = new Ipv4View();
   readonly #stack: Stack;
 
   constructor(stack: Stack) {
     this.#stack = stack;
-    this.fragments = new Fragments(
+    this.fragments = new IpReassembly(
       {
         now: () => stack.now(),
         schedule: (node, deadlineUs) => stack.wheel.schedule(node, deadlineUs),

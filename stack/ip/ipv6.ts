@@ -12,7 +12,7 @@ import { FRAGMENT, IPV6_HEADER, Ipv6View, NO_NEXT_HEADER, writeIpv6 } from '../.
 import type { NetInterface } from '../link/interface.js';
 import type { Stack } from '../stack.js';
 import { PROTOCOL_TCP, PROTOCOL_UDP, type SendOptions, viewOf } from './ipv4.js';
-import { Fragments } from './reassembly.js';
+import { IpReassembly } from './reassembly.js';
 
 export const PROTOCOL_ICMP6 = 58;
 /** RFC 8200 section 4.5. */
@@ -21,13 +21,13 @@ const MIN_MTU = 1280;
 
 export class Ipv6 {
   readonly counters = { forwarded: 0, fragmentsSent: 0, notForwarded: 0, bookFull: 0 };
-  readonly fragments: Fragments;
+  readonly fragments: IpReassembly;
   readonly #whole = new Ipv6View();
   readonly #stack: Stack;
 
   constructor(stack: Stack) {
     this.#stack = stack;
-    this.fragments = new Fragments(
+    this.fragments = new IpReassembly(
       {
         now: () => stack.now(),
         schedule: (node, deadlineUs) => stack.wheel.schedule(node, deadlineUs),

@@ -18,7 +18,7 @@ interface Piece {
   bytes: Uint8Array;
 }
 
-export interface FragmentHost {
+export interface IpReassemblyHost {
   now(): number;
   schedule(node: TimerNode, deadlineUs: number): void;
   cancel(node: TimerNode): void;
@@ -47,7 +47,7 @@ class Datagram {
   }
 }
 
-export class Fragments {
+export class IpReassembly {
   readonly counters = { received: 0, reassembled: 0, overlaps: 0, timeouts: 0, refused: 0, evicted: 0 };
   readonly #datagrams = new Map<string, Datagram>();
   #bytes = 0;
@@ -57,7 +57,7 @@ export class Fragments {
   protocol = 0;
 
   constructor(
-    readonly host: FragmentHost,
+    readonly host: IpReassemblyHost,
     /** How long a datagram may take, in microseconds. */
     readonly timeoutUs: number,
   ) {}

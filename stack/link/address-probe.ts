@@ -15,7 +15,7 @@ const ANNOUNCE_WAIT_US = 2_000_000;
 const ANNOUNCEMENTS = 2;
 const ANNOUNCE_INTERVAL_US = 2_000_000;
 
-export class ArpProbe {
+export class AddressProbe {
   readonly address: Cidr4;
   readonly #net: NetInterface;
   readonly #timer: TimerNode;

@@ -29,7 +29,7 @@ import { TimerNode } from '../../lib/timer-wheel.js';
 import { isV6 } from '../ip/address-book.js';
 import { vouching } from '../observer.js';
 import type { Stack } from '../stack.js';
-import { ArpProbe } from './address-probe.js';
+import { AddressProbe } from './address-probe.js';
 import { Igmp } from './igmp.js';
 import { type Address6, NeighbourDiscovery } from './neighbour-discovery.js';
 import { type Neighbour, NeighbourCache } from './neighbours.js';
@@ -57,7 +57,7 @@ export class NetInterface implements DeviceHandler {
   readonly mac: Uint8Array;
   readonly addresses: Cidr4[];
   /** Those that we do not have yet. */
-  readonly #probes: ArpProbe[] = [];
+  readonly #probes: AddressProbe[] = [];
   readonly addresses6: Address6[] = [];
   readonly loopback: boolean;
   readonly autoconfigure: boolean;
@@ -409,7 +409,7 @@ export class NetInterface implements DeviceHandler {
 
   /** Asks the link whether anybody has the address; it is ours some seconds later if not (RFC 5227 section 2.1). */
   probeAddress(address: Cidr4): void {
-    this.#probes.push(new ArpProbe(this, address));
+    this.#probes.push(new AddressProbe(this, address));
   }
 
   sendProbe(address: number): void {
@@ -420,14 +420,14 @@ export class NetInterface implements DeviceHandler {
     if (!this.stack.frozen) this.#sendArp(ARP_REQUEST, address, address, null, BROADCAST);
   }
 
-  probeSucceeded(probe: ArpProbe): void {
+  probeSucceeded(probe: AddressProbe): void {
     const { address } = probe;
     this.#probes.splice(this.#probes.indexOf(probe), 1);
     this.addresses.push(address);
     this.stack.routes.add({ v6: false, network: address.address, prefix: address.prefix, net: this, gateway: 0 });
   }
 
-  probeFailed(probe: ArpProbe): void {
+  probeFailed(probe: AddressProbe): void {
     this.#probes.splice(this.#probes.indexOf(probe), 1);
     this.neighbours.counters.conflicts++;
   }

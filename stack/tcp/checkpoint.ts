@@ -9,7 +9,7 @@ import { FtError } from '../../lib/errors.js';
 import { type TcpConnection, TIMER_COUNT } from './connection.js';
 import type { SavedReassembly } from './receive/reassembly.js';
 import { fly, land, NOTHING } from './send/in-flight.js';
-import { type SavedSentList, SentList } from './send/scoreboard.js';
+import { type SavedScoreboard, Scoreboard } from './send/scoreboard.js';
 import { TcpState } from './state.js';
 import type { Tcp } from './tcp.js';
 import type { TimeWaitEntry } from './time-wait.js';
@@ -164,7 +164,7 @@ export interface ConnectionCheckpoint {
   sendBytes: Uint8Array;
   received: Uint8Array[];
   reassembly: SavedReassembly;
-  sent: SavedSentList;
+  sent: SavedScoreboard;
   rtt: Record<string, number>;
   recovery: Record<string, number | boolean>;
   congestion: { name: string; values: number[] };
@@ -175,9 +175,9 @@ export interface ConnectionCheckpoint {
 
 const COPIED = Object.keys(FIELDS).filter((name) => FIELDS[name] === 'copied' || FIELDS[name] === 'time');
 
-function sentOf(conn: TcpConnection): SentList {
+function sentOf(conn: TcpConnection): Scoreboard {
   if (conn.sent !== NOTHING) return conn.sent;
-  const sent = new SentList();
+  const sent = new Scoreboard();
   sent.begin(conn.sndUna);
   return sent;
 }

@@ -18,9 +18,9 @@ import { RttEstimator } from './loss/rtt.js';
 import { owned } from './receive/borrowed-buffers.js';
 import { Reassembly } from './receive/reassembly.js';
 import { NO_CHUNKS, ReceiveQueue } from './receive/receive-queue.js';
-import type { Held } from './send/commit-limit.js';
+import type { CommitLimit } from './send/commit-limit.js';
 import { CALM, NOTHING } from './send/in-flight.js';
-import type { SentList } from './send/scoreboard.js';
+import type { Scoreboard } from './send/scoreboard.js';
 import { SendBuffer } from './send/send-buffer.js';
 import { TcpState } from './state.js';
 import type { Tcp } from './tcp.js';
@@ -200,7 +200,7 @@ export class TcpConnection {
 
   // Loss recovery.
   readonly rtt = new RttEstimator();
-  sent: SentList = NOTHING;
+  sent: Scoreboard = NOTHING;
   recovery: Recovery = CALM;
   /** When the SYN was sent, if only once; -1 otherwise. */
   synSentUs = -1;
@@ -291,7 +291,7 @@ export class TcpConnection {
   dirty = false;
   nextInBucket: TcpConnection | null = null;
   /** How far it may speak, while something of it waits for the gate. */
-  held: Held | null = null;
+  held: CommitLimit | null = null;
   ackHint = false;
 
   constructor(

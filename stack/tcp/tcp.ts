@@ -15,11 +15,11 @@ import { cookieAnswer, passiveOpen } from './handshake/passive-open.js';
 import { TupleBytes } from './handshake/tuple-hash.js';
 import { takeSyn } from './loss/ecn.js';
 import { TCP_DEFAULTS, type TcpOptions } from './options.js';
-import { Loans } from './receive/borrowed-buffers.js';
+import { BorrowedBuffers } from './receive/borrowed-buffers.js';
 import { segmentArrives } from './receive/input.js';
 import { answerFor, replyReset, timeWaitSegment } from './receive/unmatched.js';
-import { Patience } from './send/ack-moderation.js';
-import { HeldQueue } from './send/commit-limit.js';
+import { AckModeration } from './send/ack-moderation.js';
+import { CommitLimitQueue } from './send/commit-limit.js';
 import { output, sendReset, sendSyn } from './send/output.js';
 import { TcpState } from './state.js';
 import { ConnectionTable } from './table.js';
@@ -65,8 +65,8 @@ export class Tcp {
   readonly byId = new Map<number, TcpConnection>();
   readonly timeWaits: TimeWaitTable;
   readonly fastOpen: FastOpen;
-  readonly loans = new Loans();
-  readonly patience: Patience;
+  readonly loans = new BorrowedBuffers();
+  readonly patience: AckModeration;
   /** For keyed hashes over a four-tuple. */
   readonly tuple: TupleBytes;
   readonly frame: TxFrame;
@@ -89,7 +89,7 @@ export class Tcp {
   /** Last words of connections that ended while they could not leave: an acknowledgement, or a RST. */
   #owed: { entry: TimeWaitEntry; flags: number; position: number }[] = [];
   /** Connections that may not say everything yet. */
-  readonly held = new HeldQueue();
+  readonly held = new CommitLimitQueue();
 
   constructor(
     readonly host: TcpHost,
@@ -101,7 +101,7 @@ export class Tcp {
     this.tuple = new TupleBytes(host.book);
     this.frame = host.frame;
     this.wheel = host.wheel;
-    this.patience = new Patience(host);
+    this.patience = new AckModeration(host);
   }
 
   get now(): number {

@@ -1,7 +1,7 @@
 /** Peers are authenticated, and may still be wrong: whatever an agent is sent, it does not throw, and what it cannot use is counted. */
 import t from 'tap';
 import { Agent } from '../../failover/cluster/agent/agent.js';
-import type { Member } from '../../failover/cluster/agent/host.js';
+import type { AgentReplica } from '../../failover/cluster/agent/host.js';
 import { encodePublish, MessageType, type Welcome } from '../../failover/cluster/transport/messages.js';
 import type { StartSnapshot } from '../../failover/host/group-directory.js';
 import { RING_HEADER, Ring, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
@@ -14,7 +14,7 @@ const RING_BYTES = 65_536;
 function makeAgent(): { agent: Agent; clock: ManualClock; ring: () => Ring | null } {
   const clock = new ManualClock(1e9);
   let ring: Ring | null = null;
-  const member: Member = {
+  const member: AgentReplica = {
     pid: 0,
     clear: () => undefined,
     start: () => undefined,
@@ -23,7 +23,7 @@ function makeAgent(): { agent: Agent; clock: ManualClock; ring: () => Ring | nul
     create: (welcome) => {
       ring = new Ring(native(), new ArrayBuffer(RING_HEADER + RING_BYTES));
       ring.format(new Uint8Array(SECRET_LENGTH));
-      for (const word of [Word.head, Word.complete, Word.tail, Word.startAt]) ring.words[word] = welcome.position | 0;
+      for (const word of [Word.head, Word.eventEnd, Word.tail, Word.startAt]) ring.words[word] = welcome.position | 0;
       return ring;
     },
     open: () => null,

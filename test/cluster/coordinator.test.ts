@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { EtcdConfig } from '../../failover/cluster/config.js';
 import { EtcdCoordinator } from '../../failover/cluster/coordinator/etcd.js';
-import { StaticCoordinator } from '../../failover/cluster/coordinator/fence-command.js';
+import { FenceCommandCoordinator } from '../../failover/cluster/coordinator/fence-command.js';
 import { requireTools } from '../../failover/lab/required-tools.js';
 import { systemClock } from '../../lib/native/system.js';
 
@@ -147,7 +147,7 @@ t.test('etcd that does not answer, and a state that is none', async (t) => {
 t.test('without anybody to ask: the fence command decides', async (t) => {
   const fenced: string[] = [];
   let works = false;
-  const one = new StaticCoordinator('a', ['b'], async (node) => {
+  const one = new FenceCommandCoordinator('a', ['b'], async (node) => {
     fenced.push(node);
     return works;
   });

@@ -1,6 +1,6 @@
 /** Who has to hold what is let out: while the set of those changes, and while it is not known whether it has. */
 import t from 'tap';
-import { Leader } from '../../failover/cluster/agent/log-sender.js';
+import { LogSender } from '../../failover/cluster/agent/log-sender.js';
 import type { GroupState } from '../../failover/cluster/coordinator/coordinator.js';
 import { MessageType, type Status } from '../../failover/cluster/transport/messages.js';
 import type { StartSnapshot } from '../../failover/host/group-directory.js';
@@ -13,13 +13,13 @@ const status: Status = { role: 'following', epoch: 1, position: 0, ready: true, 
 class Bench {
   readonly ring = new Ring(native(), new ArrayBuffer(RING_HEADER + 65_536));
   readonly sent: [string, MessageType][] = [];
-  readonly leader: Leader;
+  readonly leader: LogSender;
 
   constructor(stable = Number.POSITIVE_INFINITY) {
     this.ring.format(new Uint8Array(SECRET_LENGTH));
     this.ring.words[Word.ready] = 1;
     const state: GroupState = { epoch: 1, primary: 'a', inSync: ['a'], stable: 0 };
-    this.leader = new Leader(this.ring, 'a', state, null, stable, {
+    this.leader = new LogSender(this.ring, 'a', state, null, stable, {
       send: (peer, type) => this.sent.push([peer, type]) > 0,
       sendData: () => true,
       takes: () => true,
@@ -34,7 +34,7 @@ class Bench {
   log(units: number): void {
     const { words } = this.ring;
     words[Word.head] = words[Word.head]! + units;
-    words[Word.complete] = words[Word.head]!;
+    words[Word.eventEnd] = words[Word.head]!;
     words[Word.heartbeat] = words[Word.heartbeat]! + 1;
     this.leader.pump(0);
     this.leader.settle();
@@ -63,7 +63,7 @@ class Bench {
   }
 
   get stable(): number {
-    return this.ring.words[Word.stable]!;
+    return this.ring.words[Word.commitPosition]!;
   }
 
   /** Until a proposal comes. */

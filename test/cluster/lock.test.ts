@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { LockConfig } from '../../failover/cluster/config.js';
 import type { GroupState } from '../../failover/cluster/coordinator/coordinator.js';
-import { LockCoordinator, startedAt } from '../../failover/cluster/coordinator/file-lock.js';
+import { FileLockCoordinator, startedAt } from '../../failover/cluster/coordinator/file-lock.js';
 import { native } from '../../lib/native/native.js';
 import { systemClock } from '../../lib/native/system.js';
 
@@ -18,8 +18,8 @@ const config: LockConfig = { type: 'lock', directory, leaseMs: 100, hungMs: 300 
 /** What nodes waited for, in milliseconds. */
 const waits: number[] = [];
 
-function node(name: string, group: string, pid = process.pid): LockCoordinator {
-  return new LockCoordinator(config, group, name, pid, native(), systemClock, async (us) => {
+function node(name: string, group: string, pid = process.pid): FileLockCoordinator {
+  return new FileLockCoordinator(config, group, name, pid, native(), systemClock, async (us) => {
     waits.push(us / 1000);
   });
 }
@@ -142,7 +142,7 @@ t.test('files that are none of ours, and none at all', async (t) => {
   t.same(waits, [100], 'who had it last cannot be known');
   t.match(JSON.parse(readFileSync(join(directory, 'four.holder'), 'utf8')), { node: 'a', pid: process.pid });
   await a.release();
-  const nowhere = new LockCoordinator(
+  const nowhere = new FileLockCoordinator(
     { ...config, directory: join(directory, 'nowhere') },
     'g',
     'a',

@@ -1,6 +1,6 @@
 /** A copy of the log whose way here is cut at any byte: what whoever goes on reads are whole records, the first ones, and all that was published. */
 import t from 'tap';
-import { Mirror } from '../../failover/cluster/agent/log-copy.js';
+import { LogCopy } from '../../failover/cluster/agent/log-copy.js';
 import {
   DATA_HEADER,
   decodePublish,
@@ -67,7 +67,7 @@ function send(random: SeededRandom): Sent {
 /** What a backup has when so much of the stream has come. */
 function receive(stream: Buffer): { ring: Ring; refused: number } {
   const copy = ring();
-  const mirror = new Mirror(copy, 1, 0);
+  const mirror = new LogCopy(copy, 1, 0);
   let refused = 0;
   const reader = new FrameReader((type, body) => {
     const taken =

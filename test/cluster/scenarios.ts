@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { giveOrder } from '../../failover/admin/commands.js';
+import { sendCommand } from '../../failover/admin/commands.js';
 import { askAgent, CLUSTER_STATUS } from '../../failover/cluster/agent/status.js';
 import { type ClusterLab, type Node, pause, until } from './lab.js';
 
@@ -211,7 +211,7 @@ export const CLUSTER_SCENARIOS: ClusterScenario[] = [
     client: 'download',
     async run(lab, group) {
       const old = lab.leader;
-      await giveOrder(join(lab.directory, old.name, group, `${old.member}.control`), 'switchover', 10_000);
+      await sendCommand(join(lab.directory, old.name, group, `${old.member}.control`), 'switchover', 10_000);
       await leads(lab, lab.other(old));
       await lab.inSync(2);
     },

@@ -1,7 +1,7 @@
 /** Events that a backup does not repeat leave no trace in those that it does. */
 import t from 'tap';
-import { SavedValues } from '../../failover/checkpoint/process-values.js';
-import { World } from '../../failover/runtime/runtime.js';
+import { ProcessCheckpoint } from '../../failover/checkpoint/process-checkpoint.js';
+import { Runtime } from '../../failover/runtime/runtime.js';
 import { LogicalTime } from '../../failover/runtime/virtual/clocks.js';
 import { ManualClock } from '../../lib/clock.js';
 
@@ -31,8 +31,8 @@ t.test('time: looks at the clock in an event apart are not counted', async (t) =
 });
 
 t.test('ids: what an event apart begins is known by its sign; the others are as without it', async (t) => {
-  const world = (): World =>
-    new World({
+  const world = (): Runtime =>
+    new Runtime({
       clock: new ManualClock(0),
       secret: new Uint8Array(32),
       live: true,
@@ -56,7 +56,7 @@ t.test('ids: what an event apart begins is known by its sign; the others are as 
 });
 
 t.test('saved values are bounded, and say whose they are', async (t) => {
-  const saved = new SavedValues();
+  const saved = new ProcessCheckpoint();
   const told: string[] = [];
   saved.onSave = (name) => told.push(name);
   saved.save('a', { n: 1 });
@@ -72,7 +72,7 @@ t.test('saved values are bounded, and say whose they are', async (t) => {
   saved.onRestore = (get) => {
     got = [get('a'), get('n7'), get('nothing')];
   };
-  const other = new SavedValues();
+  const other = new ProcessCheckpoint();
   other.onRestore = saved.onRestore;
   saved.forEach((name, bytes) => {
     other.take(name, bytes);

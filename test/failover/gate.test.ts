@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { RecordType } from '../../failover/log/records.js';
 import { RING_HEADER, Ring, RingReader, RingWriter, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
-import { GatedDevice, LogGate } from '../../failover/primary/output-gate.js';
+import { CommitGate, GatedDevice } from '../../failover/primary/output-gate.js';
 import { type DeviceHandler, type FrameDevice, TxFrame } from '../../lib/device/device.js';
 import { native } from '../../lib/native/native.js';
 
@@ -47,7 +47,7 @@ t.test('written: published first, then sent', async (t) => {
   const log = ring('written');
   const writer = new RingWriter(log, () => undefined);
   writer.attach();
-  const gate = new LogGate('written');
+  const gate = new CommitGate('written');
   gate.writer = writer;
   const sink = new Sink();
   const device = new GatedDevice(sink, gate, () => 7);
@@ -77,7 +77,7 @@ t.test('written: published first, then sent', async (t) => {
 t.test('acked: waits for the backup, and not without one', async (t) => {
   const log = ring('acked');
   const writer = new RingWriter(log, () => undefined);
-  const gate = new LogGate('acked');
+  const gate = new CommitGate('acked');
   gate.writer = writer;
   const sink = new Sink();
   const device = new GatedDevice(sink, gate, () => 1);

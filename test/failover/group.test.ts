@@ -4,7 +4,7 @@ import { chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, rmSync, st
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { Detector } from '../../failover/backup/failure-detector.js';
+import { FailureDetector } from '../../failover/backup/failure-detector.js';
 import { defaultDirectory, Group, type StartSnapshot } from '../../failover/host/group-directory.js';
 import { RING_HEADER, Ring, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
 import { native } from '../../lib/native/native.js';
@@ -81,7 +81,7 @@ function log(name: string): Ring {
 t.test('death is noticed, and fenced', async (t) => {
   const child = spawn('sleep', ['60']);
   const gone: string[] = [];
-  const detector = new Detector(native(), child.pid!, log('death'), 500_000, (reason) => gone.push(reason));
+  const detector = new FailureDetector(native(), child.pid!, log('death'), 500_000, (reason) => gone.push(reason));
   await sleep(50);
   t.same(gone, []);
   child.kill('SIGKILL');
@@ -89,14 +89,14 @@ t.test('death is noticed, and fenced', async (t) => {
   t.same(gone, ['death']);
   detector.fence();
   detector.close();
-  t.throws(() => new Detector(native(), child.pid!, log('none'), 1, () => undefined), { code: 'ESRCH' });
+  t.throws(() => new FailureDetector(native(), child.pid!, log('none'), 1, () => undefined), { code: 'ESRCH' });
 });
 
 t.test('a hang is a main loop without progress, seen many times; a pause is none', async (t) => {
   const child = spawn('sleep', ['60']);
   const ring = log('hang');
   const gone: string[] = [];
-  const detector = new Detector(native(), child.pid!, ring, 500_000, (reason) => gone.push(reason));
+  const detector = new FailureDetector(native(), child.pid!, ring, 500_000, (reason) => gone.push(reason));
   let now = 1_000_000;
   const look = (us: number): void => {
     now += us;
@@ -129,7 +129,7 @@ t.test('while a primary starts, its loop may stand still', async (t) => {
   const ring = log('starting');
   ring.store(Word.ready, 0);
   const gone: string[] = [];
-  const detector = new Detector(native(), child.pid!, ring, 500_000, (reason) => gone.push(reason));
+  const detector = new FailureDetector(native(), child.pid!, ring, 500_000, (reason) => gone.push(reason));
   for (let i = 1; i < 100; i++) detector.look(i * 100_000);
   t.same(gone, []);
   detector.close();

@@ -1,12 +1,12 @@
 /** Received data that is where the log has it: on the primary, which reads it to there, and on the backup, which leaves it there. */
 import t from 'tap';
-import { LentLog } from '../../failover/backup/borrowed-log.js';
+import { BorrowedLog } from '../../failover/backup/borrowed-log.js';
 import { RECORD_HEADER, ReceivedBody, RecordType } from '../../failover/log/records.js';
 import { RING_HEADER, Ring, RingReader, RingWriter, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
 import type { DirectPayload } from '../../lib/device/direct-placement.js';
 import { native } from '../../lib/native/native.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
-import { Loans } from '../../stack/tcp/receive/borrowed-buffers.js';
+import { BorrowedBuffers } from '../../stack/tcp/receive/borrowed-buffers.js';
 import { ReceiveQueue } from '../../stack/tcp/receive/receive-queue.js';
 
 const KIB = 1024;
@@ -16,7 +16,7 @@ function log(bytes: number): { ring: Ring; writer: RingWriter; overruns: () => n
   const ring = new Ring(native(), new ArrayBuffer(RING_HEADER + bytes));
   ring.format(new Uint8Array(SECRET_LENGTH));
   ring.words[Word.writerPid] = PID;
-  ring.words[Word.holdsMinded] = PID;
+  ring.words[Word.borrowSupportPid] = PID;
   let overruns = 0;
   const writer = new RingWriter(ring, () => {
     overruns++;
@@ -173,16 +173,16 @@ t.test('the writer leaves alone what the reader holds', async (t) => {
   t.equal(overruns(), 1, 'it is dropped rather than overwritten');
   t.ok(written >= 21 && written <= 24, 'but for what is held, and the end of the ring, all of it was used');
 
-  ring.words[Word.holdsMinded] = PID - 1;
+  ring.words[Word.borrowSupportPid] = PID - 1;
   t.notOk(reader.canHold, 'a writer that knows nothing of it');
-  ring.words[Word.holdsMinded] = ring.words[Word.writerPid] = 0;
+  ring.words[Word.borrowSupportPid] = ring.words[Word.writerPid] = 0;
   t.notOk(reader.canHold);
 });
 
 /** A connection as far as a log's chunks go. */
 function connection(): TcpConnection {
   const conn = {
-    tcp: { loans: new Loans() },
+    tcp: { loans: new BorrowedBuffers() },
     receiveQueue: new ReceiveQueue(),
     receiveQueued: 0,
     rcvNxt: 1,
@@ -199,7 +199,7 @@ t.test('a backup leaves chunks in the log until they have been looked at', async
   const { ring, writer } = log(1024 * KIB);
   writer.attach();
   const reader = new RingReader(ring);
-  const lent = new LentLog(reader, 4096);
+  const lent = new BorrowedLog(reader, 4096);
   /** @returns the memory that the chunk is in */
   const receive = (conn: TcpConnection, length: number, byte: number): ArrayBufferLike => {
     put(writer, 1, length, byte);
@@ -228,23 +228,23 @@ t.test('a backup leaves chunks in the log until they have been looked at', async
   take(one);
   take(one);
   step();
-  t.equal(ring.words[Word.readerHolds], 0);
+  t.equal(ring.words[Word.readerBorrowed], 0);
 
   receive(one, 8 * KIB, 3);
   receive(two, 8 * KIB, 4);
   receive(one, 8 * KIB, 5);
   step();
-  const all = ring.words[Word.readerHolds]! * 8;
+  const all = ring.words[Word.readerBorrowed]! * 8;
   t.ok(all >= 24 * KIB && all < 25 * KIB);
   take(one);
   step();
-  t.ok(ring.words[Word.readerHolds]! * 8 < 17 * KIB, 'the first one is free');
+  t.ok(ring.words[Word.readerBorrowed]! * 8 < 17 * KIB, 'the first one is free');
   take(one);
   step();
-  t.ok(ring.words[Word.readerHolds]! * 8 >= 16 * KIB, 'what lies behind one that is held is held, too');
+  t.ok(ring.words[Word.readerBorrowed]! * 8 >= 16 * KIB, 'what lies behind one that is held is held, too');
   take(two);
   step();
-  t.equal(ring.words[Word.readerHolds], 0);
+  t.equal(ring.words[Word.readerBorrowed], 0);
   t.same(lent.counters, { lent: 4, copied: 0 });
 
   const kept = receive(two, 8 * KIB, 6);
@@ -261,16 +261,16 @@ t.test('a backup leaves chunks in the log until they have been looked at', async
   t.not(two.receiveQueue.sourceAt(0).buffer, kept);
   t.same(Buffer.from(two.receiveQueue.viewAt(0)), Buffer.alloc(8 * KIB, 6));
   step();
-  t.equal(ring.words[Word.readerHolds], 0);
+  t.equal(ring.words[Word.readerBorrowed], 0);
 
   receive(one, 8 * KIB, 8);
   receive(two, 8 * KIB, 9);
   lent.giveBack();
   ring.bytes.fill(0);
-  t.equal(ring.words[Word.readerHolds], 0);
+  t.equal(ring.words[Word.readerBorrowed], 0);
   t.same(take(one), Buffer.alloc(8 * KIB, 8), 'everybody has what is his');
   t.same([take(two)[0], take(two)[0]], [6, 9]);
 
-  ring.words[Word.holdsMinded] = 0;
+  ring.words[Word.borrowSupportPid] = 0;
   t.not(receive(one, 8 * KIB, 1), ring.buffer, 'a writer that would overwrite it');
 });

@@ -185,7 +185,7 @@ t.test('a late reader gets the whole history while the ring has it, and else beg
 
   const other = pair();
   for (let i = 0; i < 100; i++) put(other.writer, RecordType.Received, i, new Uint8Array(4096));
-  t.equal(other.ours.words[Word.historyLost], 1, 'bounded: nothing grows while nobody reads');
+  t.equal(other.ours.words[Word.truncated], 1, 'bounded: nothing grows while nobody reads');
   t.equal(other.writer.attach(), false);
   const late = reader(other.theirs);
   t.equal(late.next(), false);
@@ -193,7 +193,7 @@ t.test('a late reader gets the whole history while the ring has it, and else beg
   other.writer.publish();
   t.equal(late.next(), true);
   t.equal(late.type, RecordType.Join);
-  t.equal(ours.words[Word.historyLost], 0);
+  t.equal(ours.words[Word.truncated], 0);
 });
 
 t.test('the position passes 2^32 units, 32 GiB of log, and nobody notices', async (t) => {
@@ -202,7 +202,7 @@ t.test('the position passes 2^32 units, 32 GiB of log, and nobody notices', asyn
   const near = 2 ** 32 - 1024;
   ours.words[Word.head] = near | 0;
   ours.words[Word.tail] = near | 0;
-  ours.words[Word.historyLost] = 1;
+  ours.words[Word.truncated] = 1;
   const writer = new RingWriter(ours, () => undefined);
   t.equal(writer.attach(), false);
   const from = reader(theirs);
@@ -231,7 +231,7 @@ t.test('a log that has wrapped under its reader has lost its beginning, and says
   t.equal(writer.attach(), true);
   const from = reader(theirs);
   for (let i = 0; i < 40; i++) {
-    t.equal(ours.words[Word.historyLost], i * 2072 > 65_536 ? 1 : 0, `after ${i} records`);
+    t.equal(ours.words[Word.truncated], i * 2072 > 65_536 ? 1 : 0, `after ${i} records`);
     put(writer, RecordType.Received, i, new Uint8Array(2056));
     writer.publish();
     while (from.next());

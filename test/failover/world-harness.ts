@@ -1,6 +1,6 @@
 /** Drives one program function under a primary world, recording every event, or under a backup world from a recording. */
 
-import { real, World, type WorldEvent } from '../../failover/runtime/runtime.js';
+import { Runtime, real, type WorldEvent } from '../../failover/runtime/runtime.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import { native } from '../../lib/native/native.js';
 
@@ -39,7 +39,7 @@ export interface ProgramIo {
   /** Called with each input. */
   onInput(fn: (data: Buffer) => void): void;
   readonly directory: string;
-  readonly world: World;
+  readonly world: Runtime;
 }
 
 export type Program = (io: ProgramIo) => unknown;
@@ -67,7 +67,7 @@ const sleep = (ms: number): Promise<void> => new Promise((done) => real.setTimeo
  * Runs an event as the runtime does: from the loop, with ticks and microtasks after it and nothing else. (Of two
  * immediates the second comes right after the ticks of the first, and nothing is polled for in between.)
  */
-function oneTurn(world: World, event: () => void): Promise<void> {
+function oneTurn(world: Runtime, event: () => void): Promise<void> {
   return new Promise((resolve) => {
     real.setImmediate(event);
     real.setImmediate(() => {
@@ -104,7 +104,7 @@ export async function runWorld(program: Program, options: RunOptions): Promise<R
   let unknown = 0;
   let liveFrom = recording === undefined ? 0 : -1;
 
-  const world = new World({
+  const world = new Runtime({
     clock,
     secret: new Uint8Array(32).fill(7),
     live: recording === undefined,

@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { giveOrder } from '../../failover/admin/commands.js';
+import { sendCommand } from '../../failover/admin/commands.js';
 import { askStatus } from '../../failover/admin/status.js';
 import { percentile } from '../../failover/demo/arrivals.js';
 import { enterLab, labDirectory, runInLab } from '../../failover/lab/namespace.js';
@@ -106,7 +106,7 @@ async function fill(path: string): Promise<void> {
 async function strike(replica: ReplicaProcess, kill: Kill, directory: string, group: string): Promise<void> {
   if (kill === 'switchover') {
     // As `ft-tcp switchover` does; what it says is seen in what follows.
-    giveOrder(join(directory, group, `${replica.pid}.control`), kill, 10_000).catch(() => undefined);
+    sendCommand(join(directory, group, `${replica.pid}.control`), kill, 10_000).catch(() => undefined);
   } else if (kill === 'kill') replica.kill('SIGKILL');
   else if (kill === 'stop') replica.kill('SIGSTOP');
   else if (kill === 'full') {

@@ -1,9 +1,9 @@
 /** What runs on each of the simulated machines beside its agent: the replica's process, on the real log, keeper, gate and watch. */
 
-import { StandIn } from '../../failover/backup/remote-failure-detector.js';
+import { RemoteFailureDetector } from '../../failover/backup/remote-failure-detector.js';
 import type { GroupPlace } from '../../failover/host/group-directory.js';
 import { GroupClock } from '../../failover/log/group-clock.js';
-import { rules } from '../../failover/log/invariants.js';
+import { invariants } from '../../failover/log/invariants.js';
 import { RecordType } from '../../failover/log/records.js';
 import {
   ReaderState,
@@ -14,9 +14,9 @@ import {
   SECRET_LENGTH,
   Word,
 } from '../../failover/log/ring.js';
-import { LogGate } from '../../failover/primary/output-gate.js';
-import { AgentKeeper } from '../../failover/primary/remote-standby.js';
-import type { KeeperHost } from '../../failover/primary/standby.js';
+import { CommitGate } from '../../failover/primary/output-gate.js';
+import { RemoteStandby } from '../../failover/primary/remote-standby.js';
+import type { StandbyHost } from '../../failover/primary/standby.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import type { Machine } from './agents.js';
 
@@ -42,11 +42,11 @@ export class Process {
   frozen = false;
   #writer: RingWriter | null = null;
   #reader: RingReader | null = null;
-  #keeper: AgentKeeper | null = null;
-  #watch: StandIn | null = null;
+  #keeper: RemoteStandby | null = null;
+  #watch: RemoteFailureDetector | null = null;
   #gone = false;
   #joined = false;
-  readonly gate = new LogGate('acked');
+  readonly gate = new CommitGate('acked');
   readonly pid: number;
 
   constructor(
@@ -68,7 +68,7 @@ export class Process {
     const { machine } = this;
     const left = machine.ring;
     // What a former process of this machine left behind is gone on with, as long as the log has it all.
-    if (left !== null && left.words[Word.historyLost] === 0 && left.words[Word.ready] === 1) {
+    if (left !== null && left.words[Word.truncated] === 0 && left.words[Word.ready] === 1) {
       this.ring = left;
       left.words[Word.startAt] = 0;
       const reader = new RingReader(left);
@@ -81,7 +81,7 @@ export class Process {
     ring.format(new Uint8Array(SECRET_LENGTH));
     machine.ring = ring;
     machine.world.generation++;
-    ring.words[Word.planned] = 0;
+    ring.words[Word.shutdown] = 0;
     this.ring = ring;
     this.#write(ring);
     ring.words[Word.ready] = 1;
@@ -91,7 +91,7 @@ export class Process {
     const { ring } = this.machine;
     if (ring === null) throw new Error('a backup without a log');
     this.ring = ring;
-    this.#watch = new StandIn(ring.writerPid, ring, () => {
+    this.#watch = new RemoteFailureDetector(ring.writerPid, ring, () => {
       this.#gone = true;
     });
     ring.words[Word.readerPid] = this.pid;
@@ -101,9 +101,9 @@ export class Process {
   #write(ring: Ring): void {
     const { machine, gate } = this;
     const { words } = ring;
-    for (const word of [Word.tail, Word.complete]) words[word] = words[Word.head]!;
-    words[Word.planned] = 0;
-    const host: KeeperHost = {
+    for (const word of [Word.tail, Word.eventEnd]) words[word] = words[Word.head]!;
+    words[Word.shutdown] = 0;
+    const host: StandbyHost = {
       native,
       gate,
       group: null as unknown as GroupPlace,
@@ -119,13 +119,13 @@ export class Process {
       onUnprotected: () => undefined,
       announce: () => undefined,
     };
-    const keeper = new AgentKeeper(ring, host, 1);
+    const keeper = new RemoteStandby(ring, host, 1);
     const writer = new RingWriter(ring, keeper.overrun);
     this.#keeper = keeper;
     this.#writer = writer;
     gate.writer = writer;
     const clock = new GroupClock(machine.clock, ring);
-    if (rules.L1) gate.lease = () => ((ring.load(Word.lease) - Math.floor(clock.now() / 1000)) | 0) > 0;
+    if (invariants.L1) gate.lease = () => ((ring.load(Word.leaseUntilMs) - Math.floor(clock.now() / 1000)) | 0) > 0;
     words[Word.writerPid] = this.pid;
     keeper.start(writer);
     this.role = 'primary';
@@ -153,7 +153,7 @@ export class Process {
     const { ring, machine } = this;
     const writer = this.#writer!;
     const { random } = machine.world;
-    if (ring!.words[Word.planned] !== 0) return;
+    if (ring!.words[Word.shutdown] !== 0) return;
     if (!this.#keeper!.overloaded()) {
       for (let n = random.u32() % 8; n > 0; n--) {
         const value = random.u32();
@@ -165,7 +165,7 @@ export class Process {
     ring!.words[Word.heartbeat] = (ring!.words[Word.heartbeat]! + 1) | 0;
     this.#keeper!.serve();
     if (machine.leaving && writer.readerReady && writer.lag === 0) {
-      ring!.store(Word.planned, 1);
+      ring!.store(Word.shutdown, 1);
       machine.die(0);
       return;
     }

@@ -7,11 +7,11 @@
  * whoever speaks later; and when everything is well again, one speaks and all others could go on.
  */
 import { Agent } from '../../failover/cluster/agent/agent.js';
-import type { AgentLinks, Member } from '../../failover/cluster/agent/host.js';
+import type { AgentLinks, AgentReplica } from '../../failover/cluster/agent/host.js';
 import { encodeJson, MessageType, type Welcome } from '../../failover/cluster/transport/messages.js';
 import type { StartSnapshot } from '../../failover/host/group-directory.js';
 import { RING_HEADER, Ring, Word } from '../../failover/log/ring.js';
-import { real } from '../../failover/runtime/core/originals.js';
+import { originals } from '../../failover/runtime/core/originals.js';
 import type { Clock } from '../../lib/clock.js';
 import { SeededRandom } from '../../lib/random.js';
 import { Etcd, EtcdClient } from './agent-etcd.js';
@@ -105,7 +105,7 @@ export class Machine {
     world.connect(this);
   }
 
-  #member(): Member {
+  #member(): AgentReplica {
     const machine = this;
     return {
       get pid() {
@@ -143,9 +143,9 @@ export class Machine {
     const ring = new Ring(native, new ArrayBuffer(RING_HEADER + welcome.snapshot.ringBytes));
     ring.format(Buffer.from(welcome.secret, 'hex'));
     const { words } = ring;
-    words[Word.historyLost] = welcome.historyLost ? 1 : 0;
+    words[Word.truncated] = welcome.historyLost ? 1 : 0;
     words[Word.writerPid] = 1;
-    for (const word of [Word.head, Word.complete, Word.tail, Word.startAt]) words[word] = welcome.position | 0;
+    for (const word of [Word.head, Word.eventEnd, Word.tail, Word.startAt]) words[word] = welcome.position | 0;
     this.ring = ring;
     this.#snapshot = welcome.snapshot;
     return ring;
@@ -466,7 +466,7 @@ export async function runAgents(name: string, broken: Broken | null = null): Pro
   else if (leader[0]!.agent!.leader?.state.inSync.length !== world.machines.length)
     world.fail(`in sync in the end: ${leader[0]!.agent!.leader?.state.inSync.join()}`);
   if (queue.nowUs - world.lastUs > 2e6) world.fail('nobody speaks in the end');
-  await new Promise((done) => real.setImmediate(done));
+  await new Promise((done) => originals.setImmediate(done));
   const { failures, story, reigns } = world;
   return { failures, story, reigns, said: world.said, troubles: world.troubles };
 }

@@ -100,7 +100,7 @@ export class LogAudit {
   #find(localPort: number, remotePort: number): Stream | undefined {
     this.advance();
     // The log has no reader, and no room: there is nobody who could go on.
-    if (this.#words[Word.historyLost] === 1 && this.#words[Word.readerState] !== ReaderState.Live) return undefined;
+    if (this.#words[Word.truncated] === 1 && this.#words[Word.readerState] !== ReaderState.Live) return undefined;
     return this.#byPorts.get(localPort * 65_536 + remotePort);
   }
 

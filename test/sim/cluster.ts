@@ -145,7 +145,7 @@ export class Cluster {
       });
       replica.open();
       if (dead > 0) {
-        if (!replica.stateMode) replica.world.endEvent();
+        if (!replica.stateMode) replica.runtime.endEvent();
         replica.resume(dead);
       } else if (!primary) replica.watchPrimary(ring.words[Word.writerPid]!);
       const run = (): void => {
@@ -179,7 +179,7 @@ export class Cluster {
     const reader = this.backup?.replica.reader;
     // It is in an event, of which it has read on already.
     const inEvent = reader != null && (reader.position | 0) !== words[Word.tail];
-    words[Word.head] = words[Word.complete] = inEvent ? this.#nextEvent(reader.position) : words[Word.tail]!;
+    words[Word.head] = words[Word.eventEnd] = inEvent ? this.#nextEvent(reader.position) : words[Word.tail]!;
   }
 
   /** Where the next event begins in the log, or the log ends. */
@@ -187,10 +187,10 @@ export class Cluster {
     const words = new Int32Array(this.#memory);
     const view = new DataView(this.#memory, RING_HEADER);
     for (let units = from; ; ) {
-      if ((units | 0) === words[Word.complete]) return units | 0;
+      if ((units | 0) === words[Word.eventEnd]) return units | 0;
       const at = (units * 8) % view.byteLength;
       const type = view.getUint8(at + 4);
-      if (type === RecordType.Event || type === RecordType.World) return units | 0;
+      if (type === RecordType.Event || type === RecordType.Runtime) return units | 0;
       units = (units + view.getUint32(at, true) / 8) >>> 0;
     }
   }

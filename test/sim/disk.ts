@@ -150,12 +150,12 @@ export function ledger(replica: Replica, process: Process, disk: Disk): void {
     const request = (client: number, n: number): void => {
       const at = last;
       if (n % 4 === 3 && at >= 0) {
-        replica.world.ops.begin(reading(process, disk, at, (bytes) => answer(n, Status.Read, at, bytes)));
+        replica.runtime.ops.begin(reading(process, disk, at, (bytes) => answer(n, Status.Read, at, bytes)));
         return;
       }
       const place = end;
       end += RECORD;
-      replica.world.ops.begin(
+      replica.runtime.ops.begin(
         writing(process, disk, place, recordOf(client, n), (full) => {
           if (!full) last = place;
           answer(n, full ? Status.Full : Status.Written, place, NONE);

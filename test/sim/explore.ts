@@ -1,5 +1,5 @@
 /** All scenarios with a fault at every point, or at points drawn from a seed. */
-import { real } from '../../failover/runtime/core/originals.js';
+import { originals } from '../../failover/runtime/core/originals.js';
 import { SeededRandom } from '../../lib/random.js';
 import { runAgents } from './agents.js';
 import { FAULTS, type Fault, type Outcome, runFault } from './fault.js';
@@ -51,7 +51,7 @@ export interface Plan {
 
 /** What a run leaves behind outside of the heap is only freed between two turns of the event loop. */
 function breathe(): Promise<void> {
-  return new Promise((done) => real.setImmediate(done));
+  return new Promise((done) => originals.setImmediate(done));
 }
 
 /** Runs the plan's cases, one after the other. */

@@ -3,23 +3,23 @@
  * the simulation that notices. Each case found is run once more with the rule in force, where it has to pass.
  */
 import { parseArgs } from 'node:util';
-import { type Rule, rules } from '../../failover/log/invariants.js';
+import { type Invariant, invariants } from '../../failover/log/invariants.js';
 import { runAgents } from './agents.js';
 import { explore, type Failure, runCase } from './explore.js';
 import { FAULTS, type FaultKind } from './fault.js';
 import { SCENARIOS } from './scenarios.js';
 
 export interface Verdict {
-  name: Rule;
+  name: Invariant;
   caught: boolean;
   /** The case that noticed, and what it said. */
   by: string;
 }
 
 /** Faults that a rule is about, most telling first. */
-const KINDS: Partial<Record<Rule, FaultKind[]>> = { fence: ['hang'], A3: ['kill', 'double'] };
+const KINDS: Partial<Record<Invariant, FaultKind[]>> = { fence: ['hang'], A3: ['kill', 'double'] };
 /** Where to look first. */
-const FIRST: Partial<Record<Rule, string>> = {
+const FIRST: Partial<Record<Invariant, string>> = {
   A1: 'upload',
   A2: 'upload-long',
   A3: 'upload-loss',
@@ -33,18 +33,18 @@ const FIRST: Partial<Record<Rule, string>> = {
 const SEEDS = ['1', '2', '3'];
 
 /** Rules of several machines. */
-const OF_AGENTS: readonly Rule[] = ['L1', 'S1'];
+const OF_AGENTS: readonly Invariant[] = ['L1', 'S1'];
 const AGENT_SEEDS = 400;
 /** Where to look first. */
-const TELLING: Partial<Record<Rule, number>> = { L1: 108, S1: 152 };
+const TELLING: Partial<Record<Invariant, number>> = { L1: 108, S1: 152 };
 
 /** Looks for a seed of the agents' simulation that notices. */
-async function mutateAgents(rule: Rule): Promise<Verdict> {
+async function mutateAgents(rule: Invariant): Promise<Verdict> {
   for (const n of [TELLING[rule] ?? 0, ...Array(AGENT_SEEDS).keys()]) {
     const seed = `mutation.${n}`;
-    rules[rule] = false;
+    invariants[rule] = false;
     const broken = await runAgents(seed).finally(() => {
-      rules[rule] = true;
+      invariants[rule] = true;
     });
     if (broken.failures.length === 0) continue;
     const { failures } = await runAgents(seed);
@@ -54,9 +54,9 @@ async function mutateAgents(rule: Rule): Promise<Verdict> {
 }
 
 /** Breaks one rule and looks for a case that notices. */
-export async function mutate(rule: Rule): Promise<Verdict> {
+export async function mutate(rule: Invariant): Promise<Verdict> {
   if (OF_AGENTS.includes(rule)) return await mutateAgents(rule);
-  rules[rule] = false;
+  invariants[rule] = false;
   let found: Failure | undefined;
   try {
     for (const seed of SEEDS) {
@@ -75,7 +75,7 @@ export async function mutate(rule: Rule): Promise<Verdict> {
       if (found !== undefined) break;
     }
   } finally {
-    rules[rule] = true;
+    invariants[rule] = true;
   }
   if (found === undefined) return { name: rule, caught: false, by: '' };
   // What fails with the rule in force, too, is no witness.
@@ -85,7 +85,7 @@ export async function mutate(rule: Rule): Promise<Verdict> {
 
 export async function mutateAll(tell: (verdict: Verdict) => void): Promise<Verdict[]> {
   const verdicts: Verdict[] = [];
-  for (const rule of Object.keys(rules) as Rule[]) {
+  for (const rule of Object.keys(invariants) as Invariant[]) {
     const verdict = await mutate(rule);
     tell(verdict);
     verdicts.push(verdict);

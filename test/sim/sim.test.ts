@@ -1,5 +1,5 @@
 import t from 'tap';
-import { rules } from '../../failover/log/invariants.js';
+import { invariants } from '../../failover/log/invariants.js';
 import { runAgents } from './agents.js';
 import { Cluster } from './cluster.js';
 import { runDay } from './day.js';
@@ -83,7 +83,7 @@ t.test('groups on several machines', async (t) => {
 });
 
 t.test('a failing case is made smaller', async (t) => {
-  rules.L1 = false;
+  invariants.L1 = false;
   try {
     const big = 'agents/mutation.108';
     t.not((await failuresOf(big)).length, 0);
@@ -92,15 +92,15 @@ t.test('a failing case is made smaller', async (t) => {
     t.ok(left < (await runAgents('mutation.108')).troubles, `${small}: ${left} troubles are left`);
     t.not((await failuresOf(small)).length, 0);
   } finally {
-    rules.L1 = true;
+    invariants.L1 = true;
   }
-  rules.fence = false;
+  invariants.fence = false;
   try {
     const small = await minimise('download/hang/40/1');
     t.ok(Number(small.split('/')[2]) < 40, small);
     t.not((await failuresOf(small)).length, 0);
   } finally {
-    rules.fence = true;
+    invariants.fence = true;
   }
   t.equal(await minimise('download/kill/7/1'), 'download/kill/7/1', 'what does not fail stays as it is');
 });

@@ -8,7 +8,7 @@ import { connect, createServer } from '../../stack/sockets/index.js';
 import type { FtSocket } from '../../stack/sockets/socket.js';
 import { Stack } from '../../stack/stack.js';
 import { StackHost } from '../../stack/stack-host.js';
-import { Loans, owned } from '../../stack/tcp/receive/borrowed-buffers.js';
+import { BorrowedBuffers, owned } from '../../stack/tcp/receive/borrowed-buffers.js';
 
 /** Receives every frame into the same memory, which holds something else as soon as nobody borrows it. */
 class OneSlot implements FrameDevice {
@@ -202,7 +202,7 @@ t.test('who begins to listen later gets what comes later', async (t) => {
 });
 
 t.test('blocks for what comes out of a log are used again, unless somebody keeps them', async (t) => {
-  const loans = new Loans();
+  const loans = new BorrowedBuffers();
   const log = new Uint8Array(200_000).map((_, n) => n & 255);
   const first = loans.copy(log, 10, 50_000);
   t.equal(Buffer.compare(first, log.subarray(10, 50_010)), 0);

@@ -24,13 +24,13 @@ import {
   type Status,
   type Welcome,
 } from '../transport/messages.js';
-import { type How, mayBegin, mayGoOn, type Peer } from './election.js';
+import { type How, mayLead, mayStartGroup, type Peer } from './election.js';
 import type { AgentHost, AgentOptions, AgentRole } from './host.js';
-import { Right } from './lease.js';
-import { Mirror } from './log-copy.js';
-import { Intake } from './log-receiver.js';
-import { Leader } from './log-sender.js';
-import { ProgressWatch } from './stall-detector.js';
+import { Lease } from './lease.js';
+import { LogCopy } from './log-copy.js';
+import { LogReceiver } from './log-receiver.js';
+import { LogSender } from './log-sender.js';
+import { StallDetector } from './stall-detector.js';
 
 const READ_EVERY_US = 100_000;
 const ASK_EVERY_US = 300_000;
@@ -47,8 +47,8 @@ export class Agent {
   role: AgentRole = 'looking';
   /** Of the primary that we are, or whose log we have. */
   epoch = 0;
-  mirror: Mirror | null = null;
-  leader: Leader | null = null;
+  mirror: LogCopy | null = null;
+  leader: LogSender | null = null;
   readonly counters = { takeovers: 0, claims: 0, refused: 0, coordinatorErrors: 0, badMessages: 0 };
   readonly peers = new Map<string, Peer>();
   /** The leader whose log we have, and its agent's incarnation. */
@@ -67,7 +67,7 @@ export class Agent {
   #restartUs = RESTART_US;
   #everReady = false;
   #expectRing = false;
-  readonly #progress = new ProgressWatch();
+  readonly #progress = new StallDetector();
   #announceAt: number[] = [];
   /** The member has ended, and what it logged is still being sent. */
   #endingUs: number | null = null;
@@ -78,16 +78,16 @@ export class Agent {
   #failures = 0;
   #closing = false;
   #leaving = false;
-  readonly #right: Right;
-  readonly #intake: Intake;
+  readonly #right: Lease;
+  readonly #intake: LogReceiver;
 
   constructor(
     readonly options: AgentOptions,
     readonly host: AgentHost,
   ) {
     this.#sinceUs = host.clock.now();
-    this.#right = new Right(host, options.self, this.counters, () => this.step());
-    this.#intake = new Intake(host);
+    this.#right = new Lease(host, options.self, this.counters, () => this.step());
+    this.#intake = new LogReceiver(host);
   }
 
   // --- What others tell ---
@@ -166,8 +166,8 @@ export class Agent {
         if (this.role !== 'following' || name !== this.#followed || json.epoch !== this.epoch) return true;
         this.#ended = json;
         if (json.planned === 2) {
-          this.mirror?.ring.store(Word.planned, 2);
-          this.mirror?.ring.store(Word.gone, 1);
+          this.mirror?.ring.store(Word.shutdown, 2);
+          this.mirror?.ring.store(Word.leaderLost, 1);
           this.host.member.wake('backup');
         } else this.#orphan(json.planned === 1 ? 'it has handed over' : 'its process has ended');
         return true;
@@ -198,7 +198,7 @@ export class Agent {
     }
     if (this.role === 'leading') this.#primaryEnded(code);
     else if (this.mirror !== null) {
-      if (this.mirror.ring.load(Word.planned) === 2) this.host.finished(0);
+      if (this.mirror.ring.load(Word.shutdown) === 2) this.host.finished(0);
       // Wrong words or another program end at once, and would again.
       else if (!this.#everReady && (code === 2 || code === 3)) this.host.finished(code);
       else if (this.mirror.forgetReader()) this.#restart();
@@ -326,7 +326,9 @@ export class Agent {
       epoch: this.epoch,
     };
     const decision =
-      mirror === null ? mayBegin(question) : mayGoOn(question, mirror.position, !this.options.unasked || this.#gone());
+      mirror === null
+        ? mayStartGroup(question)
+        : mayLead(question, mirror.position, !this.options.unasked || this.#gone());
     if (decision.kind === 'claim') this.#claim(decision.state, decision.gone, decision.how);
     else if (decision.kind === 'discard') this.#discard();
   }
@@ -369,9 +371,9 @@ export class Agent {
     this.counters.takeovers++;
     this.#failures = 0;
     this.#right.speak(mirror.ring, this.epoch);
-    this.#took = mirror.ring.load(Word.complete) >>> 0;
-    mirror.ring.words[Word.planned] = this.#ended?.planned === 1 && this.#ended.position === mirror.position ? 1 : 0;
-    mirror.ring.store(Word.gone, this.#ended?.hang === true ? 2 : 1);
+    this.#took = mirror.ring.load(Word.eventEnd) >>> 0;
+    mirror.ring.words[Word.shutdown] = this.#ended?.planned === 1 && this.#ended.position === mirror.position ? 1 : 0;
+    mirror.ring.store(Word.leaderLost, this.#ended?.hang === true ? 2 : 1);
     mirror.admit();
     member.wake('backup');
   }
@@ -408,12 +410,12 @@ export class Agent {
     followClock(ring, this.host.clock, welcome.monoUs, welcome.wallMs);
     this.#everReady = false;
     this.#restartUs = RESTART_US;
-    this.#attach(peer, welcome, new Mirror(ring, welcome.epoch, welcome.position));
+    this.#attach(peer, welcome, new LogCopy(ring, welcome.epoch, welcome.position));
     this.#startUs = this.host.clock.now();
     this.step();
   }
 
-  #attach(name: string, welcome: Welcome, mirror: Mirror): void {
+  #attach(name: string, welcome: Welcome, mirror: LogCopy): void {
     this.mirror = mirror;
     mirror.epoch = welcome.epoch;
     this.epoch = welcome.epoch;
@@ -425,7 +427,7 @@ export class Agent {
   }
 
   /** A backup that has something to do and does not get on hangs: another one may not. */
-  #watchReader(mirror: Mirror, busy: boolean): void {
+  #watchReader(mirror: LogCopy, busy: boolean): void {
     const limit = mirror.ready ? 2 * this.options.hangMs * 1000 : STARTING_US;
     const idle = !busy || this.host.member.pid === 0;
     if (this.#progress.stands(this.host.clock.now(), mirror.consumed, idle, limit)) this.#killHanging();
@@ -524,7 +526,7 @@ export class Agent {
     this.#watchMember(now, leader.ring);
     if (this.#announceAt.length > 0 && now >= this.#announceAt[0]!) {
       this.#announceAt.shift();
-      leader.ring.store(Word.announce, (leader.ring.words[Word.announce]! + 1) | 0);
+      leader.ring.store(Word.announceCount, (leader.ring.words[Word.announceCount]! + 1) | 0);
     }
     const proposal = this.#right.busy ? null : leader.proposal();
     if (proposal === null || now > this.host.coordinator.speakUntilUs || this.#tooSoon(now, proposal)) return;
@@ -577,7 +579,7 @@ export class Agent {
     this.#expectRing = false;
     this.#progress.reset();
     const { links } = this.host;
-    this.leader = new Leader(ring, this.options.self, this.#state, this.#took, this.options.stable, {
+    this.leader = new LogSender(ring, this.options.self, this.#state, this.#took, this.options.stable, {
       send: (peer, type, body) => links.send(peer, type, body),
       sendData: (peer, position, bytes) => links.sendData(peer, position, bytes),
       takes: (peer) => links.takes(peer),
@@ -612,7 +614,7 @@ export class Agent {
 
   #primaryEnded(code: number | null): void {
     const { leader } = this;
-    const planned = leader?.ring.load(Word.planned) ?? 0;
+    const planned = leader?.ring.load(Word.shutdown) ?? 0;
     this.host.note('member-ended', { code, planned });
     if (leader === null && this.mirror === null && !this.#everReady && code !== null && code !== 0)
       this.host.finished(code);
@@ -641,7 +643,7 @@ export class Agent {
     leader.pump(now);
     if (this.#right.busy || (!leader.drained && now - since < ENDING_US)) return;
     const { ring } = leader;
-    const planned = ring.load(Word.planned);
+    const planned = ring.load(Word.shutdown);
     const end: End = { epoch: this.epoch, position: leader.head, planned, hang: this.#hung };
     const finish = (): void => {
       for (const peer of leader.feeds.keys()) this.host.links.send(peer, MessageType.End, end);

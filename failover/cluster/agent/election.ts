@@ -55,7 +55,7 @@ function claim(question: Question, epoch: number, gone: boolean, how: How): Deci
 }
 
 /** Nobody leads, and we have no log. */
-export function mayBegin(question: Question): Decision {
+export function mayStartGroup(question: Question): Decision {
   const { self, nodes, freshMs, unasked, waitedUs, view, peers } = question;
   const { state } = view;
   const freshUs = freshMs * 1000;
@@ -83,7 +83,7 @@ export function mayBegin(question: Question): Decision {
  * Nobody leads, and we have a log up to `position`: is it all that output depended on, and are we the one to go on?
  * @param gone the former primary is known to be silent.
  */
-export function mayGoOn(question: Question, position: number, gone: boolean): Decision {
+export function mayLead(question: Question, position: number, gone: boolean): Decision {
   const { self, freshMs, lostMs, waitedUs, view, viewUs, peers, epoch } = question;
   const { state } = view;
   // A claim of ours of whose success we never heard: nobody has led since, and we still have all that mattered then.

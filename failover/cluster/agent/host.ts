@@ -4,10 +4,10 @@ import type { StartSnapshot } from '../../host/group-directory.js';
 import type { Ring } from '../../log/ring.js';
 import type { Coordinator } from '../coordinator/coordinator.js';
 import type { Status, Welcome } from '../transport/messages.js';
-import type { LeaderHost } from './log-sender.js';
+import type { LogSenderHost } from './log-sender.js';
 
 /** The local replica's process, and what it shares with us. */
-export interface Member {
+export interface AgentReplica {
   /** 0: none runs. */
   readonly pid: number;
   /** Files of a group that was here before are gone; a new primary begins anew. */
@@ -26,7 +26,7 @@ export interface Member {
   wake(role: 'primary' | 'backup'): void;
 }
 
-export interface AgentLinks extends Pick<LeaderHost, 'send' | 'sendData' | 'takes'> {
+export interface AgentLinks extends Pick<LogSenderHost, 'send' | 'sendData' | 'takes'> {
   connected(peer: string): boolean;
   /** Stops and starts reading from a peer. */
   hold(peer: string, on: boolean): void;
@@ -49,7 +49,7 @@ export interface AgentOptions {
 export interface AgentHost {
   readonly links: AgentLinks;
   readonly coordinator: Coordinator;
-  readonly member: Member;
+  readonly member: AgentReplica;
   readonly clock: Clock;
   /** Tells the operator. */
   note(event: string, more: object): void;

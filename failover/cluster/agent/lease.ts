@@ -10,7 +10,7 @@ const MOST_US = 3600e6;
 /** Every so many failures one is reported. */
 const REPORT_EVERY = 50;
 
-export class Right {
+export class Lease {
   /** A question is on its way. */
   busy = false;
   #renewedUs = Number.NEGATIVE_INFINITY;
@@ -66,7 +66,7 @@ export class Right {
     const now = this.host.clock.now();
     const left = Math.min(this.host.coordinator.speakUntilUs - now, MOST_US);
     // By the group's clock, which the member goes by.
-    ring.store(Word.lease, Math.floor((now + ring.offsets[0]! + left) / 1000) | 0);
+    ring.store(Word.leaseUntilMs, Math.floor((now + ring.offsets[0]! + left) / 1000) | 0);
     const silent = left <= 0;
     if (silent === this.#silent) return;
     this.#silent = silent;

@@ -10,7 +10,7 @@ export function bytesBetween(from: number, to: number): number {
   return ((to - from) | 0) * 8;
 }
 
-export class Mirror {
+export class LogCopy {
   /** End of what has come, published or not. Units. */
   received: number;
 
@@ -29,7 +29,7 @@ export class Mirror {
   }
 
   get whole(): boolean {
-    return this.ring.words[Word.historyLost] === 0;
+    return this.ring.words[Word.truncated] === 0;
   }
 
   /** The member follows, and has been at the end of the log once. */
@@ -44,7 +44,7 @@ export class Mirror {
 
   /** There is something that the member has not read. */
   get behind(): boolean {
-    return this.#reads ? this.ring.load(Word.tail) !== this.ring.load(Word.complete) : true;
+    return this.#reads ? this.ring.load(Word.tail) !== this.ring.load(Word.eventEnd) : true;
   }
 
   /** Bytes that the member has not read. */
@@ -76,7 +76,7 @@ export class Mirror {
     if (at + bytes.length > ring.size) return false;
     ring.bytes.set(bytes, at);
     this.received = (this.received + bytes.length / 8) >>> 0;
-    if (this.whole && bytesBetween(0, this.received) > ring.size) ring.store(Word.historyLost, 1);
+    if (this.whole && bytesBetween(0, this.received) > ring.size) ring.store(Word.truncated, 1);
     return true;
   }
 
@@ -89,7 +89,7 @@ export class Mirror {
     ring.words[Word.epoch] = publish.logEpoch;
     ring.words[Word.draining] = (publish.flags & PublishFlag.Draining) === 0 ? 0 : 1;
     ring.store(Word.head, head | 0);
-    ring.store(Word.complete, complete | 0);
+    ring.store(Word.eventEnd, complete | 0);
     ring.store(Word.ready, (publish.flags & PublishFlag.Ready) === 0 ? 0 : 1);
     return true;
   }
@@ -99,7 +99,7 @@ export class Mirror {
     const { ring } = this;
     if (bytesBetween(position, this.position) < 0) return false;
     if (bytesBetween(this.consumed, position) < 0) return false;
-    ring.store(Word.complete, position | 0);
+    ring.store(Word.eventEnd, position | 0);
     ring.store(Word.head, position | 0);
     this.received = position >>> 0;
     return true;
@@ -110,7 +110,7 @@ export class Mirror {
     const { ring } = this;
     if (ring.load(Word.readerState) !== ReaderState.Joining) return false;
     ring.words[Word.tail] = ring.words[Word.startAt]!;
-    ring.words[Word.readerHolds] = 0;
+    ring.words[Word.readerBorrowed] = 0;
     ring.words[Word.readerFault] = 0;
     ring.words[Word.readerReady] = 0;
     ring.store(Word.readerState, ReaderState.Live);

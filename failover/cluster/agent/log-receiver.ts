@@ -3,12 +3,12 @@ import { followClock } from '../../log/group-clock.js';
 import { Word } from '../../log/ring.js';
 import { decodePublish, MessageType } from '../transport/messages.js';
 import type { AgentHost } from './host.js';
-import type { Mirror } from './log-copy.js';
+import type { LogCopy } from './log-copy.js';
 
 /** A member that has more than this to read is woken; otherwise it looks by itself, a few milliseconds later. */
 const WAKE_BYTES = 128 * 1024;
 
-export class Intake {
+export class LogReceiver {
   /** Peers that we do not read from, as there is no room for what they send. */
   readonly #full = new Set<string>();
 
@@ -29,7 +29,7 @@ export class Intake {
   }
 
   /** Bytes of the log. @returns false for what does not fit to what is there. */
-  data(mirror: Mirror, name: string, body: Buffer): boolean {
+  data(mirror: LogCopy, name: string, body: Buffer): boolean {
     if (body.length < 8) return true;
     if (!mirror.data(body.readUInt32LE(0), body.subarray(8))) return false;
     // One more of the longest pieces has to fit.
@@ -41,14 +41,14 @@ export class Intake {
   }
 
   /** The member has read: is there room again? */
-  letRead(mirror: Mirror, name: string): void {
+  letRead(mirror: LogCopy, name: string): void {
     if (mirror.room < mirror.ring.size / 2) return;
     this.#full.delete(name);
     this.host.links.hold(name, false);
   }
 
   /** So much of it counts now. @returns false for what does not fit. */
-  published(mirror: Mirror, name: string, epoch: number, body: Buffer): boolean {
+  published(mirror: LogCopy, name: string, epoch: number, body: Buffer): boolean {
     const publish = decodePublish(body);
     if (publish === undefined || !mirror.publish(publish)) return false;
     this.acknowledge(name, epoch, mirror.position);

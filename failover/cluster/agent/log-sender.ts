@@ -7,7 +7,7 @@
  * as one that may have happened, until a later one is known to have.
  */
 import type { Clock } from '../../../lib/clock.js';
-import { rules } from '../../log/invariants.js';
+import { invariants } from '../../log/invariants.js';
 import { type Ring, Word } from '../../log/ring.js';
 import type { GroupState } from '../coordinator/coordinator.js';
 import {
@@ -29,7 +29,7 @@ const LEAST_ROOM = 0.3;
 /** Publishing is repeated at least this often, for the words that come with it. */
 const REPEAT_US = 50_000;
 
-export interface LeaderHost {
+export interface LogSenderHost {
   send(peer: string, type: MessageType, body: Uint8Array | object): boolean;
   sendData(peer: string, position: number, bytes: Uint8Array): boolean;
   /** Whether a piece of the log would be taken now. */
@@ -58,7 +58,7 @@ interface Feed {
   up: boolean;
 }
 
-export class Leader {
+export class LogSender {
   readonly counters = { messages: 0, bytes: 0, joined: 0, refused: 0 };
   readonly feeds = new Map<string, Feed>();
   /** Nodes that said themselves that they will not go on. */
@@ -80,11 +80,11 @@ export class Leader {
     readonly took: number | null,
     /** Backups that shall hold what is let out; Infinity: all. */
     readonly stable: number,
-    readonly host: LeaderHost,
+    readonly host: LogSenderHost,
   ) {
     const head = ring.load(Word.head) >>> 0;
     this.#out = head;
-    if (ring.load(Word.historyLost) === 0) this.#base = 0;
+    if (ring.load(Word.truncated) === 0) this.#base = 0;
     else {
       // A copy that began in the middle has nothing from before.
       const begun = ring.words[Word.startAt]! >>> 0;
@@ -112,15 +112,15 @@ export class Leader {
       this.#forget(peer);
       return 'its copy is lost';
     }
-    if (ring.load(Word.historyLost) === 0 && this.head * 8 <= ring.size * MOST_BEHIND) {
+    if (ring.load(Word.truncated) === 0 && this.head * 8 <= ring.size * MOST_BEHIND) {
       ring.store(Word.tail, 0);
-      if (ring.load(Word.historyLost) === 0) {
+      if (ring.load(Word.truncated) === 0) {
         this.#begin(peer, 0, false, false);
         return null;
       }
     }
     this.feeds.delete(peer);
-    if (this.#waiting.size === 0) ring.store(Word.joinAsked, (ring.words[Word.joinAsked]! + 1) | 0);
+    if (this.#waiting.size === 0) ring.store(Word.snapshotsRequested, (ring.words[Word.snapshotsRequested]! + 1) | 0);
     this.#waiting.add(peer);
     this.host.wake();
     return null;
@@ -134,7 +134,7 @@ export class Leader {
     if (end === null) return null;
     const from = (bytesBetween(position, end) < 0 ? end : position) >>> 0;
     if (bytesBetween(consumed, from) < 0 || bytesBetween(from, head) > ring.size * MOST_BEHIND) return null;
-    return ring.load(Word.historyLost) === 0 || bytesBetween(this.#base, from) >= 0 ? from : null;
+    return ring.load(Word.truncated) === 0 || bytesBetween(this.#base, from) >= 0 ? from : null;
   }
 
   ack(peer: string, position: number): void {
@@ -209,7 +209,7 @@ export class Leader {
   /** Sends what there is to send. */
   pump(nowUs: number): void {
     const { ring } = this;
-    if (this.#waiting.size > 0 && ring.load(Word.joinDone) === ring.words[Word.joinAsked]) {
+    if (this.#waiting.size > 0 && ring.load(Word.snapshotsCompleted) === ring.words[Word.snapshotsRequested]) {
       const from = ring.words[Word.startAt]! >>> 0;
       if (bytesBetween(this.#base, from) < 0 || this.feeds.size === 0) this.#base = from;
       const all = [...this.#waiting];
@@ -230,7 +230,7 @@ export class Leader {
           feed.publishedUs = nowUs;
         }
         // In this order: a writer stores the head first.
-        const complete = ring.load(Word.complete) >>> 0;
+        const complete = ring.load(Word.eventEnd) >>> 0;
         const head = ring.load(Word.head) >>> 0;
         if (head === feed.sent && complete === feed.complete) return;
         feed.complete = complete;
@@ -317,7 +317,7 @@ export class Leader {
     const wanted = this.#wanted();
     // Each set that is, or may be, or is to be.
     const sets = [wanted];
-    if (rules.S1) for (const known of [this.state, this.#tried]) sets.push(this.#backupsOf(known));
+    if (invariants.S1) for (const known of [this.state, this.#tried]) sets.push(this.#backupsOf(known));
     const waits = sets.some((set) => set.length > 0);
     if (!waits) {
       this.#waitsFrom = null;
@@ -327,8 +327,8 @@ export class Leader {
     } else if (this.#waitsFrom === null) {
       // From here on output waits; what left before is known when the member has come round.
       this.#waitsFrom = ring.load(Word.heartbeat);
-      ring.words[Word.partial] = this.#partial(wanted);
-      ring.store(Word.stable, this.#out | 0);
+      ring.words[Word.joinedLate] = this.#partial(wanted);
+      ring.store(Word.commitPosition, this.#out | 0);
       ring.store(Word.readerReady, 1);
       this.host.wake();
     }
@@ -338,8 +338,8 @@ export class Leader {
       if (bytesBetween(stable, held) < 0) stable = held;
     }
     if (waits && bytesBetween(this.#out, stable) > 0 && this.#cameRound()) this.#out = stable;
-    const moved = ring.words[Word.stable] !== (stable | 0);
-    ring.store(Word.stable, (waits ? stable : head) | 0);
+    const moved = ring.words[Word.commitPosition] !== (stable | 0);
+    ring.store(Word.commitPosition, (waits ? stable : head) | 0);
     if (ring.load(Word.writerWaiting) !== 0 && (moved || !waits)) {
       ring.store(Word.writerWaiting, 0);
       this.host.wake();
@@ -408,13 +408,13 @@ export class Leader {
     this.#markAt = null;
     for (const feed of [...this.feeds.values()])
       if (!feed.up && !state.inSync.includes(feed.peer)) this.feeds.delete(feed.peer);
-    ring.words[Word.partial] = this.#partial(state.inSync);
+    ring.words[Word.joinedLate] = this.#partial(state.inSync);
     if (this.#gap && state.inSync.length === 1) {
       this.#base = this.head;
       for (const feed of this.feeds.values())
         this.host.send(feed.peer, MessageType.Refuse, { code: 'ERR_FT_DROPPED', message: 'the log has a gap' });
       this.feeds.clear();
-      ring.store(Word.alone, 1);
+      ring.store(Word.mayServeAlone, 1);
       this.host.wake();
     }
     this.settle();

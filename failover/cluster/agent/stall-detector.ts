@@ -3,7 +3,7 @@
 /** So many looks without progress, so that our own stall is not taken for one of what we look at. */
 const LOOKS = 8;
 
-export class ProgressWatch {
+export class StallDetector {
   #mark = Number.NaN;
   #sinceUs = 0;
   #looks = 0;

@@ -19,7 +19,7 @@ export function fenceCommand(config: StaticConfig): Fence {
     });
 }
 
-export class StaticCoordinator implements Coordinator {
+export class FenceCommandCoordinator implements Coordinator {
   speakUntilUs = 0;
   readonly renewEveryUs = 1_000_000;
   #state: GroupState | null = null;

@@ -41,7 +41,7 @@ export function startedAt(pid: number): string | undefined {
   }
 }
 
-export class LockCoordinator implements Coordinator {
+export class FileLockCoordinator implements Coordinator {
   speakUntilUs = 0;
   readonly renewEveryUs: number;
   /** Agents that were killed because they stood still. */

@@ -1,11 +1,11 @@
 /** What the parts of a {@link World} share. */
 import type { NativeAddon } from '../../../lib/native/native.js';
-import type { AsyncOps } from '../operations/async-operations.js';
+import type { AsyncOperations } from '../operations/async-operations.js';
 import type { LogicalTime } from '../virtual/clocks.js';
 import type { VirtualTimers } from '../virtual/virtual-timers.js';
 
 /** An event of the world itself (socket events are the runtime's). */
-export type WorldEvent =
+export type RuntimeEvent =
   | { kind: 'timer'; id: number }
   | { kind: 'immediate'; id: number }
   | { kind: 'async'; id: number; result: Uint8Array }
@@ -20,7 +20,7 @@ export interface Divergence {
 }
 
 /** Counters that an operator may want to see. */
-export interface WorldCounters {
+export interface RuntimeCounters {
   /** Effects (writes, renames, …) that a backup did not carry out. */
   suppressedEffects: number;
   /** Bytes of standard output and error that a backup swallowed. */
@@ -31,7 +31,7 @@ export interface WorldCounters {
   divergences: number;
 }
 
-export interface WorldContext {
+export interface RuntimeContext {
   /** An event is being run: patched functions are virtual. Otherwise they are Node's own. */
   readonly active: boolean;
   /** This replica is the primary. */
@@ -39,8 +39,8 @@ export interface WorldContext {
   readonly native: NativeAddon | null;
   readonly time: LogicalTime;
   readonly clockwork: VirtualTimers;
-  readonly ops: AsyncOps;
-  readonly counters: WorldCounters;
+  readonly ops: AsyncOperations;
+  readonly counters: RuntimeCounters;
   /** The event that runs happened long ago, and is repeated. */
   readonly past: boolean;
   /** Number of the current event. */

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../../lib/clock.js';
 
-export interface EventWorld {
+export interface EventRuntime {
   /** What the program has seen of the clocks: microseconds, and whole milliseconds. */
   readonly seenMonoUs: number;
   readonly seenWallMs: number;
@@ -24,7 +24,7 @@ export class EventTime {
 
   constructor(
     readonly clock: Clock,
-    readonly world: EventWorld,
+    readonly world: EventRuntime,
   ) {}
 
   /** The event is not repeated by backups that run the program. */

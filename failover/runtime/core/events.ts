@@ -1,20 +1,20 @@
 /** The world's events as the log has them: a kind, an id, and for a finished operation its result. */
-import type { WorldEvent } from './context.js';
+import type { RuntimeEvent } from './context.js';
 
 const KINDS = ['timer', 'immediate', 'async', 'restore'] as const;
 
 /** Number of an event's kind in the log. */
-export function worldKind(event: WorldEvent): number {
+export function runtimeEventKind(event: RuntimeEvent): number {
   return KINDS.indexOf(event.kind) + 1;
 }
 
 /** The bytes that go with an event, null for none. */
-export function encodeWorldEvent(event: WorldEvent): Uint8Array | null {
+export function encodeRuntimeEvent(event: RuntimeEvent): Uint8Array | null {
   return event.kind === 'async' ? event.result : null;
 }
 
 /** The event that a log record describes; undefined for a kind that this version does not know. */
-export function decodeWorldEvent(kind: number, id: number, result: Uint8Array | null): WorldEvent | undefined {
+export function decodeRuntimeEvent(kind: number, id: number, result: Uint8Array | null): RuntimeEvent | undefined {
   switch (KINDS[kind - 1]) {
     case 'timer':
       return { kind: 'timer', id };

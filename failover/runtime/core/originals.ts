@@ -9,7 +9,7 @@ import fs from 'node:fs';
 /** Any function, as patched code hands it on. */
 export type AnyFunction = (...args: unknown[]) => unknown;
 
-export const real = {
+export const originals = {
   Date: globalThis.Date,
   setTimeout: globalThis.setTimeout,
   clearTimeout: globalThis.clearTimeout,

@@ -1,5 +1,5 @@
 /** Standard output of the program: swallowed on a backup, and never a source of order on either side. */
-import type { WorldContext } from '../core/context.js';
+import type { RuntimeContext } from '../core/context.js';
 import type { Patcher } from '../core/patcher.js';
 
 /** Whether the program's output is swallowed. */
@@ -7,7 +7,7 @@ export interface Quiet {
   quiet: boolean;
 }
 
-export function installStdio(world: WorldContext, patcher: Patcher, state: Quiet): void {
+export function installStdio(world: RuntimeContext, patcher: Patcher, state: Quiet): void {
   for (const stream of [process.stdout, process.stderr]) {
     patcher.method(
       stream,

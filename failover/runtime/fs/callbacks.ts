@@ -1,11 +1,11 @@
-/** The callback functions of node:fs, over the operations of {@link FsWorld}. */
+/** The callback functions of node:fs, over the operations of {@link VirtualFs}. */
 import fs from 'node:fs';
 import { promisify } from 'node:util';
 import type { AnyFunction } from '../core/originals.js';
 import type { Patcher } from '../core/patcher.js';
 import { encodingOf, fileData, isTarget, readRegion, vectorRegion, withoutEncoding, writeRegion } from './arguments.js';
 import { absolute, parseFlags, writes } from './descriptors.js';
-import type { FsWorld } from './virtual-fs.js';
+import type { VirtualFs } from './virtual-fs.js';
 
 type NodeCallback = (error: NodeJS.ErrnoException | null, ...values: unknown[]) => void;
 /** Takes over a call; false: the arguments are for Node to complain about. */
@@ -45,7 +45,7 @@ const UNDECLARED = ['watch', 'watchFile', 'opendir', 'openAsBlob'];
 
 export { EFFECTS };
 
-function generic(state: FsWorld, name: string, effect: boolean, dirty: readonly number[]): Handler {
+function generic(state: VirtualFs, name: string, effect: boolean, dirty: readonly number[]): Handler {
   return (args, callback) => {
     if (!isTarget(args[0])) return false;
     for (const at of dirty)
@@ -56,7 +56,7 @@ function generic(state: FsWorld, name: string, effect: boolean, dirty: readonly 
 }
 
 /** Writes all of it: at explicit positions or, without one, wherever the file goes on. */
-function writeAll(state: FsWorld, fd: number, bytes: Uint8Array, callback: NodeCallback): void {
+function writeAll(state: VirtualFs, fd: number, bytes: Uint8Array, callback: NodeCallback): void {
   state.write('fs.writeFile', { fd, pieces: [bytes], position: null }, (error, count) => {
     if (error !== null) callback(error);
     else if ((count as number) < bytes.length) writeAll(state, fd, bytes.subarray(count as number), callback);
@@ -64,7 +64,7 @@ function writeAll(state: FsWorld, fd: number, bytes: Uint8Array, callback: NodeC
   });
 }
 
-function handlers(state: FsWorld): Record<string, Handler> {
+function handlers(state: VirtualFs): Record<string, Handler> {
   const whole =
     (name: 'writeFile' | 'appendFile'): Handler =>
     ([target, data, options], callback) => {
@@ -140,7 +140,7 @@ function handlers(state: FsWorld): Record<string, Handler> {
 }
 
 /** A function of fs that takes its callback last. */
-function wrap(state: FsWorld, name: string, handler: Handler): (original: AnyFunction) => AnyFunction {
+function wrap(state: VirtualFs, name: string, handler: Handler): (original: AnyFunction) => AnyFunction {
   return (original) =>
     (...args) => {
       const callback = args[args.length - 1];
@@ -159,7 +159,7 @@ function wrap(state: FsWorld, name: string, handler: Handler): (original: AnyFun
 }
 
 /** Patches fs and returns the patched functions as promises, for fs.promises. */
-export function installFsCallbacks(state: FsWorld, patcher: Patcher): void {
+export function installFsCallbacks(state: VirtualFs, patcher: Patcher): void {
   for (const [name, handler] of Object.entries(handlers(state))) patcher.method(fs, name, wrap(state, name, handler));
   const native = wrap(state, 'realpath', generic(state, 'realpath', false, []));
   patcher.value(fs.realpath, 'native', native(fs.realpath.native as AnyFunction));

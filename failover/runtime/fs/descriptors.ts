@@ -5,7 +5,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { real } from '../core/originals.js';
+import { originals } from '../core/originals.js';
 
 const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_EXCL, O_APPEND, O_SYNC } = fs.constants;
 
@@ -77,7 +77,7 @@ export interface OpenFile {
   position: number | null;
 }
 
-export class FdTable {
+export class DescriptorTable {
   readonly #files = new Map<number, OpenFile>();
   readonly #dirty = new Set<string>();
   #next = FIRST_VIRTUAL;
@@ -120,7 +120,7 @@ export class FdTable {
     if (file.fd >= 0) return file.fd;
     // Opening a pipe must not wait for its other end.
     const wait = file.regular ? 0 : fs.constants.O_NONBLOCK;
-    file.fd = real.fs.openSync(file.path, repeatFlags(file.flags) | wait, file.mode);
+    file.fd = originals.fs.openSync(file.path, repeatFlags(file.flags) | wait, file.mode);
     return file.fd;
   }
 
@@ -138,7 +138,7 @@ export class FdTable {
   /** Closes everything (tests). */
   closeAll(): void {
     for (const file of this.#files.values()) {
-      if (file.fd >= 0) real.fs.closeSync(file.fd);
+      if (file.fd >= 0) originals.fs.closeSync(file.fd);
       file.fd = -1;
     }
     this.#files.clear();

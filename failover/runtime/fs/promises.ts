@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import type { AnyFunction } from '../core/originals.js';
 import type { Patcher } from '../core/patcher.js';
 import { FileHandle, promised } from './file-handle.js';
-import type { FsWorld } from './virtual-fs.js';
+import type { VirtualFs } from './virtual-fs.js';
 
 const SAME = [
   'access',
@@ -53,7 +53,7 @@ function fromLoader(file: unknown, options: unknown): boolean {
   return stack.includes('node:internal/modules/');
 }
 
-function reader(state: FsWorld) {
+function reader(state: VirtualFs) {
   return async (file: unknown, options?: unknown): Promise<unknown> => {
     if (fromLoader(file, options)) return state.call('readFileSync', [file]);
     return promised('readFile', target(file), options);
@@ -81,7 +81,7 @@ function writer(name: 'writeFile' | 'appendFile') {
   };
 }
 
-export function installFsPromises(state: FsWorld, patcher: Patcher): void {
+export function installFsPromises(state: VirtualFs, patcher: Patcher): void {
   const { world } = state;
   const { promises } = fs;
   const patch = (name: string, mine: AnyFunction): void => {

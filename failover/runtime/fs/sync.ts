@@ -3,30 +3,30 @@
  * what success returns.
  */
 import fs from 'node:fs';
-import { type AnyFunction, real } from '../core/originals.js';
+import { type AnyFunction, originals } from '../core/originals.js';
 import type { Patcher } from '../core/patcher.js';
 import { fileData, isTarget, readRegion, vectorRegion, withoutEncoding, writeRegion } from './arguments.js';
 import { EFFECTS } from './callbacks.js';
 import { absolute, parseFlags } from './descriptors.js';
-import type { FsWorld } from './virtual-fs.js';
+import type { VirtualFs } from './virtual-fs.js';
 
 /** Takes over a call; undefined: the original function is to have it. */
 type Handler = (args: unknown[]) => { value: unknown } | undefined;
 
 /** Writes pieces one behind the other. */
-function put(state: FsWorld, fd: unknown, pieces: Uint8Array[], position: number | null): { value: number } {
+function put(state: VirtualFs, fd: unknown, pieces: Uint8Array[], position: number | null): { value: number } {
   const { world, fds } = state;
   let length = 0;
   for (const piece of pieces) length += piece.length;
   const at = state.advance(fd, position, length);
-  const run = (): number => real.fs.writevSync(fds.toReal(fd) as number, pieces, at ?? undefined);
+  const run = (): number => originals.fs.writevSync(fds.toReal(fd) as number, pieces, at ?? undefined);
   if (!world.live) {
     // The program may go on to change its buffers.
     const copies = pieces.map((piece) => Uint8Array.from(piece));
     const file = fds.find(fd);
     // By then the program may have closed it.
     state.suppress(() => {
-      real.fs.writevSync(file === undefined ? (fd as number) : fds.opened(file), copies, at ?? undefined);
+      originals.fs.writevSync(file === undefined ? (fd as number) : fds.opened(file), copies, at ?? undefined);
     });
     return { value: length };
   }
@@ -36,7 +36,7 @@ function put(state: FsWorld, fd: unknown, pieces: Uint8Array[], position: number
   return { value: count };
 }
 
-function get(state: FsWorld, fd: unknown, pieces: Uint8Array[], position: number | bigint | null): { value: number } {
+function get(state: VirtualFs, fd: unknown, pieces: Uint8Array[], position: number | bigint | null): { value: number } {
   const file = state.fds.find(fd);
   const at = position ?? file?.position ?? null;
   const count = state.readNow(fd as number, pieces, at);
@@ -44,7 +44,7 @@ function get(state: FsWorld, fd: unknown, pieces: Uint8Array[], position: number
   return { value: count };
 }
 
-function handlers(state: FsWorld): Record<string, Handler> {
+function handlers(state: VirtualFs): Record<string, Handler> {
   const { world, fds } = state;
   const effect =
     (name: string, dirty: readonly number[]): Handler =>
@@ -86,11 +86,11 @@ function handlers(state: FsWorld): Record<string, Handler> {
       const file = fds.find(fd);
       if (file === undefined) return undefined;
       fds.remove(file.vfd);
-      if (file.fd >= 0) real.fs.closeSync(file.fd);
+      if (file.fd >= 0) originals.fs.closeSync(file.fd);
       // What is written before it may have to be written again: only then is it closed.
       else if (!world.live) {
         state.suppress(() => {
-          if (file.fd >= 0) real.fs.closeSync(file.fd);
+          if (file.fd >= 0) originals.fs.closeSync(file.fd);
           file.fd = -1;
         });
       }
@@ -122,7 +122,7 @@ function handlers(state: FsWorld): Record<string, Handler> {
     mkdtemp: ([prefix]) => {
       if (typeof prefix !== 'string') return undefined;
       const name = prefix + Math.random().toString(36).slice(2, 8).padEnd(6, 'x');
-      const run = (): unknown => real.fs.mkdirSync(name, 0o700);
+      const run = (): unknown => originals.fs.mkdirSync(name, 0o700);
       fds.markDirty(absolute(name));
       if (world.live) run();
       else state.suppress(run);
@@ -133,7 +133,7 @@ function handlers(state: FsWorld): Record<string, Handler> {
   return own;
 }
 
-export function installFsSync(state: FsWorld, patcher: Patcher): void {
+export function installFsSync(state: VirtualFs, patcher: Patcher): void {
   for (const [name, handler] of Object.entries(handlers(state))) {
     patcher.method(fs, `${name}Sync`, (original) => (...args: unknown[]) => {
       if (!state.world.active) return original(...args);

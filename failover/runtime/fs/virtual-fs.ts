@@ -1,7 +1,7 @@
 /** What the parts of the virtual file system share, and the operations that it is made of. */
 import fs from 'node:fs';
-import type { WorldContext } from '../core/context.js';
-import { type AnyFunction, real } from '../core/originals.js';
+import type { RuntimeContext } from '../core/context.js';
+import { type AnyFunction, originals } from '../core/originals.js';
 import {
   crcOf,
   decodeResult,
@@ -14,16 +14,16 @@ import {
   sameOutcome,
 } from '../core/result-codec.js';
 import type { Operation, Outcome } from '../operations/async-operations.js';
-import { absolute, FdTable, type OpenFile, writes } from './descriptors.js';
+import { absolute, DescriptorTable, type OpenFile, writes } from './descriptors.js';
 
 type NodeCallback = (error: NodeJS.ErrnoException | null, ...values: unknown[]) => void;
 
-export const realFs = real.fs as unknown as Record<string, AnyFunction>;
+export const realFs = originals.fs as unknown as Record<string, AnyFunction>;
 
 /** Node writes these in JavaScript, over its own public functions and with ticks in between: in one piece instead. */
 const REAL: Record<string, AnyFunction> = {
-  realpath: real.fs.realpath.native as AnyFunction,
-  realpathSync: real.fs.realpathSync.native as AnyFunction,
+  realpath: originals.fs.realpath.native as AnyFunction,
+  realpathSync: originals.fs.realpathSync.native as AnyFunction,
   cp: (...args) => {
     const done = args.pop() as (error: unknown) => void;
     done(attempt(() => realFs['cpSync']!(...args)).error);
@@ -62,18 +62,18 @@ export interface Transfer {
   position: number | bigint | null;
 }
 
-export class FsWorld {
-  readonly fds = new FdTable();
-  readonly #world: WorldContext;
+export class VirtualFs {
+  readonly fds = new DescriptorTable();
+  readonly #world: RuntimeContext;
   /** Synchronous effects of the latest event that a backup did not carry out; the primary may have died before it did. */
   #unproven: (() => void)[] = [];
   #unprovenEvent = -1;
 
-  constructor(world: WorldContext) {
+  constructor(world: RuntimeContext) {
     this.#world = world;
   }
 
-  get world(): WorldContext {
+  get world(): RuntimeContext {
     return this.#world;
   }
 
@@ -167,7 +167,7 @@ export class FsWorld {
         callback((outcome) => {
           if (outcome.error === null) {
             mine = outcome.values[0] as number;
-            outcome.values = [real.fs.fstatSync(mine).isFile()];
+            outcome.values = [originals.fs.fstatSync(mine).isFile()];
           }
           done(outcome);
         }),
@@ -184,8 +184,8 @@ export class FsWorld {
         : {
             local: () =>
               attempt(() => {
-                const regular = real.fs.statSync(where).isFile();
-                if (regular) mine = real.fs.openSync(where, flags, mode);
+                const regular = originals.fs.statSync(where).isFile();
+                if (regular) mine = originals.fs.openSync(where, flags, mode);
                 return regular;
               }),
           }),
@@ -196,7 +196,7 @@ export class FsWorld {
           if (local !== undefined && local.error?.code !== logged.error.code) {
             this.#diverged('fs.open', id, `${where}: ${logged.error.code}, here ${local.error?.code ?? 'success'}`);
           }
-          if (mine >= 0) real.fs.closeSync(mine);
+          if (mine >= 0) originals.fs.closeSync(mine);
           return { error: logged.error, values: [] };
         }
         if (local?.error) this.#diverged('fs.open', id, `${where}: success, here ${local.error.code}`);
@@ -221,7 +221,8 @@ export class FsWorld {
       start: (done) => {
         this.call('close', [fd, callback(done)]);
       },
-      local: () => (file !== undefined && fd >= 0 ? attempt(() => real.fs.closeSync(fd)) : { error: null, values: [] }),
+      local: () =>
+        file !== undefined && fd >= 0 ? attempt(() => originals.fs.closeSync(fd)) : { error: null, values: [] },
       encode: (outcome) => encodeOutcome(world.native, outcome),
       decode: (result) => {
         const logged = decodeResult(result);
@@ -294,13 +295,17 @@ export class FsWorld {
   readNow(fd: number, pieces: Uint8Array[], position: number | bigint | null): number {
     const file = this.fds.find(fd);
     if (file === undefined || file.fd >= 0) {
-      return real.fs.readvSync(this.fds.toReal(fd) as number, pieces, (position ?? undefined) as number | undefined);
+      return originals.fs.readvSync(
+        this.fds.toReal(fd) as number,
+        pieces,
+        (position ?? undefined) as number | undefined,
+      );
     }
-    const temporary = real.fs.openSync(file.path, 'r');
+    const temporary = originals.fs.openSync(file.path, 'r');
     try {
-      return real.fs.readvSync(temporary, pieces, (position ?? undefined) as number | undefined);
+      return originals.fs.readvSync(temporary, pieces, (position ?? undefined) as number | undefined);
     } finally {
-      real.fs.closeSync(temporary);
+      originals.fs.closeSync(temporary);
     }
   }
 
@@ -386,12 +391,12 @@ export class FsWorld {
     if (writing) fds.markDirty(where);
     if (world.live || !writing) {
       const fd = this.call('openSync', [target, flags, mode]) as number;
-      return fds.add({ fd, path: where, flags, mode, regular: real.fs.fstatSync(fd).isFile() }).vfd;
+      return fds.add({ fd, path: where, flags, mode, regular: originals.fs.fstatSync(fd).isFile() }).vfd;
     }
-    const stats = real.fs.statSync(where, { throwIfNoEntry: false });
+    const stats = originals.fs.statSync(where, { throwIfNoEntry: false });
     const file = fds.add({ fd: -1, path: where, flags, mode, regular: stats?.isFile() ?? true });
     this.suppress(() => {
-      file.fd = real.fs.openSync(where, flags & ~fs.constants.O_EXCL, mode);
+      file.fd = originals.fs.openSync(where, flags & ~fs.constants.O_EXCL, mode);
     });
     return file.vfd;
   }

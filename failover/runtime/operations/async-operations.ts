@@ -3,8 +3,8 @@
  * the same operation completes when that event comes from the log.
  */
 import { AsyncResource } from 'node:async_hooks';
-import { rules } from '../../log/invariants.js';
-import type { WorldEvent } from '../core/context.js';
+import { invariants } from '../../log/invariants.js';
+import type { RuntimeEvent } from '../core/context.js';
 
 /** How an operation ended: the arguments of a Node callback. */
 export interface Outcome {
@@ -38,20 +38,20 @@ interface Pending {
   owner: number;
 }
 
-export interface OpsHost {
+export interface OperationsHost {
   drawId(): number;
   owner(): number;
-  request(event: WorldEvent): void;
+  request(event: RuntimeEvent): void;
   suppressed(): void;
   redone(): void;
 }
 
-export class AsyncOps {
-  readonly #host: OpsHost;
+export class AsyncOperations {
+  readonly #host: OperationsHost;
   readonly #pending = new Map<number, Pending>();
   #live: boolean;
 
-  constructor(host: OpsHost, live: boolean) {
+  constructor(host: OperationsHost, live: boolean) {
     this.#host = host;
     this.#live = live;
   }
@@ -83,7 +83,7 @@ export class AsyncOps {
       if (early !== undefined) this.#finish(id, early);
     } else {
       if (operation.effect) this.#host.suppressed();
-      if (operation.effect && !rules.E1) operation.start(() => undefined);
+      if (operation.effect && !invariants.E1) operation.start(() => undefined);
       pending.outcome = operation.local?.();
       this.#pending.set(id, pending);
     }
@@ -118,7 +118,7 @@ export class AsyncOps {
         this.#finish(id, pending.outcome);
         continue;
       }
-      if (operation.effect && !rules.E2) {
+      if (operation.effect && !invariants.E2) {
         this.#finish(id, { error: null, values: [] });
         continue;
       }

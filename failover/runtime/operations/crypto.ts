@@ -3,8 +3,8 @@
  * caches randomness across events or works on another thread is made synchronous, with its callback as an immediate.
  */
 import crypto from 'node:crypto';
-import type { WorldContext } from '../core/context.js';
-import { type AnyFunction, real } from '../core/originals.js';
+import type { RuntimeContext } from '../core/context.js';
+import { type AnyFunction, originals } from '../core/originals.js';
 import type { Patcher } from '../core/patcher.js';
 
 const RAND_RANGE = 2 ** 48 - 1;
@@ -23,13 +23,13 @@ function drawBelow(range: number): number {
   const limit = RAND_RANGE - (RAND_RANGE % range);
   const bytes = Buffer.alloc(RAND_BYTES);
   for (;;) {
-    real.crypto.randomFillSync(bytes);
+    originals.crypto.randomFillSync(bytes);
     const x = bytes.readUIntBE(0, RAND_BYTES);
     if (x < limit) return x % range;
   }
 }
 
-function randomInt(world: WorldContext, original: AnyFunction, args: unknown[]): unknown {
+function randomInt(world: RuntimeContext, original: AnyFunction, args: unknown[]): unknown {
   const [numbers, callback] = splitCallback(args);
   const [min, max] = numbers.length < 2 || numbers[1] === undefined ? [0, numbers[0]] : numbers;
   const legal =
@@ -45,7 +45,7 @@ function randomInt(world: WorldContext, original: AnyFunction, args: unknown[]):
 }
 
 /** A function with an optional callback: with one, it is computed at once and the callback is an immediate. */
-function syncThenLater(world: WorldContext, compute: AnyFunction) {
+function syncThenLater(world: RuntimeContext, compute: AnyFunction) {
   return (original: AnyFunction) =>
     (...args: unknown[]): unknown => {
       if (!world.active) return original(...args);
@@ -70,19 +70,19 @@ function syncThenLater(world: WorldContext, compute: AnyFunction) {
 }
 
 const SYNC_TWINS: readonly [string, AnyFunction][] = [
-  ['randomBytes', real.crypto.randomBytes as AnyFunction],
-  ['pseudoRandomBytes', real.crypto.pseudoRandomBytes as AnyFunction],
-  ['rng', real.crypto.randomBytes as AnyFunction],
-  ['prng', real.crypto.randomBytes as AnyFunction],
-  ['randomFill', real.crypto.randomFillSync as unknown as AnyFunction],
-  ['pbkdf2', real.crypto.pbkdf2Sync as AnyFunction],
-  ['scrypt', real.crypto.scryptSync as AnyFunction],
-  ['hkdf', real.crypto.hkdfSync as AnyFunction],
-  ['generatePrime', real.crypto.generatePrimeSync as AnyFunction],
-  ['checkPrime', real.crypto.checkPrimeSync as AnyFunction],
-  ['generateKey', real.crypto.generateKeySync as unknown as AnyFunction],
-  ['sign', real.crypto.sign as AnyFunction],
-  ['verify', real.crypto.verify as AnyFunction],
+  ['randomBytes', originals.crypto.randomBytes as AnyFunction],
+  ['pseudoRandomBytes', originals.crypto.pseudoRandomBytes as AnyFunction],
+  ['rng', originals.crypto.randomBytes as AnyFunction],
+  ['prng', originals.crypto.randomBytes as AnyFunction],
+  ['randomFill', originals.crypto.randomFillSync as unknown as AnyFunction],
+  ['pbkdf2', originals.crypto.pbkdf2Sync as AnyFunction],
+  ['scrypt', originals.crypto.scryptSync as AnyFunction],
+  ['hkdf', originals.crypto.hkdfSync as AnyFunction],
+  ['generatePrime', originals.crypto.generatePrimeSync as AnyFunction],
+  ['checkPrime', originals.crypto.checkPrimeSync as AnyFunction],
+  ['generateKey', originals.crypto.generateKeySync as unknown as AnyFunction],
+  ['sign', originals.crypto.sign as AnyFunction],
+  ['verify', originals.crypto.verify as AnyFunction],
 ];
 
 /** Operations of SubtleCrypto; they run on other threads and complete in any order. */
@@ -101,7 +101,7 @@ const SUBTLE = [
   'unwrapKey',
 ];
 
-export function installCrypto(world: WorldContext, patcher: Patcher): void {
+export function installCrypto(world: RuntimeContext, patcher: Patcher): void {
   for (const [name, compute] of SYNC_TWINS) {
     if (typeof Reflect.get(crypto, name) !== 'function') continue;
     // randomBytes and its aliases are getters on some versions; a plain value does for all.

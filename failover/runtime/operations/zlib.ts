@@ -3,7 +3,7 @@
  * once and complete with the next tick, inside the same event.
  */
 import zlib from 'node:zlib';
-import type { WorldContext } from '../core/context.js';
+import type { RuntimeContext } from '../core/context.js';
 import type { AnyFunction } from '../core/originals.js';
 import type { Patcher } from '../core/patcher.js';
 
@@ -34,7 +34,7 @@ function learn(prototype: Engine, create: () => unknown): AnyFunction | undefine
   return found;
 }
 
-export function installZlib(world: WorldContext, patcher: Patcher): void {
+export function installZlib(world: RuntimeContext, patcher: Patcher): void {
   const kinds = [() => zlib.createGzip(), () => zlib.createBrotliCompress(), () => zlib.createBrotliDecompress()];
   for (const create of kinds) {
     const sample = create() as unknown as ZlibStream;

@@ -4,8 +4,8 @@
  */
 import http from 'node:http';
 import type { Socket } from 'node:net';
-import type { WorldContext } from '../core/context.js';
-import { real } from '../core/originals.js';
+import type { RuntimeContext } from '../core/context.js';
+import { originals } from '../core/originals.js';
 import type { Patcher } from '../core/patcher.js';
 import type { Timeout } from '../virtual/virtual-timers.js';
 
@@ -31,7 +31,7 @@ function hasDate(headers: unknown): boolean {
   return false;
 }
 
-export function installHttp(world: WorldContext, patcher: Patcher): void {
+export function installHttp(world: RuntimeContext, patcher: Patcher): void {
   let second = -1;
   let line = '';
   patcher.method(
@@ -44,7 +44,7 @@ export function installHttp(world: WorldContext, patcher: Patcher): void {
         const now = Math.floor(wall / 1000);
         if (now !== second) {
           second = now;
-          line = `Date: ${new real.Date(wall).toUTCString()}\r\n`;
+          line = `Date: ${new originals.Date(wall).toUTCString()}\r\n`;
         }
         // Node must not add its own: it would be the real time.
         this.sendDate = false;
@@ -89,12 +89,12 @@ interface CheckedServer extends http.Server {
  * different replicas. This stops Node's check and does the same (headersTimeout, requestTimeout) in logical time.
  * Call it inside an event when a server begins to listen, or begins to get connections.
  */
-export function virtualizeHttpServer(world: WorldContext, server: http.Server): void {
+export function virtualizeHttpServer(world: RuntimeContext, server: http.Server): void {
   const checked = server as CheckedServer;
   const own = server as unknown as Record<symbol, unknown>;
   for (const symbol of Object.getOwnPropertySymbols(server)) {
     if (symbol.description === 'http.server.connectionsCheckingInterval') {
-      real.clearInterval(own[symbol] as NodeJS.Timeout);
+      originals.clearInterval(own[symbol] as NodeJS.Timeout);
     }
   }
   if (virtualized.has(server)) return;

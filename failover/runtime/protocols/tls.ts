@@ -7,7 +7,7 @@ import { constants as openssl } from 'node:crypto';
 import { constants } from 'node:os';
 import { Duplex } from 'node:stream';
 import tls from 'node:tls';
-import type { WorldContext } from '../core/context.js';
+import type { RuntimeContext } from '../core/context.js';
 import type { Patcher } from '../core/patcher.js';
 
 interface StreamWrap {
@@ -62,7 +62,7 @@ function withoutTickets(patcher: Patcher): void {
 }
 
 /** Reports TLS as undeclared on a Node whose internals differ. */
-export function installTls(world: WorldContext, patcher: Patcher): void {
+export function installTls(world: RuntimeContext, patcher: Patcher): void {
   withoutTickets(patcher);
   const wrap = sampleWrap();
   const symbol = (name: string): symbol | undefined =>

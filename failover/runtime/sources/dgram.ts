@@ -9,7 +9,7 @@ import type dgram from 'node:dgram';
 import net from 'node:net';
 import { FtDgram, type FtDgramOptions } from '../../../stack/sockets/dgram.js';
 import type { Stack } from '../../../stack/stack.js';
-import type { WorldContext } from '../core/context.js';
+import type { RuntimeContext } from '../core/context.js';
 import type { Outcome } from '../operations/async-operations.js';
 
 /** What waits for the program at most, per socket; more is dropped, and counted. */
@@ -54,20 +54,20 @@ export function decodeArrival(result: Uint8Array): Outcome {
 }
 
 /** What a program's sockets have in common. */
-export interface DgramWorld {
-  readonly world: WorldContext;
+export interface DgramRuntime {
+  readonly runtime: RuntimeContext;
   readonly stack: Stack;
   readonly counters: { droppedDatagrams: number };
 }
 
 export class ReplayedDgram extends FtDgram {
-  readonly #host: DgramWorld;
+  readonly #host: DgramRuntime;
   /** Completes the operation that waits for an arrival; null on a backup, and while one is on its way to the program. */
   #done: ((outcome: Outcome) => void) | null = null;
   #waiting: Outcome[] = [];
   #waitingBytes = 0;
 
-  constructor(host: DgramWorld, options: FtDgramOptions | 'udp4' | 'udp6') {
+  constructor(host: DgramRuntime, options: FtDgramOptions | 'udp4' | 'udp6') {
     super(host.stack, options);
     this.#host = host;
   }
@@ -77,7 +77,7 @@ export class ReplayedDgram extends FtDgram {
   }
 
   #listen(): void {
-    this.#host.world.ops.begin({
+    this.#host.runtime.ops.begin({
       what: 'dgram.message',
       effect: false,
       start: (done) => {
@@ -163,7 +163,7 @@ export class ProgramDgram extends ReplayedDgram {
   readonly #stack: Stack;
   readonly #makeKernel: () => dgram.Socket;
 
-  constructor(host: DgramWorld, options: FtDgramOptions | 'udp4' | 'udp6', makeKernel: () => dgram.Socket) {
+  constructor(host: DgramRuntime, options: FtDgramOptions | 'udp4' | 'udp6', makeKernel: () => dgram.Socket) {
     super(host, options);
     this.#stack = host.stack;
     this.#makeKernel = makeKernel;

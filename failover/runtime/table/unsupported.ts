@@ -6,7 +6,7 @@ import dns from 'node:dns';
 import os from 'node:os';
 import v8 from 'node:v8';
 import workerThreads from 'node:worker_threads';
-import type { WorldContext } from '../core/context.js';
+import type { RuntimeContext } from '../core/context.js';
 import type { Patcher } from '../core/patcher.js';
 
 type Constructor = new (...args: unknown[]) => object;
@@ -28,7 +28,7 @@ const DNS = [
 ];
 
 function functions(
-  world: WorldContext,
+  world: RuntimeContext,
   patcher: Patcher,
   owner: object,
   prefix: string,
@@ -48,7 +48,7 @@ function functions(
 }
 
 /** A class whose construction is reported; instances, statics and instanceof stay the same. */
-function reportNew(world: WorldContext, patcher: Patcher, owner: object, name: string, label: string): void {
+function reportNew(world: RuntimeContext, patcher: Patcher, owner: object, name: string, label: string): void {
   const original = Reflect.get(owner, name) as Constructor | undefined;
   if (original === undefined) return;
   const proxy: Constructor = new Proxy(original, {
@@ -60,7 +60,7 @@ function reportNew(world: WorldContext, patcher: Patcher, owner: object, name: s
   patcher.value(owner, name, proxy);
 }
 
-export function installUndeclared(world: WorldContext, patcher: Patcher): void {
+export function installUnsupported(world: RuntimeContext, patcher: Patcher): void {
   const spawners = ['spawn', 'exec', 'execFile', 'fork', 'spawnSync', 'execSync', 'execFileSync'];
   functions(world, patcher, childProcess, 'child_process', spawners);
   functions(world, patcher, cluster, 'cluster', ['fork']);

@@ -1,8 +1,8 @@
 /** Logical time: the event's own, plus a microsecond per read, so that loops on the clock end. */
 import type { Clock } from '../../../lib/clock.js';
-import type { WorldContext } from '../core/context.js';
+import type { RuntimeContext } from '../core/context.js';
 import type { EventKind } from '../core/event-time.js';
-import { real } from '../core/originals.js';
+import { originals } from '../core/originals.js';
 import type { Patcher } from '../core/patcher.js';
 
 /** A pair of times that belongs to one event. */
@@ -109,8 +109,8 @@ export class LogicalTime {
 }
 
 /** Makes the Date constructor that the program sees. Everything but "now" is the real one's. */
-function virtualDate(world: WorldContext): DateConstructor {
-  const RealDate = real.Date;
+function virtualDate(world: RuntimeContext): DateConstructor {
+  const RealDate = originals.Date;
   const now = (): number => (world.active ? world.time.wall() : RealDate.now());
   // A function, not a class: Date() without new is legal.
   function VirtualDate(this: unknown, ...args: unknown[]): unknown {
@@ -127,7 +127,7 @@ function virtualDate(world: WorldContext): DateConstructor {
 }
 
 /** Formatters take "now" when they are not given a date. */
-function patchIntl(world: WorldContext, patcher: Patcher): void {
+function patchIntl(world: RuntimeContext, patcher: Patcher): void {
   const prototype = Intl.DateTimeFormat.prototype;
   const getter = Object.getOwnPropertyDescriptor(prototype, 'format')?.get;
   const bound = new WeakMap<object, (date?: Date | number) => string>();
@@ -153,27 +153,31 @@ function patchIntl(world: WorldContext, patcher: Patcher): void {
 }
 
 /** Puts logical time under Date, performance, process and Intl. */
-export function installTime(world: WorldContext, patcher: Patcher): void {
+export function installClocks(world: RuntimeContext, patcher: Patcher): void {
   const { time } = world;
   const VirtualDate = virtualDate(world);
   patcher.value(globalThis, 'Date', VirtualDate);
-  patcher.value(real.Date.prototype, 'constructor', VirtualDate);
+  patcher.value(originals.Date.prototype, 'constructor', VirtualDate);
 
   const { performance } = globalThis;
-  patcher.method(performance, 'now', () => () => (world.active ? time.sinceOrigin() / 1000 : real.performanceNow()));
+  patcher.method(
+    performance,
+    'now',
+    () => () => (world.active ? time.sinceOrigin() / 1000 : originals.performanceNow()),
+  );
   const timeOrigin = performance.timeOrigin;
   patcher.getter(performance, 'timeOrigin', () => (world.active ? (time.origin?.wallMs ?? timeOrigin) : timeOrigin));
 
-  const bigint = (): bigint => (world.active ? BigInt(time.mono()) * 1000n : real.hrtime.bigint());
+  const bigint = (): bigint => (world.active ? BigInt(time.mono()) * 1000n : originals.hrtime.bigint());
   patcher.method(
     process,
     'hrtime',
     () =>
       function hrtime(before?: unknown) {
-        if (!world.active) return real.hrtime(before as [number, number] | undefined);
+        if (!world.active) return originals.hrtime(before as [number, number] | undefined);
         // An argument that is no pair is Node's to complain about.
         if (before !== undefined && !(Array.isArray(before) && before.length === 2))
-          return real.hrtime(before as never);
+          return originals.hrtime(before as never);
         const us = time.mono();
         let seconds = Math.floor(us / 1e6);
         let nanos = (us - seconds * 1e6) * 1000;
@@ -189,6 +193,6 @@ export function installTime(world: WorldContext, patcher: Patcher): void {
       },
   );
   patcher.value(process.hrtime, 'bigint', bigint);
-  patcher.method(process, 'uptime', () => () => (world.active ? time.sinceOrigin() / 1e6 : real.uptime()));
+  patcher.method(process, 'uptime', () => () => (world.active ? time.sinceOrigin() / 1e6 : originals.uptime()));
   patchIntl(world, patcher);
 }

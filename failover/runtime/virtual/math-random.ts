@@ -1,6 +1,6 @@
 /** Math.random as a pure function of (secret, event number, draw). */
-import type { WorldContext } from '../core/context.js';
-import { real } from '../core/originals.js';
+import type { RuntimeContext } from '../core/context.js';
+import { originals } from '../core/originals.js';
 import type { Patcher } from '../core/patcher.js';
 
 const rotl = (x: number, n: number): number => (x << n) | (x >>> (32 - n));
@@ -80,7 +80,7 @@ export class EventRandom {
   }
 }
 
-export function installRandom(world: WorldContext, patcher: Patcher, secret: Uint8Array): void {
+export function installRandom(world: RuntimeContext, patcher: Patcher, secret: Uint8Array): void {
   const generator = new EventRandom(secret);
-  patcher.method(Math, 'random', () => () => (world.active ? generator.draw(world.eventNo) : real.random()));
+  patcher.method(Math, 'random', () => () => (world.active ? generator.draw(world.eventNo) : originals.random()));
 }

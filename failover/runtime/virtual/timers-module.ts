@@ -2,8 +2,8 @@
 import timers from 'node:timers';
 import timersPromises from 'node:timers/promises';
 import { promisify } from 'node:util';
-import type { WorldContext } from '../core/context.js';
-import { type AnyFunction, real } from '../core/originals.js';
+import type { RuntimeContext } from '../core/context.js';
+import { type AnyFunction, originals } from '../core/originals.js';
 import type { Patcher } from '../core/patcher.js';
 import { Immediate, Timeout } from './virtual-timers.js';
 
@@ -55,7 +55,7 @@ function abortable<T, H>(
   });
 }
 
-function promiseFunctions(world: WorldContext) {
+function promiseFunctions(world: RuntimeContext) {
   const { clockwork } = world;
   const originals = { ...timersPromises };
 
@@ -132,10 +132,10 @@ function isFunction(value: unknown): value is (...args: unknown[]) => unknown {
   return typeof value === 'function';
 }
 
-export function installTimers(world: WorldContext, patcher: Patcher): void {
+export function installTimers(world: RuntimeContext, patcher: Patcher): void {
   const { clockwork } = world;
   const promises = promiseFunctions(world);
-  const node = real as unknown as Record<string, AnyFunction>;
+  const node = originals as unknown as Record<string, AnyFunction>;
 
   const setTimeout = (fn: unknown, delay?: unknown, ...args: unknown[]): unknown =>
     world.active && isFunction(fn) ? clockwork.setTimer(fn, delay, false, args) : node.setTimeout!(fn, delay, ...args);
@@ -152,11 +152,11 @@ export function installTimers(world: WorldContext, patcher: Patcher): void {
       else original(timer as never);
     }
   };
-  const clearTimeout = clear(real.clearTimeout);
-  const clearInterval = clear(real.clearInterval);
+  const clearTimeout = clear(originals.clearTimeout);
+  const clearInterval = clear(originals.clearInterval);
   const clearImmediate = (immediate?: unknown): void => {
     if (immediate instanceof Immediate) immediate.clear();
-    else real.clearImmediate(immediate as NodeJS.Immediate);
+    else originals.clearImmediate(immediate as NodeJS.Immediate);
   };
 
   Object.defineProperty(setTimeout, promisify.custom, { value: promises.setTimeout, configurable: true });

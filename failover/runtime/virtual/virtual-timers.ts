@@ -5,7 +5,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { Fifo } from '../../../lib/fifo.js';
 import type { SocketTimer, SocketTimers } from '../../../stack/sockets/endpoint.js';
-import type { WorldEvent } from '../core/context.js';
+import type { RuntimeEvent } from '../core/context.js';
 import { TimerHeap } from './timer-heap.js';
 
 const TIMEOUT_MAX = 2 ** 31 - 1;
@@ -244,7 +244,7 @@ export class VirtualTimers implements SocketTimers {
   }
 
   /** The next timer that is due at `nowUs`, as an event; each is handed out once. */
-  takeDue(nowUs: number): WorldEvent | undefined {
+  takeDue(nowUs: number): RuntimeEvent | undefined {
     const timer = this.#heap.first();
     if (timer === undefined || timer.due > nowUs) return undefined;
     this.#heap.pop();
@@ -259,7 +259,7 @@ export class VirtualTimers implements SocketTimers {
    * The next immediate as an event. Returns undefined once at the end of each pass, so that what was queued during a
    * pass runs in the next one, after timers and input had their turn (Node's rule).
    */
-  takeImmediate(): WorldEvent | undefined {
+  takeImmediate(): RuntimeEvent | undefined {
     if (this.#pass < 0) this.#pass = this.#queue.size;
     while (this.#pass-- > 0) {
       const next = this.#queue.shift()!;

@@ -7,7 +7,7 @@
 
 import type { FrameLender, RxBatch } from '../../../lib/device/device.js';
 import type { DirectPayload } from '../../../lib/device/direct-placement.js';
-import { Spare } from '../../../lib/pool.js';
+import { Pool } from '../../../lib/pool.js';
 import type { TcpConnection } from '../connection.js';
 
 /** Below that a copy out of Buffer's pool costs less than a loan, unless nobody wants the copy. */
@@ -44,13 +44,13 @@ function copied(bytes: Uint8Array, from: number, length: number): Buffer {
   return copy;
 }
 
-export class Loans {
+export class BorrowedBuffers {
   #lender: FrameLender | null = null;
   #bytes: Uint8Array | null = null;
   #direct: DirectPayload | null = null;
   /** Who has chunks that are lent; some of them more than once. */
   #debtors: TcpConnection[] = [];
-  readonly #spare = new Spare<ArrayBufferLike>(MOST_SPARE, newBlock);
+  readonly #spare = new Pool<ArrayBufferLike>(MOST_SPARE, newBlock);
   /** Whatever is lent is copied. */
   readonly giveBack = (): void => this.#settle();
 

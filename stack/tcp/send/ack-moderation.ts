@@ -21,7 +21,7 @@ export interface Arrivals {
   readonly more: boolean;
 }
 
-export class Patience {
+export class AckModeration {
   readonly #arrivals: Arrivals;
   readonly #waiting: TcpConnection[] = [];
   #sinceUs = 0;

@@ -9,13 +9,13 @@
  * What has left was free to leave: so a connection without marks begins with what it has sent.
  */
 import { Fifo } from '../../../lib/fifo.js';
-import { Spare } from '../../../lib/pool.js';
+import { Pool } from '../../../lib/pool.js';
 import type { OutputGate } from '../../observer.js';
 import type { TcpConnection } from '../connection.js';
 import { TcpState } from '../state.js';
 
 /** Offsets from ISS and IRS, as in the connection. */
-export class Held {
+export class CommitLimit {
   /** May be sent, and acknowledged. */
   snd = 0;
   rcv = 0;
@@ -35,8 +35,8 @@ export class Held {
 const MOST_SPARE = 256;
 
 /** Connections that wait for the gate, in the order in which it will reach them. */
-export class HeldQueue {
-  readonly #spare = new Spare(MOST_SPARE, () => new Held());
+export class CommitLimitQueue {
+  readonly #spare = new Pool(MOST_SPARE, () => new CommitLimit());
   readonly #conns = new Fifo<TcpConnection>();
   readonly #positions = new Fifo<number>();
 
@@ -49,7 +49,7 @@ export class HeldQueue {
     return this.#positions.first()!;
   }
 
-  take(): Held {
+  take(): CommitLimit {
     return this.#spare.take();
   }
 
@@ -78,7 +78,7 @@ export class HeldQueue {
 }
 
 /** @returns what limits a connection now; null when nothing does, or when not even a limited one may speak. */
-export function limits(conn: TcpConnection): Held | null {
+export function limits(conn: TcpConnection): CommitLimit | null {
   const { gate } = conn.tcp.host;
   if (gate === null || !gate.partial || gate.isOpen() || !gate.isAjar()) return null;
   let { held } = conn;
@@ -102,7 +102,7 @@ export function limits(conn: TcpConnection): Held | null {
   return held;
 }
 
-function mark(held: Held, conn: TcpConnection, gate: OutputGate): void {
+function mark(held: CommitLimit, conn: TcpConnection, gate: OutputGate): void {
   held.nextSnd = conn.sndLimit;
   held.nextRcv = conn.rcvNxt;
   held.position = gate.end;

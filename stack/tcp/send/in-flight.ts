@@ -2,23 +2,23 @@
  * What is known of bytes in flight is only needed while there are any, or when something went wrong with them: who idles after an
  * orderly exchange has none of it. A few such objects serve thousands of connections that send now and then.
  */
-import { Spare } from '../../../lib/pool.js';
+import { Pool } from '../../../lib/pool.js';
 import type { TcpConnection } from '../connection.js';
 import { Recovery } from '../loss/recovery-state.js';
-import { SentList } from './scoreboard.js';
+import { Scoreboard } from './scoreboard.js';
 
 /** Objects that nobody uses at most. */
 const MOST_SPARE = 256;
 
 /** Of who has nothing in flight. Only looked at: what is to be written calls `fly` first. */
-export const NOTHING = new SentList();
+export const NOTHING = new Scoreboard();
 export const CALM = new Recovery();
 
-const lists = new Spare(MOST_SPARE, () => new SentList());
-const recoveries = new Spare(MOST_SPARE, () => new Recovery());
+const lists = new Pool(MOST_SPARE, () => new Scoreboard());
+const recoveries = new Pool(MOST_SPARE, () => new Recovery());
 
 /** Something is about to be sent, or noted. */
-export function fly(conn: TcpConnection): SentList {
+export function fly(conn: TcpConnection): Scoreboard {
   if (conn.sent !== NOTHING) return conn.sent;
   const sent = lists.take();
   sent.begin(conn.sndUna);

@@ -20,7 +20,7 @@ import { answersSyn, capable, countSurvivesOffload, segmentFlags, synFlags } fro
 import { narrow, probeLost, probeSent, probeSize } from '../loss/mtu-probe.js';
 import { newDataFirst, pipe, retransmitted, timeoutLoss } from '../loss/recovery.js';
 import { TcpState } from '../state.js';
-import { type Held, limits } from './commit-limit.js';
+import { type CommitLimit, limits } from './commit-limit.js';
 import { fly } from './in-flight.js';
 
 /** Largest TCP payload of a super-segment: the IP total length is 16 bits; headers with options stay below 120 bytes. */
@@ -441,7 +441,7 @@ function emit(conn: TcpConnection, seqOffset: number, length: number, flags: num
 }
 
 /** Whether a segment may leave as far as the log is stable. */
-function admits(held: Held, conn: TcpConnection, seqOffset: number, length: number, flags: number): boolean {
+function admits(held: CommitLimit, conn: TcpConnection, seqOffset: number, length: number, flags: number): boolean {
   // The end of a connection depends on all that there is.
   if ((flags & TCP_RST) !== 0) return false;
   const syn = (flags & TCP_SYN) !== 0;

@@ -6,7 +6,7 @@
  *
  * Acknowledgements are taken between `beginAck` and the reading of the results, which are fields: no call allocates.
  */
-import { Spare } from '../../../lib/pool.js';
+import { Pool } from '../../../lib/pool.js';
 
 /** Reported by the peer. */
 export const SACKED = 1;
@@ -19,7 +19,7 @@ export const RETRANSMITTED = 4;
 const MAX_RANGES = 8192;
 
 /** A list as plain data. */
-export interface SavedSentList {
+export interface SavedScoreboard {
   base: number;
   sacked: number;
   lost: number;
@@ -50,9 +50,9 @@ class Room {
 /** For a connection that has nothing in flight. */
 const NONE = new Room(0);
 /** Who has nothing in flight needs none: a few serve thousands of connections that send now and then. */
-const rooms = new Spare(MOST_SPARE, () => new Room(FIRST_ROOM));
+const rooms = new Pool(MOST_SPARE, () => new Room(FIRST_ROOM));
 
-export class SentList {
+export class Scoreboard {
   #in = NONE;
   #end = NONE.end;
   #sentUs = NONE.sentUs;
@@ -309,7 +309,7 @@ export class SentList {
   }
 
   /** Everything that `load` needs to go on in another process; times are moved by `shiftUs` there. */
-  save(): SavedSentList {
+  save(): SavedScoreboard {
     const { base, sacked, lost, fack } = this;
     return {
       base,
@@ -323,7 +323,7 @@ export class SentList {
     };
   }
 
-  load(saved: SavedSentList, shiftUs: number): void {
+  load(saved: SavedScoreboard, shiftUs: number): void {
     this.#end = Float64Array.from(saved.ends);
     this.#sentUs = Float64Array.from(saved.times, (time) => time + shiftUs);
     this.#flags = Uint8Array.from(saved.flags);

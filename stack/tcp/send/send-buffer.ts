@@ -5,7 +5,7 @@
  */
 import type { TxFrame } from '../../../lib/device/device.js';
 import { TX_MAX_PIECES } from '../../../lib/device/device.js';
-import { Spare } from '../../../lib/pool.js';
+import { Pool } from '../../../lib/pool.js';
 
 const EMPTY = new Uint8Array(0);
 const FIRST_SLOTS = 8;
@@ -25,7 +25,7 @@ class Slots {
 /** For a connection that has nothing to send. */
 const NONE = new Slots(0);
 /** Who has nothing to send needs none: a few serve thousands of connections that send now and then. */
-const rings = new Spare(MOST_SPARE, () => new Slots(FIRST_SLOTS));
+const rings = new Pool(MOST_SPARE, () => new Slots(FIRST_SLOTS));
 
 export class SendBuffer {
   /** Stream offset of the first byte held. */

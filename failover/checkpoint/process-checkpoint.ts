@@ -10,7 +10,7 @@ const MOST_BYTES = 65_536;
 const MOST_NAME = 256;
 const MOST_NAMES = 256;
 
-export class SavedValues {
+export class ProcessCheckpoint {
   readonly #values = new Map<string, Uint8Array>();
   /** Some of it was said by another replica, whose program did what ours has not. */
   foreign = false;
