@@ -54,7 +54,7 @@ a group is the primary. The same words started again give the backup, which take
   --node NAME          which of them this is (default: the host name)
 
 Events are written to stderr, one JSON object per line: role, ready, protected, unprotected, takeover,
-quarantined, unrepeated, undeclared, diverged, fresh, program-failed. With --cluster also: leading, following, orphan, looking,
+quarantined, replay-failed, nondeterministic-api, diverged, resume-skipped, program-failed. With --cluster also: leading, following, orphan, looking,
 in-sync, silent, speaks, deposed, hang, member-died, member-ended, peer-up, peer-down, coordinator.
 `;
 

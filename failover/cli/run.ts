@@ -6,6 +6,7 @@ import { errorCode, FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
 import { systemClock } from '../../lib/native/system.js';
 import { type AdminCommand, controlPath, serveControl } from '../admin/commands.js';
+import { type EventWriter, eventWriter } from '../admin/events.js';
 import { serveStatus } from '../admin/status.js';
 import { Group, programDigest, type StartSnapshot } from '../host/group-directory.js';
 import { ownPid } from '../host/own-pid.js';
@@ -21,11 +22,6 @@ import { type RunArguments, runArguments } from './run-options.js';
 /** Freed memory that the process keeps at most, and blocks that are mapped by themselves from then on. */
 const KEPT_BYTES = 64 << 20;
 const MAPPED_BYTES = 4 << 20;
-
-/** One JSON line on stderr per thing that an operator's tools may wait for. */
-function tell(event: string, more: object = {}): void {
-  process.stderr.write(`${JSON.stringify({ event, pid: ownPid, ...more })}\n`);
-}
 
 /** Runs until the program ends or a signal arrives. @returns the exit code; never returns while the program lives. */
 export async function runCommand(argv: string[]): Promise<number> {
@@ -45,12 +41,13 @@ export async function runCommand(argv: string[]): Promise<number> {
   }
   const group = new Group(addon, args.directory, args.group);
   const digest = digestOf(args.program);
-  const base = { ...args.options, group, ringBytes: args.logBytes };
+  const tell = eventWriter({ group: args.group });
+  const base = { ...args.options, group, tell, ringBytes: args.logBytes };
   const primary = args.member === undefined ? args.options.solo || group.lockPrimary() : args.member === 'primary';
   if (args.member === 'primary' && !group.lockPrimary())
     throw new FtError('EBUSY', `Another process is the primary of ${args.group} on this machine`, 'See ft-tcp status');
   const replica = primary ? startPrimary(base, digest, args) : await startBackup(base, digest, args);
-  tellAll(replica);
+  tellAll(replica, tell);
   const status = await serveStatus(replica);
   const control = await serveControl(
     controlPath((name) => group.file(name), ownPid),
@@ -139,7 +136,7 @@ function digestOf(program: string): string {
   }
 }
 
-type RunBase = ReplicaOptions & { group: Group };
+type RunBase = ReplicaOptions & { group: Group; tell: EventWriter };
 
 function startPrimary(base: RunBase, program: string, args: RunArguments): Replica {
   const { resumeWithin } = args;
@@ -155,7 +152,7 @@ function startPrimary(base: RunBase, program: string, args: RunArguments): Repli
       withinSeconds: resumeWithin,
     });
     if (typeof found !== 'string') return resumeGroup(base, found);
-    if (found !== 'nothing was left behind') tell('fresh', { because: found });
+    if (found !== 'nothing was left behind') base.tell('resume-skipped', { reason: found });
   }
   let ring: Ring | null = null;
   const origin = { monoUs: systemClock.now(), wallMs: systemClock.wall() };
@@ -182,7 +179,7 @@ function startPrimary(base: RunBase, program: string, args: RunArguments): Repli
     };
     group.writeSnapshot(snapshot);
   }
-  tell('role', { role: 'primary' });
+  base.tell('role', { role: 'primary' });
   replica.runtime.install();
   patchNet(replica);
   return replica;
@@ -194,7 +191,7 @@ function resumeGroup(base: RunBase, { snapshot, ring }: Resumable): Replica {
   const pid = ring.writerPid;
   const replica = new Replica({ ...base, ringBytes: snapshot.ringBytes, origin }, ring, 'backup');
   replica.open();
-  tell('role', { role: 'primary', resumes: pid });
+  base.tell('role', { role: 'primary', resumesPid: pid });
   if (!replica.stateMode) {
     applySnapshot(snapshot.process);
     replica.runtime.install();
@@ -207,7 +204,7 @@ function resumeGroup(base: RunBase, { snapshot, ring }: Resumable): Replica {
 
 async function startBackup(base: RunBase, program: string, args: RunArguments): Promise<Replica> {
   const { group } = base;
-  tell('role', { role: 'backup' });
+  base.tell('role', { role: 'backup' });
   // One replica follows the log; further ones wait for its place. A member's agent has made sure of it.
   while (args.member === undefined && !group.lockBackup()) {
     await pause(200);
@@ -278,14 +275,14 @@ function pause(ms: number): Promise<void> {
   return new Promise((done) => originals.setTimeout(done, ms));
 }
 
-function tellAll(replica: Replica): void {
+function tellAll(replica: Replica, tell: EventWriter): void {
   replica.on('ready', () => tell('ready', { role: replica.role }));
   replica.on('protected', () => tell('protected', { unprotected: replica.unprotected }));
   replica.on('unprotected', (reason) => tell('unprotected', { reason }));
   // In state mode nothing is replayed.
-  if (!replica.stateMode) replica.on('undeclared', (what) => tell('undeclared', { what }));
+  if (!replica.stateMode) replica.on('undeclared', (api) => tell('nondeterministic-api', { api }));
   replica.on('diverged', (reason) => tell('diverged', { reason }));
-  replica.on('unrepeated', (connection, why) => tell('unrepeated', { connection, why }));
+  replica.on('unrepeated', (connection, reason) => tell('replay-failed', { connection, reason }));
   replica.on('quarantined', (connection, error) => tell('quarantined', { connection, error }));
   replica.on('takeover', (report) =>
     tell('takeover', {

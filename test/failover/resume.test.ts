@@ -38,7 +38,7 @@ t.test('one process without a backup, killed and started again: its connections 
   first.kill('SIGKILL');
   await first.ended;
   const second = group.start();
-  t.match(await second.event('role'), { role: 'primary', resumes: first.pid });
+  t.match(await second.event('role'), { role: 'primary', resumesPid: first.pid });
   await second.event('takeover');
   client.socket.write('after');
   await client.waitFor(12);
@@ -77,7 +77,7 @@ t.test('a primary that was ended by hand, with nobody to go on, is not gone on w
     first.kill(signal);
     await first.ended;
     const second = group.start();
-    t.match(await second.event('fresh'), { because: /on purpose/ }, signal);
+    t.match(await second.event('resume-skipped'), { reason: /on purpose/ }, signal);
     await second.event('ready');
     await group.close();
   }
@@ -94,7 +94,7 @@ t.test('what cannot be gone on with is tried once', async (t) => {
   t.match(await second.event('diverged'), { reason: /wrote/ });
   t.not((await second.ended).code, 0);
   const third = group.start();
-  t.match(await third.event('fresh'), { because: /on purpose/ });
+  t.match(await third.event('resume-skipped'), { reason: /on purpose/ });
   await third.event('ready');
   t.equal(await get('/'), 'hello');
   await group.close();
@@ -109,7 +109,7 @@ t.test('another program, a group that was drained, or one that does not want to,
   Object.assign(other, { name: group.name });
   const fresh = other.start();
   await fresh.event('ready');
-  t.match(await fresh.event('fresh'), { because: /another one/ });
+  t.match(await fresh.event('resume-skipped'), { reason: /another one/ });
   await fresh.close();
   const never = other.start('--resume-within', '0');
   await never.event('ready');

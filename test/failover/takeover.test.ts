@@ -194,7 +194,7 @@ t.test('a program that differs is found out, and the primary goes on', async (t)
   t.match(await primary.event('unprotected'), { reason: /diverged/ });
   t.same((await backup.ended).code, 1);
   t.ok(
-    primary.events.some((event) => event.event === 'undeclared'),
+    primary.events.some((event) => event.event === 'nondeterministic-api'),
     'and had been announced',
   );
   t.equal(await get('/'), 'hello');

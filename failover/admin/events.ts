@@ -1,0 +1,305 @@
+/**
+ * The events that a replica and an agent write to standard error: one JSON object per line. This table is the only place
+ * that declares them. {@link eventWriter} takes its types from it, and docs/reference/events.md is generated from it.
+ */
+import { hostname } from 'node:os';
+import { systemClock } from '../../lib/native/system.js';
+import { ownPid } from '../host/own-pid.js';
+import { originals } from '../runtime/core/originals.js';
+
+/** Version of the events' format. It grows when a field changes its meaning or goes; new fields do not change it. */
+export const EVENT_SCHEMA = 1;
+
+/** What a field's value can be in JSON. */
+interface FieldTypes {
+  string: string;
+  integer: number;
+  boolean: boolean;
+  'integer | null': number | null;
+  'string | null': string | null;
+  'string[]': string[];
+}
+
+/** One field of an event. */
+export interface EventField {
+  type: keyof FieldTypes | 'object';
+  /** Unit of a number. */
+  unit?: string;
+  /** Present only in the case that `meaning` names. */
+  optional?: true;
+  meaning: string;
+  /** The fields of an object. */
+  fields?: Record<string, EventField>;
+}
+
+/** One event: who writes it and when, its fields, and what the operator does. */
+export interface EventSpec {
+  /** `replica`: the process that runs the program. `agent`: `ft-tcp run --cluster`. */
+  source: 'replica' | 'agent';
+  when: string;
+  action: string;
+  fields: Record<string, EventField>;
+}
+
+/** Fields of every event. */
+export const COMMON_EVENT_FIELDS = {
+  event: { type: 'string', meaning: "The event's name." },
+  schema: { type: 'integer', meaning: `Version of this format: ${EVENT_SCHEMA}.` },
+  time: { type: 'string', meaning: 'Wall-clock time, UTC (ISO 8601, milliseconds).' },
+  pid: { type: 'integer', meaning: 'The process that writes the event.' },
+  group: { type: 'string', meaning: "The group's name (`--group`)." },
+  host: { type: 'string', meaning: "The machine's host name." },
+  node: { type: 'string', optional: true, meaning: "Agents only: the node's name in the cluster file." },
+} as const satisfies Record<string, EventField>;
+
+/** Phases of a takeover. All times are of CLOCK_MONOTONIC. */
+const BREAKDOWN = {
+  reason: { type: 'string', meaning: '`death`, `hang` or `switchover`.' },
+  atMonotonicUs: { type: 'integer', unit: 'µs', meaning: 'When the loss of the primary was detected.' },
+  detectUs: { type: 'integer', unit: 'µs', meaning: 'Always 0: the death itself has no time stamp.' },
+  fenceUs: { type: 'integer', unit: 'µs', meaning: 'Until the primary was known to be dead.' },
+  drainUs: { type: 'integer', unit: 'µs', meaning: 'Until the rest of the log was processed.' },
+  attachUs: { type: 'integer', unit: 'µs', meaning: 'Until the network device was attached.' },
+  firstByteUs: { type: 'integer', unit: 'µs', meaning: 'Until the first frame was sent.' },
+  firstByteAtUs: { type: 'integer', unit: 'µs', meaning: 'When the first frame was sent.' },
+  connections: { type: 'integer', meaning: 'Connections that were taken over.' },
+  events: { type: 'integer', meaning: 'Log events that were processed during the takeover.' },
+} as const satisfies Record<string, EventField>;
+
+const EPOCH = { type: 'integer', meaning: "The group's epoch: it grows with every change of leader." } as const;
+const CONNECTION = { type: 'integer', meaning: "The connection's number in the log; 0: none." } as const;
+const NODE = { type: 'string', meaning: "The other node's name." } as const;
+const MESSAGE = { type: 'string', meaning: 'The error.' } as const;
+
+/** All events by name. */
+export const EVENTS = {
+  role: {
+    source: 'replica',
+    when: 'The process knows its role, before the program is loaded.',
+    action: 'None.',
+    fields: {
+      role: { type: 'string', meaning: '`primary` or `backup`.' },
+      resumesPid: {
+        type: 'integer',
+        optional: true,
+        meaning: 'Set when the group is resumed: the process that died last.',
+      },
+    },
+  },
+  ready: {
+    source: 'replica',
+    when: 'A primary accepts connections; a backup has caught up with the log.',
+    action: 'None. A supervisor may start the next replica.',
+    fields: { role: { type: 'string', meaning: '`primary` or `backup`.' } },
+  },
+  protected: {
+    source: 'replica',
+    when: 'On the primary: a backup follows.',
+    action: 'None. Connections that are not transferred stay unprotected until they close.',
+    fields: { unprotected: { type: 'integer', meaning: 'Older connections that the backup cannot take over.' } },
+  },
+  unprotected: {
+    source: 'replica',
+    when: 'On the primary: the backup is lost or was dropped.',
+    action: 'Start a backup. See its own standard error for the cause.',
+    fields: { reason: { type: 'string', meaning: 'Why there is no backup.' } },
+  },
+  takeover: {
+    source: 'replica',
+    when: 'A backup has become primary, and its first frame was sent.',
+    action: 'Start a new backup. Find out why the old primary ended.',
+    fields: {
+      breakdown: { type: 'object', meaning: 'Cause, phases and sizes of the takeover.', fields: BREAKDOWN },
+    },
+  },
+  quarantined: {
+    source: 'replica',
+    when: 'The event in which the primary died threw on the backup, too. Its connection was reset.',
+    action: 'Fix the error in the program: this input crashes it.',
+    fields: { connection: CONNECTION, error: { type: 'string', meaning: 'What the program threw.' } },
+  },
+  diverged: {
+    source: 'replica',
+    when: 'The program on the backup did something else than on the primary. The backup ends.',
+    action: 'Look for a nondeterministic-api event before it; see docs/replay.md. Start a backup again.',
+    fields: { reason: { type: 'string', meaning: 'The first difference.' } },
+  },
+  'nondeterministic-api': {
+    source: 'replica',
+    when: 'The program called an API that replay does not cover, for the first time.',
+    action: 'Replace the call, or use --mode state; see docs/replay.md.',
+    fields: { api: { type: 'string', meaning: 'The API, for example `dgram.createSocket`.' } },
+  },
+  'replay-failed': {
+    source: 'replica',
+    when: 'A backup that joined late could not replay the history of an independent connection.',
+    action: 'Check that the server is independent, as it declares. This connection is not protected.',
+    fields: { connection: CONNECTION, reason: { type: 'string', meaning: 'The first difference.' } },
+  },
+  'resume-skipped': {
+    source: 'replica',
+    when: 'The process starts a new group although files of an old one exist.',
+    action: 'None when the group was ended on purpose. Else clients have to connect again.',
+    fields: { reason: { type: 'string', meaning: 'Why the old group was not resumed.' } },
+  },
+  'program-failed': {
+    source: 'replica',
+    when: 'The program threw while it was loaded. The process ends.',
+    action: 'Fix the program.',
+    fields: { message: MESSAGE },
+  },
+  leader: {
+    source: 'agent',
+    when: "This node's replica is the primary.",
+    action: 'None.',
+    fields: { epoch: EPOCH, how: { type: 'string', meaning: 'How it became the leader.' } },
+  },
+  follower: {
+    source: 'agent',
+    when: 'This node receives the log of the leader.',
+    action: 'None.',
+    fields: {
+      epoch: EPOCH,
+      leader: NODE,
+      continues: { type: 'boolean', meaning: 'It already had the log and needs only what is missing.' },
+    },
+  },
+  disconnected: {
+    source: 'agent',
+    when: 'This node has the log and has lost its leader. It may become leader.',
+    action: 'Look at the leader and the network between the nodes.',
+    fields: {
+      epoch: EPOCH,
+      leader: { type: 'string | null', meaning: 'The leader that was lost.' },
+      reason: { type: 'string', meaning: 'How it was lost.' },
+    },
+  },
+  joining: {
+    source: 'agent',
+    when: 'This node looks for a leader, or asks it for the log.',
+    action: 'None; when it lasts, check that the other nodes run and can be reached.',
+    fields: { epoch: EPOCH },
+  },
+  'in-sync': {
+    source: 'agent',
+    when: 'On the leader: the set of nodes that may take over has changed.',
+    action: 'When a node is missing, look at it.',
+    fields: {
+      nodes: { type: 'string[]', meaning: 'Nodes that have all of the log, the leader among them.' },
+      stable: { type: 'integer', meaning: 'Backups that must hold the log before output is sent.' },
+    },
+  },
+  'lease-acquired': {
+    source: 'agent',
+    when: 'On the leader: the primary may send.',
+    action: 'None.',
+    fields: { epoch: EPOCH },
+  },
+  'lease-lost': {
+    source: 'agent',
+    when: 'On the leader: the lease has run out. The primary sends nothing.',
+    action: 'Look at the coordinator and the way to it. Connections wait.',
+    fields: { epoch: EPOCH },
+  },
+  'stepped-down': {
+    source: 'agent',
+    when: 'Another node leads. This node ends its replica and joins again.',
+    action: 'None.',
+    fields: { epoch: EPOCH },
+  },
+  'primary-hung': {
+    source: 'agent',
+    when: "The replica's event loop made no progress for the hang timeout. It is killed.",
+    action: 'Look for long synchronous work in the program; see --hang-timeout.',
+    fields: { replicaPid: { type: 'integer', meaning: 'The process that is killed.' } },
+  },
+  'replica-died': {
+    source: 'agent',
+    when: "The replica's process ended with an error or by a signal.",
+    action: "Look at the replica's standard error. The agent starts it again.",
+    fields: {
+      code: { type: 'integer | null', meaning: 'Exit code; null: ended by a signal.' },
+      signal: { type: 'string | null', meaning: 'The signal; null: none.' },
+    },
+  },
+  'replica-exited': {
+    source: 'agent',
+    when: 'On the leader: the primary has ended.',
+    action: 'None when it was planned.',
+    fields: {
+      code: { type: 'integer | null', meaning: 'Exit code; null: ended by a signal.' },
+      shutdown: { type: 'integer', meaning: '0: not planned, 1: switchover, 2: the group has ended.' },
+    },
+  },
+  'peer-up': {
+    source: 'agent',
+    when: 'The connection to another node is established.',
+    action: 'None.',
+    fields: { peer: NODE },
+  },
+  'peer-down': {
+    source: 'agent',
+    when: 'The connection to another node is lost.',
+    action: 'Look at that node and the network, unless it was stopped on purpose.',
+    fields: { peer: NODE },
+  },
+  coordinator: {
+    source: 'agent',
+    when: 'The coordinator did not answer, or answered with an error (one of 50 is reported).',
+    action: 'Look at the coordinator.',
+    fields: { message: MESSAGE },
+  },
+} as const satisfies Record<string, EventSpec>;
+
+/** Name of an event. */
+export type EventName = keyof typeof EVENTS;
+
+type FieldValue<F> = F extends { fields: infer N }
+  ? FieldValues<N>
+  : F extends { type: infer T extends keyof FieldTypes }
+    ? FieldTypes[T]
+    : never;
+type OptionalKeys<F> = { [K in keyof F]: F[K] extends { optional: true } ? K : never }[keyof F];
+type FieldValues<F> = { [K in Exclude<keyof F, OptionalKeys<F>>]: FieldValue<F[K]> } & {
+  [K in OptionalKeys<F>]?: FieldValue<F[K]>;
+};
+
+/** The fields that an event has beside {@link COMMON_EVENT_FIELDS}. */
+export type EventData<N extends EventName> = FieldValues<(typeof EVENTS)[N]['fields']>;
+
+/** Writes one event. */
+export type EventWriter = <N extends EventName>(event: N, data: EventData<N>) => void;
+
+/** The event as one line of JSON, without the line's end. @param atMs wall-clock milliseconds */
+export function eventLine(
+  event: EventName,
+  data: object,
+  origin: { group: string; node?: string },
+  atMs: number,
+): string {
+  // The program's runtime replaces Date, which on a backup tells the primary's time.
+  const time = new originals.Date(atMs).toISOString();
+  return JSON.stringify({
+    event,
+    schema: EVENT_SCHEMA,
+    time,
+    pid: ownPid,
+    group: origin.group,
+    host: HOST,
+    ...nodeOf(origin),
+    ...data,
+  });
+}
+
+const HOST = hostname();
+
+function nodeOf({ node }: { node?: string }): { node?: string } {
+  return node === undefined ? {} : { node };
+}
+
+/** Writes events of a group to standard error. `node` is the agent's node. */
+export function eventWriter(origin: { group: string; node?: string }): EventWriter {
+  return (event, data) => {
+    process.stderr.write(`${eventLine(event, data, origin, systemClock.wall())}\n`);
+  };
+}
