@@ -52,7 +52,7 @@ export function statusOf(replica: Replica): ReplicaStatus {
       log: { ...(replica.writer?.counters ?? {}) },
       histories: { connections: replica.histories.size, ...replica.histories.counters },
       replay: { ...(replica.replayer?.counters ?? {}), unrepeated: replica.replayer?.past.lost ?? 0 },
-      world: { ...replica.runtime.counters, ...replica.counters },
+      runtime: { ...replica.runtime.counters, ...replica.counters },
     },
     takeover: replica.lastTakeover === null ? null : { ...replica.lastTakeover },
   };

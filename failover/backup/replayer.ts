@@ -409,8 +409,8 @@ export class Replayer {
     if (!this.#allChecked()) return false;
     this.#setTime(at, EventBody);
     const owner = this.#remember(reader.conn);
-    if (this.past.conn === 0) host.time.begin('usual', owner);
-    else host.time.begin('past', reader.conn);
+    if (this.past.conn === 0) host.time.begin('live', owner);
+    else host.time.begin('historical', reader.conn);
     if (reader.unfinished) host.beforeLast(reader.conn);
     endpoint.deliver(kind, n, n > 0 && kind === AppEvent.Close ? (CODES[n] ?? 'ECONNRESET') : null);
     return true;
@@ -433,7 +433,7 @@ export class Replayer {
     this.#setTime(at, RuntimeBody);
     const past = this.past.conn;
     const owner = this.#remember(past === 0 ? host.ownerOfWorld(kind, id) : past);
-    host.time.begin(past === 0 ? 'usual' : 'past', past === 0 ? owner : past);
+    host.time.begin(past === 0 ? 'live' : 'historical', past === 0 ? owner : past);
     if (reader.unfinished) host.beforeLast(0);
     if (host.deliverWorld(kind, id, result)) return true;
     if (past !== 0) {

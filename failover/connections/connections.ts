@@ -98,7 +98,7 @@ export class Connections {
       },
     });
     this.saved.onSave = (name, bytes) => this.#saves(name, bytes);
-    this.saved.past = () => host.time.kind === 'past';
+    this.saved.past = () => host.time.kind === 'historical';
   }
 
   /** As SocketHost.listen. */
@@ -111,7 +111,7 @@ export class Connections {
     const { stack, role, replayer, time } = this.host;
     // What comes of it would be missing in the history of whose event it is.
     this.histories.mixed(time.owner);
-    if (time.kind === 'past') {
+    if (time.kind === 'historical') {
       const owner = this.endpoints.get(time.owner);
       if (owner !== undefined) this.host.checks.strayed.add(owner);
       throw new FtError('EHOSTUNREACH', 'No connection is opened while the past is repeated', 'Nothing is to be done');
@@ -151,7 +151,7 @@ export class Connections {
   get #outgoing(): Following {
     if (this.mode.solo) return ALONE;
     if (this.mode.stateMode) return SHIPPED;
-    if (this.host.time.apart) return APART;
+    if (this.host.time.isUnreplicated) return APART;
     // A replica that has not seen the beginning may not repeat the event that opens it.
     return this.listeners.covered && this.#takes ? COVERED : REPLAYED;
   }
@@ -199,7 +199,7 @@ export class Connections {
   /** The program has saved something: in the log it is for who does not repeat the event, or has not repeated all of them. */
   #saves(name: string, bytes: Uint8Array): void {
     const { time, checks } = this.host;
-    if (this.mode.stateMode || time.apart || this.listeners.covered) checks.state?.saved(name, bytes);
+    if (this.mode.stateMode || time.isUnreplicated || this.listeners.covered) checks.state?.saved(name, bytes);
   }
 
   // --- Replicas that join in the middle ---

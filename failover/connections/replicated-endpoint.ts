@@ -46,7 +46,7 @@ export class CheckList {
   touch(endpoint: ReplicaEndpoint): void {
     const { time, histories } = this;
     if (time.owner === endpoint.id || histories === null) return;
-    if (time.kind === 'past') this.strayed.add(endpoint);
+    if (time.kind === 'historical') this.strayed.add(endpoint);
     else if (histories.size > 0) histories.mixed(endpoint.id);
   }
 
@@ -202,7 +202,7 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
       if (this.following !== FORSAKEN) super.write(chunk);
       return;
     }
-    if (this.checks.time.apart) this.checks.onMixed();
+    if (this.checks.time.isUnreplicated) this.checks.onMixed();
     this.written += chunk.length;
     this.crc = this.checks.native.crc32c(chunk, 0, chunk.length, this.crc);
     this.checks.add(this);

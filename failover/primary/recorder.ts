@@ -273,7 +273,7 @@ export class Recorder implements StackObserver {
     }
     const history = this.histories.open(conn.id, EventBody.size);
     if (history !== null) putEvent(history, history.append(RecordType.Event, EventBody.size), word, n, time);
-    time.begin(apart ? 'apart' : 'usual', history === null ? 0 : conn.id);
+    time.begin(apart ? 'unreplicated' : 'live', history === null ? 0 : conn.id);
   }
 
   // --- What the mutation check breaks (rules.ts); with all rules in force nothing of it happens ---
@@ -309,7 +309,7 @@ export class Recorder implements StackObserver {
     }
     const history = this.histories.open(owner, size);
     if (history !== null) putWorld(history, history.append(RecordType.Runtime, size), kind, id, result, time);
-    time.begin(id < 0 ? 'apart' : 'usual', history === null ? 0 : owner);
+    time.begin(id < 0 ? 'unreplicated' : 'live', history === null ? 0 : owner);
   }
 
   check(conn: number, check: StreamCheck): void {

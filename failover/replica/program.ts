@@ -49,7 +49,8 @@ export function patchNet(replica: Replica): void {
     const { options } = connectArguments(args);
     const address = typeof options.host === 'string' ? replica.stack.book.parse(options.host) : undefined;
     if (address === undefined || replica.stack.sourceFor(address) === 0) {
-      if ('port' in options) replica.runtime.undeclared('an outgoing connection that the stack has no route for');
+      if ('port' in options)
+        replica.runtime.reportNondeterministic('an outgoing connection that the stack has no route for');
       return null;
     }
     return connect(replica, ...(args as [number]));

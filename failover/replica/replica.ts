@@ -49,8 +49,9 @@ import { LocalStandby, type Standby, type StandbyHost } from '../primary/standby
 import { StreamRecorder } from '../primary/stream-recorder.js';
 import { Switchover } from '../primary/switchover.js';
 import { EventTime } from '../runtime/core/event-time.js';
+import type { RuntimeEvent } from '../runtime/core/events.js';
 import { decodeRuntimeEvent, encodeRuntimeEvent, runtimeEventKind } from '../runtime/core/events.js';
-import { Runtime, type WorldEvent } from '../runtime/runtime.js';
+import { Runtime } from '../runtime/runtime.js';
 import type { ReplicaEvents, ReplicaOptions, TakeoverReport } from './options.js';
 
 export type { ReplicaEvents, ReplicaOptions, ReplicationMode, TakeoverReport } from './options.js';
@@ -106,7 +107,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     this.#mishap = this.runtime.active;
     this.#kick();
   };
-  #worldQueue: WorldEvent[] = [];
+  #worldQueue: RuntimeEvent[] = [];
   #worldTurn = false;
   /** Since when events have followed each other; 0: they have not. */
   #busySinceUs = 0;
@@ -135,13 +136,12 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const secret = ring === null ? randomBytes(SECRET_LENGTH) : ring.secret;
     this.startedUs = this.clock.now();
     this.runtime = new Runtime({
-      clock: this.clock,
       secret: Uint8Array.from(secret.subarray(0, KEY_LENGTH)),
       live: role === 'primary',
       native: this.native,
       request: (event) => this.#request(event),
       restore: () => this.connections.saved.restore(),
-      onUndeclared: (what) => this.emit('undeclared', what),
+      onNondeterministicApi: (what) => this.emit('undeclared', what),
       onDivergence: (divergence) => this.diverged(`${divergence.what}: ${divergence.detail}`),
       ...(options.origin === undefined ? {} : { origin: options.origin }),
     });
@@ -322,7 +322,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   #mixed(): void {
     if (this.role === 'primary')
-      this.runtime.mixed('writing to a replayed connection in an event of one in state mode');
+      this.runtime.reportOnce('writing to a replayed connection in an event of one in state mode');
   }
 
   // --- Turns ---
@@ -347,7 +347,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   }
 
   #primaryTurn(): boolean {
-    const { stack, runtime: world } = this;
+    const { stack, runtime } = this;
     this.#finishEvent();
     if (this.#handover.underWay && !this.#inEvent) {
       this.#handover.step(this.#writer!, this.clock.now());
@@ -376,8 +376,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     stack.flush();
     if (stack.tcp.draining && stack.tcp.table.size === 0 && stack.events.length === 0) this.emit('drained');
     if (this.lastTakeover !== null && this.lastTakeover.firstByteUs === 0) this.#firstByte(this.lastTakeover);
-    const until = (Math.min(stack.nextDeadline(), world.nextDeadline()) - this.clock.now()) / 1000;
-    const again = late || world.pendingImmediates > 0 || stack.events.length > 0;
+    const until = (Math.min(stack.nextDeadline(), runtime.timers.nextDeadline()) - this.clock.now()) / 1000;
+    const again = late || runtime.timers.pendingImmediates > 0 || stack.events.length > 0;
     // What is due waits, too, while the backup does not keep up.
     const rest = this.#keeper?.paused === true ? 1 : again ? 0 : Math.max(0, Math.min(until, HEARTBEAT_MS));
     this.native.loopTimer(this.#hook!, rest);
@@ -465,13 +465,14 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   }
 
   #deliverWorldEvent(): boolean {
-    const { runtime: world } = this;
-    const event = this.#worldQueue.shift() ?? world.takeImmediate() ?? world.takeDue(this.clock.now());
+    const { runtime } = this;
+    const event =
+      this.#worldQueue.shift() ?? runtime.timers.takeImmediate() ?? runtime.timers.takeDue(this.clock.now());
     if (event === undefined) return false;
     const recorder = this.#recorder;
     if (recorder === null) this.#drawTime();
     else {
-      const owner = this.histories.size === 0 ? 0 : world.ownerOf(event);
+      const owner = this.histories.size === 0 ? 0 : runtime.ownerOf(event);
       recorder.world(runtimeEventKind(event), event.id, this.stateMode ? null : encodeRuntimeEvent(event), owner);
     }
     this.runtime.deliver(event);
@@ -564,7 +565,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     if (this.programLoaded && this.#writer !== null) this.#writer.inEvent = false;
   }
 
-  #request(event: WorldEvent): void {
+  #request(event: RuntimeEvent): void {
     this.#worldQueue.push(event);
     this.#kick();
   }
@@ -623,7 +624,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
 
   /** On a backup that joins; what comes of it is ours alone. */
   giveSaved(): void {
-    this.time.begin('apart');
+    this.time.begin('unreplicated');
     this.saved.restore();
   }
 

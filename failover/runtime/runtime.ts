@@ -1,97 +1,130 @@
 /**
- * The world that the program sees, made deterministic: time, timers, randomness and asynchronous operations are a pure
- * function of the events that the runtime delivers.
+ * The runtime makes a program deterministic. Everything that Node tells the program is a function of
+ * the events that the replica delivers, so a backup that gets the same events from the log ends up in
+ * the same state and writes the same bytes.
+ *
+ * An event runs like this: the replica calls beginEvent with a number and a time, then calls the
+ * program (a socket's callback, or {@link Runtime.deliver}), lets ticks and microtasks run, and calls
+ * endEvent. Patched functions are virtual while an event runs (`active`), and Node's own otherwise.
+ * The number of the event keys its randomness and its ids. The time stands still but for one
+ * microsecond per read. The primary logs an event before the program gets it.
+ *
+ * There are six kinds of contact with Node, each with one mechanism:
+ *
+ *   kind       example              primary                     backup                      room
+ *   pure       parsing, hashing     runs                        runs                        none
+ *   virtual    timers, Date         computed from the event     the same                    virtual/
+ *   sample     process.pid          real value, handed over     the primary's value         samples/
+ *   operation  fs.stat, scrypt      real; the end is an event   ends with the log's event   operations/, fs/
+ *   source     datagrams            each arrival is an event    arrivals come from the log  sources/
+ *   effect     files, stdout        carried out                 suppressed and counted      effects/, fs/
+ *
+ * core/ has the mechanisms (logical time, virtual timers, asynchronous operations, the codec of their
+ * results) and the patcher. protocols/ moves Node's HTTP and TLS from internal clocks and immediates
+ * to the runtime's. table/ lists what cannot be repeated: it works, and is reported by name.
+ *
+ * On a takeover {@link Runtime.goLive} makes the timers follow the clock, carries out again what the
+ * dead primary may have left undone, and opens the program's files. Until then a backup neither writes
+ * a file nor prints a byte.
+ *
+ * Supported Node versions: 20, 22, 24 and 26. A patch that depends on Node's internals says so.
  */
 import { createHash } from 'node:crypto';
-import type { Clock } from '../../lib/clock.js';
 import type { NativeAddon } from '../../lib/native/native.js';
-import type { SocketTimers } from '../../stack/sockets/endpoint.js';
-import type { Divergence, RuntimeContext, RuntimeCounters, RuntimeEvent } from './core/context.js';
-import type { EventKind } from './core/event-time.js';
+import { AsyncOperations } from './core/async-operations.js';
+import type { Divergence, RuntimeContext, RuntimeCounters } from './core/context.js';
+import type { RuntimeEvent } from './core/events.js';
+import { type EventKind, LogicalTime, type Stamp } from './core/logical-time.js';
 import { Patcher } from './core/patcher.js';
+import { VirtualTimers } from './core/virtual-timers.js';
 import { installStdio } from './effects/stdio.js';
 import { installFsCallbacks } from './fs/callbacks.js';
 import { installFsPromises } from './fs/promises.js';
 import { installFsSync } from './fs/sync.js';
 import { VirtualFs } from './fs/virtual-fs.js';
-import { AsyncOperations } from './operations/async-operations.js';
 import { installCrypto } from './operations/crypto.js';
 import { installZlib } from './operations/zlib.js';
 import { installHttp } from './protocols/http.js';
 import { installTls } from './protocols/tls.js';
 import { installUnsupported } from './table/unsupported.js';
-import { installClocks, LogicalTime, type Stamp } from './virtual/clocks.js';
+import { installClocks } from './virtual/clocks.js';
 import { installRandom } from './virtual/math-random.js';
 import { installTimers } from './virtual/timers-module.js';
-import { VirtualTimers } from './virtual/virtual-timers.js';
 
-export type { Divergence, RuntimeCounters as WorldCounters, RuntimeEvent as WorldEvent } from './core/context.js';
-export { originals as real } from './core/originals.js';
-
+/** Ids stay below 2^53: event numbers count modulo this. */
 const EVENT_MODULUS = 2 ** 33;
 const IDS_PER_EVENT = 2 ** 20;
+/** A step back by more than this is the modulus at work. */
 const ID_WRAP = 2 ** 52;
+/** Length of the group's secret, in bytes. */
+const SECRET_BYTES = 32;
 
+/** What a replica gives to its {@link Runtime}. */
 export interface RuntimeOptions {
-  /** The machine's clock. */
-  clock: Clock;
-  /** 32 bytes that all replicas share; the randomness of the program comes from it. */
+  /** 32 bytes that all replicas share; the program's randomness comes from it. */
   secret: Uint8Array;
   /** This replica is the primary. */
   live: boolean;
+  /** The native addon, which controls OpenSSL's randomness; null: `crypto` is not repeatable. */
   native: NativeAddon | null;
   /**
-   * Primary: an asynchronous operation has finished; log the event and deliver it in its turn. May be called while an event
-   * runs. (Timers and immediates are asked for: {@link Runtime.takeDue}, {@link Runtime.takeImmediate}.)
+   * Primary: an operation has ended. Log the event and deliver it in its turn. May be called while an
+   * event runs. The replica asks {@link Runtime.timers} itself for due timers and immediates.
    */
   request: (event: RuntimeEvent) => void;
-  /** The program is given what another one has saved. */
+  /** The program is given what another process has saved. */
   restore?: () => void;
-  /** Something that replay cannot repeat is used; called once for each name. */
-  onUndeclared?: (what: string) => void;
+  /** The program has used an API that replay cannot repeat; called once for each name. */
+  onNondeterministicApi?: (api: string) => void;
   /** Backup: a local result does not match the log. */
   onDivergence?: (divergence: Divergence) => void;
   /** The time of the group's first event, for a replica that joins later. */
   origin?: Stamp;
 }
 
+/** The runtime of one replica's program. There is one per process, because it patches Node's modules. */
 export class Runtime implements RuntimeContext {
   readonly native: NativeAddon | null;
+  /** The clocks that the program sees. */
   readonly time = new LogicalTime();
-  readonly clockwork: VirtualTimers;
-  readonly ops: AsyncOperations;
+  /** The program's timers and immediates. */
+  readonly timers: VirtualTimers;
+  /** The operations that the program waits for. */
+  readonly operations: AsyncOperations;
   readonly counters: RuntimeCounters = { suppressedEffects: 0, suppressedOutput: 0, redoneEffects: 0, divergences: 0 };
   readonly #options: RuntimeOptions;
   readonly #patcher = new Patcher();
-  readonly #undeclared = new Set<string>();
+  readonly #reported = new Set<string>();
   readonly #fs = new VirtualFs(this);
+  /** Shared with the addon: an event runs, number of the event (low, high), draws so far. */
   readonly #randState = new Uint32Array(4);
-  /** The program's standard output and error are swallowed: a backup, until it is live. */
-  quiet: boolean;
+  /** Standard output and error are suppressed: on a backup, until it is live. */
+  muted: boolean;
   #installed = false;
   #active = false;
   #live: boolean;
   #event = 0;
   #nextId = 0;
-  #kind: EventKind = 'usual';
-  /** The independent connection whose event runs, 0 for none; what is begun in it belongs to it, too. */
+  #kind: EventKind = 'live';
+  /** The independent connection whose event runs, 0 for none. What the event begins belongs to it, too. */
   owner = 0;
 
+  /** Throws a TypeError if the secret does not have 32 bytes. */
   constructor(options: RuntimeOptions) {
-    if (options.secret.length !== 32) throw new TypeError('The secret of a world has 32 bytes');
+    if (options.secret.length !== SECRET_BYTES)
+      throw new TypeError(`The runtime's secret must have ${SECRET_BYTES} bytes`);
     this.#options = options;
     this.native = options.native;
     this.#live = options.live;
-    this.quiet = !options.live;
+    this.muted = !options.live;
     if (options.origin !== undefined) this.time.origin = { ...options.origin };
-    this.clockwork = new VirtualTimers(
-      { drawId: () => this.drawId(), peek: () => this.time.peek(), owner: () => this.owner },
-      options.live,
-    );
-    this.ops = new AsyncOperations(
+    const drawId = (): number => this.drawId();
+    const owner = (): number => this.owner;
+    this.timers = new VirtualTimers({ drawId, owner, peek: () => this.time.peek() }, options.live);
+    this.operations = new AsyncOperations(
       {
-        drawId: () => this.drawId(),
-        owner: () => this.owner,
+        drawId,
+        owner,
         request: (event) => options.request(event),
         suppressed: () => this.counters.suppressedEffects++,
         redone: () => this.counters.redoneEffects++,
@@ -105,47 +138,32 @@ export class Runtime implements RuntimeContext {
     return this.#active;
   }
 
+  /** This replica is the primary. */
   get live(): boolean {
     return this.#live;
   }
 
-  /** The event that runs belongs to a connection in state mode: backups do not repeat it, nor what comes of it. */
-  get apart(): boolean {
-    return this.#kind === 'apart';
+  /** The running event belongs to a connection in state mode: backups repeat neither it nor what it begins. */
+  get isUnreplicated(): boolean {
+    return this.#kind === 'unreplicated';
   }
 
-  get past(): boolean {
-    return this.#kind === 'past';
+  /** The running event is repeated from a connection's history. */
+  get isHistorical(): boolean {
+    return this.#kind === 'historical';
   }
 
-  get seenMonoUs(): number {
-    return this.time.seenMonoUs;
-  }
-
-  get seenWallMs(): number {
-    return this.time.seenWallMs;
-  }
-
+  /** Number of the current event. */
   get eventNo(): number {
     return this.#event;
   }
 
-  /** Timers for sockets. */
-  get timers(): SocketTimers {
-    return this.clockwork;
-  }
-
-  /** The time of the first event; a replica that joins later needs it. */
-  get origin(): Stamp | null {
-    return this.time.origin;
-  }
-
   /** Something would keep a Node process alive: a timer, an immediate, an operation. */
   get alive(): boolean {
-    return this.clockwork.refs > 0 || this.ops.size > 0;
+    return this.timers.refs > 0 || this.operations.size > 0;
   }
 
-  /** Puts the world under the program. Outside of events everything behaves as Node's own. */
+  /** Patches Node's modules. Outside of events everything behaves as Node's own. */
   install(): void {
     if (this.#installed) return;
     this.#installed = true;
@@ -170,7 +188,7 @@ export class Runtime implements RuntimeContext {
     patcher.publish();
   }
 
-  /** Puts Node's own back. */
+  /** Restores Node's own functions and closes the program's files. */
   uninstall(): void {
     if (!this.#installed) return;
     this.#installed = false;
@@ -179,19 +197,14 @@ export class Runtime implements RuntimeContext {
     this.#fs.fds.closeAll();
   }
 
-  /** Primary: the time for the next event, never before what the program has seen. */
-  stamp(): Stamp {
-    return this.time.stamp(this.#options.clock);
-  }
-
   /** An event begins: the program sees its time and its randomness from here on. */
-  beginEvent(eventNo: number, monoUs: number, wallMs: number, kind: EventKind = 'usual', owner = 0): void {
+  beginEvent(eventNo: number, monoUs: number, wallMs: number, kind: EventKind = 'live', owner = 0): void {
     this.#event = eventNo;
     this.#kind = kind;
     this.owner = owner;
     const base = (eventNo < EVENT_MODULUS ? eventNo : eventNo % EVENT_MODULUS) * IDS_PER_EVENT;
-    // More than 2^20 ids in one event flow over into the next ones' range; a long way back is the modulus at work.
-    if (base > this.#nextId || this.#nextId - base > ID_WRAP || kind === 'past') this.#nextId = base;
+    // An event that draws more than 2^20 ids uses the next ones' range: never go back into it.
+    if (base > this.#nextId || this.#nextId - base > ID_WRAP || kind === 'historical') this.#nextId = base;
     this.time.begin(monoUs, wallMs, kind);
     const rand = this.#randState;
     rand[1] = eventNo;
@@ -207,15 +220,15 @@ export class Runtime implements RuntimeContext {
     this.#randState[0] = 0;
   }
 
-  /** Runs a timer, an immediate or a completion, between beginEvent and endEvent. False: the id is unknown, nothing ran. */
+  /** Gives an event to the program, between beginEvent and endEvent. False: the id is unknown, and nothing ran. */
   deliver(event: RuntimeEvent): boolean {
     switch (event.kind) {
       case 'timer':
-        return this.clockwork.fire(event.id);
+        return this.timers.fire(event.id);
       case 'immediate':
-        return this.clockwork.fireImmediate(event.id);
+        return this.timers.fireImmediate(event.id);
       case 'async':
-        return this.ops.deliver(event.id, event.result);
+        return this.operations.deliver(event.id, event.result);
       case 'restore':
         this.#options.restore?.();
         return true;
@@ -224,53 +237,35 @@ export class Runtime implements RuntimeContext {
 
   /** The independent connection that an event belongs to, 0 for none. */
   ownerOf({ kind, id }: RuntimeEvent): number {
-    if (kind === 'async') return this.ops.ownerOf(id);
-    return kind === 'restore' ? 0 : this.clockwork.ownerOf(id);
-  }
-
-  /** When the next timer is due (µs on the clock), or Infinity. Always Infinity on a backup. */
-  nextDeadline(): number {
-    return this.clockwork.nextDeadline();
-  }
-
-  /** Primary: the next due timer as an event, each one once. */
-  takeDue(nowUs: number): RuntimeEvent | undefined {
-    return this.clockwork.takeDue(nowUs);
-  }
-
-  /** Immediates that wait. */
-  get pendingImmediates(): number {
-    return this.clockwork.pendingImmediates;
-  }
-
-  /** Primary: the next immediate as an event; undefined once at the end of each pass, when timers and input are to have their turn. */
-  takeImmediate(): RuntimeEvent | undefined {
-    return this.clockwork.takeImmediate();
+    if (kind === 'async') return this.operations.ownerOf(id);
+    return kind === 'restore' ? 0 : this.timers.ownerOf(id);
   }
 
   /**
    * The backup becomes primary. Call it after the last logged event has ended.
-   * @param unfinished the primary died in that event, and may not have carried out what belongs to it
+   * @param unfinished the primary died in that event, and may not have carried out its effects
    */
   goLive(unfinished = true): void {
     if (this.#live) return;
     this.#live = true;
-    this.quiet = false;
-    this.clockwork.goLive();
+    this.muted = false;
+    this.timers.goLive();
     this.#fs.goLive(unfinished);
-    this.ops.goLive();
+    this.operations.goLive();
   }
 
-  /** What an event apart begins has a negative id, so that its end is known to be one, too. */
+  /** The next deterministic id; negative in an unreplicated event, so that what it begins is known as such. */
   drawId(): number {
     const id = this.#nextId++;
-    return this.apart ? -id : id;
+    return this.isUnreplicated ? -id : id;
   }
 
+  /** Runs `fn` as an immediate of its own. */
   later(fn: () => void): void {
-    this.clockwork.setImmediate(fn, []);
+    this.timers.setImmediate(fn, []);
   }
 
+  /** Runs `fn` with Node's own functions. */
   outside<T>(fn: () => T): T {
     const active = this.#active;
     this.#active = false;
@@ -281,17 +276,19 @@ export class Runtime implements RuntimeContext {
     }
   }
 
-  undeclared(what: string): void {
-    if (this.#active && !this.apart) this.mixed(what);
+  /** Reports an API that replay cannot repeat, if a replicated event uses it. */
+  reportNondeterministic(api: string): void {
+    if (this.#active && !this.isUnreplicated) this.reportOnce(api);
   }
 
-  /** As `undeclared`, in an event apart. */
-  mixed(what: string): void {
-    if (this.#undeclared.has(what)) return;
-    this.#undeclared.add(what);
-    this.#options.onUndeclared?.(what);
+  /** Reports a name once, whatever event runs. */
+  reportOnce(api: string): void {
+    if (this.#reported.has(api)) return;
+    this.#reported.add(api);
+    this.#options.onNondeterministicApi?.(api);
   }
 
+  /** Counts and reports a difference from the log. */
   diverged(divergence: Divergence): void {
     this.counters.divergences++;
     this.#options.onDivergence?.(divergence);

@@ -1,9 +1,8 @@
 /** Events that a backup does not repeat leave no trace in those that it does. */
 import t from 'tap';
 import { ProcessCheckpoint } from '../../failover/checkpoint/process-checkpoint.js';
+import { LogicalTime } from '../../failover/runtime/core/logical-time.js';
 import { Runtime } from '../../failover/runtime/runtime.js';
-import { LogicalTime } from '../../failover/runtime/virtual/clocks.js';
-import { ManualClock } from '../../lib/clock.js';
 
 /** What a program sees of time in an event that looks so often. */
 function look(time: LogicalTime, times: number): number[] {
@@ -15,7 +14,7 @@ t.test('time: looks at the clock in an event apart are not counted', async (t) =
   for (let n = 1; n < 50; n++) {
     const [mono, wall] = [n * 10, n];
     if (n % 3 === 0) {
-      primary.begin(mono, wall, 'apart');
+      primary.begin(mono, wall, 'unreplicated');
       const seen = look(primary, 40);
       t.ok(
         seen.every((value, i) => i === 0 || value > seen[i - 1]!),
@@ -33,7 +32,6 @@ t.test('time: looks at the clock in an event apart are not counted', async (t) =
 t.test('ids: what an event apart begins is known by its sign; the others are as without it', async (t) => {
   const world = (): Runtime =>
     new Runtime({
-      clock: new ManualClock(0),
       secret: new Uint8Array(32),
       live: true,
       native: null,
@@ -42,8 +40,8 @@ t.test('ids: what an event apart begins is known by its sign; the others are as 
   const [primary, backup] = [world(), world()];
   for (let n = 1; n < 20; n++) {
     const apart = n % 2 === 0;
-    primary.beginEvent(n, n, n, apart ? 'apart' : 'usual');
-    t.equal(primary.apart, apart);
+    primary.beginEvent(n, n, n, apart ? 'unreplicated' : 'live');
+    t.equal(primary.isUnreplicated, apart);
     if (apart) {
       t.ok([primary.drawId(), primary.drawId()].every((id) => id < 0));
     } else {

@@ -80,7 +80,7 @@ for (const commit of ['written', 'acked'])
     backup.kill('SIGKILL');
     t.same(await Promise.all(adders.map((adder) => adder.add(401, 420))), Array(20).fill(sum(420)));
     const status = await group.status(third);
-    t.equal(status?.counters['world']?.['droppedDatagrams'], 0);
+    t.equal(status?.counters['runtime']?.['droppedDatagrams'], 0);
     for (const adder of [...adders, late]) adder.close();
     await group.close();
   });

@@ -111,8 +111,8 @@ export function runDay(hours: number, mode: ReplicationMode, seed: string): Day 
         endpoints: replica.endpoints.size,
         connections: stack.tcp.byId.size,
         'connections in TIME-WAIT': stack.tcp.timeWaits.size,
-        operations: replica.runtime.ops.size,
-        timers: replica.runtime.clockwork.refs,
+        operations: replica.runtime.operations.size,
+        timers: replica.runtime.timers.refs,
       };
       for (const [what, count] of Object.entries(held))
         if (count > 4) day.failures.push(`${replica.role}: ${count} ${what} are held`);

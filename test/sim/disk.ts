@@ -4,7 +4,7 @@
  */
 
 import type { Replica } from '../../failover/replica/replica.js';
-import type { Operation, Outcome } from '../../failover/runtime/operations/async-operations.js';
+import type { Operation, Outcome } from '../../failover/runtime/core/async-operations.js';
 import { SeededRandom } from '../../lib/random.js';
 import type { StreamEndpoint } from '../../stack/sockets/endpoint.js';
 import type { StackHost } from '../../stack/stack-host.js';
@@ -150,12 +150,12 @@ export function ledger(replica: Replica, process: Process, disk: Disk): void {
     const request = (client: number, n: number): void => {
       const at = last;
       if (n % 4 === 3 && at >= 0) {
-        replica.runtime.ops.begin(reading(process, disk, at, (bytes) => answer(n, Status.Read, at, bytes)));
+        replica.runtime.operations.begin(reading(process, disk, at, (bytes) => answer(n, Status.Read, at, bytes)));
         return;
       }
       const place = end;
       end += RECORD;
-      replica.runtime.ops.begin(
+      replica.runtime.operations.begin(
         writing(process, disk, place, recordOf(client, n), (full) => {
           if (!full) last = place;
           answer(n, full ? Status.Full : Status.Written, place, NONE);

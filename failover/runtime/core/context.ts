@@ -1,29 +1,24 @@
-/** What the parts of a {@link World} share. */
+/** What the rooms of the runtime share: its state, its mechanisms, and how they report. */
 import type { NativeAddon } from '../../../lib/native/native.js';
-import type { AsyncOperations } from '../operations/async-operations.js';
-import type { LogicalTime } from '../virtual/clocks.js';
-import type { VirtualTimers } from '../virtual/virtual-timers.js';
+import type { AsyncOperations } from './async-operations.js';
+import type { LogicalTime } from './logical-time.js';
+import type { VirtualTimers } from './virtual-timers.js';
 
-/** An event of the world itself (socket events are the runtime's). */
-export type RuntimeEvent =
-  | { kind: 'timer'; id: number }
-  | { kind: 'immediate'; id: number }
-  | { kind: 'async'; id: number; result: Uint8Array }
-  /** The program is given what another one has saved of itself. */
-  | { kind: 'restore'; id: 0 };
-
-/** What a backup found to be different from the log. */
+/** A difference between this backup and the log. */
 export interface Divergence {
+  /** The function: 'fs.readFile'. */
   what: string;
+  /** The operation's id in the log. */
   id: number;
+  /** What was expected, and what was found. */
   detail: string;
 }
 
-/** Counters that an operator may want to see. */
+/** Counters for operators. */
 export interface RuntimeCounters {
   /** Effects (writes, renames, …) that a backup did not carry out. */
   suppressedEffects: number;
-  /** Bytes of standard output and error that a backup swallowed. */
+  /** Bytes of standard output and error that a backup did not write. */
   suppressedOutput: number;
   /** Effects carried out (again) when a backup became primary. */
   redoneEffects: number;
@@ -31,18 +26,20 @@ export interface RuntimeCounters {
   divergences: number;
 }
 
+/** The {@link Runtime}, as its patches see it. */
 export interface RuntimeContext {
   /** An event is being run: patched functions are virtual. Otherwise they are Node's own. */
   readonly active: boolean;
   /** This replica is the primary. */
   readonly live: boolean;
+  /** The native addon; null where it is not built. */
   readonly native: NativeAddon | null;
   readonly time: LogicalTime;
-  readonly clockwork: VirtualTimers;
-  readonly ops: AsyncOperations;
+  readonly timers: VirtualTimers;
+  readonly operations: AsyncOperations;
   readonly counters: RuntimeCounters;
-  /** The event that runs happened long ago, and is repeated. */
-  readonly past: boolean;
+  /** The running event is repeated from a connection's history. */
+  readonly isHistorical: boolean;
   /** Number of the current event. */
   readonly eventNo: number;
   /** Draws the next deterministic id. */
@@ -51,7 +48,8 @@ export interface RuntimeContext {
   later(fn: () => void): void;
   /** Runs `fn` with Node's own functions, as if no event were running. */
   outside<T>(fn: () => T): T;
-  /** Something was used that replay cannot repeat. */
-  undeclared(what: string): void;
+  /** The program has used an API that replay cannot repeat. Counts only in a replicated event. */
+  reportNondeterministic(api: string): void;
+  /** A backup has found a difference. */
   diverged(divergence: Divergence): void;
 }

@@ -1,60 +1,71 @@
 /**
- * The program's time. It stands still between events; each event has a number and a time, taken from the machine's
- * clocks on the primary and from the log on a backup, and never runs backwards across a takeover.
+ * The number and the time of the running event. Time stands still between events. The primary takes
+ * it from the machine's clocks, a backup from the log, and it never runs backwards across a takeover.
  */
 import type { Clock } from '../../../lib/clock.js';
+import type { EventKind } from './logical-time.js';
 
+export type { EventKind } from './logical-time.js';
+
+/** What begins an event for the program, and knows how far the program has seen the clocks. */
 export interface EventRuntime {
-  /** What the program has seen of the clocks: microseconds, and whole milliseconds. */
-  readonly seenMonoUs: number;
-  readonly seenWallMs: number;
+  readonly time: {
+    /** Microseconds. */
+    readonly seenMonoUs: number;
+    /** Whole milliseconds. */
+    readonly seenWallMs: number;
+  };
   beginEvent(eventNo: number, monoUs: number, wallMs: number, kind: EventKind, owner: number): void;
 }
 
-/** `apart`: backups that run the program do not repeat it; `past`: it is repeated long after it happened (failover/log/connection-history.ts). */
-export type EventKind = 'usual' | 'apart' | 'past';
-
+/** Draws the numbers and times of a replica's events. */
 export class EventTime {
+  /** Number of the current event; 0 before the first one. */
   number = 0;
+  /** Monotonic time of the event, in microseconds. */
   monoUs = 0;
+  /** Wall-clock time of the event, in milliseconds since 1970. */
   wallMs = 0;
-  kind: EventKind = 'usual';
+  /** Whether backups repeat the event. */
+  kind: EventKind = 'live';
   /** The independent connection that the event belongs to, 0 for none. */
   owner = 0;
 
   constructor(
     readonly clock: Clock,
-    readonly world: EventRuntime,
+    readonly runtime: EventRuntime,
   ) {}
 
-  /** The event is not repeated by backups that run the program. */
-  get apart(): boolean {
-    return this.kind === 'apart';
+  /** Backups do not repeat the event. */
+  get isUnreplicated(): boolean {
+    return this.kind === 'unreplicated';
   }
 
+  /** The machine's monotonic clock, in microseconds. */
   nowUs(): number {
     return this.clock.now();
   }
 
-  /** Draws the next event's number and time: exactly what the program will see, as another one may not have seen what it has. */
+  /** Draws the next event's number and time, never before a time that the program has seen. */
   next(): void {
-    const { clock, world } = this;
+    const { clock } = this;
+    const { time } = this.runtime;
     this.number++;
-    this.monoUs = Math.max(this.monoUs, clock.now(), world.seenMonoUs);
-    this.wallMs = Math.max(this.wallMs, clock.wall(), world.seenWallMs);
+    this.monoUs = Math.max(this.monoUs, clock.now(), time.seenMonoUs);
+    this.wallMs = Math.max(this.wallMs, clock.wall(), time.seenWallMs);
   }
 
-  /** Takes them from the log instead. */
+  /** Takes number and time from the log instead. */
   set(number: number, monoUs: number, wallMs: number): void {
     this.number = number;
     this.monoUs = monoUs;
     this.wallMs = wallMs;
   }
 
-  /** The program now lives in this event. */
-  begin(kind: EventKind = 'usual', owner = 0): void {
+  /** The event begins for the program. @param owner the independent connection it belongs to, 0 for none */
+  begin(kind: EventKind = 'live', owner = 0): void {
     this.kind = kind;
     this.owner = owner;
-    this.world.beginEvent(this.number, this.monoUs, this.wallMs, kind, owner);
+    this.runtime.beginEvent(this.number, this.monoUs, this.wallMs, kind, owner);
   }
 }

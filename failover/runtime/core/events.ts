@@ -1,14 +1,25 @@
-/** The world's events as the log has them: a kind, an id, and for a finished operation its result. */
-import type { RuntimeEvent } from './context.js';
+/**
+ * The runtime's events, and how the log has them: a kind, an id, and for a finished operation its
+ * result. Events of sockets are not among them: the stack has those.
+ */
+
+/** Something that the runtime tells the program. `id` names the timer, immediate or operation. */
+export type RuntimeEvent =
+  | { kind: 'timer'; id: number }
+  | { kind: 'immediate'; id: number }
+  /** An operation has ended; `result` is encoded as for the log. */
+  | { kind: 'async'; id: number; result: Uint8Array }
+  /** The program is given what another process has saved. */
+  | { kind: 'restore'; id: 0 };
 
 const KINDS = ['timer', 'immediate', 'async', 'restore'] as const;
 
-/** Number of an event's kind in the log. */
+/** Number of an event's kind in the log, from 1. */
 export function runtimeEventKind(event: RuntimeEvent): number {
   return KINDS.indexOf(event.kind) + 1;
 }
 
-/** The bytes that go with an event, null for none. */
+/** The bytes that go with an event; null for none. */
 export function encodeRuntimeEvent(event: RuntimeEvent): Uint8Array | null {
   return event.kind === 'async' ? event.result : null;
 }

@@ -1,6 +1,6 @@
 /**
  * The originals of everything that {@link World} patches, taken when this module is loaded. The runtime uses these where
- * it must see the real world while an event runs.
+ * it must see the real runtime while an event runs.
  */
 import childProcess from 'node:child_process';
 import crypto from 'node:crypto';

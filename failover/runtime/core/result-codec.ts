@@ -5,7 +5,7 @@
 import fs from 'node:fs';
 import { crc32c } from '../../../lib/crc32c.js';
 import type { NativeAddon } from '../../../lib/native/native.js';
-import type { Outcome } from '../operations/async-operations.js';
+import type { Outcome } from './async-operations.js';
 
 /** Longest data that a result carries; longer data is represented by its digest. */
 export const MAX_RESULT = 65536;

@@ -41,7 +41,7 @@ const EFFECTS: Record<string, readonly number[]> = {
 };
 
 /** Functions that fs offers and replay does not repeat. */
-const UNDECLARED = ['watch', 'watchFile', 'opendir', 'openAsBlob'];
+const UNSUPPORTED = ['watch', 'watchFile', 'opendir', 'openAsBlob'];
 
 export { EFFECTS };
 
@@ -146,7 +146,7 @@ function wrap(state: VirtualFs, name: string, handler: Handler): (original: AnyF
       const callback = args[args.length - 1];
       // fs.close may do without a callback.
       const given = typeof callback === 'function';
-      if (!state.world.active || !(given || name === 'close')) return original(...args);
+      if (!state.runtime.active || !(given || name === 'close')) return original(...args);
       const rest = given ? args.slice(0, -1) : args;
       const settle: NodeCallback = given
         ? (callback as NodeCallback)
@@ -154,7 +154,7 @@ function wrap(state: VirtualFs, name: string, handler: Handler): (original: AnyF
             if (error !== null) throw error;
           };
       if (handler(rest, settle)) return undefined;
-      return state.world.outside(() => original(state.fds.toReal(args[0]), ...args.slice(1)));
+      return state.runtime.outside(() => original(state.fds.toReal(args[0]), ...args.slice(1)));
     };
 }
 
@@ -163,9 +163,9 @@ export function installFsCallbacks(state: VirtualFs, patcher: Patcher): void {
   for (const [name, handler] of Object.entries(handlers(state))) patcher.method(fs, name, wrap(state, name, handler));
   const native = wrap(state, 'realpath', generic(state, 'realpath', false, []));
   patcher.value(fs.realpath, 'native', native(fs.realpath.native as AnyFunction));
-  for (const name of UNDECLARED) {
+  for (const name of UNSUPPORTED) {
     patcher.method(fs, name, (original) => (...args: unknown[]) => {
-      state.world.undeclared(`fs.${name}`);
+      state.runtime.reportNondeterministic(`fs.${name}`);
       return original(...args);
     });
   }

@@ -82,11 +82,11 @@ function writer(name: 'writeFile' | 'appendFile') {
 }
 
 export function installFsPromises(state: VirtualFs, patcher: Patcher): void {
-  const { world } = state;
+  const { runtime } = state;
   const { promises } = fs;
   const patch = (name: string, mine: AnyFunction): void => {
     patcher.method(promises, name, (original) => (...args: unknown[]) => {
-      return world.active ? mine(...args) : original(...args);
+      return runtime.active ? mine(...args) : original(...args);
     });
   };
   for (const name of SAME) patch(name, async (...args) => promised(name, ...withoutTail(args)));
@@ -98,7 +98,7 @@ export function installFsPromises(state: VirtualFs, patcher: Patcher): void {
   });
   for (const name of ['opendir', 'watch']) {
     patcher.method(promises, name, (original) => (...args: unknown[]) => {
-      world.undeclared(`fs.promises.${name}`);
+      runtime.reportNondeterministic(`fs.promises.${name}`);
       return original(...args);
     });
   }

@@ -15,12 +15,12 @@ type Handler = (args: unknown[]) => { value: unknown } | undefined;
 
 /** Writes pieces one behind the other. */
 function put(state: VirtualFs, fd: unknown, pieces: Uint8Array[], position: number | null): { value: number } {
-  const { world, fds } = state;
+  const { runtime, fds } = state;
   let length = 0;
   for (const piece of pieces) length += piece.length;
   const at = state.advance(fd, position, length);
   const run = (): number => originals.fs.writevSync(fds.toReal(fd) as number, pieces, at ?? undefined);
-  if (!world.live) {
+  if (!runtime.live) {
     // The program may go on to change its buffers.
     const copies = pieces.map((piece) => Uint8Array.from(piece));
     const file = fds.find(fd);
@@ -45,7 +45,7 @@ function get(state: VirtualFs, fd: unknown, pieces: Uint8Array[], position: numb
 }
 
 function handlers(state: VirtualFs): Record<string, Handler> {
-  const { world, fds } = state;
+  const { runtime, fds } = state;
   const effect =
     (name: string, dirty: readonly number[]): Handler =>
     (args) => {
@@ -55,7 +55,7 @@ function handlers(state: VirtualFs): Record<string, Handler> {
       const run = (): unknown => {
         return state.call(`${name}Sync`, [file === undefined ? args[0] : fds.opened(file), ...args.slice(1)]);
       };
-      if (world.live) return { value: run() };
+      if (runtime.live) return { value: run() };
       state.suppress(run);
       return { value: undefined };
     };
@@ -70,7 +70,7 @@ function handlers(state: VirtualFs): Record<string, Handler> {
       }
       fds.markDirty(absolute(target));
       const run = (content: Uint8Array) => () => state.call(`${name}Sync`, [target, content, withoutEncoding(options)]);
-      if (world.live) run(bytes)();
+      if (runtime.live) run(bytes)();
       else state.suppress(run(Uint8Array.from(bytes)));
       return { value: undefined };
     };
@@ -88,7 +88,7 @@ function handlers(state: VirtualFs): Record<string, Handler> {
       fds.remove(file.vfd);
       if (file.fd >= 0) originals.fs.closeSync(file.fd);
       // What is written before it may have to be written again: only then is it closed.
-      else if (!world.live) {
+      else if (!runtime.live) {
         state.suppress(() => {
           if (file.fd >= 0) originals.fs.closeSync(file.fd);
           file.fd = -1;
@@ -124,7 +124,7 @@ function handlers(state: VirtualFs): Record<string, Handler> {
       const name = prefix + Math.random().toString(36).slice(2, 8).padEnd(6, 'x');
       const run = (): unknown => originals.fs.mkdirSync(name, 0o700);
       fds.markDirty(absolute(name));
-      if (world.live) run();
+      if (runtime.live) run();
       else state.suppress(run);
       return { value: name };
     },
@@ -136,16 +136,16 @@ function handlers(state: VirtualFs): Record<string, Handler> {
 export function installFsSync(state: VirtualFs, patcher: Patcher): void {
   for (const [name, handler] of Object.entries(handlers(state))) {
     patcher.method(fs, `${name}Sync`, (original) => (...args: unknown[]) => {
-      if (!state.world.active) return original(...args);
+      if (!state.runtime.active) return original(...args);
       const handled = handler(args);
-      return handled === undefined ? state.world.outside(() => original(...args)) : handled.value;
+      return handled === undefined ? state.runtime.outside(() => original(...args)) : handled.value;
     });
   }
   for (const name of ['fstatSync', 'readFileSync']) {
     patcher.method(fs, name, (original: AnyFunction) => (...args: unknown[]) => {
-      if (!state.world.active) return original(...args);
+      if (!state.runtime.active) return original(...args);
       // Node's readFileSync opens by the public function, which gives out virtual descriptors.
-      return state.world.outside(() => original(state.fds.toReal(args[0]), ...args.slice(1)));
+      return state.runtime.outside(() => original(state.fds.toReal(args[0]), ...args.slice(1)));
     });
   }
 }

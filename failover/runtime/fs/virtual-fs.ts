@@ -1,5 +1,6 @@
 /** What the parts of the virtual file system share, and the operations that it is made of. */
 import fs from 'node:fs';
+import type { Operation, Outcome } from '../core/async-operations.js';
 import type { RuntimeContext } from '../core/context.js';
 import { type AnyFunction, originals } from '../core/originals.js';
 import {
@@ -13,20 +14,19 @@ import {
   matches,
   sameOutcome,
 } from '../core/result-codec.js';
-import type { Operation, Outcome } from '../operations/async-operations.js';
 import { absolute, DescriptorTable, type OpenFile, writes } from './descriptors.js';
 
 type NodeCallback = (error: NodeJS.ErrnoException | null, ...values: unknown[]) => void;
 
-export const realFs = originals.fs as unknown as Record<string, AnyFunction>;
+export const originalFs = originals.fs as unknown as Record<string, AnyFunction>;
 
 /** Node writes these in JavaScript, over its own public functions and with ticks in between: in one piece instead. */
-const REAL: Record<string, AnyFunction> = {
+const REPLACEMENTS: Record<string, AnyFunction> = {
   realpath: originals.fs.realpath.native as AnyFunction,
   realpathSync: originals.fs.realpathSync.native as AnyFunction,
   cp: (...args) => {
     const done = args.pop() as (error: unknown) => void;
-    done(attempt(() => realFs['cpSync']!(...args)).error);
+    done(attempt(() => originalFs['cpSync']!(...args)).error);
   },
 };
 
@@ -64,33 +64,33 @@ export interface Transfer {
 
 export class VirtualFs {
   readonly fds = new DescriptorTable();
-  readonly #world: RuntimeContext;
+  readonly #runtime: RuntimeContext;
   /** Synchronous effects of the latest event that a backup did not carry out; the primary may have died before it did. */
   #unproven: (() => void)[] = [];
   #unprovenEvent = -1;
 
-  constructor(world: RuntimeContext) {
-    this.#world = world;
+  constructor(runtime: RuntimeContext) {
+    this.#runtime = runtime;
   }
 
-  get world(): RuntimeContext {
-    return this.#world;
+  get runtime(): RuntimeContext {
+    return this.#runtime;
   }
 
   /** A real function, with Node's own functions under it. */
   call(name: string, args: unknown[]): unknown {
-    return this.#world.outside(() => (REAL[name] ?? realFs[name]!)(...args));
+    return this.#runtime.outside(() => (REPLACEMENTS[name] ?? originalFs[name]!)(...args));
   }
 
   /** An effect of a synchronous call on a backup: left out, but kept until the next event proves that the primary did it. */
   suppress(redo: () => void): void {
-    const { world } = this;
-    world.counters.suppressedEffects++;
+    const { runtime } = this;
+    runtime.counters.suppressedEffects++;
     // Long done.
-    if (world.past) return;
-    if (world.eventNo !== this.#unprovenEvent) {
+    if (runtime.isHistorical) return;
+    if (runtime.eventNo !== this.#unprovenEvent) {
       this.#unproven = [];
-      this.#unprovenEvent = world.eventNo;
+      this.#unprovenEvent = runtime.eventNo;
     }
     this.#unproven.push(redo);
   }
@@ -98,11 +98,11 @@ export class VirtualFs {
   /** @param unfinished the primary died in the latest event */
   goLive(unfinished: boolean): void {
     // An event that others follow, or that is over, has had its effects: an append would be there twice.
-    if (!unfinished || this.#unprovenEvent !== this.world.eventNo) this.#unproven = [];
+    if (!unfinished || this.#unprovenEvent !== this.runtime.eventNo) this.#unproven = [];
     for (const redo of this.#unproven) {
-      this.world.counters.redoneEffects++;
+      this.runtime.counters.redoneEffects++;
       try {
-        this.world.outside(redo);
+        this.runtime.outside(redo);
       } catch {
         // Most likely the primary had done it; the program was told that it succeeded.
       }
@@ -112,7 +112,7 @@ export class VirtualFs {
   }
 
   #diverged(what: string, id: number, detail: string): void {
-    this.world.diverged({ what, id, detail });
+    this.runtime.diverged({ what, id, detail });
   }
 
   /**
@@ -120,7 +120,7 @@ export class VirtualFs {
    * descriptor.
    */
   logged(name: string, args: unknown[], effect: boolean, settle: NodeCallback): void {
-    const { world, fds } = this;
+    const { runtime, fds } = this;
     const run = (fn: string, last: unknown[]): unknown =>
       this.call(fn, [fds.toReal(args[0]), ...args.slice(1), ...last]);
     const start = (done: (outcome: Outcome) => void): void => {
@@ -135,14 +135,14 @@ export class VirtualFs {
           const already = effect && ALREADY[name] !== undefined && outcome.error?.code === ALREADY[name];
           done(already ? { error: null, values: [] } : outcome);
         }),
-      encode: (outcome) => encodeOutcome(world.native, outcome),
+      encode: (outcome) => encodeOutcome(runtime.native, outcome),
       decode: (result, _local, id) => {
         const logged = decodeResult(result);
         if (logged.tag === 'error') return { error: logged.error, values: [] };
         if (logged.tag === 'values') return { error: null, values: logged.values };
         if (logged.tag !== 'digest') return { error: null, values: [] };
         const mine = attempt(() => run(`${name}Sync`, []));
-        if (!sameOutcome(world.native, logged, mine)) this.#diverged(`fs.${name}`, id, 'the result differs');
+        if (!sameOutcome(runtime.native, logged, mine)) this.#diverged(`fs.${name}`, id, 'the result differs');
         return mine;
       },
       settle: (outcome) => {
@@ -150,11 +150,11 @@ export class VirtualFs {
         else settle(null, ...outcome.values);
       },
     };
-    world.ops.begin(operation);
+    runtime.operations.begin(operation);
   }
 
   open(target: unknown, flags: number, mode: number, settle: NodeCallback): void {
-    const { world, fds } = this;
+    const { runtime, fds } = this;
     const where = absolute(target);
     const writing = writes(flags);
     if (writing) fds.markDirty(where);
@@ -173,7 +173,7 @@ export class VirtualFs {
         }),
       ]);
     };
-    world.ops.begin({
+    runtime.operations.begin({
       what: 'fs.open',
       effect: writing,
       start: start(flags),
@@ -189,7 +189,7 @@ export class VirtualFs {
                 return regular;
               }),
           }),
-      encode: (outcome) => encodeOutcome(world.native, outcome),
+      encode: (outcome) => encodeOutcome(runtime.native, outcome),
       decode: (result, local, id) => {
         const logged = decodeResult(result);
         if (logged.tag === 'error') {
@@ -211,11 +211,11 @@ export class VirtualFs {
   }
 
   close(vfd: number, settle: NodeCallback): void {
-    const { world, fds } = this;
+    const { runtime, fds } = this;
     const file = fds.find(vfd);
     fds.remove(vfd);
     const fd = file === undefined ? vfd : file.fd;
-    world.ops.begin({
+    runtime.operations.begin({
       what: 'fs.close',
       effect: false,
       start: (done) => {
@@ -223,7 +223,7 @@ export class VirtualFs {
       },
       local: () =>
         file !== undefined && fd >= 0 ? attempt(() => originals.fs.closeSync(fd)) : { error: null, values: [] },
-      encode: (outcome) => encodeOutcome(world.native, outcome),
+      encode: (outcome) => encodeOutcome(runtime.native, outcome),
       decode: (result) => {
         const logged = decodeResult(result);
         return { error: logged.tag === 'error' ? logged.error : null, values: [] };
@@ -239,14 +239,14 @@ export class VirtualFs {
 
   /** Reads into pieces; the outcome's value is the number of bytes. */
   read(what: string, transfer: Transfer, settle: NodeCallback): void {
-    const { world, fds } = this;
+    const { runtime, fds } = this;
     const file = fds.find(transfer.fd);
     const alike = this.#readsAlike(file);
     const position = transfer.position ?? file?.position ?? null;
     const tracked = transfer.position === null && file?.position != null;
     const filled = (count: number): Uint8Array[] => take(transfer.pieces, count);
     const local = (): Outcome => attempt(() => this.readNow(transfer.fd, transfer.pieces, position));
-    world.ops.begin({
+    runtime.operations.begin({
       what,
       effect: false,
       start: (done) => {
@@ -259,7 +259,7 @@ export class VirtualFs {
       encode: (outcome) => {
         if (outcome.error !== null) return encodeError(outcome.error);
         const pieces = filled(outcome.values[0] as number);
-        return alike ? encodeDigest(world.native, pieces) : encodeData(world.native, pieces);
+        return alike ? encodeDigest(runtime.native, pieces) : encodeData(runtime.native, pieces);
       },
       decode: (result, mine, id) => {
         const logged = decodeResult(result);
@@ -285,8 +285,8 @@ export class VirtualFs {
   #check(what: string, id: number, where: string, logged: Logged, outcome: Outcome, data: Uint8Array[]): void {
     if (logged.tag !== 'digest') return;
     if (outcome.error !== null) this.#diverged(what, id, `${where}: here ${outcome.error.code}`);
-    else if (!matches(this.world.native, logged, data)) {
-      const crc = crcOf(this.world.native, data).toString(16);
+    else if (!matches(this.runtime.native, logged, data)) {
+      const crc = crcOf(this.runtime.native, data).toString(16);
       this.#diverged(what, id, `${where}: ${logged.length} bytes (${logged.crc.toString(16)}), here others (${crc})`);
     }
   }
@@ -311,14 +311,14 @@ export class VirtualFs {
 
   /** Writes pieces; the outcome's value is the number of bytes. */
   write(what: string, transfer: Transfer, settle: NodeCallback): void {
-    const { world, fds } = this;
+    const { runtime, fds } = this;
     const file = fds.find(transfer.fd);
     const position = transfer.position ?? file?.position ?? null;
     const tracked = transfer.position === null && file?.position != null;
     let length = 0;
     for (const piece of transfer.pieces) length += piece.length;
     if (tracked && file !== undefined) file.position = Number(position) + length;
-    world.ops.begin({
+    runtime.operations.begin({
       what,
       effect: true,
       start: (done) => {
@@ -327,7 +327,7 @@ export class VirtualFs {
         if (one !== undefined) this.call('write', [fd, one, 0, one.length, position, callback(done)]);
         else this.call('writev', [fd, transfer.pieces, position, callback(done)]);
       },
-      encode: (outcome) => encodeOutcome(world.native, { error: outcome.error, values: outcome.values.slice(0, 1) }),
+      encode: (outcome) => encodeOutcome(runtime.native, { error: outcome.error, values: outcome.values.slice(0, 1) }),
       decode: (result) => {
         const logged = decodeResult(result);
         if (logged.tag === 'error') return { error: logged.error, values: [] };
@@ -346,12 +346,12 @@ export class VirtualFs {
 
   /** Reads a whole file; the value is a Buffer. */
   readFile(target: unknown, options: object, settle: NodeCallback): void {
-    const { world, fds } = this;
+    const { runtime, fds } = this;
     const file = fds.find(target);
     const where = typeof target === 'number' ? (file?.path ?? String(target)) : absolute(target);
     const alike = typeof target === 'number' ? this.#readsAlike(file) : !fds.isDirty(where);
     const local = (): Outcome => attempt(() => this.call('readFileSync', [this.fds.toReal(target), options]));
-    world.ops.begin({
+    runtime.operations.begin({
       what: 'fs.readFile',
       effect: false,
       start: (done) => {
@@ -361,7 +361,7 @@ export class VirtualFs {
       encode: (outcome) => {
         if (outcome.error !== null) return encodeError(outcome.error);
         const pieces = [outcome.values[0] as Buffer];
-        return alike ? encodeDigest(world.native, pieces) : encodeData(world.native, pieces);
+        return alike ? encodeDigest(runtime.native, pieces) : encodeData(runtime.native, pieces);
       },
       decode: (result, mine, id) => {
         const logged = decodeResult(result);
@@ -385,11 +385,11 @@ export class VirtualFs {
 
   /** On a backup: opens as far as it is harmless. */
   openNow(target: unknown, flags: number, mode: number): number {
-    const { world, fds } = this;
+    const { runtime, fds } = this;
     const where = absolute(target);
     const writing = writes(flags);
     if (writing) fds.markDirty(where);
-    if (world.live || !writing) {
+    if (runtime.live || !writing) {
       const fd = this.call('openSync', [target, flags, mode]) as number;
       return fds.add({ fd, path: where, flags, mode, regular: originals.fs.fstatSync(fd).isFile() }).vfd;
     }

@@ -29,7 +29,7 @@ function drawBelow(range: number): number {
   }
 }
 
-function randomInt(world: RuntimeContext, original: AnyFunction, args: unknown[]): unknown {
+function randomInt(runtime: RuntimeContext, original: AnyFunction, args: unknown[]): unknown {
   const [numbers, callback] = splitCallback(args);
   const [min, max] = numbers.length < 2 || numbers[1] === undefined ? [0, numbers[0]] : numbers;
   const legal =
@@ -40,15 +40,15 @@ function randomInt(world: RuntimeContext, original: AnyFunction, args: unknown[]
   if (!legal) return original(...args);
   const result = (min as number) + drawBelow((max as number) - (min as number));
   if (callback === undefined) return result;
-  world.later(() => callback(undefined, result));
+  runtime.later(() => callback(undefined, result));
   return undefined;
 }
 
 /** A function with an optional callback: with one, it is computed at once and the callback is an immediate. */
-function syncThenLater(world: RuntimeContext, compute: AnyFunction) {
+function syncThenLater(runtime: RuntimeContext, compute: AnyFunction) {
   return (original: AnyFunction) =>
     (...args: unknown[]): unknown => {
-      if (!world.active) return original(...args);
+      if (!runtime.active) return original(...args);
       const [rest, callback] = splitCallback(args);
       if (callback === undefined) return original(...args);
       let result: unknown;
@@ -61,7 +61,7 @@ function syncThenLater(world: RuntimeContext, compute: AnyFunction) {
         if (typeof code === 'string' && /^ERR_(INVALID_ARG|OUT_OF_RANGE|CRYPTO_INVALID)/.test(code)) throw error;
         failure = error;
       }
-      world.later(() => {
+      runtime.later(() => {
         if (failure !== null) callback(failure as Error);
         else callback(null, result);
       });
@@ -101,23 +101,23 @@ const SUBTLE = [
   'unwrapKey',
 ];
 
-export function installCrypto(world: RuntimeContext, patcher: Patcher): void {
+export function installCrypto(runtime: RuntimeContext, patcher: Patcher): void {
   for (const [name, compute] of SYNC_TWINS) {
     if (typeof Reflect.get(crypto, name) !== 'function') continue;
     // randomBytes and its aliases are getters on some versions; a plain value does for all.
-    patcher.method(crypto, name, syncThenLater(world, compute));
+    patcher.method(crypto, name, syncThenLater(runtime, compute));
   }
   patcher.method(crypto, 'randomInt', (original) => (...args: unknown[]) => {
-    return world.active ? randomInt(world, original, args) : original(...args);
+    return runtime.active ? randomInt(runtime, original, args) : original(...args);
   });
   patcher.method(crypto, 'randomUUID', (original) => (options?: unknown) => {
-    if (!world.active || (options !== undefined && (options === null || typeof options !== 'object'))) {
+    if (!runtime.active || (options !== undefined && (options === null || typeof options !== 'object'))) {
       return options === undefined ? original() : original(options);
     }
     return original({ ...(options as object | undefined), disableEntropyCache: true });
   });
   patcher.method(crypto, 'generateKeyPair', (original) => (...args: unknown[]) => {
-    world.undeclared('crypto.generateKeyPair');
+    runtime.reportNondeterministic('crypto.generateKeyPair');
     return original(...args);
   });
 
@@ -128,7 +128,7 @@ export function installCrypto(world: RuntimeContext, patcher: Patcher): void {
     'randomUUID',
     (original) =>
       function randomUUID(this: unknown) {
-        return world.active && this === webcrypto ? crypto.randomUUID() : original.call(this);
+        return runtime.active && this === webcrypto ? crypto.randomUUID() : original.call(this);
       },
   );
   const subtle = Object.getPrototypeOf(webcrypto.subtle) as object;
@@ -138,7 +138,7 @@ export function installCrypto(world: RuntimeContext, patcher: Patcher): void {
       name,
       (original) =>
         function (this: unknown, ...args: unknown[]) {
-          world.undeclared(`crypto.subtle.${name}`);
+          runtime.reportNondeterministic(`crypto.subtle.${name}`);
           return original.apply(this, args);
         },
     );

@@ -34,7 +34,7 @@ function learn(prototype: Engine, create: () => unknown): AnyFunction | undefine
   return found;
 }
 
-export function installZlib(world: RuntimeContext, patcher: Patcher): void {
+export function installZlib(runtime: RuntimeContext, patcher: Patcher): void {
   const kinds = [() => zlib.createGzip(), () => zlib.createBrotliCompress(), () => zlib.createBrotliDecompress()];
   for (const create of kinds) {
     const sample = create() as unknown as ZlibStream;
@@ -42,7 +42,7 @@ export function installZlib(world: RuntimeContext, patcher: Patcher): void {
     sample.close();
     const completed = learn(prototype, create);
     if (completed === undefined) {
-      world.undeclared('zlib');
+      runtime.reportNondeterministic('zlib');
       continue;
     }
     patcher.method(
@@ -50,7 +50,7 @@ export function installZlib(world: RuntimeContext, patcher: Patcher): void {
       'write',
       (original) =>
         function write(this: Engine, ...args: unknown[]) {
-          if (!world.active) return original.apply(this, args);
+          if (!runtime.active) return original.apply(this, args);
           this.writeSync(...args);
           // As Node itself: the callback knows by the stream's state whether there was an error.
           process.nextTick(() => completed.call(this));

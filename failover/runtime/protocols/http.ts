@@ -7,7 +7,7 @@ import type { Socket } from 'node:net';
 import type { RuntimeContext } from '../core/context.js';
 import { originals } from '../core/originals.js';
 import type { Patcher } from '../core/patcher.js';
-import type { Timeout } from '../virtual/virtual-timers.js';
+import type { Timeout } from '../core/virtual-timers.js';
 
 interface Message {
   sendDate: boolean;
@@ -31,7 +31,7 @@ function hasDate(headers: unknown): boolean {
   return false;
 }
 
-export function installHttp(world: RuntimeContext, patcher: Patcher): void {
+export function installHttp(runtime: RuntimeContext, patcher: Patcher): void {
   let second = -1;
   let line = '';
   patcher.method(
@@ -39,8 +39,8 @@ export function installHttp(world: RuntimeContext, patcher: Patcher): void {
     '_storeHeader',
     (original) =>
       function _storeHeader(this: Message, firstLine: unknown, headers: unknown) {
-        if (!world.active || !this.sendDate || hasDate(headers)) return original.call(this, firstLine, headers);
-        const wall = world.time.peekWall();
+        if (!runtime.active || !this.sendDate || hasDate(headers)) return original.call(this, firstLine, headers);
+        const wall = runtime.time.peekWall();
         const now = Math.floor(wall / 1000);
         if (now !== second) {
           second = now;
@@ -89,7 +89,7 @@ interface CheckedServer extends http.Server {
  * different replicas. This stops Node's check and does the same (headersTimeout, requestTimeout) in logical time.
  * Call it inside an event when a server begins to listen, or begins to get connections.
  */
-export function virtualizeHttpServer(world: RuntimeContext, server: http.Server): void {
+export function virtualizeHttpServer(runtime: RuntimeContext, server: http.Server): void {
   const checked = server as CheckedServer;
   const own = server as unknown as Record<symbol, unknown>;
   for (const symbol of Object.getOwnPropertySymbols(server)) {
@@ -101,13 +101,13 @@ export function virtualizeHttpServer(world: RuntimeContext, server: http.Server)
   const connections = new Map<Socket, Progress>();
   virtualized.set(server, connections);
   server.prependListener('connection', (socket: Socket) => {
-    const progress: Progress = { since: world.time.peek(), headersDone: false, request: null };
+    const progress: Progress = { since: runtime.time.peek(), headersDone: false, request: null };
     connections.set(socket, progress);
     // Not a listener for 'data': that would set the socket flowing.
     const emit = socket.emit as (event: string | symbol, ...args: unknown[]) => boolean;
     socket.emit = function (this: Socket, event: string | symbol, ...args: unknown[]): boolean {
       if (event === 'data' && over(progress)) {
-        progress.since = world.time.peek();
+        progress.since = runtime.time.peek();
         progress.headersDone = false;
         progress.request = null;
       } else if (event === 'close') connections.delete(socket);
@@ -124,7 +124,7 @@ export function virtualizeHttpServer(world: RuntimeContext, server: http.Server)
 
   const check = (): void => {
     const { headersTimeout, requestTimeout } = server;
-    const now = world.time.peek();
+    const now = runtime.time.peek();
     for (const [socket, progress] of connections) {
       if (over(progress)) {
         progress.since = -1;
@@ -144,7 +144,7 @@ export function virtualizeHttpServer(world: RuntimeContext, server: http.Server)
       else socket.destroy(error);
     }
   };
-  const interval: Timeout = world.clockwork.setTimer(
+  const interval: Timeout = runtime.timers.setTimer(
     check,
     checked.connectionsCheckingInterval ?? 30_000,
     true,

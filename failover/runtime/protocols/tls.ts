@@ -62,7 +62,7 @@ function withoutTickets(patcher: Patcher): void {
 }
 
 /** Reports TLS as undeclared on a Node whose internals differ. */
-export function installTls(world: RuntimeContext, patcher: Patcher): void {
+export function installTls(runtime: RuntimeContext, patcher: Patcher): void {
   withoutTickets(patcher);
   const wrap = sampleWrap();
   const symbol = (name: string): symbol | undefined =>
@@ -73,7 +73,7 @@ export function installTls(world: RuntimeContext, patcher: Patcher): void {
   if (prototype === null || request === undefined || closing === undefined || !('doWrite' in prototype)) {
     patcher.method(tls.TLSSocket.prototype, '_init', (original) => {
       return function (this: unknown, ...args: unknown[]) {
-        world.undeclared('tls');
+        runtime.reportNondeterministic('tls');
         return original.apply(this, args);
       };
     });
@@ -81,14 +81,15 @@ export function installTls(world: RuntimeContext, patcher: Patcher): void {
   }
   patcher.method(prototype, 'doWrite', (original) => {
     return function doWrite(this: StreamWrap, write: unknown, buffers: unknown): unknown {
-      if (!world.active || this[closing] === true || this._handle === null) return original.call(this, write, buffers);
+      if (!runtime.active || this[closing] === true || this._handle === null)
+        return original.call(this, write, buffers);
       const handle = this._handle;
       const parts = buffers as Buffer[];
       let pending = parts.length;
       const done = (error: Failure): void => {
         if (!error && --pending !== 0) return;
         pending = 0;
-        world.later(() => this.finishWrite(handle, error ? uvCode(error) : 0));
+        runtime.later(() => this.finishWrite(handle, error ? uvCode(error) : 0));
       };
       this.stream.cork();
       for (const part of parts) this.stream.write(part, done);
@@ -99,11 +100,11 @@ export function installTls(world: RuntimeContext, patcher: Patcher): void {
   });
   patcher.method(prototype, 'doClose', (original) => {
     return function doClose(this: StreamWrap, closed: unknown): unknown {
-      if (!world.active) return original.call(this, closed);
+      if (!runtime.active) return original.call(this, closed);
       this[closing] = true;
       const handle = this._handle;
       this.stream.destroy();
-      world.later(() => {
+      runtime.later(() => {
         const canceled = -constants.errno.ECANCELED;
         this.finishWrite(handle, canceled);
         this.finishShutdown(handle, canceled);

@@ -1,5 +1,5 @@
 /**
- * A program's datagram sockets. Each arrival completes an operation that the socket has begun, and so is an event of the world like any
+ * A program's datagram sockets. Each arrival completes an operation that the socket has begun, and so is an event of the runtime like any
  * other: logged before the program hears of it, and told to a backup's program out of the log. What the program sends leaves
  * with the gate on the primary, and nowhere on a backup: a datagram that was not sent when the primary died is lost, as datagrams may be.
  *
@@ -9,12 +9,12 @@ import type dgram from 'node:dgram';
 import net from 'node:net';
 import { FtDgram, type FtDgramOptions } from '../../../stack/sockets/dgram.js';
 import type { Stack } from '../../../stack/stack.js';
+import type { Outcome } from '../core/async-operations.js';
 import type { RuntimeContext } from '../core/context.js';
-import type { Outcome } from '../operations/async-operations.js';
 
 /** What waits for the program at most, per socket; more is dropped, and counted. */
-const MOST_WAITING = 1024;
-const MOST_WAITING_BYTES = 1 << 20;
+const MAX_WAITING = 1024;
+const MAX_WAITING_BYTES = 1 << 20;
 
 const Arrival = { Message: 0, Refused: 1, Closed: 2 } as const;
 type Arrival = (typeof Arrival)[keyof typeof Arrival];
@@ -77,7 +77,7 @@ export class ReplayedDgram extends FtDgram {
   }
 
   #listen(): void {
-    this.#host.runtime.ops.begin({
+    this.#host.runtime.operations.begin({
       what: 'dgram.message',
       effect: false,
       start: (done) => {
@@ -91,7 +91,7 @@ export class ReplayedDgram extends FtDgram {
   }
 
   protected override _arrived(payload: Buffer, info: dgram.RemoteInfo): void {
-    if (this.#waiting.length >= MOST_WAITING || this.#waitingBytes + payload.length > MOST_WAITING_BYTES) {
+    if (this.#waiting.length >= MAX_WAITING || this.#waitingBytes + payload.length > MAX_WAITING_BYTES) {
       this.#host.counters.droppedDatagrams++;
       return;
     }
@@ -101,7 +101,7 @@ export class ReplayedDgram extends FtDgram {
   }
 
   protected override _refused(): void {
-    if (this.#waiting.length < MOST_WAITING) this.#waiting.push(REFUSED);
+    if (this.#waiting.length < MAX_WAITING) this.#waiting.push(REFUSED);
     this.#next();
   }
 
@@ -170,7 +170,7 @@ export class ProgramDgram extends ReplayedDgram {
   }
 
   /** The kernel's socket that does the work, if it is one of those. */
-  #real(method: string, args: unknown[]): dgram.Socket | null {
+  #kernelFor(method: string, args: unknown[]): dgram.Socket | null {
     if (!this.#decided && DECIDING.has(method)) {
       this.#decided = true;
       if (!this.#reachable(method, args)) this.#useKernel();
@@ -204,7 +204,7 @@ export class ProgramDgram extends ReplayedDgram {
     for (const name of DELEGATED) {
       const own = prototype[name]!;
       prototype[name] = function (this: unknown, ...args: unknown[]): unknown {
-        const kernel = (this as ProgramDgram).#real(name, args) as unknown as Record<string, Method> | null;
+        const kernel = (this as ProgramDgram).#kernelFor(name, args) as unknown as Record<string, Method> | null;
         if (kernel === null) return own.apply(this, args);
         const result = kernel[name]!.apply(kernel, args);
         return result === kernel ? this : result;

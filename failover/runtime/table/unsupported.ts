@@ -28,7 +28,7 @@ const DNS = [
 ];
 
 function functions(
-  world: RuntimeContext,
+  runtime: RuntimeContext,
   patcher: Patcher,
   owner: object,
   prefix: string,
@@ -40,7 +40,7 @@ function functions(
       name,
       (original) =>
         function (this: unknown, ...args: unknown[]) {
-          world.undeclared(`${prefix}.${name}`);
+          runtime.reportNondeterministic(`${prefix}.${name}`);
           return original.apply(this, args);
         },
     );
@@ -48,33 +48,33 @@ function functions(
 }
 
 /** A class whose construction is reported; instances, statics and instanceof stay the same. */
-function reportNew(world: RuntimeContext, patcher: Patcher, owner: object, name: string, label: string): void {
+function reportNew(runtime: RuntimeContext, patcher: Patcher, owner: object, name: string, label: string): void {
   const original = Reflect.get(owner, name) as Constructor | undefined;
   if (original === undefined) return;
   const proxy: Constructor = new Proxy(original, {
     construct(target, args, newTarget): object {
-      world.undeclared(label);
+      runtime.reportNondeterministic(label);
       return Reflect.construct(target, args, newTarget === proxy ? target : newTarget) as object;
     },
   });
   patcher.value(owner, name, proxy);
 }
 
-export function installUnsupported(world: RuntimeContext, patcher: Patcher): void {
+export function installUnsupported(runtime: RuntimeContext, patcher: Patcher): void {
   const spawners = ['spawn', 'exec', 'execFile', 'fork', 'spawnSync', 'execSync', 'execFileSync'];
-  functions(world, patcher, childProcess, 'child_process', spawners);
-  functions(world, patcher, cluster, 'cluster', ['fork']);
-  functions(world, patcher, dgram, 'dgram', ['createSocket']);
-  functions(world, patcher, dns, 'dns', DNS);
-  functions(world, patcher, dns.promises, 'dns.promises', DNS);
-  functions(world, patcher, os, 'os', ['loadavg', 'freemem', 'uptime', 'cpus', 'networkInterfaces']);
-  functions(world, patcher, v8, 'v8', ['getHeapStatistics', 'getHeapSpaceStatistics', 'writeHeapSnapshot']);
-  functions(world, patcher, process, 'process', ['memoryUsage', 'cpuUsage', 'resourceUsage', 'send']);
-  functions(world, patcher, performance, 'performance', ['mark', 'measure', 'eventLoopUtilization', 'timerify']);
-  functions(world, patcher, globalThis, 'globalThis', ['fetch']);
-  reportNew(world, patcher, workerThreads, 'Worker', 'worker_threads.Worker');
+  functions(runtime, patcher, childProcess, 'child_process', spawners);
+  functions(runtime, patcher, cluster, 'cluster', ['fork']);
+  functions(runtime, patcher, dgram, 'dgram', ['createSocket']);
+  functions(runtime, patcher, dns, 'dns', DNS);
+  functions(runtime, patcher, dns.promises, 'dns.promises', DNS);
+  functions(runtime, patcher, os, 'os', ['loadavg', 'freemem', 'uptime', 'cpus', 'networkInterfaces']);
+  functions(runtime, patcher, v8, 'v8', ['getHeapStatistics', 'getHeapSpaceStatistics', 'writeHeapSnapshot']);
+  functions(runtime, patcher, process, 'process', ['memoryUsage', 'cpuUsage', 'resourceUsage', 'send']);
+  functions(runtime, patcher, performance, 'performance', ['mark', 'measure', 'eventLoopUtilization', 'timerify']);
+  functions(runtime, patcher, globalThis, 'globalThis', ['fetch']);
+  reportNew(runtime, patcher, workerThreads, 'Worker', 'worker_threads.Worker');
   for (const name of ['MessageChannel', 'BroadcastChannel', 'FinalizationRegistry']) {
-    reportNew(world, patcher, globalThis, name, name);
+    reportNew(runtime, patcher, globalThis, name, name);
   }
   for (const name of ['on', 'addListener', 'once', 'prependListener', 'prependOnceListener']) {
     patcher.method(
@@ -83,7 +83,8 @@ export function installUnsupported(world: RuntimeContext, patcher: Patcher): voi
       (original) =>
         function (this: unknown, ...args: unknown[]) {
           const [event] = args;
-          if (typeof event === 'string' && event.startsWith('SIG')) world.undeclared(`process.on('${event}')`);
+          if (typeof event === 'string' && event.startsWith('SIG'))
+            runtime.reportNondeterministic(`process.on('${event}')`);
           return original.apply(process, args);
         },
     );

@@ -80,7 +80,7 @@ export class EventRandom {
   }
 }
 
-export function installRandom(world: RuntimeContext, patcher: Patcher, secret: Uint8Array): void {
+export function installRandom(runtime: RuntimeContext, patcher: Patcher, secret: Uint8Array): void {
   const generator = new EventRandom(secret);
-  patcher.method(Math, 'random', () => () => (world.active ? generator.draw(world.eventNo) : originals.random()));
+  patcher.method(Math, 'random', () => () => (runtime.active ? generator.draw(runtime.eventNo) : originals.random()));
 }

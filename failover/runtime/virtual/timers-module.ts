@@ -1,11 +1,11 @@
 /** Puts virtual timers under the globals, node:timers, node:timers/promises and AbortSignal.timeout. */
-import timers from 'node:timers';
+import nodeTimers from 'node:timers';
 import timersPromises from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { RuntimeContext } from '../core/context.js';
 import { type AnyFunction, originals } from '../core/originals.js';
 import type { Patcher } from '../core/patcher.js';
-import { Immediate, Timeout } from './virtual-timers.js';
+import { Immediate, Timeout } from '../core/virtual-timers.js';
 
 interface WaitOptions {
   signal?: AbortSignal;
@@ -55,26 +55,26 @@ function abortable<T, H>(
   });
 }
 
-function promiseFunctions(world: RuntimeContext) {
-  const { clockwork } = world;
+function promiseFunctions(runtime: RuntimeContext) {
+  const { timers } = runtime;
   const originals = { ...timersPromises };
 
   function setTimeout(delay?: number, value?: unknown, options?: WaitOptions): Promise<unknown> {
-    if (!world.active || invalid(options)) return originals.setTimeout(delay, value, options);
+    if (!runtime.active || invalid(options)) return originals.setTimeout(delay, value, options);
     return abortable(
       options?.signal,
-      (done) => clockwork.setTimer(done, delay, false, [], options?.ref !== false),
+      (done) => timers.setTimer(done, delay, false, [], options?.ref !== false),
       (timer) => timer.clear(),
       value,
     );
   }
 
   function setImmediate(value?: unknown, options?: WaitOptions): Promise<unknown> {
-    if (!world.active || invalid(options)) return originals.setImmediate(value, options);
+    if (!runtime.active || invalid(options)) return originals.setImmediate(value, options);
     return abortable(
       options?.signal,
       (done) => {
-        const immediate = clockwork.setImmediate(done, []);
+        const immediate = timers.setImmediate(done, []);
         return options?.ref === false ? immediate.unref() : immediate;
       },
       (immediate) => immediate.clear(),
@@ -88,7 +88,7 @@ function promiseFunctions(world: RuntimeContext) {
     let behind = 0;
     let wake: (() => void) | undefined;
     const poke = (): void => wake?.();
-    const interval = clockwork.setTimer(
+    const interval = timers.setTimer(
       () => {
         behind++;
         poke();
@@ -120,7 +120,7 @@ function promiseFunctions(world: RuntimeContext) {
   }
 
   function setInterval(delay?: number, value?: unknown, options?: WaitOptions) {
-    if (!world.active || invalid(options)) return originals.setInterval(delay, value, options);
+    if (!runtime.active || invalid(options)) return originals.setInterval(delay, value, options);
     return virtualInterval(delay, value, options);
   }
 
@@ -132,22 +132,22 @@ function isFunction(value: unknown): value is (...args: unknown[]) => unknown {
   return typeof value === 'function';
 }
 
-export function installTimers(world: RuntimeContext, patcher: Patcher): void {
-  const { clockwork } = world;
-  const promises = promiseFunctions(world);
+export function installTimers(runtime: RuntimeContext, patcher: Patcher): void {
+  const { timers } = runtime;
+  const promises = promiseFunctions(runtime);
   const node = originals as unknown as Record<string, AnyFunction>;
 
   const setTimeout = (fn: unknown, delay?: unknown, ...args: unknown[]): unknown =>
-    world.active && isFunction(fn) ? clockwork.setTimer(fn, delay, false, args) : node.setTimeout!(fn, delay, ...args);
+    runtime.active && isFunction(fn) ? timers.setTimer(fn, delay, false, args) : node.setTimeout!(fn, delay, ...args);
   const setInterval = (fn: unknown, delay?: unknown, ...args: unknown[]): unknown =>
-    world.active && isFunction(fn) ? clockwork.setTimer(fn, delay, true, args) : node.setInterval!(fn, delay, ...args);
+    runtime.active && isFunction(fn) ? timers.setTimer(fn, delay, true, args) : node.setInterval!(fn, delay, ...args);
   const setImmediate = (fn: unknown, ...args: unknown[]): unknown =>
-    world.active && isFunction(fn) ? clockwork.setImmediate(fn, args) : node.setImmediate!(fn, ...args);
+    runtime.active && isFunction(fn) ? timers.setImmediate(fn, args) : node.setImmediate!(fn, ...args);
 
   const clear = (original: (timer: never) => void) => (timer?: unknown) => {
     if (timer instanceof Timeout) timer.clear();
     else {
-      const mine = typeof timer === 'number' || typeof timer === 'string' ? clockwork.find(Number(timer)) : undefined;
+      const mine = typeof timer === 'number' || typeof timer === 'string' ? timers.find(Number(timer)) : undefined;
       if (mine !== undefined) mine.clear();
       else original(timer as never);
     }
@@ -164,7 +164,7 @@ export function installTimers(world: RuntimeContext, patcher: Patcher): void {
   const functions = { setTimeout, setInterval, setImmediate, clearTimeout, clearInterval, clearImmediate };
   for (const [name, fn] of Object.entries(functions)) {
     patcher.method(globalThis, name, () => fn);
-    patcher.value(timers, name, fn);
+    patcher.value(nodeTimers, name, fn);
   }
   for (const [name, fn] of Object.entries(promises)) patcher.method(timersPromises, name, () => fn);
   const { scheduler } = timersPromises as unknown as { scheduler: object };
@@ -173,7 +173,7 @@ export function installTimers(world: RuntimeContext, patcher: Patcher): void {
     'wait',
     (original) =>
       function wait(this: unknown, delay?: unknown, options?: unknown) {
-        if (!world.active) return original.call(scheduler, delay, options);
+        if (!runtime.active) return original.call(scheduler, delay, options);
         return promises.setTimeout(delay as number, undefined, options as WaitOptions);
       },
   );
@@ -182,17 +182,17 @@ export function installTimers(world: RuntimeContext, patcher: Patcher): void {
     'yield',
     (original) =>
       function yieldNow() {
-        return world.active ? promises.setImmediate() : original.call(scheduler);
+        return runtime.active ? promises.setImmediate() : original.call(scheduler);
       },
   );
 
   patcher.method(AbortSignal, 'timeout', (original) => (delay: unknown) => {
     const valid = typeof delay === 'number' && Number.isSafeInteger(delay) && delay >= 0;
-    if (!world.active || !valid) return original.call(AbortSignal, delay);
+    if (!runtime.active || !valid) return original.call(AbortSignal, delay);
     const controller = new AbortController();
     const expire = (): void =>
       controller.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError'));
-    clockwork.setTimer(expire, delay, false, [], false);
+    timers.setTimer(expire, delay, false, [], false);
     return controller.signal;
   });
 }

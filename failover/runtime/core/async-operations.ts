@@ -4,7 +4,7 @@
  */
 import { AsyncResource } from 'node:async_hooks';
 import { invariants } from '../../log/invariants.js';
-import type { RuntimeEvent } from '../core/context.js';
+import type { RuntimeEvent } from './events.js';
 
 /** How an operation ended: the arguments of a Node callback. */
 export interface Outcome {
@@ -26,7 +26,7 @@ export interface Operation {
   decode(result: Uint8Array, local: Outcome | undefined, id: number): Outcome;
   /** Tells the program. */
   settle(outcome: Outcome): void;
-  /** It changes the outside world. */
+  /** It changes the outside runtime. */
   readonly effect: boolean;
 }
 

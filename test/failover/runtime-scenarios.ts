@@ -1,4 +1,4 @@
-/** Programs that use all that a world makes repeatable; they trace what they see. */
+/** Programs that use all that a runtime makes repeatable; they trace what they see. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
@@ -9,7 +9,7 @@ import { pipeline } from 'node:stream/promises';
 import timersPromises from 'node:timers/promises';
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
-import type { Program } from './world-harness.js';
+import type { Program } from './runtime-harness.js';
 
 const timers: Program = ({ trace, done }) => {
   const start = Date.now();
@@ -294,7 +294,7 @@ const compression: Program = async ({ trace, done }) => {
 };
 
 /** A server that gets its connections by hand. */
-const web: Program = ({ trace, done, onInput, world }) => {
+const web: Program = ({ trace, done, onInput, runtime }) => {
   const server = http.createServer((request, response) => {
     trace(request.method, request.url);
     setTimeout(() => {
@@ -303,7 +303,7 @@ const web: Program = ({ trace, done, onInput, world }) => {
       response.end(`body of ${request.url}`);
     }, 2);
   });
-  void world;
+  void runtime;
   const socket = new Duplex({
     read() {},
     write(chunk: Buffer, _encoding, callback) {

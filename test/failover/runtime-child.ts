@@ -1,10 +1,10 @@
-/** Runs one scenario under a world: the request comes as JSON on standard input, the report goes to standard output. */
+/** Runs one scenario under a runtime: the request comes as JSON on standard input, the report goes to standard output. */
 
 import { spawn } from 'node:child_process';
 import { readFileSync, writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { type Report, type RunOptions, runWorld } from './world-harness.js';
-import { scenarios } from './world-scenarios.js';
+import { type Report, type RunOptions, runProgram } from './runtime-harness.js';
+import { scenarios } from './runtime-scenarios.js';
 
 interface Request extends RunOptions {
   scenario: string;
@@ -45,7 +45,7 @@ function put(text: string): void {
 
 if (process.argv[2] === 'run') {
   const request = JSON.parse(readFileSync(0, 'utf8')) as Request;
-  const report = await runWorld(scenarios[request.scenario]!, request);
+  const report = await runProgram(scenarios[request.scenario]!, request);
   put(MARK + JSON.stringify(report));
   process.exit(0);
 }

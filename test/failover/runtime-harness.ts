@@ -1,6 +1,8 @@
-/** Drives one program function under a primary world, recording every event, or under a backup world from a recording. */
+/** Drives one program function under a primary runtime, recording every event, or under a backup runtime from a recording. */
 
-import { Runtime, real, type WorldEvent } from '../../failover/runtime/runtime.js';
+import type { RuntimeEvent } from '../../failover/runtime/core/events.js';
+import { originals } from '../../failover/runtime/core/originals.js';
+import { Runtime } from '../../failover/runtime/runtime.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import { native } from '../../lib/native/native.js';
 
@@ -9,7 +11,7 @@ export interface LoggedEvent {
   no: number;
   monoUs: number;
   wallMs: number;
-  kind: WorldEvent['kind'] | 'input';
+  kind: RuntimeEvent['kind'] | 'input';
   id: number;
   /** base64 */
   result: string;
@@ -24,7 +26,7 @@ export interface Recording {
 export interface Report {
   trace: string[];
   recording: Recording;
-  undeclared: string[];
+  nondeterministic: string[];
   divergences: string[];
   counters: Record<string, number>;
   unknown: number;
@@ -39,7 +41,7 @@ export interface ProgramIo {
   /** Called with each input. */
   onInput(fn: (data: Buffer) => void): void;
   readonly directory: string;
-  readonly world: Runtime;
+  readonly runtime: Runtime;
 }
 
 export type Program = (io: ProgramIo) => unknown;
@@ -56,30 +58,30 @@ export interface RunOptions {
   /** Primary: dies after so many events, when all that they began has been done. */
   stopAfter?: number;
   /** Backup: deliver events with ids that nobody knows in between. */
-  strangers?: boolean;
+  unknownIds?: boolean;
   withoutNative?: boolean;
 }
 
-const turn = (): Promise<void> => new Promise((done) => real.setImmediate(done));
-const sleep = (ms: number): Promise<void> => new Promise((done) => real.setTimeout(done, ms));
+const turn = (): Promise<void> => new Promise((done) => originals.setImmediate(done));
+const sleep = (ms: number): Promise<void> => new Promise((done) => originals.setTimeout(done, ms));
 
 /**
  * Runs an event as the runtime does: from the loop, with ticks and microtasks after it and nothing else. (Of two
  * immediates the second comes right after the ticks of the first, and nothing is polled for in between.)
  */
-function oneTurn(world: Runtime, event: () => void): Promise<void> {
+function oneTurn(runtime: Runtime, event: () => void): Promise<void> {
   return new Promise((resolve) => {
-    real.setImmediate(event);
-    real.setImmediate(() => {
-      world.endEvent();
+    originals.setImmediate(event);
+    originals.setImmediate(() => {
+      runtime.endEvent();
       resolve();
     });
   });
 }
 
 const clock = {
-  now: (): number => Number(real.hrtime.bigint() / 1000n),
-  wall: (): number => real.Date.now(),
+  now: (): number => Number(originals.hrtime.bigint() / 1000n),
+  wall: (): number => originals.Date.now(),
 };
 
 function addon(options: RunOptions): NativeAddon | null {
@@ -92,9 +94,9 @@ function addon(options: RunOptions): NativeAddon | null {
 }
 
 /** Runs the program to its end. */
-export async function runWorld(program: Program, options: RunOptions): Promise<Report> {
+export async function runProgram(program: Program, options: RunOptions): Promise<Report> {
   const { recording } = options;
-  const queue: WorldEvent[] = [];
+  const queue: RuntimeEvent[] = [];
   const trace: string[] = [];
   const undeclared: string[] = [];
   const divergences: string[] = [];
@@ -104,16 +106,15 @@ export async function runWorld(program: Program, options: RunOptions): Promise<R
   let unknown = 0;
   let liveFrom = recording === undefined ? 0 : -1;
 
-  const world = new Runtime({
-    clock,
+  const runtime = new Runtime({
     secret: new Uint8Array(32).fill(7),
     live: recording === undefined,
     native: addon(options),
     request: (event) => queue.push(event),
-    onUndeclared: (what) => undeclared.push(what),
+    onNondeterministicApi: (what) => undeclared.push(what),
     onDivergence: (divergence) => divergences.push(`${divergence.what}: ${divergence.detail}`),
   });
-  world.install();
+  runtime.install();
   const io: ProgramIo = {
     trace: (...values) =>
       trace.push(values.map((value) => (typeof value === 'string' ? value : JSON.stringify(value))).join(' ')),
@@ -124,70 +125,70 @@ export async function runWorld(program: Program, options: RunOptions): Promise<R
       onInput = fn;
     },
     directory: options.directory,
-    world,
+    runtime,
   };
   const deliver = async (event: LoggedEvent): Promise<void> => {
     events.push(event);
-    world.beginEvent(event.no, event.monoUs, event.wallMs);
+    runtime.beginEvent(event.no, event.monoUs, event.wallMs);
     const bytes = Buffer.from(event.result, 'base64');
-    await oneTurn(world, () => {
+    await oneTurn(runtime, () => {
       if (event.kind === 'input') onInput?.(bytes);
-      else if (!world.deliver({ kind: event.kind, id: event.id, result: bytes } as WorldEvent)) unknown++;
+      else if (!runtime.deliver({ kind: event.kind, id: event.id, result: bytes } as RuntimeEvent)) unknown++;
     });
   };
 
   const start = recording ?? { startUs: clock.now(), startMs: clock.wall(), events: [] };
   await turn();
-  world.beginEvent(0, start.startUs, start.startMs);
-  await oneTurn(world, () => void program(io));
+  runtime.beginEvent(0, start.startUs, start.startMs);
+  await oneTurn(runtime, () => void program(io));
 
   if (recording !== undefined) {
     const count = Math.min(options.goLiveAfter ?? Number.POSITIVE_INFINITY, recording.events.length);
     for (const event of recording.events.slice(0, count)) {
-      if (options.strangers) {
+      if (options.unknownIds) {
         for (const kind of ['timer', 'immediate', 'async'] as const) {
-          if (world.deliver({ kind, id: 2 ** 52 + 5, result: new Uint8Array(0) })) trace.push('a stranger was known');
+          if (runtime.deliver({ kind, id: 2 ** 52 + 5, result: new Uint8Array(0) })) trace.push('a stranger was known');
         }
       }
       await deliver(event);
     }
     if (options.goLiveAfter !== undefined) {
       liveFrom = count;
-      world.goLive(options.finished !== true);
+      runtime.goLive(options.finished !== true);
     }
   }
   const inputs = [...(options.inputs ?? [])].slice(events.filter((event) => event.kind === 'input').length);
   let nextInput = clock.now() + 5000;
   const deadline = clock.now() + 10e6;
   const stopAfter = options.stopAfter ?? Number.POSITIVE_INFINITY;
-  while (world.live && !finished && events.length < stopAfter && clock.now() < deadline) {
-    let event: WorldEvent | { kind: 'input'; result: Uint8Array } | undefined =
-      queue.shift() ?? world.takeImmediate() ?? world.takeDue(clock.now());
+  while (runtime.live && !finished && events.length < stopAfter && clock.now() < deadline) {
+    let event: RuntimeEvent | { kind: 'input'; result: Uint8Array } | undefined =
+      queue.shift() ?? runtime.timers.takeImmediate() ?? runtime.timers.takeDue(clock.now());
     if (event === undefined && inputs.length > 0 && clock.now() > nextInput) {
       event = { kind: 'input', result: Buffer.from(inputs.shift()!, 'latin1') };
       nextInput = clock.now() + 5000;
     }
     if (event === undefined) {
-      await (world.pendingImmediates > 0 ? turn() : sleep(1));
+      await (runtime.timers.pendingImmediates > 0 ? turn() : sleep(1));
       continue;
     }
     await deliver({
       no: events.length + 1,
-      ...world.stamp(),
+      ...runtime.time.stamp(clock),
       kind: event.kind,
       id: 'id' in event ? event.id : 0,
       result: 'result' in event ? Buffer.from(event.result).toString('base64') : '',
     });
   }
   if (events.length >= stopAfter) await sleep(30);
-  if (world.live && !finished) trace.push('NOT FINISHED');
-  world.uninstall();
+  if (runtime.live && !finished) trace.push('NOT FINISHED');
+  runtime.uninstall();
   return {
     trace,
     recording: { startUs: start.startUs, startMs: start.startMs, events },
-    undeclared,
+    nondeterministic: undeclared,
     divergences,
-    counters: { ...world.counters },
+    counters: { ...runtime.counters },
     unknown,
     liveFrom,
   };

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { native } from '../../lib/native/native.js';
-import { inChild } from './world-child.js';
-import type { Report, RunOptions } from './world-harness.js';
+import { inChild } from './runtime-child.js';
+import type { Report, RunOptions } from './runtime-harness.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'ft-world-'));
 const content = Buffer.alloc(333_333);
@@ -25,7 +25,7 @@ async function compare(test: Tap.Test, scenario: string, options: Partial<RunOpt
   const primary = await inChild(scenario, { directory, ...options });
   test.notMatch(primary.trace.join('\n'), /NOT FINISHED/, 'the primary finishes');
   const { recording } = primary;
-  const backup = await inChild(scenario, { directory, ...options, recording, strangers: true });
+  const backup = await inChild(scenario, { directory, ...options, recording, unknownIds: true });
   test.same(backup.trace, primary.trace, 'the backup sees what the primary saw');
   test.same(backup.divergences, [], 'nothing diverged');
   test.equal(backup.unknown, primary.unknown, 'events that came to nothing');
@@ -184,5 +184,5 @@ t.test('a web server', async (t) => {
 
 t.test('what replay cannot repeat is reported once each', async (t) => {
   const report = await inChild('undeclared', { directory });
-  t.same(report.undeclared, ["process.on('SIGUSR2')", 'process.memoryUsage', 'MessageChannel', 'os.freemem']);
+  t.same(report.nondeterministic, ["process.on('SIGUSR2')", 'process.memoryUsage', 'MessageChannel', 'os.freemem']);
 });

@@ -5,7 +5,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { Fifo } from '../../../lib/fifo.js';
 import type { SocketTimer, SocketTimers } from '../../../stack/sockets/endpoint.js';
-import type { RuntimeEvent } from '../core/context.js';
+import type { RuntimeEvent } from './events.js';
 import { TimerHeap } from './timer-heap.js';
 
 const TIMEOUT_MAX = 2 ** 31 - 1;
@@ -24,7 +24,7 @@ export function coerceDelay(delay: unknown): number {
 }
 
 /** Where timers get their ids and their time from. */
-export interface TimerSource {
+export interface TimerHost {
   drawId(): number;
   /** Logical time in microseconds. */
   peek(): number;
@@ -36,7 +36,7 @@ type Callback = (...args: unknown[]) => unknown;
 
 /** What setTimeout and setInterval return; has all that Node's Timeout offers. */
 export class Timeout implements SocketTimer {
-  readonly #clockwork: VirtualTimers;
+  readonly #timers: VirtualTimers;
   #ref: boolean;
   /** Its id in the log. */
   readonly id: number;
@@ -53,14 +53,14 @@ export class Timeout implements SocketTimer {
   readonly run: () => void;
 
   constructor(
-    clockwork: VirtualTimers,
+    timers: VirtualTimers,
     id: number,
     ms: number,
     repeat: boolean,
     ref: boolean,
     run: (self: Timeout) => void,
   ) {
-    this.#clockwork = clockwork;
+    this.#timers = timers;
     this.#ref = ref;
     this.id = id;
     this.ms = ms;
@@ -69,13 +69,13 @@ export class Timeout implements SocketTimer {
   }
 
   ref(): this {
-    if (!this.#ref && this.armed) this.#clockwork.refs++;
+    if (!this.#ref && this.armed) this.#timers.refs++;
     this.#ref = true;
     return this;
   }
 
   unref(): this {
-    if (this.#ref && this.armed) this.#clockwork.refs--;
+    if (this.#ref && this.armed) this.#timers.refs--;
     this.#ref = false;
     return this;
   }
@@ -86,12 +86,12 @@ export class Timeout implements SocketTimer {
 
   /** Starts the interval anew from now. */
   refresh(): this {
-    this.#clockwork.arm(this);
+    this.#timers.arm(this);
     return this;
   }
 
   clear(): void {
-    this.#clockwork.disarm(this);
+    this.#timers.disarm(this);
   }
 
   close(): this {
@@ -110,7 +110,7 @@ export class Timeout implements SocketTimer {
 
 /** What setImmediate returns. */
 export class Immediate {
-  readonly #clockwork: VirtualTimers;
+  readonly #timers: VirtualTimers;
   #ref = true;
   readonly id: number;
   /** As a timer's. */
@@ -118,20 +118,20 @@ export class Immediate {
   pending = true;
   readonly run: () => void;
 
-  constructor(clockwork: VirtualTimers, id: number, run: (self: Immediate) => void) {
-    this.#clockwork = clockwork;
+  constructor(timers: VirtualTimers, id: number, run: (self: Immediate) => void) {
+    this.#timers = timers;
     this.id = id;
     this.run = () => run(this);
   }
 
   ref(): this {
-    if (!this.#ref && this.pending) this.#clockwork.refs++;
+    if (!this.#ref && this.pending) this.#timers.refs++;
     this.#ref = true;
     return this;
   }
 
   unref(): this {
-    if (this.#ref && this.pending) this.#clockwork.refs--;
+    if (this.#ref && this.pending) this.#timers.refs--;
     this.#ref = false;
     return this;
   }
@@ -141,7 +141,7 @@ export class Immediate {
   }
 
   clear(): void {
-    this.#clockwork.forget(this);
+    this.#timers.forget(this);
   }
 
   [Symbol.dispose](): void {
@@ -157,9 +157,9 @@ function inContext<T extends object>(type: string, callback: Callback, args: unk
   };
 }
 
-/** All timers and immediates of a world. */
+/** All timers and immediates of a runtime. */
 export class VirtualTimers implements SocketTimers {
-  readonly #source: TimerSource;
+  readonly #host: TimerHost;
   readonly #timers = new Map<number, Timeout>();
   readonly #heap = new TimerHeap();
   readonly #immediates = new Map<number, Immediate>();
@@ -171,23 +171,23 @@ export class VirtualTimers implements SocketTimers {
   /** Timers and immediates that would keep a Node process alive. */
   refs = 0;
 
-  constructor(source: TimerSource, live: boolean) {
-    this.#source = source;
+  constructor(source: TimerHost, live: boolean) {
+    this.#host = source;
     this.#live = live;
   }
 
   setTimer(callback: Callback, delay: unknown, repeat: boolean, args: unknown[], ref = true): Timeout {
     const run = inContext<Timeout>('Timeout', callback, args);
-    const timer = new Timeout(this, this.#source.drawId(), coerceDelay(delay), repeat, ref, run);
-    timer.owner = this.#source.owner();
+    const timer = new Timeout(this, this.#host.drawId(), coerceDelay(delay), repeat, ref, run);
+    timer.owner = this.#host.owner();
     this.arm(timer);
     return timer;
   }
 
   setImmediate(callback: Callback, args: unknown[]): Immediate {
     const run = inContext<Immediate>('Immediate', callback, args);
-    const immediate = new Immediate(this, this.#source.drawId(), run);
-    immediate.owner = this.#source.owner();
+    const immediate = new Immediate(this, this.#host.drawId(), run);
+    immediate.owner = this.#host.owner();
     this.#immediates.set(immediate.id, immediate);
     this.refs++;
     if (this.#live) this.#queue.push(immediate);
@@ -196,8 +196,8 @@ export class VirtualTimers implements SocketTimers {
 
   /** A timer of a socket: does not keep the process alive. */
   set(ms: number, fn: () => void): SocketTimer {
-    const timer = new Timeout(this, this.#source.drawId(), coerceDelay(ms), false, false, fn);
-    timer.owner = this.#source.owner();
+    const timer = new Timeout(this, this.#host.drawId(), coerceDelay(ms), false, false, fn);
+    timer.owner = this.#host.owner();
     this.arm(timer);
     return timer;
   }
@@ -214,7 +214,7 @@ export class VirtualTimers implements SocketTimers {
 
   /** (Re)starts a timer from now. Constant time while it is in the heap: only `due` moves. */
   arm(timer: Timeout): void {
-    timer.due = this.#source.peek() + timer.ms * 1000;
+    timer.due = this.#host.peek() + timer.ms * 1000;
     if (!timer.armed) {
       timer.armed = true;
       this.#timers.set(timer.id, timer);
