@@ -4,8 +4,8 @@
  * they are delivered, with their amounts, is all that a backup must repeat; `deliver` is the same code on both sides.
  */
 import { Fifo } from '../lib/fifo.js';
+import { AppEvent } from './app-event.js';
 import { isV6 } from './ip/address-book.js';
-import { AppEvent } from './observer.js';
 import type { ListenerEvents, StreamEndpoint, StreamEvents } from './sockets/endpoint.js';
 import type { TcpConnection, TcpUser } from './tcp/connection.js';
 import { SEND_TARGET_UNIT, Timer } from './tcp/connection.js';

@@ -1,10 +1,12 @@
 /** The stack: `ft-tcp/stack`. */
 
 export { AppEndpoint, EventQueue } from './app-endpoint.js';
+export { AppEvent } from './app-event.js';
 export { AddressBook, isV6 } from './ip/address-book.js';
 export type { SendOptions } from './ip/ipv4.js';
 export { mib } from './mib.js';
-export * from './observer.js';
+export type { StackObserver } from './observer.js';
+export type { OutputGate } from './output-gate.js';
 export { Raw, type RawEvents, RawSocket } from './raw.js';
 export * from './sockets/index.js';
 export { type AddInterface, Stack, type StackOptions } from './stack.js';

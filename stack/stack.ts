@@ -32,7 +32,7 @@ import { Ipv6Route } from './ip/ipv6-route.js';
 import { PathMtuCache } from './ip/path-mtu.js';
 import { MAX_ROUTES, type Route, RouteTable } from './ip/route-table.js';
 import { NetInterface } from './link/interface.js';
-import { earlier, type OutputGate, vouching } from './observer.js';
+import { earlierPosition, type OutputGate } from './output-gate.js';
 import { Raw } from './raw.js';
 import type { TcpConnection, TcpRoute } from './tcp/connection.js';
 import { COOKIE_LIFE_US } from './tcp/handshake/syn-cookie.js';
@@ -293,14 +293,14 @@ export class Stack implements TcpHost {
     this.tcp.patience.look();
     for (;;) {
       const open = gate === null || gate.isOpen();
-      const speaks = open || gate.isAjar();
+      const speaks = open || gate.isPartiallyOpen();
       let done = false;
       if (speaks) {
         this.udp.flush();
         done = this.tcp.flush();
       }
       if (open) return done;
-      const position = speaks ? earlier(this.tcp.waitsFor, this.udp.waitsFor) : gate.end;
+      const position = speaks ? earlierPosition(this.tcp.waitsFor, this.udp.waitsFor) : gate.end;
       if (position === null) return done;
       gate.wait(position);
       // It may have been reached before that could be seen. A busy device says when it has room.
@@ -310,7 +310,8 @@ export class Stack implements TcpHost {
 
   /** Sends the stack's frame as `send` does; it depends on nothing that the gate guards. */
   sendFreely(source: number, destination: number, protocol: number, length: number): boolean {
-    return vouching(this.gate, () => this.send(source, destination, protocol, length));
+    this.frame.committed = true;
+    return this.send(source, destination, protocol, length);
   }
 
   /** When `poll` is next needed, in microseconds of the clock; Infinity for never. */

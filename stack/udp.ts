@@ -9,7 +9,6 @@ import { UdpView } from '../lib/packet/udp.js';
 import { isV6 } from './ip/address-book.js';
 import type { SendOptions } from './ip/ipv4.js';
 import type { NetInterface } from './link/interface.js';
-import { vouching } from './observer.js';
 import type { Stack } from './stack.js';
 
 const PROTOCOL_UDP = 17;
@@ -294,7 +293,7 @@ export class Udp {
     let done = 0;
     for (const { source, remote, datagram, options, position } of this.#waiting) {
       if (!open && !gate.reached(position)) break;
-      vouching(gate, () => this.#transmit(source, remote, datagram, options));
+      this.#transmit(source, remote, datagram, options);
       this.#waitingBytes -= datagram.length;
       done++;
     }
@@ -306,9 +305,11 @@ export class Udp {
     return this.#waiting[0]?.position ?? null;
   }
 
+  /** Sends a datagram; nothing that it depends on waits for the gate. */
   #transmit(source: number, remote: number, datagram: Uint8Array, options: SendOptions | undefined): boolean {
     const { frame } = this.#stack;
     frame.reset();
+    frame.committed = true;
     frame.addPiece(datagram, 0, datagram.length);
     const sent = this.#stack.send(source, remote, PROTOCOL_UDP, datagram.length, options);
     if (sent) this.counters.outDatagrams++;

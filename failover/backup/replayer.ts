@@ -4,9 +4,9 @@
  * frozen connections' send queues, and its checksum is compared with the primary's.
  */
 
+import { AppEvent } from '../../stack/app-event.js';
 import { Ipv4Route } from '../../stack/ip/ipv4-route.js';
 import { Ipv6Route } from '../../stack/ip/ipv6-route.js';
-import { AppEvent } from '../../stack/observer.js';
 import type { Stack } from '../../stack/stack.js';
 import { SEND_TARGET_UNIT, type TcpConnection } from '../../stack/tcp/connection.js';
 import { FIRST_MARKS_WORD, setMarksWord } from '../../stack/tcp/loss/ecn.js';

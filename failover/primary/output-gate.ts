@@ -1,34 +1,38 @@
 /**
- * The output gate: nothing leaves the primary before the log records that it depends on are stable.
+ * The output gate of the primary: nothing leaves before the log records that it depends on are stable.
  *
- * It is a device in front of the device, so no frame can go around it. Frames are not stored here: the stack builds a
- * frame only when it may leave, so what waits is a connection's state, not a queue of
- * frames, and an acknowledgement that waited acknowledges all that has become stable meanwhile.
+ * GatedDevice stands in front of the real device, so no frame can pass beside the gate. It stores no frames. The stack
+ * builds a frame only when the frame may leave, so what waits is the state of a connection, not a queue of frames. An
+ * acknowledgement that waited covers everything that has become stable in the meantime.
  *
- * `written`: a record is stable once it is published in the shared memory, which is done here, just before the first
- * frame that follows it. `acked`: a record is stable when the backup has processed it; a backup
- * that has not caught up yet is not waited for, nor is anybody for hints: records whose loss costs a retransmission and no more.
- * As the log grows while output waits, the gate is seldom open for everything under load: it is ajar then, and the stack asks how far the log is
- * stable, and sends what depends on no more (tcp/held.ts), vouching for each such frame.
+ * With `written`, a record is stable when it is published in shared memory; the gate does so before the first frame that
+ * follows it. With `acked`, a record is stable when the backup has processed it. The gate does not wait for a backup that
+ * is still catching up, nor for hints, the records whose loss costs no more than a retransmission.
+ *
+ * Under load the log grows while output waits, so the gate is seldom open for everything. It is partially open then: the
+ * stack asks how far the log is stable (stack/tcp/send/output-commit.ts), and marks each frame that depends on no more
+ * as committed.
  */
 import type { DeviceCapabilities, DeviceHandler, FrameDevice, TxFrame } from '../../lib/device/device.js';
-import type { OutputGate } from '../../stack/observer.js';
+import type { OutputGate } from '../../stack/output-gate.js';
 import { invariants } from '../log/invariants.js';
 import { type RingWriter, Word } from '../log/ring.js';
 
+/** When a record is stable: `written` to shared memory, or processed and `acked` by the backup. */
 export type CommitMode = 'written' | 'acked';
 
+/** Opens and closes the way out, as far as the log is stable. */
 export class CommitGate implements OutputGate {
   /** The log; null while there is none (open). */
   writer: RingWriter | null = null;
+  /** Times that output had to wait, and frames that left. */
   readonly counters = { held: 0, passed: 0 };
-  /** Silences the primary for good, e.g. when it has lost the right to be one. */
+  /** Stops all output for good, for example when the primary has stepped down. */
   shut = false;
-  /** Several machines: whether this one may speak now. Without it, the group's lock says so. */
+  /** In a cluster: whether this machine holds the lease. Null: the group's lock decides. */
   lease: (() => boolean) | null = null;
-  vouched = false;
   readonly partial: boolean;
-  /** Before the log is stable to there nothing leaves: how far the predecessor's output went is not known. */
+  /** Nothing leaves before the log is stable to here: how far the predecessor's output went is not known. */
   #base = 0;
   #based = false;
 
@@ -36,20 +40,20 @@ export class CommitGate implements OutputGate {
     this.partial = mode === 'acked';
   }
 
-  get #silent(): boolean {
+  get #stopped(): boolean {
     return this.shut || (this.lease !== null && !this.lease());
   }
 
   isOpen(): boolean {
-    if (this.#silent) return false;
+    if (this.#stopped) return false;
     const { writer } = this;
     if (writer === null || !writer.logging) return true;
     writer.publish();
     return !this.partial || !writer.readerReady || writer.unstable === 0;
   }
 
-  isAjar(): boolean {
-    if (!this.partial || this.#silent) return false;
+  isPartiallyOpen(): boolean {
+    if (!this.partial || this.#stopped) return false;
     if (this.#based && this.reached(this.#base)) this.#based = false;
     return !this.#based;
   }
@@ -70,20 +74,20 @@ export class CommitGate implements OutputGate {
     writer.ring.store(Word.writerWaiting, 1);
   }
 
-  /** A replica begins to write the log where it is now. */
+  /** This replica begins to write the log, at its present end. */
   begin(writer: RingWriter): void {
     this.writer = writer;
     this.#base = writer.must;
     this.#based = true;
   }
 
-  /** Whether the next frame may leave. */
-  passes(): boolean {
-    return this.vouched ? !this.#silent : this.isOpen();
+  /** The last check, at the device: whether a frame may leave. @param committed see `TxFrame.committed` */
+  passes(committed: boolean): boolean {
+    return committed ? !this.#stopped : this.isOpen();
   }
 }
 
-/** Every frame of the stack passes here. */
+/** A device that passes on only the frames that its gate admits. */
 export class GatedDevice implements FrameDevice {
   readonly link: 'ethernet' | 'ip';
   readonly capabilities: DeviceCapabilities;
@@ -107,7 +111,7 @@ export class GatedDevice implements FrameDevice {
     this.device.start({
       onFrames: (batch) => {
         handler.onFrames(batch);
-        // What has been read from the device is nowhere else: the sooner the log has it, the less a death can lose.
+        // Received frames are nowhere else yet: early publication limits what a crash can lose.
         this.gate.writer?.publish();
       },
       onWritable: () => handler.onWritable(),
@@ -115,7 +119,7 @@ export class GatedDevice implements FrameDevice {
   }
 
   send(frame: TxFrame): boolean {
-    if (!this.gate.passes()) return false;
+    if (!this.gate.passes(frame.committed)) return false;
     const sent = this.device.send(frame);
     if (sent) {
       this.gate.counters.passed++;

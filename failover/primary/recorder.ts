@@ -3,11 +3,12 @@
  * happen. Nothing here waits; what may leave when is the gate's business.
  */
 
+import { AppEvent } from '../../stack/app-event.js';
 import type { AddressBook } from '../../stack/ip/address-book.js';
 import { Ipv4Route } from '../../stack/ip/ipv4-route.js';
 import { Ipv6Route } from '../../stack/ip/ipv6-route.js';
 import type { Neighbour } from '../../stack/link/neighbours.js';
-import { AppEvent, type StackObserver } from '../../stack/observer.js';
+import type { StackObserver } from '../../stack/observer.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { SEND_TARGET_UNIT } from '../../stack/tcp/connection.js';
 import { marksWord } from '../../stack/tcp/loss/ecn.js';

@@ -82,9 +82,15 @@ export class TxFrame {
   /** 0: one plain frame; 4 or 6: TCP over that IP version, to be cut into segments of gsoSize bytes of payload. */
   gsoVersion = 0;
   gsoSize = 0;
+  /**
+   * The log records that this frame depends on are committed, so it may pass an output gate that is not fully open.
+   * Whoever builds the frame sets it after `reset`; without a gate it means nothing.
+   */
+  committed = false;
 
-  /** Forgets payload and offload marks; the header bytes stay. */
+  /** Forgets payload, offload marks and `committed`; the header bytes stay. */
   reset(): void {
+    this.committed = false;
     this.headerLength = 0;
     this.pieceCount = 0;
     this.payloadLength = 0;

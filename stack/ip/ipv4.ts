@@ -204,11 +204,13 @@ export class Ipv4 {
       return net.output(hop, ETHERTYPE_IPV4);
     }
     const whole = frame.gather();
+    const { committed } = frame;
     const most = (mtu - 20) & ~7;
     let sent = true;
     for (let from = 0; from < length; from += most) {
       const part = Math.min(most, length - from);
       frame.reset();
+      frame.committed = committed;
       frame.addPiece(whole, from, part);
       head(part, (from + part < length ? MORE_FRAGMENTS : 0) | (from >>> 3));
       this.counters.fragmentsSent++;

@@ -228,12 +228,14 @@ export class Ipv6 {
       return net.output(hop, ETHERTYPE_IPV6);
     }
     const whole = frame.gather();
+    const { committed } = frame;
     const most = (mtu - IPV6_HEADER - 8) & ~7;
     const id = stack.random.u32();
     let sent = true;
     for (let from = 0; from < length; from += most) {
       const part = Math.min(most, length - from);
       frame.reset();
+      frame.committed = committed;
       frame.addPiece(whole, from, part);
       head(part + 8, FRAGMENT);
       const extension = at + IPV6_HEADER;

@@ -27,7 +27,6 @@ import { Ipv4View } from '../../lib/packet/ipv4.js';
 import { IPV6_HEADER, Ipv6View, writeIpv6 } from '../../lib/packet/ipv6.js';
 import { TimerNode } from '../../lib/timer-wheel.js';
 import { isV6 } from '../ip/address-book.js';
-import { vouching } from '../observer.js';
 import type { Stack } from '../stack.js';
 import { AddressProbe } from './address-probe.js';
 import { Igmp } from './igmp.js';
@@ -540,6 +539,7 @@ export class NetInterface implements DeviceHandler {
 
   /** What depends on nothing that the gate guards: where neighbours are, and what had left but for its link address. */
   #sendOwn(frame: TxFrame): void {
-    vouching(this.stack.gate, () => this.device.send(frame));
+    frame.committed = true;
+    this.device.send(frame);
   }
 }

@@ -5,7 +5,8 @@ import { TCP_ACK, TCP_RST, TCP_SYN, type TcpView } from '../../lib/packet/tcp.js
 import type { SipHash } from '../../lib/random.js';
 import type { TimerWheel } from '../../lib/timer-wheel.js';
 import { type AddressBook, isV6 } from '../ip/address-book.js';
-import { earlier, type OutputGate, type StackObserver, vouching } from '../observer.js';
+import type { StackObserver } from '../observer.js';
+import { earlierPosition, type OutputGate } from '../output-gate.js';
 import type { TimeWaitCheckpoint } from './checkpoint.js';
 import { type ConnectionSettings, TcpConnection, type TcpRoute, Timer } from './connection.js';
 import { TcpCounters } from './counters.js';
@@ -432,7 +433,7 @@ export class Tcp {
     let busy = false;
     for (const { entry, flags, position } of this.#owed) {
       if (!open && !gate!.reached(position)) break;
-      busy = !vouching(gate, () => answerFor(this, entry, flags));
+      busy = !answerFor(this, entry, flags, true);
       if (busy) break;
       done++;
     }
@@ -468,7 +469,7 @@ export class Tcp {
   /** What the gate has to reach for something of ours to leave; null when nothing waits for it. */
   get waitsFor(): number | null {
     const owed = this.#owed[0];
-    return earlier(this.held.size > 0 ? this.held.position : null, owed === undefined ? null : owed.position);
+    return earlierPosition(this.held.size > 0 ? this.held.position : null, owed === undefined ? null : owed.position);
   }
 
   #flushDirty(): boolean {

@@ -5,7 +5,6 @@
 import { finish, sum16 } from '../../../lib/checksum.js';
 import { TX_HEADROOM } from '../../../lib/device/device.js';
 import { TCP_ACK, TCP_SYN, type TcpView, writeTcpHeader } from '../../../lib/packet/tcp.js';
-import { vouching } from '../../observer.js';
 import type { TcpConnection } from '../connection.js';
 import { segmentArrives } from '../receive/input.js';
 import { replyReset } from '../receive/unmatched.js';
@@ -132,7 +131,8 @@ export function sendCookie(tcp: Tcp, seg: TcpView, localAddress: number, remoteA
   frame.headerLength = at + header - TX_HEADROOM;
   tcp.counters.outSegs++;
   // It depends on nothing but the key that all replicas have.
-  vouching(tcp.host.gate, () => route.send(header, 0));
+  frame.committed = true;
+  route.send(header, 0);
 }
 
 /**

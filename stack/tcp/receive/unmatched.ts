@@ -30,17 +30,22 @@ export function timeWaitSegment(tcp: Tcp, entry: TimeWaitEntry, seg: TcpView): b
     return false;
   } else if (tcp.now - (entry.answeredUs ?? Number.NEGATIVE_INFINITY) < INVALID_ANSWER_US) return false;
   else tcp.timeWaits.answered(entry, tcp.now);
-  answerFor(tcp, entry, TCP_ACK);
+  answerFor(tcp, entry, TCP_ACK, false);
   return false;
 }
 
-/** Speaks for a connection that has ended. @returns false when it could not leave. */
-export function answerFor(tcp: Tcp, entry: TimeWaitEntry, flags: number): boolean {
+/**
+ * Sends a bare segment in the name of a connection that has ended.
+ * @param committed see `TxFrame.committed`
+ * @returns false when it could not leave
+ */
+export function answerFor(tcp: Tcp, entry: TimeWaitEntry, flags: number, committed: boolean): boolean {
   const route = tcp.host.tcpRoute(entry.localAddress, entry.remoteAddress);
   if (route === null) return true;
-  const ts = entry.tsOk ? tcp.timestampAt(entry.tsOffset) : -1;
   const { localPort, remotePort, sndNxt, rcvNxt, rcvWindow, tsRecent } = entry;
-  return bareSegment(tcp, route, localPort, remotePort, sndNxt, rcvNxt, flags, rcvWindow, ts, tsRecent);
+  const tsVal = entry.tsOk ? tcp.timestampAt(entry.tsOffset) : -1;
+  const segment = { localPort, remotePort, seq: sndNxt, ack: rcvNxt, flags, window: rcvWindow, tsVal, tsEcr: tsRecent };
+  return sendBareSegment(tcp, route, segment, committed);
 }
 
 /** The RST that RFC 9293 section 3.10.7.1 asks for. */
@@ -49,28 +54,43 @@ export function replyReset(tcp: Tcp, seg: TcpView, localAddress: number, remoteA
   const route = tcp.host.tcpRoute(localAddress, remoteAddress);
   if (route === null) return;
   tcp.counters.outRsts++;
-  if ((seg.flags & TCP_ACK) !== 0) {
-    bareSegment(tcp, route, seg.dstPort, seg.srcPort, seg.ack, 0, TCP_RST, 0, -1, 0);
-  } else {
+  const reset = {
+    localPort: seg.dstPort,
+    remotePort: seg.srcPort,
+    seq: 0,
+    ack: 0,
+    flags: TCP_RST,
+    window: 0,
+    tsVal: -1,
+    tsEcr: 0,
+  };
+  if ((seg.flags & TCP_ACK) !== 0) reset.seq = seg.ack;
+  else {
     const length = seg.payloadLength + ((seg.flags & TCP_SYN) !== 0 ? 1 : 0) + ((seg.flags & TCP_FIN) !== 0 ? 1 : 0);
-    bareSegment(tcp, route, seg.dstPort, seg.srcPort, 0, (seg.seq + length) >>> 0, TCP_RST | TCP_ACK, 0, -1, 0);
+    reset.ack = (seg.seq + length) >>> 0;
+    reset.flags |= TCP_ACK;
   }
+  sendBareSegment(tcp, route, reset, false);
 }
 
-export function bareSegment(
-  tcp: Tcp,
-  route: TcpRoute,
-  localPort: number,
-  remotePort: number,
-  seq: number,
-  ack: number,
-  flags: number,
-  window: number,
-  tsVal: number,
-  tsEcr: number,
-): boolean {
+/** A segment without data and without a connection, in the numbers of the wire. */
+interface BareSegment {
+  localPort: number;
+  remotePort: number;
+  seq: number;
+  ack: number;
+  flags: number;
+  window: number;
+  /** TSval, or -1 for no timestamps. */
+  tsVal: number;
+  tsEcr: number;
+}
+
+function sendBareSegment(tcp: Tcp, route: TcpRoute, segment: BareSegment, committed: boolean): boolean {
+  const { localPort, remotePort, seq, ack, flags, window, tsVal, tsEcr } = segment;
   const frame = tcp.frame;
   frame.reset();
+  frame.committed = committed;
   const at = route.tcpOffset;
   const header = tsVal >= 0 ? 32 : 20;
   writeTcpHeader(frame.header, frame.view, at, localPort, remotePort, seq, ack, flags, window, 0, header);

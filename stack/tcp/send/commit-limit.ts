@@ -10,7 +10,7 @@
  */
 import { Fifo } from '../../../lib/fifo.js';
 import { Pool } from '../../../lib/pool.js';
-import type { OutputGate } from '../../observer.js';
+import type { OutputGate } from '../../output-gate.js';
 import type { TcpConnection } from '../connection.js';
 import { TcpState } from '../state.js';
 
@@ -80,7 +80,7 @@ export class CommitLimitQueue {
 /** @returns what limits a connection now; null when nothing does, or when not even a limited one may speak. */
 export function limits(conn: TcpConnection): CommitLimit | null {
   const { gate } = conn.tcp.host;
-  if (gate === null || !gate.partial || gate.isOpen() || !gate.isAjar()) return null;
+  if (gate === null || !gate.partial || gate.isOpen() || !gate.isPartiallyOpen()) return null;
   let { held } = conn;
   if (held === null) {
     held = conn.tcp.held.take();

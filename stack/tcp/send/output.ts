@@ -421,7 +421,9 @@ function emit(conn: TcpConnection, seqOffset: number, length: number, flags: num
   frame.headerLength = at + header - TX_HEADROOM;
   // New data only: neither retransmissions nor what has none carries the mark (RFC 3168 section 6.1.5).
   const ect = capable(conn) && gathered > 0 && seqOffset >= conn.sndNxt ? ECT0 : 0;
-  if (!leave(conn, total, ect, held !== null)) return -1;
+  // What stays within the limit is committed.
+  frame.committed = held !== null;
+  if (!route.send(total, ect)) return -1;
   tcp.counters.outSegs++;
   conn.segsOut++;
   if (gathered > 0) {
@@ -449,18 +451,6 @@ function admits(held: CommitLimit, conn: TcpConnection, seqOffset: number, lengt
   if (end > (syn ? held.snd : Math.max(held.snd, conn.sndNxt))) return false;
   // Before the peer's SYN may be acknowledged there is nothing to say.
   return (flags & TCP_ACK) === 0 || held.rcv > 0;
-}
-
-/** As `vouching`, without a closure for each segment. @returns false when the device is busy. */
-function leave(conn: TcpConnection, length: number, ect: number, vouched: boolean): boolean {
-  if (!vouched) return conn.route.send(length, ect);
-  const gate = conn.tcp.host.gate!;
-  gate.vouched = true;
-  try {
-    return conn.route.send(length, ect);
-  } finally {
-    gate.vouched = false;
-  }
 }
 
 function trim(frame: TcpConnection['tcp']['frame'], length: number, conn: TcpConnection, seqOffset: number): number {

@@ -1,14 +1,12 @@
 /** A gate that is open for a part of the output only: what may leave leaves, the rest waits, and nobody waits for ever. */
 import t from 'tap';
-import type { TxFrame } from '../../lib/device/device.js';
-import type { OutputGate } from '../../stack/observer.js';
-import { vouching } from '../../stack/observer.js';
+import { TxFrame } from '../../lib/device/device.js';
+import type { OutputGate } from '../../stack/output-gate.js';
 import { Sim, SimSocket } from './support/sim.js';
 
 /** Whatever happens after `hold` waits for `stable` to get there. */
 class TestGate implements OutputGate {
   readonly partial = true;
-  vouched = false;
   end = 0;
   stable = 0;
   /** The device has no room. */
@@ -21,7 +19,7 @@ class TestGate implements OutputGate {
     const send = device.send.bind(device);
     device.send = (frame: TxFrame) => {
       if (this.busy) return false;
-      if (this.vouched || this.isOpen()) return send(frame);
+      if (frame.committed || this.isOpen()) return send(frame);
       this.refused++;
       return false;
     };
@@ -32,7 +30,7 @@ class TestGate implements OutputGate {
     return this.stable >= this.end;
   }
 
-  isAjar(): boolean {
+  isPartiallyOpen(): boolean {
     return true;
   }
 
@@ -115,14 +113,34 @@ t.test('a RST that has to wait is sent in the end, and a busy device stops nobod
   t.equal(client.closed, 'ECONNRESET');
 });
 
-t.test('who vouches for one frame has not vouched for the next', async (t) => {
-  const { gate } = start('vouch');
-  t.throws(() =>
-    vouching(gate, () => {
-      vouching(gate, () => true);
-      t.equal(gate.vouched, true, 'nor has a frame on the way taken it back');
-      throw new Error('no route');
-    }),
-  );
-  t.equal(gate.vouched, false);
+t.test('the permission of one frame is not that of the next', async (t) => {
+  const frame = new TxFrame();
+  t.equal(frame.committed, false, 'nothing is committed by default');
+  frame.committed = true;
+  frame.reset();
+  t.equal(frame.committed, false);
+});
+
+t.test('all fragments of a committed datagram leave, and none of another', async (t) => {
+  const { sim, gate } = start('fragments');
+  const [client, server] = sim.stacks;
+  const peer = client.book.parse('10.0.0.1')!;
+  const received: number[] = [];
+  client.udp.bind(0, 9, { onMessage: (data: Uint8Array) => received.push(data.length) });
+  const socket = server.udp.bind(0, 7, { onMessage: () => undefined });
+  gate.end = 1;
+  socket.send(new Uint8Array(4000), peer, 9);
+  gate.end = 2;
+  socket.send(new Uint8Array(5000), peer, 9);
+  sim.pass(60_000);
+  t.same(received, []);
+  gate.stable = 1;
+  server.flush();
+  sim.pass(60_000);
+  t.same(received, [4000], 'the gate has reached the first one only');
+  t.equal(gate.refused, 0);
+  gate.stable = 2;
+  server.flush();
+  sim.pass(60_000);
+  t.same(received, [4000, 5000]);
 });
