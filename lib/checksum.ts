@@ -23,8 +23,8 @@ export function sum16(bytes: Uint8Array, offset: number, length: number, seed: n
   if (kernel !== null && length >= KERNEL_FROM) return kernel(bytes, offset, length, seed);
   let sum = seed;
   const end = offset + (length & ~1);
-  for (let i = offset; i < end; i += 2) sum += (bytes[i]! << 8) | bytes[i + 1]!;
-  if ((length & 1) !== 0) sum += bytes[end]! << 8;
+  for (let i = offset; i < end; i += 2) sum += (bytes[i] << 8) | bytes[i + 1];
+  if ((length & 1) !== 0) sum += bytes[end] << 8;
   return fold(sum);
 }
 
@@ -47,7 +47,7 @@ export function pseudoSum4(source: number, destination: number, protocol: number
 export function pseudoSum6(source: Uint8Array, destination: Uint8Array, protocol: number, length: number): number {
   let sum = protocol + (length >>> 16) + (length & 0xffff);
   for (let i = 0; i < 16; i += 2) {
-    sum += ((source[i]! << 8) | source[i + 1]!) + ((destination[i]! << 8) | destination[i + 1]!);
+    sum += ((source[i] << 8) | source[i + 1]) + ((destination[i] << 8) | destination[i + 1]);
   }
   return sum;
 }

@@ -8,6 +8,7 @@ export * from './device/emulation/memory.js';
 export { LoopbackDevice } from './device/loopback.js';
 export * from './device/pcap.js';
 export * from './device/pcapng.js';
+export * from './device/rx-batch.js';
 export * from './device/rx-slab.js';
 export * from './device/segment.js';
 export { TapDevice, type TapOptions } from './device/tap.js';

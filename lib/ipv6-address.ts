@@ -28,8 +28,8 @@ function groups(text: string, last: boolean): number[] | undefined {
 export function parseIPv6(text: string): Uint8Array | undefined {
   const halves = text.split('::');
   if (halves.length > 2) return undefined;
-  const head = groups(halves[0]!, halves.length === 1);
-  const tail = halves.length === 2 ? groups(halves[1]!, true) : [];
+  const head = groups(halves[0], halves.length === 1);
+  const tail = halves.length === 2 ? groups(halves[1], true) : [];
   if (head === undefined || tail === undefined) return undefined;
   const missing = 8 - head.length - tail.length;
   // "::" stands for at least one group.
@@ -57,7 +57,7 @@ function longestZeros(all: readonly number[]): [number, number] {
 
 /** RFC 5952: lower case, no leading zeros, the longest run of zeros as "::"; an IPv4-mapped address ends in a dotted quad. */
 export function formatIPv6(address: Uint8Array): string {
-  const all = Array.from({ length: 8 }, (_, i) => (address[2 * i]! << 8) | address[2 * i + 1]!);
+  const all = Array.from({ length: 8 }, (_, i) => (address[2 * i] << 8) | address[2 * i + 1]);
   if (isMapped4(address)) return `::ffff:${address[12]}.${address[13]}.${address[14]}.${address[15]}`;
   const hex = (part: readonly number[]): string => part.map((group) => group.toString(16)).join(':');
   const [start, length] = longestZeros(all);
@@ -78,7 +78,7 @@ export function inCidr6(address: Uint8Array, net: Cidr6): boolean {
   const whole = net.prefix >> 3;
   for (let i = 0; i < whole; i++) if (address[i] !== net.address[i]) return false;
   const rest = net.prefix & 7;
-  return rest === 0 || (address[whole]! ^ net.address[whole]!) >> (8 - rest) === 0;
+  return rest === 0 || (address[whole] ^ net.address[whole]) >> (8 - rest) === 0;
 }
 
 /** ::ffff:0:0/96 (RFC 4291 section 2.5.5.2). */
@@ -94,5 +94,5 @@ export function isMulticast6(address: Uint8Array): boolean {
 
 /** fe80::/10. */
 export function isLinkLocal6(address: Uint8Array): boolean {
-  return address[0] === 0xfe && (address[1]! & 0xc0) === 0x80;
+  return address[0] === 0xfe && (address[1] & 0xc0) === 0x80;
 }

@@ -72,31 +72,31 @@ export class SipHash {
     v[7] = k1l ^ 0x79746573;
     let at = 0;
     for (; at + 8 <= length; at += 8) {
-      const low = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
-      const high = bytes[at + 4]! | (bytes[at + 5]! << 8) | (bytes[at + 6]! << 16) | (bytes[at + 7]! << 24);
+      const low = bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24);
+      const high = bytes[at + 4] | (bytes[at + 5] << 8) | (bytes[at + 6] << 16) | (bytes[at + 7] << 24);
       this.#block(high, low);
     }
     let low = 0;
     let high = length << 24;
     for (let i = 0; at + i < length; i++) {
-      if (i < 4) low |= bytes[at + i]! << (8 * i);
-      else high |= bytes[at + i]! << (8 * (i - 4));
+      if (i < 4) low |= bytes[at + i] << (8 * i);
+      else high |= bytes[at + i] << (8 * (i - 4));
     }
     this.#block(high, low);
-    v[5]! ^= 0xff;
+    v[5] ^= 0xff;
     for (let i = 0; i < 4; i++) this.#round();
-    this.hi = (v[0]! ^ v[2]! ^ v[4]! ^ v[6]!) >>> 0;
-    return (v[1]! ^ v[3]! ^ v[5]! ^ v[7]!) >>> 0;
+    this.hi = (v[0] ^ v[2] ^ v[4] ^ v[6]) >>> 0;
+    return (v[1] ^ v[3] ^ v[5] ^ v[7]) >>> 0;
   }
 
   #block(high: number, low: number): void {
     const v = this.#v;
-    v[6]! ^= high;
-    v[7]! ^= low;
+    v[6] ^= high;
+    v[7] ^= low;
     this.#round();
     this.#round();
-    v[0]! ^= high;
-    v[1]! ^= low;
+    v[0] ^= high;
+    v[1] ^= low;
   }
 
   #round(): void {
@@ -118,21 +118,21 @@ export class SipHash {
 
   #add(a: number, b: number): void {
     const v = this.#v;
-    const low = (v[a + 1]! >>> 0) + (v[b + 1]! >>> 0);
-    v[a] = v[a]! + v[b]! + (low > 0xffffffff ? 1 : 0);
+    const low = (v[a + 1] >>> 0) + (v[b + 1] >>> 0);
+    v[a] = v[a] + v[b] + (low > 0xffffffff ? 1 : 0);
     v[a + 1] = low;
   }
 
   #xor(a: number, b: number): void {
     const v = this.#v;
-    v[a]! ^= v[b]!;
-    v[a + 1]! ^= v[b + 1]!;
+    v[a] ^= v[b];
+    v[a + 1] ^= v[b + 1];
   }
 
   #rotate(a: number, bits: number): void {
     const v = this.#v;
-    const high = v[a]!;
-    const low = v[a + 1]!;
+    const high = v[a];
+    const low = v[a + 1];
     if (bits === 32) {
       v[a] = low;
       v[a + 1] = high;

@@ -56,9 +56,9 @@ export class TimerWheel {
   cancel(node: TimerNode): void {
     if (node.level < 0) return;
     if (node.prev !== null) node.prev.next = node.next;
-    else this.#heads[node.level]![node.slot] = node.next;
+    else this.#heads[node.level][node.slot] = node.next;
     if (node.next !== null) node.next.prev = node.prev;
-    this.#counts[node.level]!--;
+    this.#counts[node.level]--;
     node.next = null;
     node.prev = null;
     node.level = -1;
@@ -77,7 +77,7 @@ export class TimerWheel {
       if (this.#tick >= target) return;
       this.#tick++;
       if ((this.#tick & (SLOTS - 1)) === 0) this.#cascade(1);
-      this.#run(this.#heads[0]!, this.#tick & (SLOTS - 1), nowUs);
+      this.#run(this.#heads[0], this.#tick & (SLOTS - 1), nowUs);
     }
   }
 
@@ -86,10 +86,10 @@ export class TimerWheel {
     if (this.size === 0) return Number.POSITIVE_INFINITY;
     for (let level = 0; level < LEVELS; level++) {
       if (this.#counts[level] === 0) continue;
-      const span = SPANS[level]!;
+      const span = SPANS[level];
       const now = Math.floor(this.#tick / span);
       for (let i = level === 0 ? 1 : 0; i <= SLOTS; i++) {
-        if (this.#heads[level]![(now + i) & (SLOTS - 1)] === null) continue;
+        if (this.#heads[level][(now + i) & (SLOTS - 1)] === null) continue;
         // A higher level's timers come down when their slot begins; lower levels have none sooner.
         const at = Math.max((now + i) * span, this.#tick + 1);
         return Math.min(at, this.#boundary(level)) * TICK_US;
@@ -101,7 +101,7 @@ export class TimerWheel {
   /** The next tick at which a level above could bring timers down sooner than the ones found. */
   #boundary(level: number): number {
     for (let above = level + 1; above < LEVELS; above++) {
-      if (this.#counts[above]! > 0) return (Math.floor(this.#tick / SPANS[level + 1]!) + 1) * SPANS[level + 1]!;
+      if (this.#counts[above] > 0) return (Math.floor(this.#tick / SPANS[level + 1]) + 1) * SPANS[level + 1];
     }
     return Number.POSITIVE_INFINITY;
   }
@@ -122,30 +122,30 @@ export class TimerWheel {
       tick = this.#tick + REACH;
     }
     let level = 0;
-    while (level < LEVELS - 1 && delta >= SPANS[level + 1]!) level++;
-    const slot = Math.floor(tick / SPANS[level]!) & (SLOTS - 1);
-    const heads = this.#heads[level]!;
-    const head = heads[slot]!;
+    while (level < LEVELS - 1 && delta >= SPANS[level + 1]) level++;
+    const slot = Math.floor(tick / SPANS[level]) & (SLOTS - 1);
+    const heads = this.#heads[level];
+    const head = heads[slot];
     node.level = level;
     node.slot = slot;
     node.prev = null;
     node.next = head;
     if (head !== null) head.prev = node;
     heads[slot] = node;
-    this.#counts[level]!++;
+    this.#counts[level]++;
     this.size++;
   }
 
   #cascade(level: number): void {
     if (level >= LEVELS) return;
-    const slot = Math.floor(this.#tick / SPANS[level]!) & (SLOTS - 1);
+    const slot = Math.floor(this.#tick / SPANS[level]) & (SLOTS - 1);
     if (slot === 0) this.#cascade(level + 1);
-    const heads = this.#heads[level]!;
+    const heads = this.#heads[level];
     let node = heads[slot] ?? null;
     heads[slot] = null;
     while (node !== null) {
       const next: TimerNode | null = node.next;
-      this.#counts[level]!--;
+      this.#counts[level]--;
       this.size--;
       node.level = -1;
       const tick = Math.ceil(node.deadline / TICK_US);
@@ -157,15 +157,15 @@ export class TimerWheel {
   }
 
   #place(node: TimerNode, slot: number): void {
-    const heads = this.#heads[0]!;
-    const head = heads[slot]!;
+    const heads = this.#heads[0];
+    const head = heads[slot];
     node.level = 0;
     node.slot = slot;
     node.prev = null;
     node.next = head;
     if (head !== null) head.prev = node;
     heads[slot] = node;
-    this.#counts[0]!++;
+    this.#counts[0]++;
     this.size++;
   }
 

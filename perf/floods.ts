@@ -33,7 +33,7 @@ function measure(flood: (typeof FLOODS)[string] | null): {
   let now = start;
   for (; now - start < ms; now = performance.now()) {
     if (flood !== null) {
-      for (const due = ((now - start) / 1000) * rate; sent < due; sent++) victim.inject(frames[sent & 4095]!);
+      for (const due = ((now - start) / 1000) * rate; sent < due; sent++) victim.inject(frames[sent & 4095]);
     }
     victim.pass(200);
   }
@@ -52,7 +52,7 @@ for (const [name, flood] of Object.entries(FLOODS)) {
     ratios.push(last.speed / alone);
   }
   ratios.sort((a, b) => a - b);
-  const ratio = ratios[ratios.length >> 1]!;
+  const ratio = ratios[ratios.length >> 1];
   worst = Math.min(worst, ratio);
   const { connections, neighbours, neighbours6, fragments, fragments6, fragmentBytes, addresses } = last.sizes;
   const held = `connections ${connections}, neighbours ${neighbours! + neighbours6!}, fragments ${fragments! + fragments6!} (${fragmentBytes} bytes), addresses ${addresses}`;

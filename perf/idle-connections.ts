@@ -55,10 +55,7 @@ export async function held(directory: string, client: string, count: number): Pr
   const before = [resident(primary.pid), resident(backup.pid)];
   const idle = await IdleConnections.open(client, STACK_ADDRESS, PORTS.echo, count, SOURCES);
   await new Promise((done) => setTimeout(done, 1500));
-  const [ours, theirs] = [primary, backup].map(({ pid }, n) => (resident(pid) - before[n]!) / count) as [
-    number,
-    number,
-  ];
+  const [ours, theirs] = [primary, backup].map(({ pid }, n) => (resident(pid) - before[n]) / count) as [number, number];
   const name = count.toLocaleString('en');
   const rows = [
     row(

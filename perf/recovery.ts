@@ -51,7 +51,7 @@ async function one(directory: string): Promise<Return> {
   socket.on('error', () => undefined);
   await new Promise((done) => setTimeout(done, WARM_MS));
   killed = monotonicMs();
-  served.replicas[0]!.kill('SIGKILL');
+  served.replicas[0].kill('SIGKILL');
   await new Promise((done) => setTimeout(done, AFTER_MS));
   socket.destroy();
   await served.close();

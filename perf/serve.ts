@@ -46,13 +46,13 @@ export async function replicas(directory: string, options: string[], backup: boo
     return replica;
   };
   start();
-  await all[0]!.event('ready');
+  await all[0].event('ready');
   if (backup) {
     await start().event('ready', 20_000);
   }
   return {
     address: STACK_ADDRESS,
-    pid: all[0]!.pid,
+    pid: all[0].pid,
     replicas: all,
     place: { directory, group: name },
     start,
@@ -76,11 +76,11 @@ async function machines(directory: string, holder: ChildProcess): Promise<Served
     const net = ['--tap', TAP, '--ip', `${STACK_ADDRESS}/24`, '--gateway', CLIENT_ADDRESS];
     return new ReplicaProcess([...words, ...net, SERVER], name === 'a' ? undefined : holder.pid);
   });
-  await both[0]!.event('in-sync', 30_000);
+  await both[0].event('in-sync', 30_000);
   return {
     address: STACK_ADDRESS,
     // The replica itself, not its agent.
-    pid: Number((await both[0]!.event('ready')).pid),
+    pid: Number((await both[0].event('ready')).pid),
     replicas: both,
     start: () => {
       throw new Error('agents start their replicas');

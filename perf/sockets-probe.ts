@@ -361,7 +361,7 @@ const checks: Record<string, Check> = {
   'setNoDelay reaches the connection': async (way) => {
     const { host, client } = await pairOf(way);
     asSocket(client).setNoDelay(true);
-    return host.endpoints[0]!.noDelay;
+    return host.endpoints[0].noDelay;
   },
   setTimeout: async (way) => {
     const { client } = await pairOf(way);
@@ -405,7 +405,7 @@ const checks: Record<string, Check> = {
       client.write(Buffer.alloc(100_000));
       await new Promise(setImmediate);
     }
-    return host.endpoints[0]!.written <= 2 * host.sendBuffer;
+    return host.endpoints[0].written <= 2 * host.sendBuffer;
   },
   'a buffer may be reused after its callback': async (way) => {
     const { host, client, server } = await pairOf(way);
@@ -483,18 +483,18 @@ console.log(`Node ${process.version}${JsStreamHandle ? '' : ' (no JSStream class
 console.log(`\n| | ${names.join(' | ')} |\n|---|${names.map(() => '---|').join('')}`);
 for (const [title, check] of Object.entries(checks)) {
   const row: string[] = [];
-  for (const name of names) row.push(await attempt(check, ways[name]!));
+  for (const name of names) row.push(await attempt(check, ways[name]));
   console.log(`| ${title} | ${row.join(' | ')} |`);
 }
 
 for (const large of [false, true]) {
   const samples = new Map<string, number[]>(names.map((name) => [name, []]));
   for (let run = 0; run < runs; run++) {
-    for (const name of run % 2 ? [...names].reverse() : names) samples.get(name)!.push(await rate(ways[name]!, large));
+    for (const name of run % 2 ? [...names].reverse() : names) samples.get(name)!.push(await rate(ways[name], large));
   }
   const cells = names.map((name) => {
     const sorted = samples.get(name)!.sort((a, b) => a - b);
-    const at = (part: number) => Math.round(sorted[Math.round(part * (sorted.length - 1))]!);
+    const at = (part: number) => Math.round(sorted[Math.round(part * (sorted.length - 1))]);
     return `${at(0.5)} (${at(0)}-${at(1)})`;
   });
   console.log(`| responses/s, ${large ? 'Buffer' : 'string'} body | ${cells.join(' | ')} |`);

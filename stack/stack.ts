@@ -205,13 +205,13 @@ export class Stack implements TcpHost {
     let mac: Uint8Array | undefined;
     if (options.mac !== undefined) {
       mac = parseMac(options.mac);
-      if (mac === undefined || (mac[0]! & 1) !== 0) {
+      if (mac === undefined || (mac[0] & 1) !== 0) {
         throw new FtError('EINVAL', `"${options.mac}" is not a unicast MAC address`, 'Write it like 02:00:00:00:00:02');
       }
     } else {
       mac = new Uint8Array(6);
       this.random.fill(mac);
-      mac[0] = (mac[0]! & 0xfc) | 2;
+      mac[0] = (mac[0] & 0xfc) | 2;
     }
     const name = options.name ?? `if${this.interfaces.length}`;
     const probe = (options.probe ?? false) && device.link === 'ethernet';

@@ -11,8 +11,8 @@
  */
 
 import { crc32cWords, LITTLE_ENDIAN } from '../../lib/crc32c.js';
-import type { PayloadPlace } from '../../lib/device/device.js';
 import type { DirectPayload } from '../../lib/device/direct-placement.js';
+import type { PayloadPlace } from '../../lib/device/rx-batch.js';
 import { SLOT_BYTES } from '../../lib/device/rx-slab.js';
 import { FtError } from '../../lib/errors.js';
 import type { NativeAddon } from '../../lib/native/native.js';

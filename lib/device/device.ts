@@ -3,62 +3,12 @@
  * Implementations: TAP/TUN (tap.ts), in-memory link (memory.ts), and decorators (pcap, impairment).
  */
 
-import type { DirectPayload } from './direct-placement.js';
+import type { RxBatch } from './rx-batch.js';
 
 /** Bytes reserved at the front of every outgoing header for the device's own use (the virtio_net_hdr of a TAP). */
 export const TX_HEADROOM = 12;
 /** Most payload pieces that one outgoing frame may be gathered from. */
 export const TX_MAX_PIECES = 16;
-/** `RxBatch.meta` holds this many words per frame. */
-export const RX_META_WORDS = 4;
-/** Word 2 of a frame's meta: the checksum need not be verified (it is partial, or the device has verified it). */
-export const RX_CSUM_OK = 1;
-/**
- * Word 2 of a frame's meta: the payload is in `RxBatch.direct.place`, at the offset that the word's other bits say (a multiple of 8); word 3
- * has the length of the headers before it, shifted.
- */
-export const RX_DIRECT = 2;
-export const RX_HEADERS_SHIFT = 16;
-
-/** Memory that payload may be read into, instead of behind its headers. Its owner says where, from time to time. */
-export interface PayloadPlace {
-  readonly bytes: Uint8Array;
-  /** Where the next payload may be put, a multiple of 8, or -1 for nowhere; and up to where. */
-  readonly next: Int32Array;
-  /** Frames from so many bytes on are worth it. */
-  readonly least: number;
-  /** What the owner puts before each payload. */
-  readonly gap: number;
-  /** Where a payload has to be that is taken as it is now. */
-  readonly here: number;
-  /** Says in `next` where payload may be put now. */
-  offer(): void;
-  /** Whose payload may lie there: it yields before the memory is used. */
-  parked: DirectPayload | null;
-}
-
-/** Where a batch's frames lie, if it can be asked to keep them. */
-export interface FrameLender {
-  /** Frames of this batch stay as they are until `giveBack` has been called, which the lender does before it uses their memory again. */
-  borrow(giveBack: () => void): void;
-}
-
-/** A batch of received frames; valid only during the call that delivers it, or as long as its lender says. */
-export interface RxBatch {
-  readonly lender?: FrameLender;
-  /** All frames of the batch lie in this one buffer. */
-  readonly bytes: Uint8Array;
-  readonly view: DataView;
-  /** Per frame: [offset, length, flags (RX_CSUM_OK, RX_DIRECT), gsoSize (bytes of payload per original segment, 0 if not merged)]. */
-  readonly meta: Int32Array;
-  /** Where payload may lie instead of behind its headers. */
-  direct?: DirectPayload | null;
-  /** Frames in this batch. */
-  count: number;
-  /** The device has more at hand. */
-  more?: boolean;
-}
-
 /**
  * An outgoing frame, owned and reused by the sender: headers in one buffer, payload gathered from pieces of other
  * buffers. The device must have copied or sent everything before `send` returns true, so the object may be reused at once.
@@ -104,9 +54,9 @@ export class TxFrame {
     const whole = new Uint8Array(this.payloadLength);
     let at = 0;
     for (let i = 0; i < this.pieceCount; i++) {
-      const from = this.spans[2 * i]!;
-      const length = this.spans[2 * i + 1]!;
-      whole.set(this.pieces[i]!.subarray(from, from + length), at);
+      const from = this.spans[2 * i];
+      const length = this.spans[2 * i + 1];
+      whole.set(this.pieces[i].subarray(from, from + length), at);
       at += length;
     }
     return whole;

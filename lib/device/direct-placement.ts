@@ -6,7 +6,7 @@
  *
  * What a process had in its hands when it died is told by the frames' meta words alone, so they are right at any time.
  */
-import { type PayloadPlace, RX_CSUM_OK, RX_DIRECT, RX_HEADERS_SHIFT, RX_META_WORDS, type RxBatch } from './device.js';
+import { type PayloadPlace, RX_CSUM_OK, RX_DIRECT, RX_HEADERS_SHIFT, RX_META_WORDS, type RxBatch } from './rx-batch.js';
 
 const NOWHERE = Number.POSITIVE_INFINITY;
 /** Of a frame's flags: where its payload is, a multiple of 8. */
@@ -24,12 +24,12 @@ export function gatherFrame(
   store: Store,
 ): boolean {
   const word = frame * RX_META_WORDS;
-  if ((meta[word + 2]! & RX_DIRECT) === 0) return true;
-  const headers = meta[word + 3]! >>> RX_HEADERS_SHIFT;
-  const length = meta[word + 1]! - headers;
-  const at = meta[word + 2]! & AT;
+  if ((meta[word + 2] & RX_DIRECT) === 0) return true;
+  const headers = meta[word + 3] >>> RX_HEADERS_SHIFT;
+  const length = meta[word + 1] - headers;
+  const at = meta[word + 2] & AT;
   if (length < 0 || at < 0 || elsewhere === undefined || at + length > elsewhere.length) return false;
-  bytes.set(elsewhere.subarray(at, at + length), meta[word]! + headers);
+  bytes.set(elsewhere.subarray(at, at + length), meta[word] + headers);
   store(meta, word + 2, RX_CSUM_OK);
   return true;
 }
@@ -58,7 +58,7 @@ export class DirectPayload {
   begin(frames: number): number {
     const { meta } = this.batch;
     let count = 0;
-    for (let i = 0; i < frames; i++) if ((meta[i * RX_META_WORDS + 2]! & RX_DIRECT) !== 0) count++;
+    for (let i = 0; i < frames; i++) if ((meta[i * RX_META_WORDS + 2] & RX_DIRECT) !== 0) count++;
     this.#frame = count === 0 ? frames : -1;
     this.#frames = frames;
     this.#claimed = false;
@@ -74,11 +74,11 @@ export class DirectPayload {
     const { meta } = this.batch;
     const word = frame * RX_META_WORDS;
     this.#frame = frame;
-    if ((meta[word + 2]! & RX_DIRECT) === 0) return;
-    const headers = meta[word + 3]! >>> RX_HEADERS_SHIFT;
-    this.#at = meta[word + 2]! & AT;
-    this.#length = meta[word + 1]! - headers;
-    this.from = meta[word]! + headers;
+    if ((meta[word + 2] & RX_DIRECT) === 0) return;
+    const headers = meta[word + 3] >>> RX_HEADERS_SHIFT;
+    this.#at = meta[word + 2] & AT;
+    this.#length = meta[word + 1] - headers;
+    this.from = meta[word] + headers;
   }
 
   /** All frames have been looked at. */

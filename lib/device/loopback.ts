@@ -1,13 +1,6 @@
 /** A device that gives back what it is given: the stack's way to itself. Frames wait until `run`, so that no call nests. */
-import {
-  type DeviceCapabilities,
-  type DeviceHandler,
-  type FrameDevice,
-  RX_CSUM_OK,
-  RX_META_WORDS,
-  TX_HEADROOM,
-  type TxFrame,
-} from './device.js';
+import { type DeviceCapabilities, type DeviceHandler, type FrameDevice, TX_HEADROOM, type TxFrame } from './device.js';
+import { RX_CSUM_OK, RX_META_WORDS } from './rx-batch.js';
 
 /** Frames that wait at most; more are dropped, and TCP sends them again. */
 const MAX_WAITING = 4096;
@@ -40,9 +33,9 @@ export class LoopbackDevice implements FrameDevice {
     copy.set(frame.header.subarray(TX_HEADROOM, TX_HEADROOM + frame.headerLength));
     let at = frame.headerLength;
     for (let i = 0; i < frame.pieceCount; i++) {
-      const from = frame.spans[2 * i]!;
-      const length = frame.spans[2 * i + 1]!;
-      copy.set(frame.pieces[i]!.subarray(from, from + length), at);
+      const from = frame.spans[2 * i];
+      const length = frame.spans[2 * i + 1];
+      copy.set(frame.pieces[i].subarray(from, from + length), at);
       at += length;
     }
     this.#waiting.push(copy);

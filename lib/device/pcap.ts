@@ -7,15 +7,8 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import bufferLayout from 'buffer-layout';
 import { errorCode, FtError } from '../errors.js';
-import {
-  type DeviceCapabilities,
-  type DeviceHandler,
-  type FrameDevice,
-  RX_META_WORDS,
-  type RxBatch,
-  TX_HEADROOM,
-  type TxFrame,
-} from './device.js';
+import { type DeviceCapabilities, type DeviceHandler, type FrameDevice, TX_HEADROOM, type TxFrame } from './device.js';
+import { RX_META_WORDS, type RxBatch } from './rx-batch.js';
 
 const { s32, struct, u16, u32 } = bufferLayout;
 const MAGIC_NS = 0xa1b23c4d;
@@ -174,10 +167,10 @@ export class CapturedDevice implements FrameDevice {
   #received(batch: RxBatch): void {
     const now = this.wallMs();
     for (let i = 0; i < batch.count; i++) {
-      const length = batch.meta[i * RX_META_WORDS + 1]!;
+      const length = batch.meta[i * RX_META_WORDS + 1];
       const kept = this.writer.begin(now, length, false, this.port);
       if (kept === 0) continue;
-      this.writer.add(batch.bytes, batch.meta[i * RX_META_WORDS]!, kept);
+      this.writer.add(batch.bytes, batch.meta[i * RX_META_WORDS], kept);
       this.writer.end();
     }
     this.writer.flush();
@@ -190,8 +183,8 @@ export class CapturedDevice implements FrameDevice {
     this.writer.add(frame.header, TX_HEADROOM, head);
     left -= head;
     for (let i = 0; i < frame.pieceCount && left > 0; i++) {
-      const part = Math.min(left, frame.spans[2 * i + 1]!);
-      this.writer.add(frame.pieces[i]!, frame.spans[2 * i]!, part);
+      const part = Math.min(left, frame.spans[2 * i + 1]);
+      this.writer.add(frame.pieces[i], frame.spans[2 * i], part);
       left -= part;
     }
     this.writer.end();

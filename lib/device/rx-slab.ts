@@ -3,8 +3,8 @@
  * processes: then whoever survives finds the frames that were read from the device but may not have been looked at.
  */
 
-import { type FrameLender, RX_META_WORDS, type RxBatch } from './device.js';
 import { gatherFrame } from './direct-placement.js';
+import { type FrameLender, RX_META_WORDS, type RxBatch } from './rx-batch.js';
 
 /** At least 65563 (the largest frame). */
 export const SLOT_BYTES = 65_664;
@@ -47,8 +47,8 @@ export class RxSlab {
     const { meta, bytes } = batch;
     batch.count = 0;
     for (let at = 0; at < meta.length; at += RX_META_WORDS) {
-      const offset = meta[at]!;
-      const length = meta[at + 1]!;
+      const offset = meta[at];
+      const length = meta[at + 1];
       if (length <= 0 || offset < 0 || offset + length > bytes.length) break;
       if (!gatherFrame(batch, batch.count, elsewhere, plainStore)) break;
       batch.count++;

@@ -22,12 +22,12 @@ export function completeChecksum(frame: Uint8Array, csumStart: number, csumOffse
  */
 export function segmentTcp(frame: Uint8Array, ipAt: number, gsoSize: number): Uint8Array[] {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-  const v6 = frame[ipAt]! >>> 4 === 6;
-  const ipHeader = v6 ? 40 : (frame[ipAt]! & 15) * 4;
+  const v6 = frame[ipAt] >>> 4 === 6;
+  const ipHeader = v6 ? 40 : (frame[ipAt] & 15) * 4;
   const tcpAt = ipAt + ipHeader;
-  const payloadAt = tcpAt + (frame[tcpAt + 12]! >>> 4) * 4;
+  const payloadAt = tcpAt + (frame[tcpAt + 12] >>> 4) * 4;
   const payload = frame.length - payloadAt;
-  const [id, seq, flags] = [view.getUint16(ipAt + 4), view.getUint32(tcpAt + 4), frame[tcpAt + 13]!];
+  const [id, seq, flags] = [view.getUint16(ipAt + 4), view.getUint32(tcpAt + 4), frame[tcpAt + 13]];
   const parts: Uint8Array[] = [];
   for (let at = 0; at < payload; at += gsoSize) {
     const length = Math.min(gsoSize, payload - at);
@@ -47,7 +47,7 @@ export function segmentTcp(frame: Uint8Array, ipAt: number, gsoSize: number): Ui
     let kept = flags;
     if (!last) kept &= ~(TCP_FIN | TCP_PSH);
     // With accurate ECN the bit is part of a number that all parts have; the bit above is only set there.
-    if (at > 0 && (part[tcpAt + 12]! & 1) === 0) kept &= ~TCP_CWR;
+    if (at > 0 && (part[tcpAt + 12] & 1) === 0) kept &= ~TCP_CWR;
     part[tcpAt + 13] = kept;
     // The addresses stand next to each other, at the end of the fixed header.
     const addresses = v6 ? sum16(part, ipAt + 8, 32, 0) : sum16(part, ipAt + 12, 8, 0);

@@ -2,18 +2,9 @@
 import { getSystemErrorName } from 'node:util';
 import { errorCode, FtError } from '../errors.js';
 import { type NativeAddon, type NativeHandle, native, type TapOpened, type TapRequest } from '../native/native.js';
-import {
-  type DeviceCapabilities,
-  type DeviceHandler,
-  type FrameDevice,
-  type FrameLender,
-  type PayloadPlace,
-  RX_META_WORDS,
-  type RxBatch,
-  TX_HEADROOM,
-  type TxFrame,
-} from './device.js';
+import { type DeviceCapabilities, type DeviceHandler, type FrameDevice, TX_HEADROOM, type TxFrame } from './device.js';
 import { DirectPayload } from './direct-placement.js';
+import { type FrameLender, type PayloadPlace, RX_META_WORDS, type RxBatch } from './rx-batch.js';
 import { RxSlab, SLOT_BYTES, slabBytes } from './rx-slab.js';
 
 export interface TapOptions {
@@ -250,11 +241,11 @@ export class TapDevice implements FrameDevice, FrameLender {
   #countSender(): void {
     const stats = this.#senderStats;
     const seen = this.#senderSeen;
-    const errors = stats[SENDER_ERRORS]! - seen[SENDER_ERRORS]!;
-    const silenced = stats[SENDER_SILENCED]! - seen[SENDER_SILENCED]!;
-    seen[SENDER_ERRORS] = stats[SENDER_ERRORS]!;
-    seen[SENDER_SILENCED] = stats[SENDER_SILENCED]!;
-    if (errors > 0) this.#refused(errnoName(-stats[SENDER_LAST_ERROR]!), errors);
+    const errors = stats[SENDER_ERRORS] - seen[SENDER_ERRORS];
+    const silenced = stats[SENDER_SILENCED] - seen[SENDER_SILENCED];
+    seen[SENDER_ERRORS] = stats[SENDER_ERRORS];
+    seen[SENDER_SILENCED] = stats[SENDER_SILENCED];
+    if (errors > 0) this.#refused(errnoName(-stats[SENDER_LAST_ERROR]), errors);
     if (silenced > 0) this.#refused('ESTALE', silenced);
   }
 
@@ -420,7 +411,7 @@ export class TapDevice implements FrameDevice, FrameLender {
     let bytes = 0;
     let longest = 0;
     for (let i = 0; i < frames; i++) {
-      const length = batch.meta[i * RX_META_WORDS + 1]!;
+      const length = batch.meta[i * RX_META_WORDS + 1];
       bytes += length;
       if (length > longest) longest = length;
     }

@@ -4,15 +4,8 @@
  */
 import { FtError } from '../errors.js';
 import { ETHERTYPE_VLAN } from '../packet/ethernet.js';
-import {
-  type DeviceCapabilities,
-  type DeviceHandler,
-  type FrameDevice,
-  RX_META_WORDS,
-  type RxBatch,
-  TX_HEADROOM,
-  type TxFrame,
-} from './device.js';
+import { type DeviceCapabilities, type DeviceHandler, type FrameDevice, TX_HEADROOM, type TxFrame } from './device.js';
+import { RX_META_WORDS, type RxBatch } from './rx-batch.js';
 
 const TAG = 4;
 
@@ -58,8 +51,8 @@ export class VlanTrunk implements DeviceHandler {
   onFrames(batch: RxBatch): void {
     for (let i = 0; i < batch.count; i++) {
       const at = i * RX_META_WORDS;
-      let offset = batch.meta[at]!;
-      let length = batch.meta[at + 1]!;
+      let offset = batch.meta[at];
+      let length = batch.meta[at + 1];
       let vlan = 0;
       if (length >= 14 + TAG && batch.view.getUint16(offset + 12) === ETHERTYPE_VLAN) {
         vlan = batch.view.getUint16(offset + 14) & 0xfff;
@@ -74,7 +67,7 @@ export class VlanTrunk implements DeviceHandler {
         continue;
       }
       const one = this.#one;
-      one.meta.set([offset, length, batch.meta[at + 2]!, batch.meta[at + 3]!]);
+      one.meta.set([offset, length, batch.meta[at + 2], batch.meta[at + 3]]);
       handler.onFrames({ bytes: batch.bytes, view: batch.view, meta: one.meta, count: 1 });
     }
   }

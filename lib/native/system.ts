@@ -15,13 +15,13 @@ class SystemRandom implements Random {
 
   u32(): number {
     randomFillSync(this.#words, 0, 1);
-    return this.#words[0]!;
+    return this.#words[0];
   }
 
   /** In [0, 1), with all 53 bits of a double. */
   float(): number {
     randomFillSync(this.#words);
-    return ((this.#words[0]! >>> 5) * 0x4000000 + (this.#words[1]! >>> 6)) / 0x20000000000000;
+    return ((this.#words[0] >>> 5) * 0x4000000 + (this.#words[1] >>> 6)) / 0x20000000000000;
   }
 
   fill(bytes: Uint8Array): void {

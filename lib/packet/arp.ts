@@ -40,8 +40,8 @@ export function writeArp(
   view.setUint16(offset + 4, 0x0604);
   view.setUint16(offset + 6, op);
   for (let i = 0; i < 6; i++) {
-    bytes[offset + 8 + i] = senderMac[i]!;
-    bytes[offset + 18 + i] = targetMac === null ? 0 : targetMac[i]!;
+    bytes[offset + 8 + i] = senderMac[i];
+    bytes[offset + 18 + i] = targetMac === null ? 0 : targetMac[i];
   }
   view.setUint32(offset + 14, senderIp);
   view.setUint32(offset + 24, targetIp);

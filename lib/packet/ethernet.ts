@@ -37,8 +37,8 @@ export function writeEthernet(
   type: number,
 ): void {
   for (let i = 0; i < 6; i++) {
-    bytes[offset + i] = dst[i]!;
-    bytes[offset + 6 + i] = src[i]!;
+    bytes[offset + i] = dst[i];
+    bytes[offset + 6 + i] = src[i];
   }
   view.setUint16(offset + 12, type);
 }

@@ -27,8 +27,8 @@ export class IcmpView {
   parse(bytes: Uint8Array, view: DataView, offset: number, length: number): number {
     if (length < 8) return Drop.IcmpShort;
     if (sum16(bytes, offset, length, 0) !== 0xffff) return Drop.IcmpChecksum;
-    this.type = bytes[offset]!;
-    this.code = bytes[offset + 1]!;
+    this.type = bytes[offset];
+    this.code = bytes[offset + 1];
     this.rest = view.getUint32(offset + 4);
     this.payloadOffset = offset + 8;
     this.payloadLength = length - 8;
@@ -45,10 +45,10 @@ export class IcmpView {
 
   #quote(bytes: Uint8Array, view: DataView): number {
     const at = this.payloadOffset;
-    if (this.payloadLength < 28 || bytes[at]! >>> 4 !== 4) return Drop.IcmpQuote;
-    const header = (bytes[at]! & 15) * 4;
+    if (this.payloadLength < 28 || bytes[at] >>> 4 !== 4) return Drop.IcmpQuote;
+    const header = (bytes[at] & 15) * 4;
     if (header < 20 || header + 8 > this.payloadLength) return Drop.IcmpQuote;
-    this.innerProtocol = bytes[at + 9]!;
+    this.innerProtocol = bytes[at + 9];
     this.innerSrc = view.getUint32(at + 12);
     this.innerDst = view.getUint32(at + 16);
     this.innerSrcPort = view.getUint16(at + header);

@@ -33,8 +33,8 @@ export class Icmp6View {
   /** @returns a drop reason, 0 for none. */
   parse(bytes: Uint8Array, view: DataView, offset: number, length: number): number {
     if (length < 8) return Drop.IcmpShort;
-    this.type = bytes[offset]!;
-    this.code = bytes[offset + 1]!;
+    this.type = bytes[offset];
+    this.code = bytes[offset + 1];
     this.rest = view.getUint32(offset + 4);
     this.payloadOffset = offset + 8;
     this.payloadLength = length - 8;
@@ -45,17 +45,17 @@ export class Icmp6View {
   #quote(bytes: Uint8Array, view: DataView): number {
     const start = this.payloadOffset;
     const end = start + this.payloadLength;
-    if (this.payloadLength < IPV6_HEADER || bytes[start]! >>> 4 !== 6) return Drop.IcmpQuote;
+    if (this.payloadLength < IPV6_HEADER || bytes[start] >>> 4 !== 6) return Drop.IcmpQuote;
     this.innerSrcAt = start + 8;
     this.innerDstAt = start + 24;
-    let next = bytes[start + 6]!;
+    let next = bytes[start + 6];
     let at = start + IPV6_HEADER;
     for (let i = 0; i < 8; i++) {
       const extension = next === HOP_BY_HOP || next === ROUTING || next === DESTINATION_OPTIONS || next === FRAGMENT;
       if (!extension) break;
       if (at + 8 > end) return 0;
-      const size = next === FRAGMENT ? 8 : 8 * (bytes[at + 1]! + 1);
-      next = bytes[at]!;
+      const size = next === FRAGMENT ? 8 : 8 * (bytes[at + 1] + 1);
+      next = bytes[at];
       at += size;
     }
     if (at + 8 > end) return 0;

@@ -22,7 +22,7 @@ export class Ipv4View {
   /** Reads the header at `offset` with `length` bytes available. @returns a drop reason, 0 for none. */
   parse(bytes: Uint8Array, view: DataView, offset: number, length: number): number {
     if (length < 20) return Drop.Ipv4Short;
-    const first = bytes[offset]!;
+    const first = bytes[offset];
     if (first >>> 4 !== 4) return Drop.Ipv4Version;
     const headerLength = (first & 15) * 4;
     if (headerLength < 20 || headerLength > length) return Drop.Ipv4HeaderLength;
@@ -32,13 +32,13 @@ export class Ipv4View {
     const fragment = view.getUint16(offset + 6);
     this.headerLength = headerLength;
     this.totalLength = totalLength;
-    this.tos = bytes[offset + 1]!;
+    this.tos = bytes[offset + 1];
     this.id = view.getUint16(offset + 4);
     this.df = (fragment & 0x4000) !== 0;
     this.mf = (fragment & 0x2000) !== 0;
     this.fragmentOffset = (fragment & 0x1fff) * 8;
-    this.ttl = bytes[offset + 8]!;
-    this.protocol = bytes[offset + 9]!;
+    this.ttl = bytes[offset + 8];
+    this.protocol = bytes[offset + 9];
     this.src = view.getUint32(offset + 12);
     this.dst = view.getUint32(offset + 16);
     this.optionsLength = headerLength - 20;

@@ -45,7 +45,7 @@ export class Ipv6View {
     this.offset = offset;
     this.trafficClass = (first >>> 20) & 255;
     this.flowLabel = first & 0xfffff;
-    this.hopLimit = bytes[offset + 7]!;
+    this.hopLimit = bytes[offset + 7];
     this.totalLength = rest + IPV6_HEADER;
     this.fragment = false;
     this.fragmentOffset = 0;
@@ -57,7 +57,7 @@ export class Ipv6View {
   #chain(bytes: Uint8Array, view: DataView, end: number): number {
     let at = this.offset + IPV6_HEADER;
     let protocolAt = this.offset + 6;
-    let next = bytes[protocolAt]!;
+    let next = bytes[protocolAt];
     for (let i = 0; i <= MAX_HEADERS; i++) {
       if (next === HOP_BY_HOP && i > 0) return this.#problem(1, protocolAt);
       if (next !== HOP_BY_HOP && next !== ROUTING && next !== FRAGMENT && next !== DESTINATION_OPTIONS) {
@@ -68,7 +68,7 @@ export class Ipv6View {
         return 0;
       }
       if (at + 8 > end) return Drop.Ipv6Extension;
-      let size = 8 * (bytes[at + 1]! + 1);
+      let size = 8 * (bytes[at + 1] + 1);
       if (next === FRAGMENT) {
         size = 8;
         const word = view.getUint16(at + 2);
@@ -86,7 +86,7 @@ export class Ipv6View {
       // Segments left: we are no router on a source route (RFC 5095).
       if (next === ROUTING && bytes[at + 3] !== 0) return this.#problem(0, at + 2);
       protocolAt = at;
-      const following = bytes[at]!;
+      const following = bytes[at];
       at += size;
       if (next === FRAGMENT && this.fragmentOffset > 0) {
         // What follows is the middle of something.
@@ -104,13 +104,13 @@ export class Ipv6View {
   /** Options that nobody here knows: the two highest bits of the type say what to do (RFC 8200 section 4.2). */
   #options(bytes: Uint8Array, from: number, end: number): number {
     for (let at = from; at < end; ) {
-      const type = bytes[at]!;
+      const type = bytes[at];
       if (type === 0) {
         at++;
         continue;
       }
       if (at + 2 > end) return Drop.Ipv6Extension;
-      const size = 2 + bytes[at + 1]!;
+      const size = 2 + bytes[at + 1];
       if (at + size > end) return Drop.Ipv6Extension;
       // PadN and the router alert are known, and ask nothing of us.
       const action = type === 1 || type === 5 ? 0 : type >>> 6;

@@ -53,14 +53,14 @@ export class TcpView {
   /** @returns a drop reason, 0 for none. The checksum is the caller's to verify. */
   parse(bytes: Uint8Array, view: DataView, offset: number, length: number): number {
     if (length < 20) return Drop.TcpShort;
-    const header = (bytes[offset + 12]! >>> 4) * 4;
+    const header = (bytes[offset + 12] >>> 4) * 4;
     if (header < 20 || header > length) return Drop.TcpDataOffset;
     this.srcPort = view.getUint16(offset);
     this.dstPort = view.getUint16(offset + 2);
     if (this.srcPort === 0 || this.dstPort === 0) return Drop.TcpPort;
     this.seq = view.getUint32(offset + 4);
     this.ack = view.getUint32(offset + 8);
-    this.flags = bytes[offset + 13]! | ((bytes[offset + 12]! & 1) << 8);
+    this.flags = bytes[offset + 13] | ((bytes[offset + 12] & 1) << 8);
     this.window = view.getUint16(offset + 14);
     this.urgent = view.getUint16(offset + 18);
     this.payloadOffset = offset + header;
@@ -85,19 +85,19 @@ export class TcpView {
   /** An option that is cut short ends the list (RFC 9293 MUST-7: no option may crash us). */
   #options(bytes: Uint8Array, view: DataView, at: number, end: number): void {
     while (at < end) {
-      const kind = bytes[at]!;
+      const kind = bytes[at];
       if (kind === OPT_END) return;
       if (kind === OPT_NOP) {
         at++;
         continue;
       }
-      const length = at + 1 < end ? bytes[at + 1]! : 0;
+      const length = at + 1 < end ? bytes[at + 1] : 0;
       if (length < 2 || at + length > end) {
         this.malformedOptions++;
         return;
       }
       if (kind === OPT_MSS && length === 4) this.mss = view.getUint16(at + 2);
-      else if (kind === OPT_SCALE && length === 3) this.windowScale = bytes[at + 2]!;
+      else if (kind === OPT_SCALE && length === 3) this.windowScale = bytes[at + 2];
       else if (kind === OPT_SACK_OK && length === 2) this.sackPermitted = true;
       else if (kind === OPT_TIMESTAMPS && length === 10) {
         this.tsPresent = true;

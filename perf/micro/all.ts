@@ -59,11 +59,11 @@ function timerOperations(): Record<string, () => void> {
   let now = 0;
   return {
     'timer: set, among 10,000': () => {
-      const node = nodes[n++ % nodes.length]!;
+      const node = nodes[n++ % nodes.length];
       wheel.schedule(node, 1_000_000 + ((n * 7919) % 60_000_000));
     },
     'timer: set and cancel': () => {
-      const node = nodes[n++ % nodes.length]!;
+      const node = nodes[n++ % nodes.length];
       wheel.schedule(node, now + 200_000);
       wheel.cancel(node);
     },

@@ -1,7 +1,8 @@
 /** Segments through the stack: one in (with the ACKs that it causes), one out (and its ACK in), over a device that is none. */
 import { finish, fold, pseudoSum4, sum16 } from '../../lib/checksum.js';
 import { ManualClock } from '../../lib/clock.js';
-import { type DeviceHandler, type FrameDevice, RX_CSUM_OK, type RxBatch } from '../../lib/device/device.js';
+import type { DeviceHandler, FrameDevice } from '../../lib/device/device.js';
+import { RX_CSUM_OK, type RxBatch } from '../../lib/device/rx-batch.js';
 import { writeArp } from '../../lib/packet/arp.js';
 import { writeEthernet } from '../../lib/packet/ethernet.js';
 import { writeIpv4 } from '../../lib/packet/ipv4.js';

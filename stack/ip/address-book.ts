@@ -52,7 +52,7 @@ export class AddressBook {
     const w3 = word(bytes, offset + 12);
     let bucket = this.#bucket(w0, w1, w2, w3);
     const words = this.#words;
-    for (let i = this.#buckets[bucket]!; i >= 0; i = this.#next[i]!) {
+    for (let i = this.#buckets[bucket]; i >= 0; i = this.#next[i]) {
       if (words[4 * i] === w0 && words[4 * i + 1] === w1 && words[4 * i + 2] === w2 && words[4 * i + 3] === w3) {
         return BASE + i;
       }
@@ -71,7 +71,7 @@ export class AddressBook {
       at = this.#top++;
     }
     this.#words.set([w0, w1, w2, w3], 4 * at);
-    this.#next[at] = this.#buckets[bucket]!;
+    this.#next[at] = this.#buckets[bucket];
     this.#buckets[bucket] = at;
     return BASE + at;
   }
@@ -87,7 +87,7 @@ export class AddressBook {
   /** Writes an address as 16 bytes; IPv4 as ::ffff:a.b.c.d. */
   write(address: number, bytes: Uint8Array, offset: number): void {
     for (let i = 0; i < 4; i++) {
-      const w = address >= BASE ? this.#words[4 * (address - BASE) + i]! : i < 2 ? 0 : i === 2 ? 0xffff : address;
+      const w = address >= BASE ? this.#words[4 * (address - BASE) + i] : i < 2 ? 0 : i === 2 ? 0xffff : address;
       bytes[offset + 4 * i] = w >>> 24;
       bytes[offset + 4 * i + 1] = (w >>> 16) & 255;
       bytes[offset + 4 * i + 2] = (w >>> 8) & 255;
@@ -100,13 +100,13 @@ export class AddressBook {
     if (address < BASE) return (address >>> 16) + (address & 0xffff);
     let sum = 0;
     const at = 4 * (address - BASE);
-    for (let i = at; i < at + 4; i++) sum += (this.#words[i]! >>> 16) + (this.#words[i]! & 0xffff);
+    for (let i = at; i < at + 4; i++) sum += (this.#words[i] >>> 16) + (this.#words[i] & 0xffff);
     return sum;
   }
 
   /** One of the four 32-bit words of an IPv6 address. */
   word(address: number, index: number): number {
-    return this.#words[4 * (address - BASE) + index]!;
+    return this.#words[4 * (address - BASE) + index];
   }
 
   /** Whether the first `prefix` bits of two IPv6 addresses are equal. */
@@ -141,7 +141,7 @@ export class AddressBook {
         this.#textOf[at] = address;
         this.#texts[at] = formatIPv4(address);
       }
-      return this.#texts[at]!;
+      return this.#texts[at];
     }
     this.write(address, this.#scratch, 0);
     return formatIPv6(this.#scratch);
@@ -179,8 +179,8 @@ export class AddressBook {
 
   #link(i: number): void {
     const w = this.#words;
-    const bucket = this.#bucket(w[4 * i]!, w[4 * i + 1]!, w[4 * i + 2]!, w[4 * i + 3]!);
-    this.#next[i] = this.#buckets[bucket]!;
+    const bucket = this.#bucket(w[4 * i], w[4 * i + 1], w[4 * i + 2], w[4 * i + 3]);
+    this.#next[i] = this.#buckets[bucket];
     this.#buckets[bucket] = i;
   }
 
@@ -201,5 +201,5 @@ export class AddressBook {
 }
 
 function word(bytes: Uint8Array, at: number): number {
-  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+  return ((bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3]) >>> 0;
 }

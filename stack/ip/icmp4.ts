@@ -142,9 +142,9 @@ export class Icmp4 {
     // Never about a broadcast, a multicast, a later fragment, another error, or to an address that is none (RFC 1122 section 3.2.2).
     if (stack.frozen || ip.src === 0 || ip.src >>> 28 >= 14 || ip.fragmentOffset > 0) return;
     if (net.isBroadcast(ip.dst) || ip.dst >>> 28 >= 14 || net.isBroadcast(ip.src)) return;
-    const header = (bytes[start]! & 15) * 4;
+    const header = (bytes[start] & 15) * 4;
     if (ip.protocol === PROTOCOL_ICMP) {
-      const inner = bytes[start + header]!;
+      const inner = bytes[start + header];
       if (inner !== ICMP_ECHO_REPLY && inner !== ICMP_ECHO_REQUEST && inner !== TIMESTAMP_REQUEST) return;
     }
     if (!this.#limit.allow(stack.now())) {

@@ -224,14 +224,14 @@ export class Ipv4 {
 function hasSourceRoute(bytes: Uint8Array, ip: Ipv4View): boolean {
   const end = ip.payloadOffset;
   for (let at = end - ip.optionsLength; at < end; ) {
-    const type = bytes[at]!;
+    const type = bytes[at];
     if (type === 0) return false;
     if (type === 1) {
       at++;
       continue;
     }
     if (type === 131 || type === 137) return true;
-    const length = at + 1 < end ? bytes[at + 1]! : 0;
+    const length = at + 1 < end ? bytes[at + 1] : 0;
     if (length < 2 || at + length > end) return true;
     at += length;
   }
@@ -242,17 +242,17 @@ function hasSourceRoute(bytes: Uint8Array, ip: Ipv4View): boolean {
 function returnRoute(bytes: Uint8Array, view: DataView, ip: Ipv4View): number[] | null {
   const end = ip.payloadOffset;
   for (let at = end - ip.optionsLength; at < end; ) {
-    const type = bytes[at]!;
+    const type = bytes[at];
     if (type === 0) return null;
     if (type === 1) {
       at++;
       continue;
     }
-    const length = at + 1 < end ? bytes[at + 1]! : 0;
+    const length = at + 1 < end ? bytes[at + 1] : 0;
     if (length < 2 || at + length > end) return null;
     if (type === 131 || type === 137) {
       // The pointer behind the option: every hop has been passed.
-      if (length < 3 || (length - 3) % 4 !== 0 || bytes[at + 2]! <= length) return null;
+      if (length < 3 || (length - 3) % 4 !== 0 || bytes[at + 2] <= length) return null;
       const back: number[] = [];
       for (let hop = at + length - 4; hop > at + 2; hop -= 4) back.push(view.getUint32(hop));
       return back;

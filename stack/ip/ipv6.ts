@@ -137,7 +137,7 @@ export class Ipv6 {
     const whole = this.fragments.add(
       src,
       dst,
-      bytes[at - 8]!,
+      bytes[at - 8],
       false,
       fragmentId,
       fragmentOffset,
@@ -164,10 +164,10 @@ export class Ipv6 {
   /** Where the bytes behind the fragment header begin. */
   #fragmentStart(ip: Ipv6View, bytes: Uint8Array): number {
     let at = ip.offset + IPV6_HEADER;
-    let next = bytes[ip.offset + 6]!;
+    let next = bytes[ip.offset + 6];
     while (next !== FRAGMENT) {
-      const size = 8 * (bytes[at + 1]! + 1);
-      next = bytes[at]!;
+      const size = 8 * (bytes[at + 1] + 1);
+      next = bytes[at];
       at += size;
     }
     return at + 8;

@@ -136,7 +136,7 @@ export class IpReassembly {
     const end = offset + length;
     const { pieces } = datagram;
     let index = 0;
-    while (index < pieces.length && pieces[index]!.from < offset) index++;
+    while (index < pieces.length && pieces[index].from < offset) index++;
     const before = pieces[index - 1];
     const after = pieces[index];
     if (after !== undefined && after.from === offset && after.bytes.length === length) return false;

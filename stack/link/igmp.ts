@@ -31,7 +31,7 @@ export class Igmp {
     const group = view.getUint32(at + 4);
     if (bytes[at] === QUERY) {
       this.counters.queries++;
-      const maxUs = (bytes[at + 1]! || 100) * 100_000;
+      const maxUs = (bytes[at + 1] || 100) * 100_000;
       for (const own of this.#net.groups4()) if (group === 0 || group === own) this.#later(own, maxUs);
     } else if (bytes[at] === REPORT) this.#cancel(group);
     return 0;

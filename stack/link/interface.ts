@@ -4,15 +4,8 @@
  */
 
 import { finish, sum16 } from '../../lib/checksum.js';
-import {
-  type DeviceHandler,
-  type FrameDevice,
-  RX_CSUM_OK,
-  RX_META_WORDS,
-  type RxBatch,
-  TX_HEADROOM,
-  TxFrame,
-} from '../../lib/device/device.js';
+import { type DeviceHandler, type FrameDevice, TX_HEADROOM, TxFrame } from '../../lib/device/device.js';
+import { RX_CSUM_OK, RX_META_WORDS, type RxBatch } from '../../lib/device/rx-batch.js';
 import type { Cidr4 } from '../../lib/ipv4-address.js';
 import { ARP_REPLY, ARP_REQUEST, ArpView, writeArp } from '../../lib/packet/arp.js';
 import { Drop } from '../../lib/packet/drop.js';
@@ -123,8 +116,8 @@ export class NetInterface implements DeviceHandler {
     for (let i = 0; i < batch.count; i++) {
       const at = i * RX_META_WORDS;
       batch.direct?.enter(i);
-      const drop = this.#frame(batch, batch.meta[at]!, batch.meta[at + 1]!, batch.meta[at + 2]!);
-      if (drop !== 0) this.drops[drop & 63]!++;
+      const drop = this.#frame(batch, batch.meta[at], batch.meta[at + 1], batch.meta[at + 2]);
+      if (drop !== 0) this.drops[drop & 63]++;
     }
     stack.tcp.loans.end();
     stack.endBatch();
@@ -140,7 +133,7 @@ export class NetInterface implements DeviceHandler {
     this.counters.inBytes += length;
     const { bytes, view } = batch;
     if (this.linkHeader === 0) {
-      return length > 0 && bytes[offset]! >>> 4 === 6
+      return length > 0 && bytes[offset] >>> 4 === 6
         ? this.#ipv6(bytes, view, offset, length, flags)
         : this.#ipv4(bytes, view, offset, length, flags);
     }
@@ -153,7 +146,7 @@ export class NetInterface implements DeviceHandler {
       return 0;
     }
     const to = offset;
-    const multicast = (bytes[to]! & 1) !== 0;
+    const multicast = (bytes[to] & 1) !== 0;
     if (!multicast && !this.#isOurMac(bytes, to)) {
       this.counters.notForUs++;
       return 0;
@@ -364,7 +357,7 @@ export class NetInterface implements DeviceHandler {
     const arp = this.#arp;
     const drop = arp.parse(bytes, view, offset, length);
     if (drop !== 0) return drop;
-    if ((bytes[arp.senderMacOffset]! & 1) !== 0) return Drop.ArpBadSender;
+    if ((bytes[arp.senderMacOffset] & 1) !== 0) return Drop.ArpBadSender;
     if (arp.senderIp !== 0 && this.hasAddress(arp.senderIp)) {
       if (!this.#isOurMac(bytes, arp.senderMacOffset)) this.#defend(arp.senderIp);
       return 0;

@@ -139,12 +139,12 @@ export class NeighbourDiscovery {
     this.counters.inRouterAdvertisements++;
     if (!net.autoconfigure) return 0;
     stack.wheel.cancel(this.#solicitTimer);
-    if (bytes[at + 4]! > 0) net.hopLimit = bytes[at + 4]!;
+    if (bytes[at + 4] > 0) net.hopLimit = bytes[at + 4];
     const link = optionAt(bytes, at + 16, at + length, SOURCE_LINK);
     if (link >= 0) net.neighbours6.learn(src, bytes, link + 2, true);
     this.#router(src, view.getUint16(at + 6));
-    for (let option = at + 16; option < at + length; option += 8 * bytes[option + 1]!) {
-      const size = 8 * bytes[option + 1]!;
+    for (let option = at + 16; option < at + length; option += 8 * bytes[option + 1]) {
+      const size = 8 * bytes[option + 1];
       if (bytes[option] === MTU && size === 8) {
         const mtu = view.getUint32(option + 4);
         if (mtu >= 1280 && mtu <= net.device.mtu) net.mtu6 = mtu;
@@ -182,10 +182,10 @@ export class NeighbourDiscovery {
     const net = this.#net;
     const { stack } = net;
     const { book } = stack;
-    const prefix = bytes[option + 2]!;
-    const flags = bytes[option + 3]!;
+    const prefix = bytes[option + 2];
+    const flags = bytes[option + 3];
     const validS = view.getUint32(option + 4);
-    if (prefix !== 64 || (flags & 0x40) === 0 || (bytes[option + 16] === 0xfe && (bytes[option + 17]! & 0xc0) === 0x80))
+    if (prefix !== 64 || (flags & 0x40) === 0 || (bytes[option + 16] === 0xfe && (bytes[option + 17] & 0xc0) === 0x80))
       return;
     const made = bytes.slice(option + 16, option + 32);
     made.set(net.interfaceId(made), 8);
@@ -351,7 +351,7 @@ export class NeighbourDiscovery {
 /** Whether options add up: none of length 0, none beyond the end (RFC 4861 section 4.6). */
 function optionsOk(bytes: Uint8Array, from: number, end: number): boolean {
   for (let at = from; at < end; ) {
-    const size = at + 1 < end ? 8 * bytes[at + 1]! : 0;
+    const size = at + 1 < end ? 8 * bytes[at + 1] : 0;
     if (size === 0 || at + size > end) return false;
     at += size;
   }
@@ -360,7 +360,7 @@ function optionsOk(bytes: Uint8Array, from: number, end: number): boolean {
 
 /** Where the first option of a type begins, or -1; link addresses of another length than ours are none. */
 function optionAt(bytes: Uint8Array, from: number, end: number, type: number): number {
-  for (let at = from; at < end; at += 8 * bytes[at + 1]!) {
+  for (let at = from; at < end; at += 8 * bytes[at + 1]) {
     if (bytes[at] === type && bytes[at + 1] === 1) return at;
   }
   return -1;

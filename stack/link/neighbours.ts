@@ -77,7 +77,7 @@ export class NeighbourCache {
       if (!create) return;
       entry = this.#create(address);
     }
-    for (let i = 0; i < 6; i++) entry.mac[i] = source[offset + i]!;
+    for (let i = 0; i < 6; i++) entry.mac[i] = source[offset + i];
     entry.resolved = true;
     entry.tries = 0;
     entry.confirmedUs = this.#host.now();
@@ -102,9 +102,9 @@ export class NeighbourCache {
     copy.set(frame.header.subarray(TX_HEADROOM, TX_HEADROOM + frame.headerLength), 0);
     let at = frame.headerLength;
     for (let i = 0; i < frame.pieceCount; i++) {
-      const from = frame.spans[2 * i]!;
-      const length = frame.spans[2 * i + 1]!;
-      copy.set(frame.pieces[i]!.subarray(from, from + length), at);
+      const from = frame.spans[2 * i];
+      const length = frame.spans[2 * i + 1];
+      copy.set(frame.pieces[i].subarray(from, from + length), at);
       at += length;
     }
     if (entry.held.length >= HELD_FRAMES) {

@@ -186,7 +186,7 @@ export class SocketWriter {
   release(): void {
     const { acked } = this;
     const awaiting = this.#awaiting;
-    while (awaiting.length > 0 && awaiting[0]!.end <= acked) {
+    while (awaiting.length > 0 && awaiting[0].end <= acked) {
       const { callback, error } = awaiting.shift()!;
       this.wrapped--;
       process.nextTick(callback, error);
@@ -211,7 +211,7 @@ export class SocketWriter {
       if (this.idle.armed) at = Math.min(at, this.acked + Math.max(1, this.#limit >>> 4));
     }
     if (this.#finalCallback !== null) at = Math.min(at, this.#finalAt);
-    if (this.#awaiting.length > 0) at = Math.min(at, this.#awaiting[0]!.end);
+    if (this.#awaiting.length > 0) at = Math.min(at, this.#awaiting[0].end);
     if (at === Number.POSITIVE_INFINITY || (this.#asked !== 0 && this.#asked <= at)) return;
     this.#request(at);
   }

@@ -82,8 +82,8 @@ export function pairCells(): Cell[] {
   const open = new Set<string>();
   for (let a = 0; a < KEYS.length; a++) {
     for (let b = a + 1; b < KEYS.length; b++) {
-      for (let i = 0; i < DIMENSIONS[KEYS[a]!].length; i++) {
-        for (let j = 0; j < DIMENSIONS[KEYS[b]!].length; j++) open.add(`${a}=${i},${b}=${j}`);
+      for (let i = 0; i < DIMENSIONS[KEYS[a]].length; i++) {
+        for (let j = 0; j < DIMENSIONS[KEYS[b]].length; j++) open.add(`${a}=${i},${b}=${j}`);
       }
     }
   }
@@ -102,7 +102,7 @@ export function pairCells(): Cell[] {
       if (count > bestCount) [best, bestCount] = [row, count];
     }
     for (const pair of pairsOf(best)) open.delete(pair);
-    rows.push(Object.fromEntries(KEYS.map((key, at) => [key, DIMENSIONS[key][best[at]!]])));
+    rows.push(Object.fromEntries(KEYS.map((key, at) => [key, DIMENSIONS[key][best[at]]])));
   }
   return unique(rows.map(complete));
 }

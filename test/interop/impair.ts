@@ -11,13 +11,11 @@ import {
   type DeviceCapabilities,
   type DeviceHandler,
   type FrameDevice,
-  RX_CSUM_OK,
-  RX_META_WORDS,
-  type RxBatch,
   TX_HEADROOM,
   TxFrame,
 } from '../../lib/device/device.js';
 import type { Impairment } from '../../lib/device/emulation/memory.js';
+import { RX_CSUM_OK, RX_META_WORDS, type RxBatch } from '../../lib/device/rx-batch.js';
 import { RxSlab, SLOT_BYTES, slabBytes } from '../../lib/device/rx-slab.js';
 import { completeChecksum, segmentTcp } from '../../lib/device/segment.js';
 import type { Random } from '../../lib/random.js';
@@ -145,7 +143,7 @@ export class Path {
     let high = waiting.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      const other = waiting[middle]!;
+      const other = waiting[middle];
       if (other.atUs > entry.atUs || (other.atUs === entry.atUs && other.order > entry.order)) low = middle + 1;
       else high = middle;
     }
@@ -155,17 +153,17 @@ export class Path {
 
 /** Marks a packet whose sender understands it. @returns false when it does not. */
 function mark(frame: Uint8Array, ipAt: number): boolean {
-  const v6 = frame[ipAt]! >>> 4 === 6;
+  const v6 = frame[ipAt] >>> 4 === 6;
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-  const ecn = v6 ? (frame[ipAt + 1]! >>> 4) & 3 : frame[ipAt + 1]! & 3;
+  const ecn = v6 ? (frame[ipAt + 1] >>> 4) & 3 : frame[ipAt + 1] & 3;
   if (ecn !== 1 && ecn !== 2) return false;
   if (v6) {
-    frame[ipAt + 1]! |= 0x30;
+    frame[ipAt + 1] |= 0x30;
     return true;
   }
-  frame[ipAt + 1]! |= 3;
+  frame[ipAt + 1] |= 3;
   view.setUint16(ipAt + 10, 0);
-  view.setUint16(ipAt + 10, finish(sum16(frame, ipAt, (frame[ipAt]! & 15) * 4, 0)));
+  view.setUint16(ipAt + 10, finish(sum16(frame, ipAt, (frame[ipAt] & 15) * 4, 0)));
   return true;
 }
 
@@ -213,9 +211,9 @@ export class ImpairedDevice implements FrameDevice {
     bytes.set(frame.header.subarray(TX_HEADROOM, TX_HEADROOM + frame.headerLength));
     let at = frame.headerLength;
     for (let i = 0; i < frame.pieceCount; i++) {
-      const from = frame.spans[2 * i]!;
-      const length = frame.spans[2 * i + 1]!;
-      bytes.set(frame.pieces[i]!.subarray(from, from + length), at);
+      const from = frame.spans[2 * i];
+      const length = frame.spans[2 * i + 1];
+      bytes.set(frame.pieces[i].subarray(from, from + length), at);
       at += length;
     }
     if (frame.gsoSize > 0) this.#cut(this.#out, bytes, frame.gsoSize);
@@ -244,11 +242,11 @@ export class ImpairedDevice implements FrameDevice {
   #arrive(batch: RxBatch): void {
     for (let i = 0; i < batch.count; i++) {
       const at = i * RX_META_WORDS;
-      const from = batch.meta[at]!;
-      const bytes = batch.bytes.slice(from, from + batch.meta[at + 1]!);
-      const gsoSize = batch.meta[at + 3]!;
+      const from = batch.meta[at];
+      const bytes = batch.bytes.slice(from, from + batch.meta[at + 1]);
+      const gsoSize = batch.meta[at + 3];
       if (gsoSize > 0) this.#cut(this.#in, bytes, gsoSize);
-      else this.#in.take(bytes, batch.meta[at + 2]! & RX_CSUM_OK);
+      else this.#in.take(bytes, batch.meta[at + 2] & RX_CSUM_OK);
     }
     this.#run();
   }

@@ -54,8 +54,8 @@ export function kernelCounters(): Map<string, number> {
   for (const file of ['/proc/net/snmp', '/proc/net/netstat']) {
     const lines = readFileSync(file, 'utf8').trim().split('\n');
     for (let i = 0; i + 1 < lines.length; i += 2) {
-      const [group, ...names] = lines[i]!.split(' ');
-      const values = lines[i + 1]!.split(' ').slice(1);
+      const [group, ...names] = lines[i].split(' ');
+      const values = lines[i + 1].split(' ').slice(1);
       names.forEach((name, at) => {
         counters.set(`${group!.slice(0, -1)}.${name}`, Number(values[at]));
       });

@@ -84,7 +84,7 @@ class Transfer {
     const go = (): void => {
       while (left > 0) {
         if (this.socket.destroyed) return;
-        const length = Math.min(left, CHUNKS[turn++ % CHUNKS.length]!, PATTERN_LENGTH - at);
+        const length = Math.min(left, CHUNKS[turn++ % CHUNKS.length], PATTERN_LENGTH - at);
         const more = this.write(pattern.subarray(at, at + length));
         left -= length;
         at = (at + length) % PATTERN_LENGTH;
@@ -109,7 +109,7 @@ export function serve(socket: Duplex): Promise<Side> {
   let header: Buffer | null = Buffer.alloc(0);
   let direction: string = '';
   const start = (text: string): void => {
-    direction = text.split(' ')[0]!;
+    direction = text.split(' ')[0];
     if (direction === 'down') transfer.send(Number(text.split(' ')[1]), () => socket.end());
   };
   const data = (chunk: Buffer): void => {

@@ -7,7 +7,7 @@ import { SeededRandom } from '../../lib/random.js';
 function naive(bytes: Uint8Array): number {
   let sum = 0;
   for (let i = 0; i < bytes.length; i += 2) {
-    sum += bytes[i]! * 256 + (i + 1 < bytes.length ? bytes[i + 1]! : 0);
+    sum += bytes[i] * 256 + (i + 1 < bytes.length ? bytes[i + 1] : 0);
     if (sum > 0xffff) sum -= 0xffff;
   }
   return sum;

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { type PayloadPlace, RX_DIRECT, RX_HEADERS_SHIFT, type RxBatch } from '../../lib/device/device.js';
 import { DirectPayload } from '../../lib/device/direct-placement.js';
+import { type PayloadPlace, RX_DIRECT, RX_HEADERS_SHIFT, type RxBatch } from '../../lib/device/rx-batch.js';
 import { RxSlab, SLOT_BYTES, slabBytes } from '../../lib/device/rx-slab.js';
 import { errorCode } from '../../lib/errors.js';
 import { type NativeHandle, native } from '../../lib/native/native.js';
@@ -174,7 +174,7 @@ t.test('without headers of its own, or of Ethernet', async (t) => {
     const flags: number[] = [];
     const next = Int32Array.of(0, 100_000);
     const reader = addon.readerOpen(fd, vnet!, slab.buffer, SLOT_BYTES, meta, (count) => {
-      if (count > 0) flags.push(meta[2]! & RX_DIRECT);
+      if (count > 0) flags.push(meta[2] & RX_DIRECT);
       return false;
     });
     addon.readerDirect(reader, new Uint8Array(100_000), next, 24, 1000, ethernet!);
@@ -232,20 +232,20 @@ function batchOf(): {
 }
 
 const expected = LENGTHS.map((length, i) => Buffer.alloc(length, `<${i}>`).toString('latin1'));
-const flagsOf = ({ meta }: RxBatch): number[] => LENGTHS.map((_, i) => meta[i * 4 + 2]! & RX_DIRECT);
+const flagsOf = ({ meta }: RxBatch): number[] => LENGTHS.map((_, i) => meta[i * 4 + 2] & RX_DIRECT);
 
 t.test('claimed where it is, one after the other', async (t) => {
   const { direct, batch, place } = batchOf();
   t.equal(direct.begin(3), 2);
   direct.enter(0);
   const textAt = (at: number, i: number): string => Buffer.from(place.bytes.buffer, at, LENGTHS[i]).toString('latin1');
-  t.equal(textAt(direct.claim(HEADERS, LENGTHS[0]!), 0), expected[0]);
+  t.equal(textAt(direct.claim(HEADERS, LENGTHS[0]), 0), expected[0]);
   direct.yield();
   direct.enter(1);
   t.equal(direct.from, Number.POSITIVE_INFINITY, 'the second is whole');
   direct.enter(2);
-  place.here = 24 + ((LENGTHS[0]! + 24 + 7) & ~7);
-  t.equal(textAt(direct.claim(2 * SLOT_BYTES + HEADERS, LENGTHS[2]!), 2), expected[2]);
+  place.here = 24 + ((LENGTHS[0] + 24 + 7) & ~7);
+  t.equal(textAt(direct.claim(2 * SLOT_BYTES + HEADERS, LENGTHS[2]), 2), expected[2]);
   direct.end();
   t.same(flagsOf(batch), [RX_DIRECT, 0, RX_DIRECT], 'who comes after us finds them where they are');
 });
@@ -264,14 +264,14 @@ t.test('gathered before anything else is put there', async (t) => {
       'only a part of it is wanted',
       ({ direct }) => {
         direct.enter(0);
-        t.equal(direct.claim(HEADERS + 10, LENGTHS[0]! - 10), -1);
+        t.equal(direct.claim(HEADERS + 10, LENGTHS[0] - 10), -1);
       },
     ],
     [
       'less of it is wanted',
       ({ direct }) => {
         direct.enter(0);
-        t.equal(direct.claim(HEADERS, LENGTHS[0]! - 1), -1);
+        t.equal(direct.claim(HEADERS, LENGTHS[0] - 1), -1);
       },
     ],
     [
@@ -279,7 +279,7 @@ t.test('gathered before anything else is put there', async (t) => {
       ({ direct, place }) => {
         direct.enter(0);
         place.here = 32;
-        t.equal(direct.claim(HEADERS, LENGTHS[0]!), -1);
+        t.equal(direct.claim(HEADERS, LENGTHS[0]), -1);
       },
     ],
     [
@@ -308,10 +308,10 @@ t.test('gathered before anything else is put there', async (t) => {
   const made = batchOf();
   made.direct.begin(3);
   made.direct.enter(0);
-  made.direct.claim(HEADERS, LENGTHS[0]!);
+  made.direct.claim(HEADERS, LENGTHS[0]);
   made.direct.yield();
   made.direct.yield();
-  made.place.bytes.fill(0, 24 + LENGTHS[0]!);
+  made.place.bytes.fill(0, 24 + LENGTHS[0]);
   t.equal(made.text(2), expected[2], 'something is written between the first and the third');
   const last = batchOf();
   last.direct.begin(3);

@@ -89,7 +89,7 @@ const roles: Record<string, (...args: string[]) => void> = {
       60_000,
     );
     addon.watchRef(
-      addon.watchOpen(addon.fifoOpen(process.argv[3]!), true, () => {}),
+      addon.watchOpen(addon.fifoOpen(process.argv[3]), true, () => {}),
       false,
     );
   },
@@ -115,7 +115,7 @@ const roles: Record<string, (...args: string[]) => void> = {
       if (turns === 2) throw new Error('from turn');
       return turns < 4;
     }, 8);
-    const bell = addon.fifoOpen(process.argv[3]!);
+    const bell = addon.fifoOpen(process.argv[3]);
     const watch = addon.watchOpen(bell, true, () => {
       setTimeout(() => {
         say(JSON.stringify({ seen, turns: turns >= 4 }));
@@ -154,13 +154,13 @@ function crcByTable(bytes: Uint8Array): number {
     return crc;
   });
   let crc = 0xffffffff;
-  for (const byte of bytes) crc = (crc >>> 8) ^ table[(crc ^ byte) & 255]!;
+  for (const byte of bytes) crc = (crc >>> 8) ^ table[(crc ^ byte) & 255];
   return ~crc >>> 0;
 }
 
 function sumOfWords(bytes: Uint8Array, seed: number): number {
   let sum = seed;
-  for (let i = 0; i < bytes.length; i += 2) sum += (bytes[i]! << 8) | (bytes[i + 1] ?? 0);
+  for (let i = 0; i < bytes.length; i += 2) sum += (bytes[i] << 8) | (bytes[i + 1] ?? 0);
   while (sum > 0xffff) sum = Math.floor(sum / 65536) + (sum % 65536);
   return sum;
 }
@@ -746,8 +746,8 @@ function chacha20(keyByte: number, nonceLo: number, nonceHi: number): Uint8Array
         [a, b, d, 8],
         [c, d, b, 7],
       ] as const) {
-        x[p]! += x[q]!;
-        const word = x[r]! ^ x[p]!;
+        x[p] += x[q];
+        const word = x[r] ^ x[p];
         x[r] = (word << by) | (word >>> (32 - by));
       }
     };
@@ -755,14 +755,14 @@ function chacha20(keyByte: number, nonceLo: number, nonceHi: number): Uint8Array
       for (let i = 0; i < 4; i++) mix(i, 4 + i, 8 + i, 12 + i);
       for (let i = 0; i < 4; i++) mix(i, 4 + ((i + 1) & 3), 8 + ((i + 2) & 3), 12 + ((i + 3) & 3));
     }
-    for (let i = 0; i < 16; i++) view.setUint32(block * 64 + i * 4, x[i]! + start[i]!, true);
+    for (let i = 0; i < 16; i++) view.setUint32(block * 64 + i * 4, x[i] + start[i], true);
   }
   return out;
 }
 
 const role = process.argv[2];
 if (role !== undefined && roles[role] !== undefined) {
-  roles[role]!(...process.argv.slice(3));
+  roles[role](...process.argv.slice(3));
 } else {
   // Loaded here and not above, so that the child processes print nothing of the test runner's.
   const { default: t } = await import('tap');

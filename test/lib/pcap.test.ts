@@ -2,8 +2,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { type DeviceHandler, type FrameDevice, type RxBatch, TX_HEADROOM, TxFrame } from '../../lib/device/device.js';
+import { type DeviceHandler, type FrameDevice, TX_HEADROOM, TxFrame } from '../../lib/device/device.js';
 import { CapturedDevice, PcapWriter } from '../../lib/device/pcap.js';
+import type { RxBatch } from '../../lib/device/rx-batch.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'ft-pcap-'));
 t.teardown(() => rmSync(directory, { recursive: true, force: true }));

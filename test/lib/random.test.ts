@@ -19,7 +19,7 @@ t.test('bits are even', async (t) => {
   let sum = 0;
   for (let i = 0; i < n; i++) {
     const x = random.u32();
-    for (let bit = 0; bit < 32; bit++) ones[bit]! += (x >>> bit) & 1;
+    for (let bit = 0; bit < 32; bit++) ones[bit] += (x >>> bit) & 1;
     const f = random.float();
     if (!(f >= 0 && f < 1)) t.fail('float out of range');
     sum += f;

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { RX_META_WORDS } from '../../lib/device/device.js';
+import { RX_META_WORDS } from '../../lib/device/rx-batch.js';
 import { RxSlab, SLOT_BYTES, slabBytes } from '../../lib/device/rx-slab.js';
 
 function slab(lengths: number[], slots = 4): RxSlab {
@@ -17,7 +17,7 @@ t.test('finds what another left, whoever wrote it', async (t) => {
   const heir = new RxSlab(owner.buffer);
   const batch = heir.recover();
   t.equal(batch.count, 2);
-  t.equal(batch.bytes[batch.meta[RX_META_WORDS]!], 2);
+  t.equal(batch.bytes[batch.meta[RX_META_WORDS]], 2);
   t.equal(slab([]).recover().count, 0);
   t.equal(slab([1, 2, 3, 4]).recover().count, 4, 'full');
   t.equal(new RxSlab(new ArrayBuffer(slabBytes(64))).slots, 64);

@@ -57,7 +57,7 @@ t.test('a sender writes every frame once, in order, whatever the device takes at
   const bytes = Buffer.concat(got);
   let at = 0;
   for (let i = 0; i < sizes.length; i++) {
-    const size = sizes[i]!;
+    const size = sizes[i];
     const wrong =
       bytes.readUInt32BE(at) !== i ||
       bytes.readUInt32BE(at + 4) !== size ||
@@ -84,7 +84,7 @@ t.test('a sender falls silent when its lease is over', async (t) => {
     addon.senderFinish(sender);
   };
   const leaseFor = (ms: number): void => {
-    words[2] = Math.floor((addon.monotonicUs() + offset[0]!) / 1000 + ms) | 0;
+    words[2] = Math.floor((addon.monotonicUs() + offset[0]) / 1000 + ms) | 0;
   };
   leaseFor(60_000);
   addon.senderLease(sender, words, 2, offset);

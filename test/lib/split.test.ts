@@ -17,7 +17,7 @@ const fd = addon.fifoOpen(join(directory, 'frames'));
 function sum(...parts: Uint8Array[]): number {
   const bytes = Buffer.concat(parts);
   let total = 0;
-  for (let i = 0; i < bytes.length; i++) total += i % 2 === 0 ? bytes[i]! * 256 : bytes[i]!;
+  for (let i = 0; i < bytes.length; i++) total += i % 2 === 0 ? bytes[i] * 256 : bytes[i];
   while (total > 0xffff) total = (total & 0xffff) + (total >>> 16);
   return ~total & 0xffff;
 }
@@ -129,7 +129,7 @@ t.test('a sum is completed; none of UDP is zero', async (t) => {
 });
 
 t.test('a full device: nothing, or what it took', async (t) => {
-  const head = headers(KINDS[0]!, 0x10);
+  const head = headers(KINDS[0], 0x10);
   const body = payload(40_000);
   const send = (): number =>
     addon.sendSplit(fd, head, 0, head.length, [body], Int32Array.of(0, 40_000), 1, 34, 16, 4, 1000, true);
@@ -144,7 +144,7 @@ t.test('a full device: nothing, or what it took', async (t) => {
 });
 
 t.test('what makes no sense is refused', async (t) => {
-  const head = headers(KINDS[0]!, 0x10);
+  const head = headers(KINDS[0], 0x10);
   const none = new Int32Array(0);
   const send = (...rest: [number, number, number, number]): number =>
     addon.sendSplit(fd, head, 0, head.length, [], none, 0, ...rest, true);

@@ -12,14 +12,8 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
-import {
-  type DeviceHandler,
-  RX_CSUM_OK,
-  RX_META_WORDS,
-  type RxBatch,
-  TX_HEADROOM,
-  TxFrame,
-} from '../../lib/device/device.js';
+import { type DeviceHandler, TX_HEADROOM, TxFrame } from '../../lib/device/device.js';
+import { RX_CSUM_OK, RX_META_WORDS, type RxBatch } from '../../lib/device/rx-batch.js';
 import { TapDevice, type TapOptions } from '../../lib/device/tap.js';
 import { errorCode, FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
@@ -100,7 +94,7 @@ class Collector implements DeviceHandler {
     const late = Date.now() + 5000;
     for (;;) {
       const at = this.frames.findIndex(fits);
-      if (at >= 0) return this.frames.splice(at, 1)[0]!;
+      if (at >= 0) return this.frames.splice(at, 1)[0];
       const left = late - Date.now();
       if (left <= 0) throw new Error('no such frame arrived');
       await new Promise<void>((resolve) => {
@@ -184,7 +178,7 @@ function build({ mac, protocol, transport, payload, checksumAt, offload }: Packe
   // In three pieces, out of the middle of larger buffers.
   const cuts = [0, payload.length >> 2, payload.length >> 1, payload.length];
   for (let i = 0; i < 3 && payload.length > 0; i++) {
-    const piece = payload.subarray(cuts[i]!, cuts[i + 1]!);
+    const piece = payload.subarray(cuts[i], cuts[i + 1]);
     const around = new Uint8Array(piece.length + 10).fill(0xee);
     around.set(piece, 5);
     frame.addPiece(around, 5, piece.length);
@@ -643,5 +637,5 @@ async function main(): Promise<void> {
 }
 
 const role = process.argv[2];
-if (role !== undefined && roles[role] !== undefined) roles[role]!(...process.argv.slice(3));
+if (role !== undefined && roles[role] !== undefined) roles[role](...process.argv.slice(3));
 else await main();

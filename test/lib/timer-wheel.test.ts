@@ -19,7 +19,7 @@ function compare(seed: string, operations: number, spread: number): { fired: num
       due.delete(node);
       fired++;
       // Timers set timers.
-      if (random.u32() % 4 === 0) set(nodes[random.u32() % nodes.length]!);
+      if (random.u32() % 4 === 0) set(nodes[random.u32() % nodes.length]);
     });
     return node;
   });
@@ -29,7 +29,7 @@ function compare(seed: string, operations: number, spread: number): { fired: num
     wheel.schedule(node, deadline);
   };
   for (let i = 0; i < operations; i++) {
-    const node = nodes[random.u32() % nodes.length]!;
+    const node = nodes[random.u32() % nodes.length];
     const choice = random.u32() % 10;
     if (choice < 5) set(node);
     else if (choice < 7) {

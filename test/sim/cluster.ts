@@ -3,8 +3,8 @@
 import { RecordType } from '../../failover/log/records.js';
 import { RING_HEADER, Ring, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
 import { Replica } from '../../failover/replica/replica.js';
-import { RX_META_WORDS } from '../../lib/device/device.js';
 import { MemoryLink } from '../../lib/device/emulation/memory.js';
+import { RX_META_WORDS } from '../../lib/device/rx-batch.js';
 import { SeededRandom } from '../../lib/random.js';
 import { Stack } from '../../stack/stack.js';
 import { StackHost } from '../../stack/stack-host.js';

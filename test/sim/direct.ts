@@ -1,6 +1,6 @@
 /** A device that reads payload to where it is wanted, as native/direct.c does, out of frames whose sums are right. */
 import { pseudoSum4, pseudoSum6, sum16 } from '../../lib/checksum.js';
-import { RX_CSUM_OK, RX_DIRECT, RX_HEADERS_SHIFT } from '../../lib/device/device.js';
+import { RX_CSUM_OK, RX_DIRECT, RX_HEADERS_SHIFT } from '../../lib/device/rx-batch.js';
 
 /** Where a process wants payload. */
 export interface Wanted {

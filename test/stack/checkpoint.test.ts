@@ -9,7 +9,7 @@ function connOf(sim: Sim, end: 0 | 1): TcpConnection {
   sim.stacks[end].tcp.table.forEach((conn) => {
     found.push(conn);
   });
-  return found[0]!;
+  return found[0];
 }
 
 t.test('every field of a connection is in the table, and nothing else', async (t) => {

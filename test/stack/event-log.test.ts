@@ -18,7 +18,7 @@ t.test('what happened to a connection, in order, bounded', async (t) => {
   t.ok(entries.length > 5 && entries.length <= 64);
   t.match(entries.at(-1), { event: 'removed', a: 0 });
   t.ok(entries.some(({ event }) => event === 'recovery'));
-  t.ok(entries.every((entry, i) => i === 0 || entry.atUs >= entries[i - 1]!.atUs));
+  t.ok(entries.every((entry, i) => i === 0 || entry.atUs >= entries[i - 1].atUs));
   const states = entries.filter(({ event }) => event === 'state');
   t.ok(states.some(({ b }) => b === TcpState.FinWait1 || b === TcpState.LastAck));
 });

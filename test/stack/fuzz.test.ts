@@ -64,13 +64,13 @@ for (const seed of SEEDS) {
     sim.link.carry = () => {
       answers++;
     };
-    const net = stack.interfaces[0]!;
+    const net = stack.interfaces[0];
     const before = net.counters.inFrames;
     const each = Math.ceil(FRAMES / SEEDS.length);
     let thrown = '';
     let most = 0;
     for (let i = 0; i < each && thrown === ''; i++) {
-      const frame = mutate(frames[random.u32() % frames.length]!, random);
+      const frame = mutate(frames[random.u32() % frames.length], random);
       try {
         sim.link.b.deliver(frame, random.u32() % 8 === 0 ? 1 : 0, random.u32() % 64 === 0 ? 1448 : 0);
         if (i % 16 === 0) while (sim.hosts[1].turn());
@@ -97,7 +97,7 @@ for (const seed of SEEDS) {
     while (sim.hosts[1].turn());
     const more = Buffer.from('still there');
     const got = bystander.received;
-    accepted[0]!.endpoint!.write(more);
+    accepted[0].endpoint!.write(more);
     t.ok(
       sim.run(() => bystander.received === got + more.length, 120e6),
       'the bystander goes on',

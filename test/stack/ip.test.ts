@@ -23,7 +23,7 @@ function transfer(
   const chunks: Buffer[] = [];
   const peers: string[] = [];
   let ended = false;
-  const listener = net.hosts[to]!.listen(
+  const listener = net.hosts[to].listen(
     { port: 80 },
     {
       onConnection: (endpoint) => {
@@ -40,7 +40,7 @@ function transfer(
       },
     },
   );
-  const client = net.hosts[from]!.connect({ address, port: 80 });
+  const client = net.hosts[from].connect({ address, port: 80 });
   client.events = { ...NONE, onConnect: () => client.shutdown() };
   client.setReading(true);
   client.write(bytes);
@@ -74,12 +74,12 @@ t.test('TCP over IPv6, with loss, with and without offload', async (t) => {
 
 t.test('link-local addresses reach each other; the interface identifiers are stable and differ', async (t) => {
   const { net, a, b } = two('local');
-  const address = b.book.format(b.interfaces[0]!.linkLocal());
+  const address = b.book.format(b.interfaces[0].linkLocal());
   t.match(address, /^fe80::/);
   const { got, peers } = transfer(net, 0, 1, address, pattern(5000));
   t.equal(got.length, 5000);
-  t.equal(peers[0], `IPv6 ${address} ${a.book.format(a.interfaces[0]!.linkLocal())}`);
-  t.not(address, a.book.format(a.interfaces[0]!.linkLocal()));
+  t.equal(peers[0], `IPv6 ${address} ${a.book.format(a.interfaces[0].linkLocal())}`);
+  t.not(address, a.book.format(a.interfaces[0].linkLocal()));
 });
 
 t.test('one listener on :: takes both families, two on one port only when they do not overlap', async (t) => {
@@ -113,8 +113,8 @@ for (const [name, address, header] of [
     client.send(pattern(20_000), to, 53);
     net.pass(100_000);
     t.equal(got.length, 3);
-    t.match(got[0]!, / 1000 short$/);
-    t.equal(got[0]!.split(' ')[0], name === 'IPv4' ? '10.0.0.1' : '2001:db8::1');
+    t.match(got[0], / 1000 short$/);
+    t.equal(got[0].split(' ')[0], name === 'IPv4' ? '10.0.0.1' : '2001:db8::1');
     t.match(got[1], new RegExp(` ${big.length}$`));
     t.match(got[2], / 20000$/);
     const { fragments } = name === 'IPv4' ? b.ipv4 : b.ipv6;
@@ -249,7 +249,7 @@ t.test('duplicate address detection: the second one does not get the address', a
   net.pass(2e6);
   t.equal(b.isLocal(b.book.parse('fd00::2')!), true);
   t.equal(b.isLocal(b.book.parse('fd00::1')!), false, 'somebody else has it');
-  t.equal(b.interfaces[0]!.nd.counters.conflicts, 1);
+  t.equal(b.interfaces[0].nd.counters.conflicts, 1);
   t.equal(a.isLocal(a.book.parse('fd00::1')!), true);
 });
 
@@ -266,7 +266,7 @@ function advertise(router: Stack, validS: number, routerS: number): void {
   message.set([0xfd, 5], 32);
   message.set([5, 1], 48);
   view.setUint32(52, 1400);
-  const net = router.interfaces[0]!;
+  const net = router.interfaces[0];
   router.icmp6.message(net.linkLocal(), net.allNodes, message, { net, ttl: 255 });
 }
 
@@ -278,21 +278,21 @@ t.test('autoconfiguration: address, default route, MTU and hop limit come and go
   net.pass(3e6);
   advertise(router, 3600 * 3, 1800);
   net.pass(2e6);
-  const own = nets[0]!.addresses6.find((entry) => entry.auto)!;
+  const own = nets[0].addresses6.find((entry) => entry.auto)!;
   t.match(stack.book.format(own.address), /^fd05::/);
   t.equal(own.tentative, false);
-  t.equal(nets[0]!.mtu6, 1400);
-  t.equal(nets[0]!.hopLimit, 61);
+  t.equal(nets[0].mtu6, 1400);
+  t.equal(nets[0].hopLimit, 61);
   const far = stack.book.parse('2001:db8::99')!;
-  t.equal(stack.routes.lookup(far)?.gateway, stack.book.parse(router.book.format(router.interfaces[0]!.linkLocal())));
+  t.equal(stack.routes.lookup(far)?.gateway, stack.book.parse(router.book.format(router.interfaces[0].linkLocal())));
   t.equal(stack.sourceFor(far), own.address);
   // Nobody may end the address at once.
   advertise(router, 1, 0);
   net.pass(10e6);
-  t.equal(nets[0]!.addresses6.includes(own), true);
+  t.equal(nets[0].addresses6.includes(own), true);
   t.equal(stack.routes.lookup(far), null, 'the router is none any more');
   net.pass(3600e6 * 2.1);
-  t.equal(nets[0]!.addresses6.includes(own), false, 'two hours later it is over');
+  t.equal(nets[0].addresses6.includes(own), false, 'two hours later it is over');
   t.equal(stack.isLocal(own.address), false);
 });
 
@@ -311,21 +311,21 @@ t.test('groups: only members hear; IGMP and MLD tell the link', async (t) => {
     const here = b.book.parse(group)!;
     sender.send(Buffer.from('before'), there, 5000);
     net.pass(10_000);
-    socket.join(here, nets[0]!);
-    t.throws(() => socket.join(here, nets[0]!), { code: 'EADDRINUSE' });
+    socket.join(here, nets[0]);
+    t.throws(() => socket.join(here, nets[0]), { code: 'EADDRINUSE' });
     sender.send(Buffer.from(`to ${group}`), there, 5000);
     net.pass(10_000);
-    socket.leave(here, nets[0]!);
+    socket.leave(here, nets[0]);
     sender.send(Buffer.from('after'), there, 5000);
     net.pass(10_000);
   }
-  t.same(got, ['10.0.0.1 5001 to 239.1.2.3', `${a.book.format(aNets[0]!.linkLocal())} 5001 to ff02::1234`]);
-  t.equal(nets[0]!.igmp.counters.reports >= 1, true);
-  t.equal(nets[0]!.igmp.counters.leaves, 1);
-  t.throws(() => socket.join(b.book.parse('10.0.0.9')!, nets[0]!), { code: 'EINVAL' });
-  socket.join(b.book.parse('239.1.2.3')!, nets[0]!);
+  t.same(got, ['10.0.0.1 5001 to 239.1.2.3', `${a.book.format(aNets[0].linkLocal())} 5001 to ff02::1234`]);
+  t.equal(nets[0].igmp.counters.reports >= 1, true);
+  t.equal(nets[0].igmp.counters.leaves, 1);
+  t.throws(() => socket.join(b.book.parse('10.0.0.9')!, nets[0]), { code: 'EINVAL' });
+  socket.join(b.book.parse('239.1.2.3')!, nets[0]);
   socket.close();
-  t.equal(nets[0]!.hasGroup(b.book.parse('239.1.2.3')!), false, 'closing leaves');
+  t.equal(nets[0].hasGroup(b.book.parse('239.1.2.3')!), false, 'closing leaves');
 });
 
 t.test('the address book forgets strangers, not those in use', async (t) => {
@@ -347,7 +347,7 @@ t.test('the address book forgets strangers, not those in use', async (t) => {
   t.ok(book.counters.sweeps > 0);
   view.setUint32(12, 107);
   t.equal(book.intern(bytes, 0), mine[1], 'the same number as ever');
-  t.equal(book.format(mine[1]!), '::6b');
+  t.equal(book.format(mine[1]), '::6b');
   const full = new AddressBook(1, 10);
   full.keep = (mark) => {
     for (let i = 0; i < 10; i++) mark(2 ** 32 + i);
@@ -374,7 +374,7 @@ t.test('an IPv4 address that is probed is ours seconds later, unless somebody ha
   const seconds = (net.clock.now() - began) / 1e6;
   t.ok(seconds >= 4 && seconds < 8, `after ${seconds} s: three probes and a pause`);
   t.equal(stack.isLocal(taken), false, 'the other has an owner');
-  t.equal(stack.interfaces[0]!.neighbours.counters.conflicts, 1);
+  t.equal(stack.interfaces[0].neighbours.counters.conflicts, 1);
   t.not(stack.routeFrom(free, stack.book.parse('192.0.2.1')!), null, 'the gateway is known');
 });
 

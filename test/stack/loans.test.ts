@@ -1,8 +1,9 @@
 /** Received bytes that stay in the device's memory: who may look at them there, and that nobody sees what comes after. */
 import t from 'tap';
 import { ManualClock } from '../../lib/clock.js';
-import type { DeviceHandler, FrameDevice, RxBatch } from '../../lib/device/device.js';
+import type { DeviceHandler, FrameDevice } from '../../lib/device/device.js';
 import { MemoryLink } from '../../lib/device/emulation/memory.js';
+import type { RxBatch } from '../../lib/device/rx-batch.js';
 import { SeededRandom } from '../../lib/random.js';
 import { connect, createServer } from '../../stack/sockets/index.js';
 import type { FtSocket } from '../../stack/sockets/socket.js';

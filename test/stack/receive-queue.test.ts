@@ -13,7 +13,7 @@ t.test('chunks come out as they went in, however many there are', async (t) => {
   for (let i = 0; i < 50_000; i++) {
     const fill = (i >> 9) % 3 > 0;
     if (random.u32() % 5 < (fill ? 3 : 1)) {
-      const bytes = sources[random.u32() % sources.length]!;
+      const bytes = sources[random.u32() % sources.length];
       const from = random.u32() % 900;
       const length = 1 + (random.u32() % 100);
       queue.push(bytes, from, length);
@@ -26,7 +26,7 @@ t.test('chunks come out as they went in, however many there are', async (t) => {
     if (queue.length !== expected.length) wrong++;
     if (expected.length === 0) continue;
     const n = random.u32() % expected.length;
-    if (queue.lengthAt(n) !== expected[n]!.length || Buffer.compare(queue.viewAt(n), expected[n]!) !== 0) wrong++;
+    if (queue.lengthAt(n) !== expected[n].length || Buffer.compare(queue.viewAt(n), expected[n]) !== 0) wrong++;
   }
   t.equal(wrong, 0);
   t.ok(most > 256, `${most} at once: more than an empty one keeps room for`);

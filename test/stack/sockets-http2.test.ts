@@ -92,7 +92,7 @@ t.test('http2: the connection is reset', async (t) => {
   await once(server, 'stream');
   session.on('error', () => {});
   stream.on('error', () => {});
-  host.endpoints[0]!.failed('ECONNRESET');
+  host.endpoints[0].failed('ECONNRESET');
   const [code] = await ended;
   t.equal(code, 'ECONNRESET');
   accepted[0].destroy();

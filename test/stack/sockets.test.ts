@@ -301,8 +301,8 @@ t.test('getters and methods', async (t) => {
   t.equal(client.remotePort, 7);
   t.equal(client.localPort, server.remotePort);
   t.same(server.address(), { address: '127.0.0.1', family: 'IPv4', port: 7 });
-  t.equal(endpoints[0]!.noDelay, true);
-  t.same(endpoints[0]!.keepAlive, [true, 5000]);
+  t.equal(endpoints[0].noDelay, true);
+  t.same(endpoints[0].keepAlive, [true, 5000]);
   t.equal((server as unknown as { server: unknown }).server, listener);
   client.write('abc');
   await once(server, 'readable');
@@ -374,10 +374,10 @@ t.test('backpressure: the writer', async (t) => {
   await once(server, 'end');
   t.equal(got, total);
   t.ok(
-    endpoints[0]!.mostQueued <= 100_000 + client.writableHighWaterMark + 8000,
-    `${endpoints[0]!.mostQueued} unacknowledged at most`,
+    endpoints[0].mostQueued <= 100_000 + client.writableHighWaterMark + 8000,
+    `${endpoints[0].mostQueued} unacknowledged at most`,
   );
-  t.ok(endpoints[0]!.wantCalls < (total / 100_000) * 8, `${endpoints[0]!.wantCalls} requests`);
+  t.ok(endpoints[0].wantCalls < (total / 100_000) * 8, `${endpoints[0].wantCalls} requests`);
 });
 
 t.test('backpressure: the reader', async (t) => {
@@ -385,7 +385,7 @@ t.test('backpressure: the reader', async (t) => {
   client.end(Buffer.alloc(2_000_000));
   await new Promise((resolve) => setTimeout(resolve, 30));
   t.ok(server.readableLength <= server.readableHighWaterMark + 65536);
-  t.ok(endpoints[1]!.inboxBytes <= 50_000);
+  t.ok(endpoints[1].inboxBytes <= 50_000);
   let got = 0;
   for await (const chunk of server) {
     got += (chunk as Buffer).length;
@@ -445,13 +445,13 @@ t.test('destroy does not give a buffer back too early', async (t) => {
   await once(client, 'close');
   await new Promise((resolve) => setTimeout(resolve, 20));
   t.equal(called, 'not');
-  t.equal(endpoints[0]!.gone, false);
+  t.equal(endpoints[0].gone, false);
   host.stalled = false;
   await once(server, 'end');
   await new Promise((resolve) => setTimeout(resolve, 20));
   t.ok(Buffer.concat(received).equals(kept));
   t.notOk(called);
-  t.equal(endpoints[0]!.gone, true);
+  t.equal(endpoints[0].gone, true);
   t.equal(host.timers.live, 0, 'no timer left');
 });
 
@@ -463,7 +463,7 @@ t.test('callbacks run also when the connection is lost', async (t) => {
   client.on('error', () => {});
   await new Promise((resolve) => setTimeout(resolve, 10));
   t.equal(results.length, 0);
-  endpoints[0]!.failed('ETIMEDOUT');
+  endpoints[0].failed('ETIMEDOUT');
   const [error] = await once(client, 'error');
   t.equal(error.code, 'ETIMEDOUT');
   if (!client.closed) await once(client, 'close');
@@ -486,15 +486,15 @@ t.test('small writes become one chunk', async (t) => {
   client.write('ÿ', 'latin1');
   client.uncork();
   await new Promise((resolve) => setTimeout(resolve, 20));
-  t.same(endpoints[0]!.writes.length, 1);
+  t.same(endpoints[0].writes.length, 1);
   const expected = Array.from({ length: 100 }, (_, i) => (i % 2 ? `<${i}>` : `(${i})`)).join('');
   t.equal(Buffer.concat(chunks).toString('latin1'), `${expected}abcdefÿ`);
-  endpoints[0]!.writes.length = 0;
+  endpoints[0].writes.length = 0;
   client.cork();
   for (let i = 0; i < 30; i++) client.write(Buffer.alloc(5000));
   client.uncork();
   await new Promise((resolve) => setTimeout(resolve, 20));
-  t.same(endpoints[0]!.writes, [65000, 65000, 20000], 'cut the same way wherever the slab stood');
+  t.same(endpoints[0].writes, [65000, 65000, 20000], 'cut the same way wherever the slab stood');
   client.destroy();
 });
 
@@ -601,8 +601,8 @@ t.test('options, names and signals of connect', async (t) => {
   await once(socket, 'connect');
   t.same(found, [null, '127.0.0.9', 4, 'service.test']);
   t.equal(socket.remoteAddress, '127.0.0.9');
-  t.equal(host.endpoints[0]!.noDelay, true);
-  t.same(host.endpoints[0]!.keepAlive, [true, 3000]);
+  t.equal(host.endpoints[0].noDelay, true);
+  t.same(host.endpoints[0].keepAlive, [true, 3000]);
   socket.destroy();
   const failing = connect(host, {
     port: 7,
@@ -646,9 +646,9 @@ t.test('servers: listening, address, drop, close', async (t) => {
   plain.on('connection', (socket) => sockets.push(socket));
   const first = connect(host, port, '10.0.0.1');
   await once(plain, 'connection');
-  t.equal(sockets[0]!.isPaused(), true);
-  t.equal(host.endpoints[1]!.noDelay, true);
-  t.same(host.endpoints[1]!.keepAlive, [true, 2000]);
+  t.equal(sockets[0].isPaused(), true);
+  t.equal(host.endpoints[1].noDelay, true);
+  t.same(host.endpoints[1].keepAlive, [true, 2000]);
   const second = connect(host, port, '10.0.0.1');
   second.on('error', () => {});
   const [dropped] = await once(plain, 'drop');
@@ -665,7 +665,7 @@ t.test('servers: listening, address, drop, close', async (t) => {
   await new Promise((resolve) => setTimeout(resolve, 10));
   t.equal(closed, false, 'waits for the connection');
   const over = once(plain, 'close');
-  sockets[0]!.destroy();
+  sockets[0].destroy();
   await over;
   t.equal(closed, true);
   first.destroy();

@@ -19,16 +19,16 @@ function watched(sourceRoutes: boolean): {
   const link = net.link();
   const { stack } = net.stack([{ device: link.a, options: { addresses: ['10.0.0.1/16'] } }], { sourceRoutes });
   const sent: Uint8Array[] = [];
-  const neighbours = stack.interfaces[0]!.neighbours;
+  const neighbours = stack.interfaces[0].neighbours;
   for (const hop of [...HOPS, PEER]) neighbours.learn(hop, Uint8Array.of(2, 0, 0, 0, 0, hop & 255), 0, true);
   link.carry = (_from, frame): void => void sent.push(frame.slice(14));
   const inject = (packet: Uint8Array): void => {
     const frame = new Uint8Array(14 + packet.length);
-    frame.set(stack.interfaces[0]!.mac);
+    frame.set(stack.interfaces[0].mac);
     frame.set([2, 0, 0, 0, 0, 9, 8, 0], 6);
     frame.set(packet, 14);
     link.a.deliver(frame, 0, 0);
-    while (net.hosts[0]!.turn());
+    while (net.hosts[0].turn());
   };
   return { net, stack, sent, inject };
 }
@@ -48,14 +48,14 @@ function look(
   tcp.parse(packet, view, ip.payloadOffset, ip.payloadLength);
   const good =
     sum16(packet, ip.payloadOffset, ip.payloadLength, pseudo) === 0xffff && (packet[20] === 1 || hops.length === 0);
-  return { first: ip.dst, hops, pointer: packet[23]!, good, ack: tcp.flags };
+  return { first: ip.dst, hops, pointer: packet[23], good, ack: tcp.flags };
 }
 
 t.test('the user chooses hosts to pass', async (t) => {
   const { stack, sent } = watched(false);
   const conn = stack.tcp.connect(PEER, 80, 0, 0, { sourceRoute: HOPS });
   stack.flush();
-  t.match(look(sent[0]!, PEER), {
+  t.match(look(sent[0], PEER), {
     first: HOPS[0],
     hops: [HOPS[1], HOPS[2], PEER],
     pointer: 4,
@@ -102,7 +102,7 @@ t.test('the answer to a SYN over a source route goes the same way back, if the s
 
 t.test('what the user chose for a listener overrides the way that a SYN came', async (t) => {
   const { stack, sent, inject } = watched(true);
-  stack.tcp.listen(0, 80, 5, () => undefined, false, { sourceRoute: [HOPS[1]!] });
+  stack.tcp.listen(0, 80, 5, () => undefined, false, { sourceRoute: [HOPS[1]] });
   inject(syn(16));
   t.match(look(sent.at(-1)!, PEER), { first: HOPS[1], hops: [PEER], good: true });
 });

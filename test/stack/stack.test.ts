@@ -81,7 +81,7 @@ t.test('ARP: questions about us are answered, others are not', async (t) => {
   t.same(arps(peer), [[2, STACK_IP, PEER_IP]]);
   peer.link.a.inject(arp(1, PEER_MAC, PEER_IP, STACK_IP + 1));
   t.same(arps(peer), []);
-  peer.stack.interfaces[0]!.announce();
+  peer.stack.interfaces[0].announce();
   t.same(arps(peer), [[1, STACK_IP, STACK_IP]], 'a gratuitous request');
 });
 
@@ -99,18 +99,18 @@ t.test('ARP: frames wait for the answer, a few of them, and not for ever', async
     Array.from({ length: 16 }, (_, i) => `datagram ${i + 4}`),
     'the newest sixteen, in order',
   );
-  const lost = peer.stack.interfaces[0]!.neighbours.counters.heldDropped;
+  const lost = peer.stack.interfaces[0].neighbours.counters.heldDropped;
   t.equal(lost, 4);
   // Somebody who never answers is asked three times.
   socket.send(Buffer.from('nobody'), PEER_IP + 8, 53);
   peer.pass(10_000);
   t.same(arps(peer).filter(([op, , target]) => op === 1 && target === PEER_IP + 8).length, 3);
-  t.equal(peer.stack.interfaces[0]!.neighbours.counters.unreachable, 1);
+  t.equal(peer.stack.interfaces[0].neighbours.counters.unreachable, 1);
 });
 
 t.test('ARP: entries age, are asked again while in use, and follow a new address', async (t) => {
   const peer = new Peer();
-  const { neighbours } = peer.stack.interfaces[0]!;
+  const { neighbours } = peer.stack.interfaces[0];
   const socket = peer.stack.udp.bind(0, 5000, { onMessage: () => undefined });
   socket.send(Buffer.from('x'), PEER_IP, 53);
   peer.settle();
@@ -141,12 +141,12 @@ t.test('ARP: a neighbour that no answer comes from is asked for again', async (t
   peer.answerArp = true;
   peer.pass(20_000);
   t.ok(arps(peer).some(([op, , target]) => op === 1 && target === PEER_IP));
-  t.equal(peer.stack.interfaces[0]!.neighbours.peek(PEER_IP)?.mac[5], 1, 'and is right again');
+  t.equal(peer.stack.interfaces[0].neighbours.peek(PEER_IP)?.mac[5], 1, 'and is right again');
 });
 
 t.test('ARP: a flood of strangers stays bounded, and somebody with our address is counted', async (t) => {
   const peer = new Peer();
-  const { neighbours } = peer.stack.interfaces[0]!;
+  const { neighbours } = peer.stack.interfaces[0];
   for (let i = 0; i < 5000; i++) peer.link.a.inject(arp(1, PEER_MAC, 0x0a000100 + i, STACK_IP));
   peer.settle();
   t.ok(neighbours.size <= 1024, `${neighbours.size}`);
@@ -176,7 +176,7 @@ t.test('ICMP echo', async (t) => {
   peer.link.a.inject(ip(1, icmp(8, 0, 1, []), PEER_IP, 0x0a0000ff));
   t.same(icmps(peer), [], 'not to a broadcast');
   const broken = icmp(8, 0, 1, [1]);
-  broken[8]! ^= 1;
+  broken[8] ^= 1;
   peer.link.a.inject(ip(1, broken));
   t.same(icmps(peer), []);
 });
@@ -193,7 +193,7 @@ t.test('UDP, and errors about it with a rate limit', async (t) => {
   peer.settle();
   t.same(got, ['question true 9999']);
   const corrupt = udp(9999, 53, 'question');
-  corrupt[9]! ^= 1;
+  corrupt[9] ^= 1;
   peer.link.a.inject(ip(17, corrupt));
   peer.settle();
   t.equal(got.length, 1);
@@ -232,10 +232,10 @@ t.test('path MTU: a believable "fragmentation needed" makes segments smaller, ot
   const peer = new Peer();
   peer.listen();
   const irs = peer.open(1000, [2, 4, 5, 0xb4]) + 1;
-  const app = peer.accepted[0]!;
+  const app = peer.accepted[0];
   app.endpoint.write(Buffer.alloc(5000, 'p'));
   const before = peer.take();
-  t.equal(before[0]!.length, 1460);
+  t.equal(before[0].length, 1460);
   const quote = (seq: number): Uint8Array => {
     const inner = new Uint8Array(28);
     const view = new DataView(inner.buffer);
@@ -323,7 +323,7 @@ t.test('data out of order is bounded, in bytes and in pieces', async (t) => {
   const slow = new Peer({ receiveBuffer: 50_000 });
   slow.listen();
   const other = slow.open(1000, [3, 3, 4, 1]) + 1;
-  slow.accepted[0]!.endpoint.setReading(false);
+  slow.accepted[0].endpoint.setReading(false);
   for (let i = 0; i < 100; i++) slow.send({ flags: 'A', seq: 1001 + 1000 * i, ack: other, data: 'z'.repeat(1000) });
   slow.stack.tcp.table.forEach((conn) => {
     held = conn.receiveQueued;

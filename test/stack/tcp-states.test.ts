@@ -15,7 +15,7 @@ function established(iss = 1000, options: number[] = []): { peer: Peer; iss: num
   peer.listen();
   const irs = peer.open(iss, options);
   peer.settle();
-  return { peer, iss: iss + 1, irs: irs + 1, app: peer.accepted[0]! };
+  return { peer, iss: iss + 1, irs: irs + 1, app: peer.accepted[0] };
 }
 
 t.test('passive open: options are answered in kind', async (t) => {
@@ -113,7 +113,7 @@ t.test('active open, refused, unanswered, simultaneous', async (t) => {
   silent.pass(300_000);
   const times = silent.take().map((segment) => Math.round(segment.atUs / 1e6));
   t.ok(times.length >= 5, `SYN sent ${times.length} times`);
-  const steps = times.slice(1).map((time, i) => time - times[i]!);
+  const steps = times.slice(1).map((time, i) => time - times[i]);
   t.same(steps.slice(0, 4), [1, 2, 4, 8], 'RFC 6298: doubled each time');
   t.same(third.log, ['close ETIMEDOUT']);
 
@@ -217,7 +217,7 @@ t.test('delayed ACK: every second segment at once, a single one soon', async (t)
   peer.pass(600);
   const acks = peer.take();
   t.equal(acks.length, 1);
-  const waited = (acks[0]!.atUs - start) / 1000;
+  const waited = (acks[0].atUs - start) / 1000;
   t.ok(waited > 0 && waited <= 500, `RFC 1122: within 500 ms (${waited})`);
 });
 
@@ -250,8 +250,8 @@ t.test('zero window: probes with backoff, for as long as the peer answers', asyn
     }
   }
   t.equal(times.length, 30, 'goes on');
-  const steps = times.slice(1).map((time, i) => time - times[i]!);
-  t.ok(steps[2]! > steps[0]!, 'backs off');
+  const steps = times.slice(1).map((time, i) => time - times[i]);
+  t.ok(steps[2] > steps[0], 'backs off');
   t.ok(Math.max(...steps) <= 61e6, 'to a minute at most');
   peer.send({ flags: 'A', seq: iss, ack: irs, window: 100 });
   t.equal(peer.one().data, 'waiting');
@@ -267,11 +267,10 @@ t.test('retransmission: doubled intervals, then ETIMEDOUT', async (t) => {
   t.ok(again.length >= 10);
   t.ok(again.every((segment) => segment.data === 'lost' && segment.seq === first.seq));
   const times = [first, ...again].map((segment) => segment.atUs);
-  const steps = times.slice(1).map((time, i) => (time - times[i]!) / 1000);
-  for (let i = 1; i < 7; i++)
-    t.ok(Math.abs(steps[i]! / steps[i - 1]! - 2) < 0.1, `${steps[i - 1]} then ${steps[i]} ms`);
+  const steps = times.slice(1).map((time, i) => (time - times[i]) / 1000);
+  for (let i = 1; i < 7; i++) t.ok(Math.abs(steps[i] / steps[i - 1] - 2) < 0.1, `${steps[i - 1]} then ${steps[i]} ms`);
   t.same(app.log, ['close ETIMEDOUT']);
-  t.equal(peer.stack.wheel.size - peer.stack.interfaces[0]!.neighbours.size <= 0, true, 'no timer is left');
+  t.equal(peer.stack.wheel.size - peer.stack.interfaces[0].neighbours.size <= 0, true, 'no timer is left');
 });
 
 t.test('fast retransmit after three duplicate ACKs, once', async (t) => {
@@ -280,14 +279,14 @@ t.test('fast retransmit after three duplicate ACKs, once', async (t) => {
   const sent = peer.take();
   t.ok(sent.length >= 4, `${sent.length} segments in the initial window (RFC 6928)`);
   t.equal(sent.reduce((sum, segment) => sum + segment.length, 0) <= 14_600, true);
-  const mss = sent[0]!.length;
+  const mss = sent[0].length;
   for (let i = 0; i < 2; i++) peer.send({ flags: 'A', seq: iss, ack: irs });
   const early = peer.take().filter((segment) => segment.seq === irs);
   t.same(early, [], 'two are not enough (RFC 3042 may send new data)');
   peer.send({ flags: 'A', seq: iss, ack: irs });
   const fast = peer.take().filter((segment) => segment.seq === irs);
   t.equal(fast.length, 1);
-  t.equal(fast[0]!.length, mss);
+  t.equal(fast[0].length, mss);
   peer.send({ flags: 'A', seq: iss, ack: irs });
   t.same(
     peer.take().filter((segment) => segment.seq === irs),
@@ -299,10 +298,10 @@ t.test('fast retransmit after three duplicate ACKs, once', async (t) => {
 t.test("MSS: the peer's, or 536 when it says nothing", async (t) => {
   const small = established(1000, [2, 4, 2, 0]);
   small.app.endpoint.write(Buffer.alloc(2000, 'm'));
-  t.equal(small.peer.take()[0]!.length, 512);
+  t.equal(small.peer.take()[0].length, 512);
   const none = established();
   none.app.endpoint.write(Buffer.alloc(2000, 'm'));
-  t.equal(none.peer.take()[0]!.length, 536);
+  t.equal(none.peer.take()[0].length, 536);
 });
 
 t.test('unread data at close makes it a RST (RFC 2525 section 2.17)', async (t) => {
@@ -362,7 +361,7 @@ t.test('what a busy device refuses leaves later, without a timer', async (t) => 
   };
   // ARP first: questions are not repeated for.
   const irs = peer.open(500) + 1;
-  const app = peer.accepted[0]!;
+  const app = peer.accepted[0];
   peer.port++;
   block();
   peer.send({ flags: 'S', seq: 1000 });

@@ -7,7 +7,7 @@ function frozen(queued: string, window: number): { peer: Peer; irs: number; app:
   const peer = new Peer();
   peer.listen();
   const irs = peer.open(1000, [], 65_535) + 1;
-  const app = peer.accepted[0]!;
+  const app = peer.accepted[0];
   peer.send({ flags: 'A', seq: 1001, ack: irs, window });
   peer.take();
   peer.stack.tcp.frozen = true;
@@ -57,7 +57,7 @@ t.test('an acknowledgement of what the other one had sent beyond is believed', a
   peer.take();
   peer.send({ flags: 'A', seq: 1001, ack: irs + 8000, window: 1000 });
   const rest = peer.take();
-  t.same([rest[0]!.seq, rest[0]!.length], [irs + 8000, 536]);
+  t.same([rest[0].seq, rest[0].length], [irs + 8000, 536]);
   t.equal(peer.stack.tcp.counters.ackedUnsent, 0);
   peer.send({ flags: 'A', seq: 1001, ack: irs + 20_001, window: 1000 });
   t.equal(peer.stack.tcp.counters.ackedUnsent, 1, 'but not of what was never written');
@@ -97,7 +97,7 @@ function many(count: number): { peer: Peer; irs: number[] } {
   }
   peer.pass(2000);
   peer.stack.tcp.frozen = true;
-  peer.accepted[count - 1]!.endpoint.write(Buffer.from('news'));
+  peer.accepted[count - 1].endpoint.write(Buffer.from('news'));
   peer.take();
   return { peer, irs };
 }
@@ -122,14 +122,14 @@ t.test('who waits for something is not kept waiting by those who wait for nothin
   const heard = new Set(first.map(({ dstPort }) => dstPort));
   const speaker = irs.findIndex((_, n) => !heard.has(40_000 + n));
   peer.port = 40_000 + speaker;
-  peer.send({ flags: 'A', seq: 1001, ack: irs[speaker]!, data: 'x' });
+  peer.send({ flags: 'A', seq: 1001, ack: irs[speaker], data: 'x' });
   peer.pass(150);
   const count = new Map<number, number>();
   for (const { dstPort } of [...first, ...peer.take()]) count.set(dstPort, (count.get(dstPort) ?? 0) + 1);
   t.equal(count.size, 300, 'in the end all have been told');
   t.equal(count.get(40_000 + speaker), 1);
   t.equal(Math.max(...[...count].filter(([port]) => port !== 40_299).map(([, n]) => n)), 1, 'once');
-  t.equal(peer.accepted[speaker]!.data, 'x');
+  t.equal(peer.accepted[speaker].data, 'x');
 });
 
 t.test('a stack that is frozen again before all were told says nothing more', async (t) => {

@@ -28,15 +28,15 @@ t.test('two networks on one wire do not hear each other', async (t) => {
   });
   const carry = link.carry.bind(link);
   link.carry = (from, frame, flags, gso): void => {
-    if (from === link.a) seen.push(frame[12] === 0x81 ? ((frame[14]! & 15) << 8) | frame[15]! : 0);
+    if (from === link.a) seen.push(frame[12] === 0x81 ? ((frame[14] & 15) << 8) | frame[15] : 0);
     carry(from, frame, flags, gso);
   };
   const got: string[] = [];
-  listenUdp(stacks[1]!, '::', 9, got);
-  const client = listenUdp(stacks[0]!, '::', 8, []);
+  listenUdp(stacks[1], '::', 9, got);
+  const client = listenUdp(stacks[0], '::', 8, []);
   for (const to of ['10.0.0.2', '10.10.0.2', '10.20.0.2', 'fd01::2', 'fd10::2', 'fd20::2']) {
     seen.length = 0;
-    client.send(Buffer.from(to), stacks[0]!.book.parse(to)!, 9);
+    client.send(Buffer.from(to), stacks[0].book.parse(to)!, 9);
     net.pass(100_000);
     const vlan = to.includes('20') ? 20 : to.includes('10.10') || to.includes('fd10') ? 10 : 0;
     t.ok(seen.length >= 2 && seen.every((tag) => tag === vlan), `${to}: tags ${seen}`);

@@ -6,16 +6,8 @@
  */
 import type { Clock } from '../../clock.js';
 import type { Random } from '../../random.js';
-import {
-  type DeviceCapabilities,
-  type DeviceHandler,
-  type FrameDevice,
-  type FrameLender,
-  RX_CSUM_OK,
-  type RxBatch,
-  TX_HEADROOM,
-  type TxFrame,
-} from '../device.js';
+import { type DeviceCapabilities, type DeviceHandler, type FrameDevice, TX_HEADROOM, type TxFrame } from '../device.js';
+import { type FrameLender, RX_CSUM_OK, type RxBatch } from '../rx-batch.js';
 import { completeChecksum, segmentTcp } from '../segment.js';
 import { Bottleneck } from './bottleneck.js';
 
@@ -149,7 +141,7 @@ export class MemoryLink {
     if (chance(impairment.corrupt)) {
       counters.corrupted++;
       const bit = random.u32() % (frame.length * 8);
-      frame[bit >> 3]! ^= 1 << (bit & 7);
+      frame[bit >> 3] ^= 1 << (bit & 7);
       flags = 0;
     }
     this.#insert({ atUs, order: this.#order++, to: from.peer, frame, flags, gsoSize });
@@ -164,8 +156,8 @@ export class MemoryLink {
     let at = queue.length;
     while (at > 0) {
       const above = (at - 1) >> 1;
-      if (!sooner(arrival, queue[above]!)) break;
-      queue[at] = queue[above]!;
+      if (!sooner(arrival, queue[above])) break;
+      queue[at] = queue[above];
       at = above;
     }
     queue[at] = arrival;
@@ -178,9 +170,9 @@ export class MemoryLink {
     if (length === 0) return;
     let at = 0;
     for (let child = 1; child < length; child = 2 * at + 1) {
-      if (child + 1 < length && sooner(queue[child + 1]!, queue[child]!)) child++;
-      if (!sooner(queue[child]!, last)) break;
-      queue[at] = queue[child]!;
+      if (child + 1 < length && sooner(queue[child + 1], queue[child])) child++;
+      if (!sooner(queue[child], last)) break;
+      queue[at] = queue[child];
       at = child;
     }
     queue[at] = last;
@@ -225,9 +217,9 @@ export class MemoryDevice implements FrameDevice, FrameLender {
     bytes.set(frame.header.subarray(TX_HEADROOM, TX_HEADROOM + frame.headerLength));
     let at = frame.headerLength;
     for (let i = 0; i < frame.pieceCount; i++) {
-      const from = frame.spans[2 * i]!;
-      const length = frame.spans[2 * i + 1]!;
-      bytes.set(frame.pieces[i]!.subarray(from, from + length), at);
+      const from = frame.spans[2 * i];
+      const length = frame.spans[2 * i + 1];
+      bytes.set(frame.pieces[i].subarray(from, from + length), at);
       at += length;
     }
     const { impairment } = this;

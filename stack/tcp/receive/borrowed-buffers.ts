@@ -5,8 +5,7 @@
  * other is lent, or a block. A chunk is a part of some memory (receive-queue.ts); only who keeps it is given an object of its own.
  */
 
-import type { FrameLender, RxBatch } from '../../../lib/device/device.js';
-import type { DirectPayload } from '../../../lib/device/direct-placement.js';
+import type { DirectFrames, FrameLender, RxBatch } from '../../../lib/device/rx-batch.js';
 import { Pool } from '../../../lib/pool.js';
 import type { TcpConnection } from '../connection.js';
 
@@ -47,7 +46,7 @@ function copied(bytes: Uint8Array, from: number, length: number): Buffer {
 export class BorrowedBuffers {
   #lender: FrameLender | null = null;
   #bytes: Uint8Array | null = null;
-  #direct: DirectPayload | null = null;
+  #direct: DirectFrames | null = null;
   /** Who has chunks that are lent; some of them more than once. */
   #debtors: TcpConnection[] = [];
   readonly #spare = new Pool<ArrayBufferLike>(MOST_SPARE, newBlock);

@@ -3,7 +3,7 @@
  * number, RST, SYN, ACK, text, FIN. Replies are not sent from here: they are marked, and leave when the batch is flushed,
  * so that one ACK answers a whole batch.
  */
-import { RX_CSUM_OK } from '../../../lib/device/device.js';
+import { RX_CSUM_OK } from '../../../lib/device/rx-batch.js';
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG, type TcpView } from '../../../lib/packet/tcp.js';
 import { unwrap } from '../../../lib/seq.js';
 import { type TcpConnection, Timer } from '../connection.js';

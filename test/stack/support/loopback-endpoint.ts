@@ -341,7 +341,7 @@ export class LoopbackEndpoint implements StreamEndpoint {
       }
       const room = Math.min(65536, this.host.window - peer.#inboxBytes);
       if (room <= 0) return;
-      const first = this.#queue[0]!;
+      const first = this.#queue[0];
       const part = first.subarray(0, room);
       if (part.byteLength === first.byteLength) this.#queue.shift();
       else this.#queue[0] = first.subarray(room);

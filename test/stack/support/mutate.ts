@@ -10,14 +10,14 @@ export function repair(frame: Uint8Array): void {
   if (frame.length >= ETH + 40 && frame[12] === 0x86 && frame[13] === 0xdd) repair6(frame);
   if (frame.length < ETH + 20 || frame[12] !== 8 || frame[13] !== 0) return;
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-  const header = Math.min((frame[ETH]! & 15) * 4, frame.length - ETH);
+  const header = Math.min((frame[ETH] & 15) * 4, frame.length - ETH);
   if (header < 20) return;
   view.setUint16(ETH + 10, 0);
   view.setUint16(ETH + 10, finish(sum16(frame, ETH, header, 0)));
   const end = Math.min(frame.length, ETH + view.getUint16(ETH + 2));
   const at = ETH + header;
   const length = end - at;
-  const protocol = frame[ETH + 9]!;
+  const protocol = frame[ETH + 9];
   const field = protocol === 6 ? 16 : protocol === 17 ? 6 : protocol === 1 ? 2 : -1;
   if (field < 0 || length < field + 2) return;
   const pseudo =
@@ -29,7 +29,7 @@ export function repair(frame: Uint8Array): void {
 /** The same for IPv6 without extension headers. */
 function repair6(frame: Uint8Array): void {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-  const protocol = frame[ETH + 6]!;
+  const protocol = frame[ETH + 6];
   const field = protocol === 6 ? 16 : protocol === 17 ? 6 : protocol === 58 ? 2 : -1;
   const at = ETH + 40;
   const length = Math.min(frame.length, at + view.getUint16(ETH + 4)) - at;
@@ -50,13 +50,13 @@ export function mutate(base: Uint8Array, random: SeededRandom): Uint8Array {
     const at = random.u32() % Math.min(frame.length, random.u32() % 4 === 0 ? frame.length : 80);
     switch (random.u32() % 9) {
       case 0:
-        frame[at]! ^= 1 << (random.u32() & 7);
+        frame[at] ^= 1 << (random.u32() & 7);
         break;
       case 1:
         frame[at] = random.u32() & 255;
         break;
       case 2:
-        frame[at] = INTERESTING[random.u32() % INTERESTING.length]!;
+        frame[at] = INTERESTING[random.u32() % INTERESTING.length];
         break;
       case 3:
         if (at + 4 <= frame.length) view().setUint32(at, random.u32());
@@ -83,7 +83,7 @@ export function mutate(base: Uint8Array, random: SeededRandom): Uint8Array {
         const where = ETH + 24 + (random.u32() & 1) * 4;
         if (frame.length >= where + 4) {
           const near = (random.u32() % 4) as 0 | 1 | 2 | 3;
-          const step = [1, 1460, 65_536, 0x7fffffff][near]! * ((random.u32() % 5) - 2);
+          const step = [1, 1460, 65_536, 0x7fffffff][near] * ((random.u32() % 5) - 2);
           view().setUint32(where, (view().getUint32(where) + step) >>> 0);
         }
         break;

@@ -117,7 +117,7 @@ export class Peer {
     this.link = new MemoryLink({ clock: this.clock, random });
     this.stack = new Stack({ clock: this.clock, random, tcp });
     this.link.a.start({
-      onFrames: (batch) => this.#frame(batch.bytes, batch.view, batch.meta[1]!),
+      onFrames: (batch) => this.#frame(batch.bytes, batch.view, batch.meta[1]),
       onWritable: () => undefined,
     });
     this.stack.addInterface(this.link.b, { addresses: ['10.0.0.2/24'], mac: '02:00:00:00:00:02' });
@@ -192,7 +192,7 @@ export class Peer {
     const all = this.take();
     if (all.length !== 1)
       throw new Error(`${all.length} segments: ${all.map((s) => `${s.flags} ${s.seq}`).join(', ')}`);
-    return all[0]!;
+    return all[0];
   }
 
   /** A three-way handshake. @returns the stack's initial sequence number. */

@@ -176,7 +176,7 @@ export class Sim {
     this.pass(400e6);
     const out: Record<string, number> = {};
     for (const [i, stack] of this.stacks.entries()) {
-      const net = stack.interfaces[0]!;
+      const net = stack.interfaces[0];
       // Entries of the neighbour cache stay by design.
       const timers = stack.wheel.size - net.neighbours.size;
       Object.assign(out, {
