@@ -75,10 +75,10 @@ t.test('nobody claims what has changed since it was read', async (t) => {
 
 t.test('an agent that stands still with the lock is killed, and no other process', async (t) => {
   const script = `
-    const { LockCoordinator } = await import(${JSON.stringify(new URL('../../failover/cluster/coordinator/file-lock.js', import.meta.url).href)});
+    const { FileLockCoordinator } = await import(${JSON.stringify(new URL('../../failover/cluster/coordinator/file-lock.js', import.meta.url).href)});
     const { native } = await import(${JSON.stringify(new URL('../../lib/native/native.js', import.meta.url).href)});
     const { systemClock } = await import(${JSON.stringify(new URL('../../lib/native/system.js', import.meta.url).href)});
-    const one = new LockCoordinator(${JSON.stringify(config)}, 'three', 'c', process.pid, native(), systemClock, async () => {});
+    const one = new FileLockCoordinator(${JSON.stringify(config)}, 'three', 'c', process.pid, native(), systemClock, async () => {});
     await one.read();
     if (await one.claim({ epoch: 1, primary: 'c', inSync: ['c'], stable: 0 })) console.log('claimed');
     setInterval(() => one.renew(), 20);`;

@@ -3,8 +3,8 @@ import { done, not, type Row } from './row.js';
 
 const yes = done('9293');
 const no = not('9293');
-const IN = 'tcp/input.ts';
-const OUT = 'tcp/output.ts';
+const IN = 'tcp/receive/input.ts';
+const OUT = 'tcp/send/output.ts';
 const CONN = 'tcp/connection.ts';
 const TCP = 'tcp/tcp.ts';
 const TIMERS = 'tcp/timers.ts';
@@ -72,7 +72,7 @@ export const RFC9293: Row[] = [
   yes(
     'SHLD-6',
     'the MSS offered knows of the path',
-    `${TCP} path-mtu.ts`,
+    `${TCP} ip/path-mtu.ts`,
     'stack/ip: a router between two links; path MTU discovery across it',
   ),
   yes('MUST-65', 'MSS on SYN only', OUT),
@@ -93,7 +93,7 @@ export const RFC9293: Row[] = [
   yes('MUST-44', 'the source address is chosen by IP', 'stack.ts'),
   yes('MUST-45', 'or is the one that was asked for', TCP),
   yes('MUST-46', 'no connection to broadcast or group', TCP),
-  yes('MUST-57', 'nothing for TCP that was sent to broadcast or group', 'ipv4.ts ipv6.ts'),
+  yes('MUST-57', 'nothing for TCP that was sent to broadcast or group', 'ip/ipv4.ts ip/ipv6.ts'),
   // Closing
   yes('SHLD-2', 'a RST may carry data', TCP),
   yes('MUST-12', 'the user learns how it ended', CONN),
@@ -111,14 +111,14 @@ export const RFC9293: Row[] = [
   yes(
     'MUST-19',
     'backoff, slow start, congestion avoidance',
-    'tcp/rtt.ts tcp/congestion/new-reno.ts',
+    'tcp/loss/rtt.ts tcp/congestion/new-reno.ts',
     'stack/tcp-states: retransmission: doubled intervals, then ETIMEDOUT',
   ),
   no('MAY-4', 'retransmit with the same IP identity', 'new numbers do no harm'),
   yes('MUST-18', "Karn's algorithm", IN),
   // Acknowledgements
   yes('MUST-58', 'acknowledge together what arrives together', OUT),
-  yes('SHLD-31', 'keep what comes too early', 'tcp/reassembly.ts'),
+  yes('SHLD-31', 'keep what comes too early', 'tcp/receive/reassembly.ts'),
   yes('MUST-59', 'process all that is there before acknowledging', 'stack.ts'),
   yes('MAY-13', 'acknowledge at once what is out of order', IN),
   yes('SHLD-18', 'delayed acknowledgements', IN),
@@ -126,11 +126,11 @@ export const RFC9293: Row[] = [
   yes(
     'SHLD-19',
     'every second full segment; up to 2 ms later while the device has more at hand',
-    `${IN} tcp/patience.ts`,
+    `${IN} tcp/send/ack-moderation.ts`,
   ),
   yes('MUST-39', 'no silly windows offered', CONN),
   // Sending
-  yes('MUST-49', 'TTL configurable', 'ipv4-route.ts ipv6-route.ts'),
+  yes('MUST-49', 'TTL configurable', 'ip/ipv4-route.ts ip/ipv6-route.ts'),
   yes('MUST-38', 'no silly segments sent', OUT),
   yes('SHLD-7', 'Nagle', OUT),
   yes('MUST-17', 'and a way round it', OUT),
@@ -168,13 +168,13 @@ export const RFC9293: Row[] = [
   yes('SHLD-12', 'probes without data', OUT),
   no('MAY-6', 'probes with a garbage octet', 'peers that need it are gone'),
   // IP options
-  yes('MUST-50', 'unknown IP options are ignored', 'ipv4.ts'),
+  yes('MUST-50', 'unknown IP options are ignored', 'ip/ipv4.ts'),
   no('MAY-10', 'timestamp option', 'nobody looks at it'),
   no('MAY-11', 'record route', 'nobody looks at it'),
   yes(
     'MUST-51',
     'the user can set a source route',
-    'ipv4-route.ts',
+    'ip/ipv4-route.ts',
     'stack/source-route: the user chooses hosts to pass',
   ),
   yes(
@@ -186,12 +186,12 @@ export const RFC9293: Row[] = [
   yes(
     'MUST-53',
     'else the answer takes the same way back; such packets are dropped unless asked for (RFC 7126)',
-    'ipv4.ts',
+    'ip/ipv4.ts',
     'stack/source-route: the answer to a SYN over a source route goes the same way back, if the stack takes such',
   ),
   no('SHLD-24', 'a later source route overrides', 'the way of a connection does not change while it lives'),
   // ICMP
-  yes('MUST-54', 'ICMP reaches TCP', 'stack.ts icmp.ts'),
+  yes('MUST-54', 'ICMP reaches TCP', 'stack.ts ip/icmp4.ts'),
   yes('SHLD-25', 'unreachable (0, 1, 5) is told the user', 'stack.ts'),
   yes('MUST-56', 'and does not end the connection; neither do time exceeded and parameter problem', 'stack.ts'),
   no(
@@ -199,7 +199,7 @@ export const RFC9293: Row[] = [
     'unreachable (2 to 4) ends the connection',
     'an attacker could do it from afar (RFC 5461, RFC 5927); it ends attempts only',
   ),
-  yes('MUST-55', 'source quench is ignored', 'icmp.ts'),
+  yes('MUST-55', 'source quench is ignored', 'ip/icmp4.ts'),
   yes('MUST-63', 'no answer to a SYN from an address that is none', 'stack.ts'),
   // Interface to the user
   yes(
@@ -214,9 +214,9 @@ export const RFC9293: Row[] = [
     CONN,
     'stack/tcp-user: the user hears of trouble on the path before the connection ends',
   ),
-  yes('MUST-48', 'differentiated services are for the user to set', 'ipv4-route.ts ipv6-route.ts'),
-  yes('SHLD-22', 'and passed unchanged', 'ipv4-route.ts'),
-  yes('SHLD-21', 'also during a connection', 'ipv4-route.ts'),
+  yes('MUST-48', 'differentiated services are for the user to set', 'ip/ipv4-route.ts ip/ipv6-route.ts'),
+  yes('SHLD-22', 'and passed unchanged', 'ip/ipv4-route.ts'),
+  yes('SHLD-21', 'also during a connection', 'ip/ipv4-route.ts'),
   yes(
     'SHLD-23',
     'which programs should not: nothing of ours does',
@@ -228,7 +228,7 @@ export const RFC9293: Row[] = [
   yes('MUST-43', 'the local address can be given', TCP),
   // The rest
   yes('MAY-12', 'protection against injected data (RFC 5961)', IN),
-  yes('SHLD-8', 'ECN', 'tcp/recovery.ts'),
+  yes('SHLD-8', 'ECN', 'tcp/loss/recovery.ts'),
   yes(
     'MAY-18',
     'another congestion control: CUBIC',
