@@ -4,6 +4,7 @@ import { TcpState } from '../../stack/tcp/state.js';
 import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
 import {
   AckedBody,
+  Closing,
   ClosingBody,
   ContextBody,
   OutOfOrderBody,
@@ -15,9 +16,8 @@ import {
   WroteBody,
 } from '../log/records.js';
 import type { RingReader } from '../log/ring.js';
-import { Closing } from '../primary/stream-recorder.js';
 import type { BorrowedLog } from './borrowed-log.js';
-import type { ReplayHost } from './replayer.js';
+import type { ReplayHost } from './replay-host.js';
 
 /** Whose they are. */
 export interface Keeping {

@@ -11,7 +11,8 @@ import { invariants } from '../log/invariants.js';
 import { ReaderState, type Ring, RingReader, Word } from '../log/ring.js';
 import { FailureDetector, type PrimaryWatch } from './failure-detector.js';
 import { RemoteFailureDetector } from './remote-failure-detector.js';
-import { Replayer, type ReplayHost } from './replayer.js';
+import type { ReplayHost } from './replay-host.js';
+import { Replayer } from './replayer.js';
 
 /** Frames that a replica's device hands over at once. */
 export const RX_SLOTS = 64;

@@ -8,7 +8,7 @@ import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.j
 import type { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
 import { HistoryBody } from '../log/records.js';
 import type { RingReader } from '../log/ring.js';
-import type { ReplayHost } from './replayer.js';
+import type { ReplayHost } from './replay-host.js';
 
 /** An independent connection that is brought to where it is on the primary. */
 interface Past {
@@ -90,10 +90,10 @@ export class HistoryReplay {
     conn.sendBuffer.releaseTo(Math.min(sndUna - 1, conn.sendBuffer.end));
     conn.sndUna = Math.max(conn.sndUna, Math.min(sndUna, conn.sendBuffer.end + 1));
     conn.sndNxt = Math.max(conn.sndNxt, conn.sndUna);
-    if (checks.strayed.size === 0) return;
+    if (checks.toDetach.size === 0) return;
     this.lose(endpoint, 'it has to do with other connections');
-    for (const other of checks.strayed) this.lose(other, 'another one had to do with it');
-    checks.strayed.clear();
+    for (const other of checks.toDetach) this.lose(other, 'another one had to do with it');
+    checks.toDetach.clear();
   }
 
   #end(): void {
@@ -133,7 +133,7 @@ export class HistoryReplay {
     this.onLost(id);
     host.endpoints.delete(id);
     host.histories.forget(id);
-    endpoint.forsake();
+    endpoint.detach();
     host.stack.tcp.remove(conn, null);
     host.replayFailed(id, why);
   }

@@ -7,14 +7,11 @@
 import { AppEvent } from '../../stack/app-event.js';
 import { Ipv4Route } from '../../stack/ip/ipv4-route.js';
 import { Ipv6Route } from '../../stack/ip/ipv6-route.js';
-import type { Stack } from '../../stack/stack.js';
 import { SEND_TARGET_UNIT, type TcpConnection } from '../../stack/tcp/connection.js';
 import { FIRST_MARKS_WORD, setMarksWord } from '../../stack/tcp/loss/ecn.js';
 import { TcpState } from '../../stack/tcp/state.js';
-import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
 import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
-import type { CheckList, ReplicaEndpoint } from '../connections/replicated-endpoint.js';
-import type { ConnectionHistories } from '../log/connection-history.js';
+import type { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
 import { invariants } from '../log/invariants.js';
 import {
   CheckBody,
@@ -25,46 +22,15 @@ import {
   RECORD_HEADER,
   RecordType,
   RuntimeBody,
+  removalCode,
   SavedBody,
   UNREPLICATED_BIT,
 } from '../log/records.js';
 import type { RingReader } from '../log/ring.js';
-import { CODES } from '../primary/recorder.js';
-import type { EventTime } from '../runtime/core/event-time.js';
 import { BorrowedLog } from './borrowed-log.js';
 import { ConnectionRecords } from './connection-records.js';
 import { HistoryReplay } from './history-replay.js';
-
-export interface ReplayHost {
-  readonly stack: Stack;
-  readonly time: EventTime;
-  readonly checks: CheckList;
-  /** Received data is left where it is in the log from so many bytes on. */
-  readonly leastInPlace: number | undefined;
-  /** Endpoints by connection number, as the program got them. */
-  readonly endpoints: Map<number, ReplicaEndpoint>;
-  /** False until the program's start-up is complete. */
-  readonly programLoaded: boolean;
-  /** An event is about to be delivered that the dead primary did not finish: it may be what killed it. 0: no connection. */
-  beforeLast(conn: number): void;
-  /** Delivers an event of the program's world. False: it does not know the id. */
-  deliverWorld(kind: number, id: number, result: Uint8Array | null): boolean;
-  /** What independent connections have been told. */
-  readonly histories: ConnectionHistories;
-  /** The independent connection that an event of the program's world belongs to, 0 for none. */
-  ownerOfWorld(kind: number, id: number): number;
-  /** The program has not come to where the primary's is, as far as an independent connection goes. */
-  replayFailed(conn: number, why: string): void;
-  /** What the program has saved of itself. */
-  readonly saved: ProcessCheckpoint;
-  /** The program is given what the primary's has saved: this replica joined in the middle. */
-  giveSaved(): void;
-  /** The backup is not where the primary is. */
-  diverged(reason: string): void;
-}
-
-/** What one step did. */
-export type Step = 'event' | 'idle';
+import type { ReplayHost, Step } from './replay-host.js';
 
 export class Replayer {
   readonly counters = { events: 0, skipped: 0, checks: 0 };
@@ -132,7 +98,7 @@ export class Replayer {
       if (this.past.conn === 0) this.#unchecked.set(endpoint.id, endpoint);
     this.past.afterEvent();
     while (!this.cut && reader.next()) {
-      if (this.past.skips(reader.conn) && reader.type !== RecordType.Covered) continue;
+      if (this.past.skips(reader.conn) && reader.type !== RecordType.TransferEnd) continue;
       if (this.#apply()) {
         this.counters.events++;
         return 'event';
@@ -154,13 +120,13 @@ export class Replayer {
       case RecordType.Opened:
         this.#opened(at);
         return false;
-      case RecordType.Cover:
+      case RecordType.TransferBegin:
         this.past.cover(reader.conn);
         return false;
-      case RecordType.Covered:
+      case RecordType.TransferEnd:
         this.past.covered();
         return false;
-      case RecordType.Past:
+      case RecordType.History:
         if (!this.past.begin(reader)) this.#wait();
         return false;
       case RecordType.Saved:
@@ -175,7 +141,7 @@ export class Replayer {
         // Its socket may still have to be told of data, or of the end.
         if (host.endpoints.get(reader.conn)?.settled === true) host.endpoints.delete(reader.conn);
         const code = view.getUint32(at, true);
-        if (conn !== undefined) tcp.remove(conn, code === 0 ? null : (CODES[code] ?? 'ECONNRESET'));
+        if (conn !== undefined) tcp.remove(conn, removalCode(code));
         return false;
       }
       case RecordType.Event:
@@ -372,7 +338,7 @@ export class Replayer {
     Object.assign(kept.of(endpoint.id), { context: endpoint.context, accepted: endpoint.accepted });
     this.#unchecked.delete(endpoint.id);
     host.endpoints.delete(endpoint.id);
-    endpoint.forsake();
+    endpoint.detach();
   }
 
   #event(at: number): boolean {
@@ -412,7 +378,7 @@ export class Replayer {
     if (this.past.conn === 0) host.time.begin('live', owner);
     else host.time.begin('historical', reader.conn);
     if (reader.unfinished) host.beforeLast(reader.conn);
-    endpoint.deliver(kind, n, n > 0 && kind === AppEvent.Close ? (CODES[n] ?? 'ECONNRESET') : null);
+    endpoint.deliver(kind, n, kind === AppEvent.Close ? removalCode(n) : null);
     return true;
   }
 

@@ -27,23 +27,14 @@ import type { EventTime } from '../runtime/core/event-time.js';
 import { virtualizeHttpServer } from '../runtime/protocols/http.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { Listeners, restoring } from './listeners.js';
-import {
-  ALONE,
-  APART,
-  type CheckList,
-  COVERED,
-  type Following,
-  followOf,
-  REPLAYED,
-  ReplicaEndpoint,
-  SHIPPED,
-} from './replicated-endpoint.js';
+import { type OutputChecks, ReplicaEndpoint } from './replicated-endpoint.js';
+import { followOf, ReplicationPolicy } from './replication-policy.js';
 
 export interface ConnectionsHost {
   readonly stack: Stack;
   readonly runtime: Runtime;
   readonly time: EventTime;
-  readonly checks: CheckList;
+  readonly checks: OutputChecks;
   readonly role: 'primary' | 'backup';
   /** What the backup reads; null where there is nothing to read. */
   readonly replayer: Replayer | null;
@@ -93,8 +84,8 @@ export class Connections {
       get serving() {
         return host.role === 'primary';
       },
-      adopt: (conn, events, following, restored) => {
-        this.#adopt(conn, events, following, restored);
+      adopt: (conn, events, policy, restored) => {
+        this.#adopt(conn, events, policy, restored);
       },
     });
     this.saved.onSave = (name, bytes) => this.#saves(name, bytes);
@@ -110,10 +101,10 @@ export class Connections {
   connect(options: { address: string; port: number; localAddress?: string; localPort?: number }): StreamEndpoint {
     const { stack, role, replayer, time } = this.host;
     // What comes of it would be missing in the history of whose event it is.
-    this.histories.mixed(time.owner);
+    this.histories.recordCrossConnection(time.owner);
     if (time.kind === 'historical') {
       const owner = this.endpoints.get(time.owner);
-      if (owner !== undefined) this.host.checks.strayed.add(owner);
+      if (owner !== undefined) this.host.checks.toDetach.add(owner);
       throw new FtError('EHOSTUNREACH', 'No connection is opened while the past is repeated', 'Nothing is to be done');
     }
     const { remote, local } = stack.connectAddresses(options.address, options.localAddress);
@@ -140,7 +131,7 @@ export class Connections {
     const others = [];
     for (let other = stack.events.shift(); other !== undefined; other = stack.events.shift()) others.push(other);
     this.kept.giveBackOutgoing(stack.tcp.table, (conn, known) => {
-      this.#adopt(conn, taker, this.mode.stateMode ? SHIPPED : APART, known);
+      this.#adopt(conn, taker, this.mode.stateMode ? ReplicationPolicy.Shipped : ReplicationPolicy.Unreplicated, known);
     });
     const count = stack.events.length;
     for (const other of others) stack.events.push(other);
@@ -148,12 +139,12 @@ export class Connections {
   }
 
   /** How a connection is followed that the program makes now. */
-  get #outgoing(): Following {
-    if (this.mode.solo) return ALONE;
-    if (this.mode.stateMode) return SHIPPED;
-    if (this.host.time.isUnreplicated) return APART;
+  get #outgoing(): ReplicationPolicy {
+    if (this.mode.solo) return ReplicationPolicy.None;
+    if (this.mode.stateMode) return ReplicationPolicy.Shipped;
+    if (this.host.time.isUnreplicated) return ReplicationPolicy.Unreplicated;
     // A replica that has not seen the beginning may not repeat the event that opens it.
-    return this.listeners.covered && this.#takes ? COVERED : REPLAYED;
+    return this.listeners.covered && this.#takes ? ReplicationPolicy.ReplayedAndShipped : ReplicationPolicy.Replayed;
   }
 
   #recreate(id: number, remote: number, remotePort: number, local: number, localPort: number): TcpConnection {
@@ -168,15 +159,15 @@ export class Connections {
   #adopt(
     conn: TcpConnection,
     events: ListenerEvents | null,
-    following: Following,
+    policy: ReplicationPolicy,
     restored: UnclaimedConnection | null,
   ): ReplicaEndpoint {
     const { stack, checks } = this.host;
-    const endpoint = new ReplicaEndpoint(conn, stack.events, events, checks, following, restored);
+    const endpoint = new ReplicaEndpoint(conn, stack.events, events, { checks, policy, restored });
     // Without a log nobody asks for it by its number, or says when it is gone.
     if (this.mode.solo) return endpoint;
     this.endpoints.set(endpoint.id, endpoint);
-    endpoint.known = this.endpoints;
+    endpoint.registry = this.endpoints;
     return endpoint;
   }
 
@@ -193,13 +184,13 @@ export class Connections {
 
   /** How a connection is followed that has no socket yet. */
   follow(conn: TcpConnection): Follow {
-    return followOf(conn.listener === null ? this.#outgoing : this.listeners.following(conn.listener));
+    return followOf(conn.listener === null ? this.#outgoing : this.listeners.policyOf(conn.listener));
   }
 
   /** The program has saved something: in the log it is for who does not repeat the event, or has not repeated all of them. */
   #saves(name: string, bytes: Uint8Array): void {
     const { time, checks } = this.host;
-    if (this.mode.stateMode || time.isUnreplicated || this.listeners.covered) checks.state?.saved(name, bytes);
+    if (this.mode.stateMode || time.isUnreplicated || this.listeners.covered) checks.sink?.saved(name, bytes);
   }
 
   // --- Replicas that join in the middle ---
@@ -209,13 +200,14 @@ export class Connections {
     if (!this.mode.stateMode) for (const server of this.#https) keepOldHttp(server);
     this.listeners.cover();
     for (const endpoint of this.endpoints.values())
-      if (endpoint.following === REPLAYED && isRestorable(endpoint, this.taker)) endpoint.following = COVERED;
+      if (endpoint.policy === ReplicationPolicy.Replayed && isRestorable(endpoint, this.taker))
+        endpoint.policy = ReplicationPolicy.ReplayedAndShipped;
   }
 
   /** One begins here. */
   recordJoin(recorder: Recorder): void {
     recorder.join();
-    this.host.checks.state?.savedAll(this.saved);
+    this.host.checks.sink?.savedAll(this.saved);
     this.cover();
     this.#coverage.begin();
     for (const entry of this.host.stack.tcp.timeWaits.values()) recorder.timeWait(entry);
@@ -223,7 +215,7 @@ export class Connections {
 
   /** Tells it of older connections, as far as there is room. @returns true when there is nothing left to tell */
   step(writer: RingWriter): boolean {
-    const { state } = this.host.checks;
+    const { sink: state } = this.host.checks;
     return state === null || this.#coverage.step(state, writer);
   }
 
@@ -238,7 +230,7 @@ export class Connections {
     const { user } = conn;
     const unsaved = user instanceof ReplicaEndpoint && user.unsaved;
     // Who has seen the beginning repeats it; to anybody else it could not be given back.
-    if (unsaved && user.following.shipped && !(user.following.summed && first === 0)) return false;
+    if (unsaved && user.policy.shipped && !(user.policy.checksummed && first === 0)) return false;
     // Who has not seen the beginning may not have repeated what opened it.
     if (conn.active && first > 0 && !(user instanceof ReplicaEndpoint && user.context !== null)) return false;
     return conn.id >= first || this.#coverage.covers(conn.id);

@@ -6,7 +6,7 @@ import type { Stack } from '../../stack/stack.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { TcpListener } from '../../stack/tcp/handshake/listener.js';
 import type { UnclaimedConnection, UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
-import { ALONE, APART, COVERED, type Following, REPLAYED, SHIPPED } from './replicated-endpoint.js';
+import { ReplicationPolicy } from './replication-policy.js';
 
 /** Connections for which a program that starts does not listen by then are reset, and outgoing ones that nobody has taken back. */
 const CLAIM_US = 10_000_000;
@@ -24,7 +24,12 @@ export interface ListenerHost {
   readonly restored: UnclaimedConnections;
   /** A server that begins to listen may be given what another program had. */
   readonly serving: boolean;
-  adopt(conn: TcpConnection, events: ListenerEvents, following: Following, restored: UnclaimedConnection | null): void;
+  adopt(
+    conn: TcpConnection,
+    events: ListenerEvents,
+    policy: ReplicationPolicy,
+    restored: UnclaimedConnection | null,
+  ): void;
 }
 
 /** Whether a listener takes connections back; `old`: those that are there when a replica joins. */
@@ -34,7 +39,7 @@ export function restoring(events: ListenerEvents): boolean | 'old' {
 
 interface Open {
   events: ListenerEvents;
-  following: Following;
+  policy: ReplicationPolicy;
   /** No connection depends on another one. */
   independent: boolean;
 }
@@ -56,14 +61,14 @@ export class Listeners {
     if (!Number.isInteger(options.port) || options.port < 0 || options.port > 65_535) {
       throw new FtError('EINVAL', `${options.port} is not a port`, 'Use 0 to 65535');
     }
-    const following = this.#following(options);
+    const policy = this.#policy(options);
     const listener = tcp.listen(address, options.port, options.backlog ?? 511, (conn) => {
-      this.#host.adopt(conn, events, this.following(listener), null);
+      this.#host.adopt(conn, events, this.policyOf(listener), null);
     });
     this.#open.set(listener, {
       events,
-      following: following === REPLAYED ? this.#replayed(events) : following,
-      independent: following === REPLAYED && this.#independent(options),
+      policy: policy === ReplicationPolicy.Replayed ? this.#replayed(events) : policy,
+      independent: policy === ReplicationPolicy.Replayed && this.#independent(options),
     });
     if (this.#host.serving) this.#giveBack(listener, events);
     return {
@@ -77,7 +82,7 @@ export class Listeners {
     };
   }
 
-  #following({ replication, port }: ListenOptions): Following {
+  #policy({ replication, port }: ListenOptions): ReplicationPolicy {
     const { stateMode, solo } = this.#host;
     if (stateMode && replication === 'replay')
       throw new FtError(
@@ -85,28 +90,30 @@ export class Listeners {
         'In a group in state mode no second program runs that could repeat anything',
         "Run the group with --mode replay, and its other servers with { replication: 'state' }",
       );
-    if (solo) return ALONE;
-    if (stateMode) return SHIPPED;
-    return this.inStateMode(replication, port) ? APART : REPLAYED;
+    if (solo) return ReplicationPolicy.None;
+    if (stateMode) return ReplicationPolicy.Shipped;
+    return this.inStateMode(replication, port) ? ReplicationPolicy.Unreplicated : ReplicationPolicy.Replayed;
   }
 
   /** A replica joins in the middle: servers that take any connection back have all of theirs shipped from here on. */
   cover(): void {
     this.covered = true;
     for (const open of this.#open.values())
-      if (open.following === REPLAYED) open.following = this.#replayed(open.events);
+      if (open.policy === ReplicationPolicy.Replayed) open.policy = this.#replayed(open.events);
   }
 
   /** Some replica has not seen the beginning. */
   covered = false;
 
-  #replayed(events: ListenerEvents): Following {
-    return this.covered && restoring(events) === true ? COVERED : REPLAYED;
+  #replayed(events: ListenerEvents): ReplicationPolicy {
+    return this.covered && restoring(events) === true
+      ? ReplicationPolicy.ReplayedAndShipped
+      : ReplicationPolicy.Replayed;
   }
 
   /** How a backup follows a connection which is about to be made at a listener. */
-  following(listener: TcpListener): Following {
-    return this.#open.get(listener)?.following ?? REPLAYED;
+  policyOf(listener: TcpListener): ReplicationPolicy {
+    return this.#open.get(listener)?.policy ?? ReplicationPolicy.Replayed;
   }
 
   #independent({ independent, port }: ListenOptions): boolean {
@@ -136,7 +143,7 @@ export class Listeners {
   #giveBack(listener: TcpListener, events: ListenerEvents): void {
     const { stack, restored, stateMode } = this.#host;
     restored.giveBack(stack.tcp.table, listener, (conn, known) => {
-      this.#host.adopt(conn, events, stateMode ? SHIPPED : APART, known);
+      this.#host.adopt(conn, events, stateMode ? ReplicationPolicy.Shipped : ReplicationPolicy.Unreplicated, known);
     });
   }
 

@@ -50,9 +50,9 @@ export class ConnectionHistory {
 }
 
 export class ConnectionHistories {
-  readonly #known = new Map<number, ConnectionHistory>();
+  readonly #histories = new Map<number, ConnectionHistory>();
   /** Bytes of all; given up so far: for their length, and because somebody else's event had to do with the connection. */
-  readonly counters = { bytes: 0, tooLong: 0, mixed: 0 };
+  readonly counters = { bytes: 0, tooLong: 0, crossConnection: 0 };
 
   constructor(
     /** Bytes of one connection's, at most; 0: none are kept. */
@@ -62,17 +62,17 @@ export class ConnectionHistories {
   ) {}
 
   get size(): number {
-    return this.#known.size;
+    return this.#histories.size;
   }
 
   /** A connection begins here. */
   begin(conn: TcpConnection): void {
-    if (this.limit > 0 && !this.#known.has(conn.id) && this.wanted(conn))
-      this.#known.set(conn.id, new ConnectionHistory());
+    if (this.limit > 0 && !this.#histories.has(conn.id) && this.wanted(conn))
+      this.#histories.set(conn.id, new ConnectionHistory());
   }
 
   get(conn: number): ConnectionHistory | undefined {
-    return this.#known.size === 0 ? undefined : this.#known.get(conn);
+    return this.#histories.size === 0 ? undefined : this.#histories.get(conn);
   }
 
   /** Room for a record in a connection's history; null when none is kept, or none any more. */
@@ -100,16 +100,16 @@ export class ConnectionHistories {
   }
 
   /** The event of another one had to do with it. */
-  mixed(conn: number): void {
-    if (!this.#known.has(conn)) return;
-    this.counters.mixed++;
+  recordCrossConnection(conn: number): void {
+    if (!this.#histories.has(conn)) return;
+    this.counters.crossConnection++;
     this.forget(conn);
   }
 
   forget(conn: number): void {
-    const history = this.#known.get(conn);
+    const history = this.#histories.get(conn);
     if (history === undefined) return;
     this.counters.bytes -= history.length;
-    this.#known.delete(conn);
+    this.#histories.delete(conn);
   }
 }

@@ -51,13 +51,13 @@ export const RecordType = {
   Context: 19,
   Placed: 20,
   /** Around all that there is to know of a connection that began before; since version 4. */
-  Cover: 21,
-  Covered: 22,
+  TransferBegin: 21,
+  TransferEnd: 22,
   /** What the program saves of itself; and, where a replica joins, the end of what it had saved; since version 4. */
   Saved: 23,
   AllSaved: 24,
   /** Between Cover and Covered: what follows is the connection's history (failover/log/connection-history.ts); since version 4. */
-  Past: 25,
+  History: 25,
 } as const;
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 
@@ -89,6 +89,31 @@ export type Follow = (typeof Follow)[keyof typeof Follow];
 
 /** Set in EventBody.kind: backups that run the program do not repeat the event; since version 4. */
 export const UNREPLICATED_BIT = 0x80;
+
+/** RemovedBody.code and EventBody.n of a Close event: why a connection ended; 0 is an orderly end. */
+export const REMOVAL_CODES = [
+  '',
+  'ECONNRESET',
+  'ETIMEDOUT',
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ECONNABORTED',
+] as const;
+
+/** The number of an error code in the log; a code without a number is logged as ECONNRESET. */
+export function removalNumber(code: string | null): number {
+  return code === null ? 0 : Math.max(1, (REMOVAL_CODES as readonly string[]).indexOf(code));
+}
+
+/** The error code of a number in the log; null for an orderly end. */
+export function removalCode(number: number): string | null {
+  return number === 0 ? null : (REMOVAL_CODES[number] ?? 'ECONNRESET');
+}
+
+/** ClosingBody.what: which end the program gave a connection. */
+export const Closing = { Shutdown: 1, Close: 2, Abort: 3 } as const;
+export type Closing = (typeof Closing)[keyof typeof Closing];
 
 /** Body layouts (offsets behind the header); all numbers little-endian. */
 export const OpenedBody = {

@@ -14,7 +14,9 @@ import { SEND_TARGET_UNIT } from '../../stack/tcp/connection.js';
 import { marksWord } from '../../stack/tcp/loss/ecn.js';
 import { TcpState } from '../../stack/tcp/state.js';
 import type { TimeWaitEntry } from '../../stack/tcp/time-wait.js';
-import { followOf, ReplicaEndpoint, type StreamCheck } from '../connections/replicated-endpoint.js';
+import { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
+import { followOf } from '../connections/replication-policy.js';
+import type { StreamCheck } from '../connections/stream-sink.js';
 import type { ConnectionHistories } from '../log/connection-history.js';
 import { invariants } from '../log/invariants.js';
 import {
@@ -28,6 +30,7 @@ import {
   ReceivedBody,
   RecordType,
   RuntimeBody,
+  removalNumber,
   SentBody,
   TimeWaitBody,
   UNREPLICATED_BIT,
@@ -83,10 +86,7 @@ function putWorld(
   if (result !== null) bytes.set(result, at + RuntimeBody.size);
 }
 
-type Mark = (typeof RecordType)['Epoch' | 'Started' | 'Established' | 'Cover' | 'Covered' | 'AllSaved'];
-
-/** Removal codes as numbers in the log. */
-export const CODES = ['', 'ECONNRESET', 'ETIMEDOUT', 'ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ECONNABORTED'];
+type Mark = (typeof RecordType)['Epoch' | 'Started' | 'Established' | 'TransferBegin' | 'TransferEnd' | 'AllSaved'];
 
 export class Recorder implements StackObserver {
   constructor(
@@ -146,7 +146,7 @@ export class Recorder implements StackObserver {
 
   #followed(conn: TcpConnection): Follow {
     const { user } = conn;
-    return user instanceof ReplicaEndpoint ? followOf(user.following) : this.follow(conn);
+    return user instanceof ReplicaEndpoint ? followOf(user.policy) : this.follow(conn);
   }
 
   established(conn: TcpConnection): void {
@@ -232,7 +232,7 @@ export class Recorder implements StackObserver {
     this.histories.forget(conn.id);
     const at = writer.begin(RecordType.Removed, conn.id, 8);
     if (at < 0) return;
-    writer.ring.view.setUint32(at, code === null ? 0 : Math.max(1, CODES.indexOf(code)), true);
+    writer.ring.view.setUint32(at, removalNumber(code), true);
     writer.end();
   }
 
@@ -260,8 +260,8 @@ export class Recorder implements StackObserver {
     const { writer, time } = this;
     this.#beforeEvent();
     time.next();
-    const apart = (conn.user as ReplicaEndpoint).following.apart;
-    if (event === AppEvent.Close && n === 0) n = conn.error === null ? 0 : Math.max(1, CODES.indexOf(conn.error));
+    const apart = (conn.user as ReplicaEndpoint).policy.unreplicated;
+    if (event === AppEvent.Close && n === 0) n = removalNumber(conn.error);
     const limit = event === AppEvent.Space ? conn.sendTarget / SEND_TARGET_UNIT : 0;
     const word = event | (apart ? UNREPLICATED_BIT : 0) | (limit << 8);
     const at = writer.begin(RecordType.Event, conn.id, EventBody.size);

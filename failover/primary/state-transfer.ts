@@ -9,9 +9,9 @@ import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { Tcp } from '../../stack/tcp/tcp.js';
 import { restoring } from '../connections/listeners.js';
 import { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
+import type { StreamSink } from '../connections/stream-sink.js';
 import type { ConnectionHistories } from '../log/connection-history.js';
 import type { RingWriter } from '../log/ring.js';
-import type { StreamRecorder } from './stream-recorder.js';
 
 /** Room for what goes with a connection beside its bytes. */
 const RECORDS = 2048;
@@ -57,12 +57,12 @@ export class StateTransfer {
     if (this.all || this.histories.get(conn.id) !== undefined) return true;
     const { user } = conn;
     if (!(user instanceof ReplicaEndpoint)) return conn.listener !== null;
-    if (user.following.apart) return user.following.shipped;
+    if (user.policy.unreplicated) return user.policy.shipped;
     return isRestorable(user, this.taker()) || (user.acceptor !== null && !user.accepted);
   }
 
   /** Goes on as far as there is room. Between events only. @returns true when there is nothing left to tell. */
-  step(state: StreamRecorder, writer: RingWriter): boolean {
+  step(state: StreamSink, writer: RingWriter): boolean {
     for (; this.#at < this.#waiting.length; this.#at++) {
       const conn = this.#waiting[this.#at]!;
       if (conn.removed) continue;
@@ -78,9 +78,9 @@ export class StateTransfer {
       if (!repeat && (saved > most || !this.#possible(conn))) continue;
       if (writer.room - (repeat ? past : saved) < writer.ring.size / 4) return false;
       if (repeat) {
-        state.repeat(conn, endpoint, history);
+        state.transferHistory(conn, endpoint, history);
         this.#repeated.add(conn.id);
-      } else state.cover(conn, endpoint);
+      } else state.transfer(conn, endpoint);
       this.#covered.add(conn.id);
     }
     this.#waiting = [];

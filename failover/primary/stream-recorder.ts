@@ -5,9 +5,10 @@
  */
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
-import type { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
+import type { StreamSink, TransferredEndpoint } from '../connections/stream-sink.js';
 import type { ConnectionHistory } from '../log/connection-history.js';
 import {
+  Closing,
   ClosingBody,
   ContextBody,
   Follow,
@@ -23,10 +24,7 @@ import type { Recorder } from './recorder.js';
 /** Longest piece of data in one record. */
 const PIECE = 65_536;
 
-export const Closing = { Shutdown: 1, Close: 2, Abort: 3 } as const;
-export type Closing = (typeof Closing)[keyof typeof Closing];
-
-export class StreamRecorder {
+export class StreamRecorder implements StreamSink {
   constructor(
     readonly recorder: Recorder,
     readonly writer: RingWriter,
@@ -84,19 +82,19 @@ export class StreamRecorder {
   }
 
   /** All that a backup needs to know of a connection which began before it. */
-  cover(conn: TcpConnection, endpoint: ReplicaEndpoint | null): void {
-    this.recorder.mark(RecordType.Cover, conn.id);
+  transfer(conn: TcpConnection, endpoint: TransferredEndpoint | null): void {
+    this.recorder.mark(RecordType.TransferBegin, conn.id);
     this.#connection(conn, endpoint);
-    this.recorder.mark(RecordType.Covered, conn.id);
+    this.recorder.mark(RecordType.TransferEnd, conn.id);
   }
 
   /** The same of an independent connection: all that it has been told, which gives the program what it knows of it. */
-  repeat(conn: TcpConnection, endpoint: ReplicaEndpoint | null, history: ConnectionHistory): void {
+  transferHistory(conn: TcpConnection, endpoint: TransferredEndpoint | null, history: ConnectionHistory): void {
     const { recorder, writer } = this;
-    recorder.mark(RecordType.Cover, conn.id);
+    recorder.mark(RecordType.TransferBegin, conn.id);
     recorder.openedAs(conn, Follow.Replay);
     recorder.mark(RecordType.Established, conn.id);
-    const at = writer.begin(RecordType.Past, conn.id, HistoryBody.size);
+    const at = writer.begin(RecordType.History, conn.id, HistoryBody.size);
     if (at < 0) return;
     writer.ring.view.setFloat64(at + HistoryBody.sndUna, conn.sndUna, true);
     writer.ring.view.setFloat64(at + HistoryBody.rcvNxt, conn.rcvNxt, true);
@@ -110,14 +108,14 @@ export class StreamRecorder {
     this.#outOfOrder(conn);
     if (endpoint !== null) recorder.check(conn.id, endpoint);
     recorder.acked(conn);
-    recorder.mark(RecordType.Covered, conn.id);
+    recorder.mark(RecordType.TransferEnd, conn.id);
   }
 
   #outOfOrder(conn: TcpConnection): void {
     for (const { start, bytes } of conn.reassembly.save().pieces) this.recorder.outOfOrder(conn, start, bytes);
   }
 
-  #connection(conn: TcpConnection, endpoint: ReplicaEndpoint | null): void {
+  #connection(conn: TcpConnection, endpoint: TransferredEndpoint | null): void {
     const { recorder, writer } = this;
     recorder.opened(conn);
     if (!conn.established) return;

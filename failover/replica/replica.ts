@@ -30,10 +30,11 @@ import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { TcpState } from '../../stack/tcp/state.js';
 import { Follower, RX_SLOTS } from '../backup/follower.js';
 import { hasUncaughtHandler, Quarantine } from '../backup/quarantine.js';
-import type { Replayer, ReplayHost } from '../backup/replayer.js';
+import type { ReplayHost } from '../backup/replay-host.js';
+import type { Replayer } from '../backup/replayer.js';
 import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
 import { Connections } from '../connections/connections.js';
-import { CheckList, type ReplicaEndpoint } from '../connections/replicated-endpoint.js';
+import { OutputChecks, type ReplicaEndpoint } from '../connections/replicated-endpoint.js';
 import { senderOptions } from '../host/busy-poll.js';
 import { Doorbells } from '../host/doorbells.js';
 import { thisMachine } from '../host/environment.js';
@@ -79,7 +80,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
   readonly leastInPlace: number | undefined;
   readonly stack: Stack;
   readonly time: EventTime;
-  readonly checks: CheckList;
+  readonly checks: OutputChecks;
   readonly counters = { droppedDatagrams: 0 };
   readonly runtime: Runtime;
   readonly connections: Connections;
@@ -147,7 +148,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     });
     this.#bells = new Doorbells(this.native, options.group, () => this.#kick());
     this.time = new EventTime(this.clock, this.runtime);
-    this.checks = new CheckList(this.native, this.time, () => this.#mixed());
+    this.checks = new OutputChecks(this.native, this.time, () => this.#mixed());
     this.gate = new CommitGate(options.commit);
     this.stack = new Stack({
       clock: this.clock,
@@ -600,7 +601,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements SocketHost, 
     const recorder = new Recorder(writer, this.time, this.stack.book, follow, this.histories);
     this.#writer = writer;
     this.#recorder = recorder;
-    this.checks.state = new StreamRecorder(recorder, writer);
+    this.checks.sink = new StreamRecorder(recorder, writer);
     this.stack.tcp.observer = new Forgetting(recorder, this.endpoints);
     this.gate.begin(writer);
     // A capture has frames whole.

@@ -8,7 +8,7 @@ import { RING_HEADER, Word } from '../../failover/log/ring.js';
 import { crc32c } from '../../lib/crc32c.js';
 
 /** Record types that the version before had. */
-const KNOWN: readonly number[] = Object.values(RecordType).filter((type) => type < RecordType.Cover);
+const KNOWN: readonly number[] = Object.values(RecordType).filter((type) => type < RecordType.TransferBegin);
 
 /** Rewrites records between two positions of a log. @returns a complaint, or '' */
 export function rewrite(memory: ArrayBuffer, from: number, to: number): string {
