@@ -83,7 +83,7 @@ t.test('each connection is brought to where it is on the primary, and goes on wh
     wholeHistory: false,
     protected: true,
     connections: { total: 6, protected: 6 },
-    counters: { histories: { connections: 6, tooLong: 0, mixed: 0 } },
+    counters: { histories: { connections: 6, tooLong: 0, crossConnection: 0 } },
   });
   t.equal(late.third.replica.histories.size, 6, 'the next one that joins can be told, too');
   t.same(late.unrepeated, []);
