@@ -18,7 +18,7 @@
         "lib/native/rand.c"
       ],
       "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],
-      "cflags": ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"]
+      "cflags": ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-fstack-protector-strong", "-fvisibility=hidden"]
     }
   ]
 }

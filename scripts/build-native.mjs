@@ -34,7 +34,7 @@ function missingTools() {
 }
 
 /** A directory with include/node/node_api.h, so that nothing has to be downloaded. */
-function nodeDirectory() {
+export function nodeDirectory() {
   const candidates = [
     process.env.npm_config_nodedir,
     resolve(dirname(process.execPath), '..'),
@@ -86,4 +86,4 @@ function build() {
   return 0;
 }
 
-if (!upToDate()) process.exitCode = build();
+if (process.argv[1] === fileURLToPath(import.meta.url) && !upToDate()) process.exitCode = build();

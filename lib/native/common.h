@@ -1,4 +1,5 @@
-/* What every part of the addon shares: arguments, errors, callbacks into JavaScript, and handles that live on the event loop. */
+/* What every part of the addon shares: arguments, errors, callbacks into JavaScript, and handles that live on the event
+ * loop. */
 #ifndef FTTCP_COMMON_H
 #define FTTCP_COMMON_H
 
@@ -58,7 +59,8 @@ struct ft_handle {
 #define FT_KIND_WATCH UINT64_C(0x7761746368650003)
 #define FT_KIND_SENDER UINT64_C(0x73656e6465720004)
 
-/* Allocates `size` zeroed bytes that begin with an ft_handle. `shut` releases what the handle owns and calls ft_handle_uv_close. */
+/* Allocates `size` zeroed bytes that begin with an ft_handle. `shut` releases what the handle owns and calls
+ * ft_handle_uv_close. */
 ft_handle *ft_handle_new(napi_env env, uint64_t kind, size_t size, void (*shut)(ft_handle *), napi_value *value);
 /* The handle behind a value, or NULL with an exception pending. */
 ft_handle *ft_handle_get(napi_env env, napi_value value, uint64_t kind);

@@ -23,8 +23,8 @@ static unsigned word(const uint8_t *at) {
 }
 
 /*
- * How long the headers are of a frame that is one plain TCP segment with data and nothing behind it. 0: it is something else, or more
- * would have to be known than the first `present` bytes.
+ * How long the headers are of a frame that is one plain TCP segment with data and nothing behind it. 0: it is something
+ * else, or more would have to be known than the first `present` bytes.
  */
 static size_t headers_of(const uint8_t *frame, size_t present, size_t length, bool ethernet) {
   size_t link = ethernet ? ETHERNET_HEADER : 0;
@@ -68,7 +68,8 @@ static void join(uint8_t *slot, size_t near, const uint8_t *there, ssize_t got) 
   if (got > (ssize_t)near) memcpy(slot + near, there, (size_t)got - near);
 }
 
-ssize_t ft_direct_read(ft_direct *direct, int fd, uint8_t *slot, size_t slot_size, size_t skip, int32_t *where, bool *last) {
+ssize_t ft_direct_read(ft_direct *direct, int fd, uint8_t *slot, size_t slot_size, size_t skip, int32_t *where,
+                       bool *last) {
   *where = -1;
   *last = false;
   bool wanted = direct->at >= 0;

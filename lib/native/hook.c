@@ -139,7 +139,8 @@ static napi_value loop_timer(napi_env env, napi_callback_info info) {
 static napi_value loop_look(napi_env env, napi_callback_info info) {
   napi_value args[3];
   uint32_t us, worked_us;
-  if (!ft_args(env, info, 3, args) || !ft_arg_u32(env, args[1], &us) || !ft_arg_u32(env, args[2], &worked_us)) return NULL;
+  if (!ft_args(env, info, 3, args) || !ft_arg_u32(env, args[1], &us) || !ft_arg_u32(env, args[2], &worked_us))
+    return NULL;
   if (us > FT_LONGEST_LOOK_US) return ft_throw_range(env, "that would be no look any more");
   hook *h = hook_get(env, args[0]);
   if (h == NULL) return NULL;

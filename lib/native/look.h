@@ -2,11 +2,11 @@
  * Looking for a moment before going to sleep.
  *
  * Who sleeps is dear to wake: the waker interrupts a halted CPU (5 to 20 us of its own time in a virtual machine), and
- * the sleeper comes back a moment later. Where answers come within microseconds, as in a ping-pong, both pay for each of
- * them. So the loop and the sender look for a moment before they sleep, as the kernel's busy polling (net.core.busy_poll)
- * and its haltpoll governor do; unless they have worked for long before, as with bulk data, where one waking is little. A
- * look in vain makes them sleep at once the next times, twice as many after each one, up to a bound: where little
- * happens, nothing is given for it. Between two glances the CPU is offered to whoever wants it.
+ * the sleeper comes back a moment later. Where answers come within microseconds, as in a ping-pong, both pay for each
+ * of them. So the loop and the sender look for a moment before they sleep, as the kernel's busy polling
+ * (net.core.busy_poll) and its haltpoll governor do; unless they have worked for long before, as with bulk data, where
+ * one waking is little. A look in vain makes them sleep at once the next times, twice as many after each one, up to a
+ * bound: where little happens, nothing is given for it. Between two glances the CPU is offered to whoever wants it.
  */
 #ifndef FTTCP_LOOK_H
 #define FTTCP_LOOK_H

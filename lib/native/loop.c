@@ -128,7 +128,8 @@ static void reader_report(reader *r, int32_t value) {
   napi_value argument = ft_i32(env, value);
   napi_value result;
   bool lent = false;
-  if (ft_call(env, r->on_batch, 1, &argument, &result) && napi_get_value_bool(env, result, &lent) != napi_ok) lent = false;
+  if (ft_call(env, r->on_batch, 1, &argument, &result) && napi_get_value_bool(env, result, &lent) != napi_ok)
+    lent = false;
   r->lent |= lent;
   napi_close_handle_scope(env, scope);
 }
@@ -371,10 +372,10 @@ static napi_value watch_close(napi_env env, napi_callback_info info) {
 
 void ft_loop_init(napi_env env, napi_value exports) {
   static const ft_function functions[] = {
-      {"readerOpen", reader_open},   {"readerRun", reader_run},
-      {"readerClose", reader_close}, {"readerArmWritable", reader_arm_writable},
+      {"readerOpen", reader_open},     {"readerRun", reader_run},
+      {"readerClose", reader_close},   {"readerArmWritable", reader_arm_writable},
       {"readerDirect", reader_direct}, {"watchOpen", watch_open},
-      {"watchRef", watch_ref},       {"watchClose", watch_close},
+      {"watchRef", watch_ref},         {"watchClose", watch_close},
   };
   ft_export(env, exports, functions, sizeof functions / sizeof *functions);
 }

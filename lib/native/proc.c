@@ -86,7 +86,8 @@ static napi_value die_with_parent(napi_env env, napi_callback_info info) {
 static napi_value keep_memory(napi_env env, napi_callback_info info) {
   napi_value args[2];
   uint32_t kept, mapped;
-  if (!ft_args(env, info, 2, args) || !ft_arg_u32(env, args[0], &kept) || !ft_arg_u32(env, args[1], &mapped)) return NULL;
+  if (!ft_args(env, info, 2, args) || !ft_arg_u32(env, args[0], &kept) || !ft_arg_u32(env, args[1], &mapped))
+    return NULL;
   if (kept > INT32_MAX || mapped > INT32_MAX) return ft_throw_range(env, "at most 2 GiB");
 #ifdef __GLIBC__
   /* Another libc has its own ways, and is left to them. */
@@ -98,12 +99,8 @@ static napi_value keep_memory(napi_env env, napi_callback_info info) {
 
 void ft_proc_init(napi_env env, napi_value exports) {
   static const ft_function functions[] = {
-      {"pidfdOpen", pidfd_open_},
-      {"pidfdSignal", pidfd_signal},
-      {"pidfdWait", pidfd_wait},
-      {"pidfdGetfd", pidfd_getfd_},
-      {"letCopy", let_copy},
-      {"dieWithParent", die_with_parent},
+      {"pidfdOpen", pidfd_open_},   {"pidfdSignal", pidfd_signal}, {"pidfdWait", pidfd_wait},
+      {"pidfdGetfd", pidfd_getfd_}, {"letCopy", let_copy},         {"dieWithParent", die_with_parent},
       {"keepMemory", keep_memory},
   };
   ft_export(env, exports, functions, sizeof functions / sizeof *functions);

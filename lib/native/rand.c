@@ -1,6 +1,6 @@
 /*
- * OpenSSL's randomness under our control. Node exports OpenSSL's functions to addons; they are looked up by name, so that no
- * OpenSSL headers are needed and the addon still loads where they are missing.
+ * OpenSSL's randomness under our control. Node exports OpenSSL's functions to addons; they are looked up by name, so
+ * that no OpenSSL headers are needed and the addon still loads where they are missing.
  */
 #include "common.h"
 

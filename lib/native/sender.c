@@ -1,16 +1,17 @@
 /*
  * A thread that hands frames to the device.
  *
- * A TAP's write is the other side's receive path: the kernel walks through the client's stack inside of it and wakes the
- * client, 3 to 10 us for a small frame. While the event loop is busy, another CPU can do that; and a client on that CPU is
- * woken where it runs, with no interrupt to another one. So small frames are copied into a ring, which the thread empties.
+ * A TAP's write is the other side's receive path: the kernel walks through the client's stack inside of it and wakes
+ * the client, 3 to 10 us for a small frame. While the event loop is busy, another CPU can do that; and a client on that
+ * CPU is woken where it runs, with no interrupt to another one. So small frames are copied into a ring, which the
+ * thread empties.
  *
  * Frames leave in the order in which they were sent. `hands` is held by whoever writes: the thread, or the loop in its
  * place, for frames that are too large to be worth a copy, when the ring is full, and at the end. The loop never waits
  * for more than the write of one frame.
  *
- * Several machines: who may speak no longer must not. What was sent in time may be in the ring when the process is stopped,
- * so the lease is looked at again before each write.
+ * Several machines: who may speak no longer must not. What was sent in time may be in the ring when the process is
+ * stopped, so the lease is looked at again before each write.
  */
 #include "common.h"
 #include "frame.h"
@@ -55,7 +56,8 @@ typedef struct {
   ft_look look;
   _Atomic int32_t *stats;
   napi_ref stats_ref;
-  /* Until when may be spoken, in milliseconds of a clock that is CLOCK_MONOTONIC and *offset microseconds; NULL: for ever. */
+  /* Until when may be spoken, in milliseconds of a clock that is CLOCK_MONOTONIC and *offset microseconds; NULL: for
+   * ever. */
   _Atomic int32_t *lease;
   double *offset;
   napi_ref lease_ref, offset_ref;
@@ -79,7 +81,8 @@ static void count(sender *s, int which) {
   atomic_fetch_add_explicit(&s->stats[which], 1, memory_order_relaxed);
 }
 
-/* Writes what is in the ring, or until the loop wants to; needs `hands`. 0, or the errno for which the device takes no more just now. */
+/* Writes what is in the ring, or until the loop wants to; needs `hands`. 0, or the errno for which the device takes no
+ * more just now. */
 static int write_out(sender *s, bool gives_way) {
   uint32_t tail = atomic_load_explicit(&s->tail, memory_order_relaxed);
   while (tail != atomic_load_explicit(&s->head, memory_order_acquire)) {
@@ -178,7 +181,8 @@ static napi_value sender_open(napi_env env, napi_callback_info info) {
   uint32_t look_us;
   void *stats;
   size_t words;
-  if (!ft_args(env, info, 3, args) || !ft_arg_i32(env, args[0], &fd) || !ft_arg_u32(env, args[1], &look_us)) return NULL;
+  if (!ft_args(env, info, 3, args) || !ft_arg_i32(env, args[0], &fd) || !ft_arg_u32(env, args[1], &look_us))
+    return NULL;
   if (!ft_arg_typed(env, args[2], napi_int32_array, &stats, &words)) return NULL;
   if (look_us > FT_LONGEST_LOOK_US) return ft_throw_range(env, "that would be no look any more");
   if (words < STAT_WORDS) return ft_throw_range(env, "too few words");

@@ -1,6 +1,6 @@
 /*
- * What a device without offload does not do: sums, and the cutting of a super-segment into frames. Done here, just before the
- * frames leave, it costs the stack one pass per 64 KiB instead of one per 1448 bytes.
+ * What a device without offload does not do: sums, and the cutting of a super-segment into frames. Done here, just
+ * before the frames leave, it costs the stack one pass per 64 KiB instead of one per 1448 bytes.
  */
 #include "split.h"
 
@@ -17,14 +17,18 @@ enum { FIN = 0x01, PSH = 0x08 };
 enum { V4_LENGTH = 2, V4_ID = 4, V4_SUM = 10, V4_ADDRESSES = 12, V4_LEAST = 20 };
 enum { V6_LENGTH = 4, V6_ADDRESSES = 8, V6_HEADER = 40 };
 
-static uint16_t get16(const uint8_t *at) { return (uint16_t)(at[0] << 8 | at[1]); }
+static uint16_t get16(const uint8_t *at) {
+  return (uint16_t)(at[0] << 8 | at[1]);
+}
 
 static void put16(uint8_t *at, uint32_t value) {
   at[0] = (uint8_t)(value >> 8);
   at[1] = (uint8_t)value;
 }
 
-static uint32_t get32(const uint8_t *at) { return (uint32_t)get16(at) << 16 | get16(at + 2); }
+static uint32_t get32(const uint8_t *at) {
+  return (uint32_t)get16(at) << 16 | get16(at + 2);
+}
 
 static void put32(uint8_t *at, uint32_t value) {
   put16(at, value >> 16);
@@ -62,7 +66,8 @@ static ssize_t put(int fd, const uint8_t *frame, size_t length) {
   }
 }
 
-/* The sum of a pseudo header (RFC 9293 section 3.1, RFC 8200 section 8.1) without the addresses' owner: TCP, and its length. */
+/* The sum of a pseudo header (RFC 9293 section 3.1, RFC 8200 section 8.1) without the addresses' owner: TCP, and its
+ * length. */
 static uint32_t pseudo(const uint8_t *ip, int version, size_t length) {
   uint32_t sum = version == 4 ? ft_sum_bytes(ip + V4_ADDRESSES, 8) : ft_sum_bytes(ip + V6_ADDRESSES, 32);
   return sum + 6 + (uint32_t)length;
@@ -113,7 +118,8 @@ ssize_t ft_write_split(int fd, const struct iovec *parts, int count, const ft_of
       put16(frame + ip + V4_ID, id);
       put16(frame + ip + V4_SUM, 0);
       put16(frame + ip + V4_SUM, (uint16_t)~ft_sum_bytes(frame + ip, (size_t)(frame[ip] & 15) * 4));
-    } else put16(frame + ip + V6_LENGTH, (uint32_t)(head - ip - V6_HEADER + take));
+    } else
+      put16(frame + ip + V6_LENGTH, (uint32_t)(head - ip - V6_HEADER + take));
     put32(frame + tcp + TCP_SEQ, seq + (uint32_t)done);
     if (take < left) frame[tcp + TCP_FLAGS] &= (uint8_t) ~(FIN | PSH);
     uint8_t *field = frame + tcp + want->csum_offset;

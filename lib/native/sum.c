@@ -48,8 +48,8 @@ static void fill_tables(void) {
 #ifdef HAVE_X86_CRC
 /*
  * The crc32 instruction takes 8 bytes with a latency of 3 cycles and a throughput of 1, so three neighbouring lanes are
- * run at once. A lane's crc is then moved over the n bytes behind it: a carry-less product with x^(8n-33), which the crc32
- * instruction reduces (it contributes x^32, and the product of two reflected 32-bit polynomials another x).
+ * run at once. A lane's crc is then moved over the n bytes behind it: a carry-less product with x^(8n-33), which the
+ * crc32 instruction reduces (it contributes x^32, and the product of two reflected 32-bit polynomials another x).
  */
 typedef struct {
   size_t bytes;
@@ -85,7 +85,8 @@ __attribute__((target("sse4.2,pclmul"))) static uint64_t move_over(uint64_t crc,
   return _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(product));
 }
 
-__attribute__((target("sse4.2,pclmul"))) static uint32_t crc_three_lanes(uint32_t crc, const uint8_t *at, size_t length) {
+__attribute__((target("sse4.2,pclmul"))) static uint32_t crc_three_lanes(uint32_t crc, const uint8_t *at,
+                                                                         size_t length) {
   for (size_t i = 0; i < sizeof lanes / sizeof *lanes; i++) {
     const size_t step = lanes[i].bytes;
     for (; length >= 3 * step; at += 3 * step, length -= 3 * step) {
@@ -105,9 +106,10 @@ __attribute__((target("sse4.2,pclmul"))) static uint32_t crc_three_lanes(uint32_
 }
 
 /*
- * 256 bytes a step where carry-less products of four words at once exist. What has been summed is kept as 256 bytes that are congruent to
- * it; before each step they are moved over the next ones: the words of each 16 bytes, which stand for w * x^64 + v, by products with
- * x^(2048+64) and x^2048, each less the x that the product of two reflected polynomials contributes.
+ * 256 bytes a step where carry-less products of four words at once exist. What has been summed is kept as 256 bytes
+ * that are congruent to it; before each step they are moved over the next ones: the words of each 16 bytes, which stand
+ * for w * x^64 + v, by products with x^(2048+64) and x^2048, each less the x that the product of two reflected
+ * polynomials contributes.
  */
 #define WIDE_BYTES 256
 static uint64_t over_wide[2];
@@ -119,9 +121,9 @@ static void fill_wide(void) {
 
 __attribute__((target("avx512f,vpclmulqdq"))) static uint32_t crc_wide(uint32_t crc, const uint8_t *at, size_t length) {
   if (length < 3 * WIDE_BYTES) return crc_three_lanes(crc, at, length);
-  const __m512i power = _mm512_set_epi64(
-      (int64_t)over_wide[1], (int64_t)over_wide[0], (int64_t)over_wide[1], (int64_t)over_wide[0],
-      (int64_t)over_wide[1], (int64_t)over_wide[0], (int64_t)over_wide[1], (int64_t)over_wide[0]);
+  const __m512i power =
+      _mm512_set_epi64((int64_t)over_wide[1], (int64_t)over_wide[0], (int64_t)over_wide[1], (int64_t)over_wide[0],
+                       (int64_t)over_wide[1], (int64_t)over_wide[0], (int64_t)over_wide[1], (int64_t)over_wide[0]);
   __m512i sum[4];
   for (int i = 0; i < 4; i++) sum[i] = _mm512_loadu_si512(at + 64 * i);
   sum[0] = _mm512_xor_si512(sum[0], _mm512_zextsi128_si512(_mm_cvtsi32_si128((int32_t)crc)));
@@ -264,10 +266,7 @@ static napi_value realtime_ms(napi_env env, napi_callback_info info) {
 
 void ft_sum_init(napi_env env, napi_value exports) {
   static const ft_function functions[] = {
-      {"crc32c", crc32c},
-      {"crc32cBy", crc32c_by},
-      {"checksum", checksum},
-      {"monotonicUs", monotonic_us},
+      {"crc32c", crc32c},          {"crc32cBy", crc32c_by}, {"checksum", checksum}, {"monotonicUs", monotonic_us},
       {"realtimeMs", realtime_ms},
   };
   static pthread_once_t once = PTHREAD_ONCE_INIT;

@@ -201,9 +201,8 @@ static napi_value send_split(napi_env env, napi_callback_info info) {
 
 void ft_tap_init(napi_env env, napi_value exports) {
   static const ft_function functions[] = {
-      {"tapOpen", tap_open}, {"tapAttach", tap_attach}, {"tapDetach", tap_detach},
-      {"ifMtu", if_mtu},     {"closeFd", close_fd},     {"send", send_frame},
-      {"sendSplit", send_split},
+      {"tapOpen", tap_open}, {"tapAttach", tap_attach}, {"tapDetach", tap_detach}, {"ifMtu", if_mtu},
+      {"closeFd", close_fd}, {"send", send_frame},      {"sendSplit", send_split},
   };
   ft_export(env, exports, functions, sizeof functions / sizeof *functions);
 }
