@@ -1,45 +1,50 @@
 /**
- * Orders to a replica: a Unix socket in the group's directory takes one word and answers with one JSON object,
- * `{"ok":true}` or `{"ok":false,"code":…,"message":…}`.
+ * Admin commands to a replica. Each replica has an admin socket, a Unix socket in the group's directory. It takes the
+ * name of one command and answers with one JSON object: `{"ok":true}` or `{"ok":false,"code":…,"message":…}`.
  */
 import net from 'node:net';
 import { errorCode, FtError } from '../../lib/errors.js';
 import { askAt, listenAt } from '../host/unix-socket.js';
 
+/** All admin commands. */
 export const ADMIN_COMMANDS = ['switchover', 'drain'] as const;
+/** The name of an admin command. */
 export type AdminCommand = (typeof ADMIN_COMMANDS)[number];
 
-/** An order is one short word. */
-const MAX_ORDER = 64;
-const MAX_ANSWER = 64 * 1024;
+const MAX_COMMAND_BYTES = 64;
+const MAX_ANSWER_BYTES = 64 * 1024;
 
-/** Where a replica takes orders. */
-export function controlPath(file: (name: string) => string, pid: number): string {
+/** Where a replica's admin socket is. */
+export function adminSocketPath(file: (name: string) => string, pid: number): string {
   return file(`${pid}.control`);
 }
 
-/** Takes orders until closed. `obey` resolves when the order has been carried out, with what to do after the answer. */
-export function serveControl(
+/**
+ * Serves the admin socket until closed.
+ * @param execute resolves when the command has been carried out, with what is to be done after the answer
+ */
+export function serveCommands(
   path: string,
-  obey: (order: AdminCommand) => Promise<() => void>,
+  execute: (command: AdminCommand) => Promise<() => void>,
 ): Promise<{ close(): void }> {
   const server = net.createServer({ allowHalfOpen: true }, (socket) => {
-    let text = '';
+    let received = '';
     const answer = (value: object): void => void socket.end(JSON.stringify(value));
     socket.on('error', () => undefined);
     socket.on('data', (part: Buffer) => {
-      text += part.toString();
-      if (text.length > MAX_ORDER) socket.destroy();
+      received += part.toString();
+      if (received.length > MAX_COMMAND_BYTES) socket.destroy();
     });
     socket.on('end', () => {
-      const order = ADMIN_COMMANDS.find((one) => one === text.trim());
-      if (order === undefined) {
-        answer({ ok: false, code: 'ERR_FT_USAGE', message: `"${text.trim()}" is no order` });
+      const name = received.trim();
+      const command = ADMIN_COMMANDS.find((one) => one === name);
+      if (command === undefined) {
+        answer({ ok: false, code: 'ERR_FT_USAGE', message: `Unknown admin command "${name}"` });
         return;
       }
-      obey(order).then(
+      execute(command).then(
         (after) => {
-          // Whoever asked may be gone; what was ordered happens all the same.
+          // The client may be gone; the command is carried out all the same.
           socket.once('close', after);
           answer({ ok: true });
           socket.destroySoon();
@@ -56,11 +61,18 @@ export function serveControl(
   return listenAt(server, path);
 }
 
-/** Gives an order and waits until it has been carried out. Throws FtError with the replica's reason, or ERR_FT_SILENT. */
-export async function sendCommand(path: string, order: AdminCommand, timeoutMs: number): Promise<void> {
-  const reply = await askAt(path, timeoutMs, MAX_ANSWER, order);
-  if (typeof reply === 'string') throw new FtError('ERR_FT_SILENT', 'The primary did not answer', 'See ft-tcp status');
+/**
+ * Sends a command and waits until it has been carried out, at most `timeoutMs` milliseconds.
+ * Throws FtError with the replica's reason, or ERR_FT_UNRESPONSIVE.
+ */
+export async function sendCommand(path: string, command: AdminCommand, timeoutMs: number): Promise<void> {
+  const reply = await askAt(path, timeoutMs, MAX_ANSWER_BYTES, command);
+  if (typeof reply === 'string')
+    throw new FtError(
+      'ERR_FT_UNRESPONSIVE',
+      `The primary did not answer within ${timeoutMs / 1000} s`,
+      'See ft-tcp status',
+    );
   const answer = reply.json as { ok?: boolean; code?: string; message?: string };
-  if (answer.ok !== true)
-    throw new FtError(answer.code ?? 'ERR_FT', answer.message ?? 'The order was refused', 'See ft-tcp status');
+  if (answer.ok !== true) throw new FtError(answer.code ?? 'ERR_FT', answer.message ?? 'The command was refused');
 }

@@ -1,41 +1,29 @@
-/** `ft-tcp doctor`: can this machine do it, and if not, what has to be done. */
+/** `ft-tcp doctor`: checks whether ft-tcp runs on this machine, and says what to install or allow. */
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'node:fs';
 import { release } from 'node:os';
-import { parseArgs } from 'node:util';
-import { errorCode, FtError } from '../../lib/errors.js';
+import { errorCode } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
+import { ExitCode } from '../admin/error-codes.js';
 import { defaultDirectory } from '../host/group-directory.js';
+import { isSupportedNode, supportedNodeVersions } from '../host/node-version.js';
 import { unshareFlags } from '../lab/namespace.js';
 import { findTool, installHint, missingTools, TOOLS, type Tool } from '../lab/required-tools.js';
-
-export const DOCTOR_HELP = `Usage: ft-tcp doctor [--json]
-
-Checks kernel features, permissions and programs, and says what to install or allow.
-Exit code 0 when all that is needed is there, 3 when something is missing.
-`;
+import { DOCTOR } from './doctor-options.js';
+import { parseOptions } from './options.js';
 
 interface Check {
   name: string;
   ok: boolean;
-  /** Without it ft-tcp does not run; else only a convenience is missing. */
+  /** ft-tcp does not run without it. */
   needed: boolean;
   found: string;
   advice?: string;
 }
 
-/** @returns 0, or 3 when something is missing that is needed. */
+/** @returns 0, or 3 when something is missing that ft-tcp needs. Throws FtError ERR_FT_USAGE. */
 export async function doctorCommand(argv: string[]): Promise<number> {
-  let json: boolean;
-  try {
-    json = parseArgs({ args: argv, options: { json: { type: 'boolean' } } }).values.json === true;
-  } catch (error) {
-    throw new FtError(
-      'ERR_FT_USAGE',
-      error instanceof Error ? error.message : String(error),
-      'See ft-tcp doctor --help',
-    );
-  }
+  const { json } = parseOptions(DOCTOR, argv);
   const checks = [
     platform(),
     node(),
@@ -51,7 +39,7 @@ export async function doctorCommand(argv: string[]): Promise<number> {
   const ok = checks.every((check) => check.ok || !check.needed);
   if (json) process.stdout.write(`${JSON.stringify({ ok, checks })}\n`);
   else print(checks, ok);
-  return ok ? 0 : 3;
+  return ok ? ExitCode.Ok : ExitCode.Environment;
 }
 
 function print(checks: Check[], ok: boolean): void {
@@ -60,7 +48,7 @@ function print(checks: Check[], ok: boolean): void {
     process.stdout.write(`${mark}  ${name}: ${found}\n`);
     if (!fine && advice !== undefined) process.stdout.write(`         ${advice}\n`);
   }
-  process.stdout.write(ok ? 'ft-tcp can run here.\n' : 'ft-tcp cannot run here before this is mended.\n');
+  process.stdout.write(ok ? 'ft-tcp can run here.\n' : 'ft-tcp cannot run here until what is MISSING is provided.\n');
 }
 
 function platform(): Check {
@@ -71,8 +59,10 @@ function platform(): Check {
 }
 
 function node(): Check {
-  const ok = Number(process.versions.node.split('.')[0]) >= 20;
-  return { name: 'Node', ok, needed: true, found: process.version, advice: 'Install Node 20 or later' };
+  const ok = isSupportedNode(process.versions.node);
+  const supported = `supported: ${supportedNodeVersions()}`;
+  const found = `${process.version} (${supported})`;
+  return { name: 'Node.js', ok, needed: true, found, advice: `Install Node.js ${supportedNodeVersions()}` };
 }
 
 function addon(): Check {
@@ -100,7 +90,7 @@ function tunDevice(): Check {
       found: missing ? 'does not exist' : 'this user may not open it',
       advice: missing
         ? 'modprobe tun; in a container, pass the device in (--device /dev/net/tun)'
-        : 'as root: chmod 0666 /dev/net/tun (the usual mode; making interfaces needs further rights anyway)',
+        : 'as root: chmod 0666 /dev/net/tun (the usual mode; creating interfaces needs CAP_NET_ADMIN as well)',
     };
   }
 }
@@ -109,14 +99,14 @@ function namespaces(): Check {
   const name = process.getuid?.() === 0 ? 'network namespaces' : 'user and network namespaces';
   try {
     unshareFlags();
-    return { name, ok: true, needed: false, found: 'can be made (the demo and the tests use them)' };
+    return { name, ok: true, needed: false, found: 'can be created (used by the demo and the tests)' };
   } catch (error) {
     const advice = 'sysctl kernel.unprivileged_userns_clone=1, or run the demo as root';
     return { name, ok: false, needed: false, found: error instanceof Error ? error.message : String(error), advice };
   }
 }
 
-/** A TAP as the lab makes it, in a namespace that ends at once. */
+/** Creates a TAP as the lab does, in a namespace that ends at once. */
 function tap(): Check {
   const name = 'TAP with offload and several queues';
   const advice = 'The kernel needs CONFIG_TUN, the user CAP_NET_ADMIN in its namespace';
@@ -129,7 +119,7 @@ function tap(): Check {
       name,
       ok,
       needed: true,
-      found: ok ? 'can be made' : `${tried.stderr ?? ''}${tried.error?.message ?? ''}`.trim(),
+      found: ok ? 'can be created' : `${tried.stderr ?? ''}${tried.error?.message ?? ''}`.trim(),
       advice,
     };
   } catch {
@@ -166,12 +156,12 @@ function directory(): Check {
 
 function cubic(): Check {
   const name = "congestion control of the kernel's side";
-  const advice = 'modprobe tcp_cubic; only comparisons suffer without it';
+  const advice = 'modprobe tcp_cubic; only comparisons with the kernel need it';
   let loaded = '';
   try {
     loaded = readFileSync('/proc/sys/net/ipv4/tcp_available_congestion_control', 'utf8').trim();
   } catch {
-    // Not shown here; then nothing can be said.
+    // The kernel does not show the list.
   }
   return { name, ok: loaded.includes('cubic'), needed: false, found: loaded || 'unknown', advice };
 }

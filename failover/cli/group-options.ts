@@ -1,27 +1,89 @@
-/** The words that commands have in common which are about a group. */
-import { type ParseArgsConfig, parseArgs } from 'node:util';
-import { FtError } from '../../lib/errors.js';
+/** The tables of the commands that ask or command a group that exists, and what they have in common. */
 import { native } from '../../lib/native/native.js';
 import { defaultDirectory, Group } from '../host/group-directory.js';
+import type { CommandSpec, OptionSpec } from './options.js';
+import { number, text } from './value-types.js';
 
-export const GROUP_OPTIONS = { group: { type: 'string', default: 'default' }, dir: { type: 'string' } } as const;
+/** Options that name a group. */
+export const GROUP_OPTIONS = {
+  group: {
+    value: text('NAME', "a group's name: 1 to 64 letters, digits, '.', '_' and '-'"),
+    default: 'default',
+    meaning: "The group's name. Replicas with the same name and directory belong together.",
+    since: '0.1',
+  },
+  dir: {
+    value: text('DIR', "a directory's path"),
+    defaultText: '/run/ft-tcp; without root $XDG_RUNTIME_DIR/ft-tcp',
+    meaning: 'Directory of the groups. It should be in memory (tmpfs).',
+    since: '0.1',
+    example: '--dir /run/ft-tcp',
+  },
+} as const satisfies Record<string, OptionSpec>;
 
-/** Reads a command's options. Throws FtError ERR_FT_USAGE, which names the command's help. */
-export function readOptions<T extends NonNullable<ParseArgsConfig['options']>>(
-  command: string,
-  args: string[],
-  options: T,
-): ReturnType<typeof parseArgs<{ args: string[]; options: T }>>['values'] {
-  try {
-    return parseArgs({ args, options }).values;
-  } catch (error) {
-    const what = error instanceof Error ? error.message : String(error);
-    throw new FtError('ERR_FT_USAGE', what, `See ft-tcp ${command} --help`);
-  }
-}
+/** Prints JSON instead of text. */
+export const JSON_OPTION = {
+  meaning: 'Print one JSON object (docs/reference/status.md).',
+  since: '0.1',
+} as const satisfies OptionSpec;
 
-/** The group that the words name. Throws FtError ERR_FT_GROUP, EACCES. */
-export function openGroup(values: { group: string; dir?: string | undefined }): Group {
+/** Opens the group that the options name. Throws FtError ERR_FT_GROUP, EACCES, ENOTDIR. */
+export function openGroup(values: { group: string; dir: string | undefined }): Group {
   const directory = values.dir ?? defaultDirectory(process.env, process.getuid?.() ?? 0);
   return new Group(native(), directory, values.group);
 }
+
+const STATUS_OPTIONS = { ...GROUP_OPTIONS, json: JSON_OPTION } as const;
+
+/** The table of `ft-tcp status`. */
+export const STATUS: CommandSpec<typeof STATUS_OPTIONS> = {
+  name: 'status',
+  summary: 'primary, backup, connections, lag and counters of a group',
+  usage: 'ft-tcp status [--group NAME] [--dir DIR] [--json]',
+  description: ['Asks all replicas of a group on this machine, and its agent if it has one.'],
+  options: STATUS_OPTIONS,
+  exitCodes: { 0: 'the group has a primary', 1: 'the group has no primary' },
+  examples: ['ft-tcp status --group web', 'ft-tcp status --group web --json'],
+};
+
+function timeoutOption<const D extends string>(preset: D) {
+  return {
+    value: number({ min: 0.001, unit: 's', placeholder: 'S' }),
+    default: preset,
+    meaning: 'How long to wait for the result.',
+    since: '0.2',
+  } as const satisfies OptionSpec;
+}
+
+const SWITCHOVER_OPTIONS = { ...GROUP_OPTIONS, timeout: timeoutOption('10') } as const;
+
+/** The table of `ft-tcp switchover`. */
+export const SWITCHOVER: CommandSpec<typeof SWITCHOVER_OPTIONS> = {
+  name: 'switchover',
+  summary: 'the backup becomes primary: for deploys and maintenance',
+  usage: 'ft-tcp switchover [--group NAME] [--dir DIR] [--timeout S]',
+  description: [
+    'The backup takes over from the primary, and no data is retransmitted. The process of the old primary ends with ' +
+      'exit code 0.',
+    'Start the same command again, or let a supervisor do so: it becomes the backup.',
+  ],
+  options: SWITCHOVER_OPTIONS,
+  exitCodes: { 0: 'the backup is primary', 1: 'there was no backup that could take over; nothing has changed' },
+  examples: ['ft-tcp switchover --group web'],
+};
+
+const DRAIN_OPTIONS = { ...GROUP_OPTIONS, timeout: timeoutOption('3600') } as const;
+
+/** The table of `ft-tcp drain`. */
+export const DRAIN: CommandSpec<typeof DRAIN_OPTIONS> = {
+  name: 'drain',
+  summary: 'refuse new connections; end the group when the last one has closed',
+  usage: 'ft-tcp drain [--group NAME] [--dir DIR] [--timeout S]',
+  description: [
+    'New connections are refused from now on. Existing connections stay, also when the primary dies.',
+    'When the last connection has closed, all replicas end with exit code 0.',
+  ],
+  options: DRAIN_OPTIONS,
+  exitCodes: { 0: 'the group has ended', 1: 'connections were still open after the timeout; the drain continues' },
+  examples: ['ft-tcp drain --group web --timeout 600'],
+};

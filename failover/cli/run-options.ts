@@ -1,158 +1,260 @@
-/** The words of `ft-tcp run`. */
-import { parseArgs } from 'node:util';
-import { FtError } from '../../lib/errors.js';
-import { parseCidr4, parseIPv4, parseMac } from '../../lib/ipv4-address.js';
-import { parseCidr6, parseIPv6 } from '../../lib/ipv6-address.js';
-import { busyPollArgument, severalCpus } from '../host/busy-poll.js';
+/** The options of `ft-tcp run`. */
+import { severalCpus, usualBusyPollUs } from '../host/busy-poll.js';
 import { defaultDirectory } from '../host/group-directory.js';
 import { isPowerOfTwo } from '../log/ring.js';
 import type { ReplicaOptions } from '../replica/replica.js';
+import { GROUP_OPTIONS } from './group-options.js';
+import {
+  BUSY_POLL_OPTION,
+  DEFAULT_ADDRESS,
+  GATEWAY_OPTION,
+  IP_OPTION,
+  MAC_OPTION,
+  NO_OFFLOAD_OPTION,
+  NO_SEND_THREAD_OPTION,
+  PCAP_OPTION,
+  TAP_OPTION,
+} from './network-options.js';
+import {
+  type CommandSpec,
+  type OptionTable,
+  type OptionValues,
+  parseOptions,
+  programIndex,
+  usageError,
+} from './options.js';
+import { choice, FILE, integer, number, PORT, text } from './value-types.js';
 
+const REPLICATION = 'Replication';
+const CLUSTER = 'Several machines';
+
+const MIN_LOG_MIB = 16;
+const MAX_LOG_MIB = 4096;
+const MAX_HISTORY_KIB = 16_384;
+
+const LOG_SIZE = {
+  ...integer({ min: MIN_LOG_MIB, max: MAX_LOG_MIB, unit: 'MiB', placeholder: 'MIB' }),
+  range: `a power of two, ${MIN_LOG_MIB} to ${MAX_LOG_MIB}`,
+  expected: `a power of two (MiB), ${MIN_LOG_MIB} to ${MAX_LOG_MIB}`,
+  read: (value: string): number | undefined => {
+    const mib = /^\d+$/.test(value) ? Number(value) : Number.NaN;
+    return isPowerOfTwo(mib) && mib >= MIN_LOG_MIB && mib <= MAX_LOG_MIB ? mib : undefined;
+  },
+};
+
+const OPTIONS = {
+  ...GROUP_OPTIONS,
+  tap: { ...TAP_OPTION, default: 'ft0' },
+  ip: IP_OPTION,
+  gateway: GATEWAY_OPTION,
+  mac: { ...MAC_OPTION, defaultText: 'chosen by the group' },
+  'no-offload': NO_OFFLOAD_OPTION,
+  pcap: PCAP_OPTION,
+  commit: {
+    value: choice('written', 'acked'),
+    defaultText: 'written; acked with --cluster',
+    meaning:
+      'When output is sent. written = local durability (asynchronous replication): it survives the death of the process. ' +
+      'acked = synchronous replication: output waits until the backup has processed the log.',
+    section: REPLICATION,
+    since: '0.1',
+    example: '--commit acked',
+  },
+  mode: {
+    value: choice('replay', 'state'),
+    default: 'replay',
+    meaning:
+      'replay: the backup runs the program, too. state: the backup runs no program; the one that is started at a ' +
+      'takeover gets the connections with what was saved of them (docs/state-mode.md).',
+    section: REPLICATION,
+    since: '0.2',
+  },
+  'state-port': {
+    value: PORT,
+    multiple: true,
+    meaning: 'Servers at this port use state mode in a group in replay mode.',
+    section: REPLICATION,
+    since: '0.2',
+    example: '--state-port 9000',
+  },
+  'independent-connections': {
+    meaning:
+      'Declares that no connection depends on another one. A backup that joins late then replays each by itself.',
+    section: REPLICATION,
+    since: '0.2',
+    formerly: ['independent'],
+  },
+  'independent-port': {
+    value: PORT,
+    multiple: true,
+    meaning: 'Declares the same for the servers at this port only.',
+    section: REPLICATION,
+    since: '0.2',
+    example: '--independent-port 8080',
+  },
+  'history-limit': {
+    value: integer({ min: 0, max: MAX_HISTORY_KIB, unit: 'KiB', placeholder: 'KIB' }),
+    default: '256',
+    meaning: 'Longest history of an independent connection; all together at most 64 MiB.',
+    section: REPLICATION,
+    since: '0.2',
+    formerly: ['history'],
+  },
+  'log-size': {
+    value: LOG_SIZE,
+    default: '64',
+    meaning: 'Size of the shared log.',
+    section: REPLICATION,
+    since: '0.1',
+  },
+  'hang-timeout': {
+    value: number({ min: 100, unit: 'ms', placeholder: 'MS' }),
+    default: '500',
+    meaning: 'A primary whose event loop makes no progress for this long is killed.',
+    section: REPLICATION,
+    since: '0.1',
+  },
+  'restart-window': {
+    value: number({ min: 0, unit: 's', placeholder: 'S' }),
+    default: '60',
+    meaning:
+      'A group whose last process died less than this long ago is resumed from its log. 0: always start a new group.',
+    section: REPLICATION,
+    since: '0.2',
+    formerly: ['resume-within'],
+  },
+  solo: { meaning: 'No log and no backup.', section: REPLICATION, since: '0.1' },
+  'busy-poll': BUSY_POLL_OPTION,
+  'no-send-thread': NO_SEND_THREAD_OPTION,
+  cluster: {
+    value: FILE,
+    meaning: 'Replicas on several machines, which this file describes (docs/cluster.md). Implies --commit acked.',
+    section: CLUSTER,
+    since: '0.2',
+    example: '--cluster cluster.json',
+  },
+  node: {
+    value: text('NAME', "a node's name in the cluster file"),
+    defaultText: 'the host name',
+    meaning: 'Which node of the cluster file this machine is.',
+    section: CLUSTER,
+    since: '0.2',
+    example: '--node b',
+  },
+  member: {
+    value: choice('primary', 'backup'),
+    meaning: "From an agent to its replica: the replica's role.",
+    since: '0.2',
+    internal: true,
+  },
+  agent: {
+    value: integer({ min: 1, placeholder: 'PID' }),
+    meaning: "From an agent to its replica: the agent's process.",
+    since: '0.2',
+    internal: true,
+  },
+} as const satisfies OptionTable;
+
+/** The table of `ft-tcp run`. */
+export const RUN: CommandSpec<typeof OPTIONS> = {
+  name: 'run',
+  summary: 'run a Node.js program; the same command again starts its backup',
+  usage: 'ft-tcp run [options] app.js [args]',
+  description: [
+    "Runs a Node.js program. Its http, https and net servers listen on ft-tcp's own TCP/IP stack.",
+    'The first process of a group is the primary. The same command again starts the backup, which takes over when the ' +
+      'primary dies or hangs.',
+    'Events are written to standard error, one JSON object per line (docs/reference/events.md).',
+  ],
+  options: OPTIONS,
+  notes: ['Make the TAP device with: ip tuntap add dev ft0 mode tap multi_queue vnet_hdr'],
+  exitCodes: {
+    0: 'the group was drained, or this replica was switched over',
+    1: 'the replica failed, was dropped or has diverged',
+    2: 'invalid command line or cluster file',
+    3: 'this machine lacks something; see ft-tcp doctor',
+    130: 'SIGINT',
+    143: 'SIGTERM, and there was no backup to switch over to',
+  },
+  examples: [
+    'ft-tcp run --group web server.js',
+    'ft-tcp run --ip 10.77.0.2/24 --gateway 10.77.0.1 --commit acked server.js 8080',
+    'ft-tcp run --cluster cluster.json --node a server.js',
+  ],
+};
+
+/** What the command line of `ft-tcp run` says. */
 export interface RunArguments {
   options: Omit<ReplicaOptions, 'group' | 'ringBytes'>;
   group: string;
   directory: string;
+  /** Size of the shared log. */
   logBytes: number;
   program: string;
   programArgs: string[];
-  /** Seconds after the death of a group's last process in which a new one goes on where it was; 0: never. */
-  resumeWithin: number;
-  /** Several machines: the file that describes them, and which one this is. */
+  /** Seconds after the death of a group's last process in which a new process resumes the group; 0: never. */
+  restartWindow: number;
+  /** Several machines: the file that describes them. */
   cluster: string | undefined;
+  /** Which node of that file this is; undefined: by the host name. */
   node: string | undefined;
-  /** The replica's process of an agent, which says what it is to be. */
+  /** Set in the replica's process of an agent: its role. */
   member: 'primary' | 'backup' | undefined;
 }
 
-/** Reads the command line. Throws FtError ERR_FT_USAGE. */
+/** Reads the command line of `ft-tcp run`. Throws FtError ERR_FT_USAGE. */
 export function runArguments(argv: string[]): RunArguments {
-  // Everything behind the program's name is the program's own.
-  const split = programIndex(argv);
-  let values: ReturnType<typeof parse>['values'];
-  try {
-    values = parse(argv.slice(0, split)).values;
-  } catch (error) {
-    throw new FtError('ERR_FT_USAGE', error instanceof Error ? error.message : String(error), 'See ft-tcp run --help');
-  }
+  // What follows the program's name is the program's own.
+  const split = programIndex(OPTIONS, argv);
+  const values = parseOptions(
+    RUN,
+    argv.slice(0, split).filter((word) => word !== '--'),
+  );
   const program = argv[split];
-  if (program === undefined)
-    throw new FtError('ERR_FT_USAGE', 'No program given', 'Usage: ft-tcp run [options] app.js [args]');
-  const usage = (option: string, value: string, like: string): FtError =>
-    new FtError('ERR_FT_USAGE', `--${option} ${value} is not right`, `Write it like --${option} ${like}`);
-  const addresses = values.ip ?? ['10.77.0.2/24'];
-  for (const ip of addresses)
-    if (parseCidr4(ip) === undefined && parseCidr6(ip) === undefined)
-      throw usage('ip', ip, '10.0.0.2/24 or 2001:db8::2/64');
-  for (const gateway of values.gateway ?? [])
-    if (parseIPv4(gateway) === undefined && parseIPv6(gateway) === undefined)
-      throw usage('gateway', gateway, '10.0.0.1 or 2001:db8::1');
-  if (values.mac !== undefined && parseMac(values.mac) === undefined)
-    throw usage('mac', values.mac, '02:00:00:00:00:02');
-  const hang = Number(values['hang-timeout']);
-  if (!(hang >= 100)) throw usage('hang-timeout', values['hang-timeout'], '500 (milliseconds, at least 100)');
-  if (values.mode !== 'replay' && values.mode !== 'state') throw usage('mode', values.mode, 'replay (or state)');
-  const ports = (option: 'state-port' | 'independent-port', like: string): number[] =>
-    (values[option] ?? []).map((port) => {
-      if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535) throw usage(option, port, like);
-      return Number(port);
-    });
-  const statePorts = ports('state-port', '9000');
-  const independentPorts = ports('independent-port', '8080');
-  const history = Number(values.history);
-  if (!(Number.isInteger(history) && history >= 0 && history <= 16_384))
-    throw usage('history', values.history, '256 (KiB, 0 to 16384)');
-  const commit = values.commit ?? (values.cluster === undefined ? 'written' : 'acked');
-  if (commit !== 'written' && commit !== 'acked') throw usage('commit', commit, 'written (or acked)');
-  const megabytes = Number(values['log-size']);
-  if (!(isPowerOfTwo(megabytes) && megabytes >= 16 && megabytes <= 4096))
-    throw usage('log-size', values['log-size'], '64 (MiB, a power of two from 16 to 4096)');
-  const { cluster, node, member } = values;
-  if (cluster !== undefined && values.commit === 'written')
-    throw new FtError(
-      'ERR_FT_USAGE',
-      '--commit written does not survive a machine',
-      'With --cluster output waits for the other machines: leave --commit away',
-    );
-  if (cluster !== undefined && values.solo === true)
-    throw new FtError('ERR_FT_USAGE', '--solo and --cluster exclude each other', 'Give one of them');
-  if (node !== undefined && cluster === undefined)
-    throw new FtError('ERR_FT_USAGE', '--node is for --cluster', 'Give --cluster FILE');
-  if (member !== undefined && member !== 'primary' && member !== 'backup') throw usage('member', member, 'primary');
-  if (member !== undefined && !/^\d+$/.test(values.agent ?? '')) throw usage('agent', values.agent ?? '', '4711');
-  const resumeWithin = Number(values['resume-within']);
-  if (!(resumeWithin >= 0)) throw usage('resume-within', values['resume-within'], '60 (seconds; 0: never)');
+  if (program === undefined) throw usageError('run', 'No program given; expected ft-tcp run [options] app.js [args]');
+  checkCombination(values);
   return {
     group: values.group,
     directory: values.dir ?? defaultDirectory(process.env, process.getuid?.() ?? 0),
-    logBytes: megabytes * 1024 * 1024,
+    logBytes: values['log-size'] * 1024 * 1024,
     program,
     programArgs: argv.slice(split + 1),
-    resumeWithin,
-    cluster,
-    node,
-    member,
-    options: {
-      tap: values.tap,
-      addresses,
-      ...(values.gateway === undefined ? {} : { gateway: values.gateway }),
-      ...(values.mac === undefined ? {} : { mac: values.mac }),
-      ...(values.pcap === undefined ? {} : { pcap: values.pcap }),
-      offload: values['no-offload'] !== true,
-      commit,
-      mode: values.mode,
-      ...(statePorts.length === 0 ? {} : { statePorts }),
-      independentPorts: values.independent === true ? 'all' : independentPorts,
-      historyLimit: history * 1024,
-      hangTimeoutMs: hang,
-      busyPollUs: busyPollArgument(values['busy-poll']),
-      sendThread: values['no-send-thread'] !== true && severalCpus(),
-      solo: values.solo === true,
-      ...(member === undefined ? {} : { agentPid: Number(values.agent) }),
-    },
+    restartWindow: values['restart-window'],
+    cluster: values.cluster,
+    node: values.node,
+    member: values.member,
+    options: replicaOptions(values),
   };
 }
 
-const FLAGS = new Set(['--no-offload', '--no-send-thread', '--solo', '--independent']);
-
-function programIndex(argv: string[]): number {
-  let i = 0;
-  while (i < argv.length) {
-    const word = argv[i]!;
-    if (word === '--') return i + 1;
-    if (!word.startsWith('-')) return i;
-    i += FLAGS.has(word) || word.includes('=') ? 1 : 2;
-  }
-  return i;
+/** Options that exclude or need each other. */
+function checkCombination({ cluster, commit, solo, node, member, agent }: OptionValues<typeof OPTIONS>): void {
+  if (cluster !== undefined && commit === 'written')
+    throw usageError('run', '--commit written does not survive the loss of a machine; leave it out with --cluster');
+  if (cluster !== undefined && solo) throw usageError('run', '--solo and --cluster exclude each other');
+  if (node !== undefined && cluster === undefined) throw usageError('run', '--node needs --cluster FILE');
+  if (member !== undefined && agent === undefined) throw usageError('run', '--member needs --agent PID');
 }
 
-function parse(args: string[]) {
-  return parseArgs({
-    args: args.filter((word) => word !== '--'),
-    options: {
-      group: { type: 'string', default: 'default' },
-      dir: { type: 'string' },
-      tap: { type: 'string', default: 'ft0' },
-      ip: { type: 'string', multiple: true },
-      gateway: { type: 'string', multiple: true },
-      mac: { type: 'string' },
-      pcap: { type: 'string' },
-      'no-offload': { type: 'boolean' },
-      'hang-timeout': { type: 'string', default: '500' },
-      'busy-poll': { type: 'string' },
-      'no-send-thread': { type: 'boolean' },
-      'log-size': { type: 'string', default: '64' },
-      commit: { type: 'string' },
-      cluster: { type: 'string' },
-      node: { type: 'string' },
-      member: { type: 'string' },
-      agent: { type: 'string' },
-      mode: { type: 'string', default: 'replay' },
-      'state-port': { type: 'string', multiple: true },
-      independent: { type: 'boolean' },
-      'independent-port': { type: 'string', multiple: true },
-      history: { type: 'string', default: '256' },
-      'resume-within': { type: 'string', default: '60' },
-      solo: { type: 'boolean' },
-    },
-  });
+function replicaOptions(values: OptionValues<typeof OPTIONS>): RunArguments['options'] {
+  const { ip, gateway, mac, pcap, member, agent } = values;
+  const statePorts = values['state-port'];
+  return {
+    tap: values.tap,
+    addresses: ip.length === 0 ? [DEFAULT_ADDRESS] : ip,
+    ...(gateway.length === 0 ? {} : { gateway }),
+    ...(mac === undefined ? {} : { mac }),
+    ...(pcap === undefined ? {} : { pcap }),
+    offload: !values['no-offload'],
+    commit: values.commit ?? (values.cluster === undefined ? 'written' : 'acked'),
+    mode: values.mode,
+    ...(statePorts.length === 0 ? {} : { statePorts }),
+    independentPorts: values['independent-connections'] ? 'all' : values['independent-port'],
+    historyLimit: values['history-limit'] * 1024,
+    hangTimeoutMs: values['hang-timeout'],
+    busyPollUs: values['busy-poll'] ?? usualBusyPollUs(),
+    sendThread: !values['no-send-thread'] && severalCpus(),
+    solo: values.solo,
+    ...(member === undefined || agent === undefined ? {} : { agentPid: agent }),
+  };
 }

@@ -5,10 +5,11 @@ import { constants } from 'node:os';
 import { errorCode, FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
 import { systemClock } from '../../lib/native/system.js';
-import { type AdminCommand, controlPath, serveControl } from '../admin/commands.js';
+import { type AdminCommand, adminSocketPath, serveCommands } from '../admin/commands.js';
 import { type EventWriter, eventWriter } from '../admin/events.js';
 import { serveStatus } from '../admin/status.js';
 import { Group, programDigest, type StartSnapshot } from '../host/group-directory.js';
+import { requireSupportedNode } from '../host/node-version.js';
 import { ownPid } from '../host/own-pid.js';
 import { LOG_VERSION, OLDEST_VERSION } from '../log/records.js';
 import { RING_HEADER, Ring, SECRET_LENGTH } from '../log/ring.js';
@@ -25,6 +26,7 @@ const MAPPED_BYTES = 4 << 20;
 
 /** Runs until the program ends or a signal arrives. @returns the exit code; never returns while the program lives. */
 export async function runCommand(argv: string[]): Promise<number> {
+  requireSupportedNode(process.versions.node);
   const args = runArguments(argv);
   if (args.cluster !== undefined && args.member === undefined) {
     const { clusterCommand } = await import('./cluster.js');
@@ -49,8 +51,8 @@ export async function runCommand(argv: string[]): Promise<number> {
   const replica = primary ? startPrimary(base, digest, args) : await startBackup(base, digest, args);
   tellAll(replica, tell);
   const status = await serveStatus(replica);
-  const control = await serveControl(
-    controlPath((name) => group.file(name), ownPid),
+  const control = await serveCommands(
+    adminSocketPath((name) => group.file(name), ownPid),
     (order) => obey(replica, order, () => end(0)),
   );
   const end = (code: number): void => {
@@ -139,9 +141,9 @@ function digestOf(program: string): string {
 type RunBase = ReplicaOptions & { group: Group; tell: EventWriter };
 
 function startPrimary(base: RunBase, program: string, args: RunArguments): Replica {
-  const { resumeWithin } = args;
+  const { restartWindow } = args;
   const { group } = base;
-  if (!base.solo && resumeWithin > 0) {
+  if (!base.solo && restartWindow > 0) {
     const mode = base.mode ?? 'replay';
     const found = findResumable({
       native: native(),
@@ -149,7 +151,7 @@ function startPrimary(base: RunBase, program: string, args: RunArguments): Repli
       program,
       mode,
       nowUs: systemClock.now(),
-      withinSeconds: resumeWithin,
+      withinSeconds: restartWindow,
     });
     if (typeof found !== 'string') return resumeGroup(base, found);
     if (found !== 'nothing was left behind') base.tell('resume-skipped', { reason: found });

@@ -4,11 +4,12 @@ import { rmSync } from 'node:fs';
 import { basename } from 'node:path';
 import { askReplica, type ReplicaStatus } from '../admin/status.js';
 import { askAgent, CLUSTER_STATUS, type ClusterStatus } from '../cluster/agent/status.js';
-import { GROUP_OPTIONS, openGroup, readOptions } from './group-options.js';
+import { openGroup, STATUS } from './group-options.js';
+import { parseOptions } from './options.js';
 
 /** @returns 0 when a primary answers, 1 when none does. */
 export async function statusCommand(argv: string[]): Promise<number> {
-  const values = readOptions('status', argv, { ...GROUP_OPTIONS, json: { type: 'boolean' } });
+  const values = parseOptions(STATUS, argv);
   const group = openGroup(values);
   const replicas: ReplicaStatus[] = [];
   const silent: number[] = [];
@@ -23,7 +24,7 @@ export async function statusCommand(argv: string[]): Promise<number> {
   }
   replicas.sort((a, b) => (a.role === b.role ? a.pid - b.pid : a.role === 'primary' ? -1 : 1));
   const cluster = await askAgent(group.file(CLUSTER_STATUS));
-  if (values.json === true)
+  if (values.json)
     process.stdout.write(`${JSON.stringify({ group: values.group, replicas, silent, ...(cluster && { cluster }) })}\n`);
   else {
     if (cluster !== null) printCluster(cluster);

@@ -7,18 +7,18 @@ import { measureBaseline } from './baseline.js';
 import { Capture } from './capture.js';
 import type { Client } from './clients.js';
 import { contentSha256 } from './content.js';
-import { type DemoOptions, demoOptions } from './options.js';
+import type { DemoOptions } from './options.js';
 import { type DemoReport, render, speed, summarize } from './report.js';
 import { type RunResult, runOnce } from './run-once.js';
-
-export { DEMO_HELP } from './options.js';
 
 const CLI = fileURLToPath(new URL('../../../bin/ft-tcp.js', import.meta.url));
 const PROGRESS_MS = 200;
 
-/** @returns 0 when every run was as it should be. Throws FtError for wrong words and a machine that cannot do it. */
-export async function demoCommand(argv: string[]): Promise<number> {
-  const options = demoOptions(argv);
+/**
+ * Runs the demo. @returns 0 when every client was served. Throws FtError ERR_FT_TOOLS, EPERM.
+ * @param argv the options as the command line has them: outside of the lab the command starts itself again in it
+ */
+export async function runDemo(options: DemoOptions, argv: string[]): Promise<number> {
   if (labDirectory() !== undefined) {
     // Process 1 does not end by itself while its standard input is watched.
     process.exit(await inside(options, enterLab()));

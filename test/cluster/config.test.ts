@@ -85,7 +85,7 @@ t.test('files', async (t) => {
   t.equal(readClusterConfig(path, 'a').self.name, 'a');
 });
 
-t.test('words of the command line', async (t) => {
+t.test('options of the command line', async (t) => {
   const args = runArguments(['--cluster', 'c.json', '--node', 'b', 'app.js', '--node', 'x']);
   t.match(args, { cluster: 'c.json', node: 'b', options: { commit: 'acked' }, programArgs: ['--node', 'x'] });
   t.equal(args.options.agentPid, undefined);
@@ -95,10 +95,10 @@ t.test('words of the command line', async (t) => {
     options: { agentPid: 7, commit: 'acked' },
   });
   const wrong: [string[], RegExp][] = [
-    [['--cluster', 'c', '--commit', 'written'], /does not survive a machine/],
+    [['--cluster', 'c', '--commit', 'written'], /does not survive the loss of a machine/],
     [['--cluster', 'c', '--solo'], /exclude each other/],
-    [['--node', 'a'], /--node is for --cluster/],
-    [['--member', 'x'], /--member x/],
+    [['--node', 'a'], /--node needs --cluster/],
+    [['--member', 'x'], /--member x: invalid value/],
     [['--member', 'backup'], /--agent/],
   ];
   for (const [words, message] of wrong)

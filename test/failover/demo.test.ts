@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { demoOptions } from '../../failover/cli/demo-options.js';
+import { parseSize } from '../../failover/cli/value-types.js';
 import { Arrivals, median } from '../../failover/demo/arrivals.js';
 import { chunk, contentSha256 } from '../../failover/demo/content.js';
-import { demoOptions, parseSize } from '../../failover/demo/options.js';
 import type { DemoReport } from '../../failover/demo/report.js';
 
 const CLI = fileURLToPath(new URL('../../../bin/ft-tcp.js', import.meta.url));

@@ -111,7 +111,7 @@ t.test('another program, a group that was drained, or one that does not want to,
   await fresh.event('ready');
   t.match(await fresh.event('resume-skipped'), { reason: /another one/ });
   await fresh.close();
-  const never = other.start('--resume-within', '0');
+  const never = other.start('--restart-window', '0');
   await never.event('ready');
   t.notOk(never.events.some(({ event }) => event === 'takeover'));
   await Promise.all([group.close(), other.close()]);

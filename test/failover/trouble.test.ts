@@ -1,4 +1,4 @@
-/** What goes wrong in the field: damaged logs, slow backups, programs that throw, wrong words. Inside of a lab. */
+/** What goes wrong in the field: damaged logs, slow backups, programs that throw, invalid command lines. In a lab. */
 import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -132,7 +132,7 @@ t.test('a program that throws at its start', async (t) => {
   t.match(alone.said.join('\n'), /at the start/);
 });
 
-t.test('another program under the same words is refused', async (t) => {
+t.test('another program in the same group is refused', async (t) => {
   const group = new TestGroup(directory);
   const primary = group.start();
   await primary.event('ready');
@@ -170,26 +170,28 @@ t.test('addresses and ports of the program', async (t) => {
   await group.close();
 });
 
-t.test('words on the command line', async (t) => {
+t.test('invalid command lines', async (t) => {
   for (const [words, says] of [
     [['run'], /No program given/],
-    [['run', '--ip', '10.0.0.1', KIT], /--ip 10\.0\.0\.1.*10\.0\.0\.2\/24/],
+    [['run', '--ip', '10.0.0.1', KIT], /--ip 10\.0\.0\.1: invalid value; expected 10\.0\.0\.2\/24/],
     [['run', '--mac', 'xyz', KIT], /--mac/],
     [['run', '--gateway', '1.2.3', KIT], /--gateway/],
     [['run', '--hang-timeout', '5', KIT], /--hang-timeout/],
-    [['run', '--busy-poll', '2000', KIT], /--busy-poll 50 \(microseconds, 0 to 1000\)/],
-    [['run', '--commit', 'maybe', KIT], /written \(or acked\)/],
+    [['run', '--busy-poll', '2000', KIT], /--busy-poll 2000: invalid value; expected an integer \(µs\), 0 to 1000/],
+    [['run', '--commit', 'maybe', KIT], /--commit maybe: invalid value; expected written or acked/],
     [['run', '--log-size', '1', KIT], /16 to 4096/],
     [['run', '--log-size', '48', KIT], /power of two/],
-    [['run', '--state-port', '70000', KIT], /--state-port 9000/],
-    [['run', '--independent', '--independent-port', '0', KIT], /--independent-port 8080/],
-    [['run', '--independent', '--history', 'all', KIT], /256 \(KiB, 0 to 16384\)/],
+    [['run', '--state-port', '70000', KIT], /--state-port 70000: invalid value; expected an integer, 1 to 65535/],
+    [['run', '--independent-connections', '--independent-port', '0', KIT], /--independent-port 0: .*1 to 65535/],
+    [['run', '--history-limit', 'all', KIT], /--history-limit all: .*\(KiB\), 0 to 16384/],
+    [['run', '--independent', KIT], /--independent: renamed to --independent-connections/],
+    [['run', '--resume-within', '5', KIT], /--resume-within: renamed to --restart-window/],
     [['run', '--no-such-thing', KIT], /no-such-thing/],
     [['status', '--nothing'], /nothing/],
     [['demo', '--bytes', 'many'], /--bytes many/],
     [['demo', '--at', '2'], /--at/],
     [['demo', '--signal', 'NOTHING'], /--signal/],
-    [['demo', '--scenario', 'x'], /wget \| upload \| ab \| ws-echo/],
+    [['demo', '--scenario', 'x'], /one of wget, upload, ab, ws-echo/],
     [['fly'], /no command "fly"/],
   ] as const) {
     const result = cli(...words);
@@ -200,7 +202,7 @@ t.test('words on the command line', async (t) => {
   t.match(cli('run', '--dir', directory, '/no/such/program.js').stderr, /ENOENT.*cannot be read/);
   t.match(cli('run', '--dir', directory, '--group', '../x', KIT).stderr, /ERR_FT_GROUP/);
   t.match(cli('run', '--dir', '/proc/x', KIT).stderr, /--dir/);
-  for (const help of [['--help'], ['run', '--help'], ['status', '--help'], ['demo', '--help'], ['doctor', '--help']]) {
+  for (const help of [['--help'], ['run', '--help'], ['status', '--help'], ['demo', '--help'], ['help', 'doctor']]) {
     const result = cli(...help);
     t.equal(result.status, 0);
     t.match(result.stdout, /Usage/);

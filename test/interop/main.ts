@@ -4,7 +4,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { parseSize } from '../../failover/demo/options.js';
+import { parseSize } from '../../failover/cli/value-types.js';
 import { enterLab, labDirectory, runInLab } from '../../failover/lab/namespace.js';
 import { ip } from '../../failover/lab/network.js';
 import { requireTools } from '../../failover/lab/required-tools.js';

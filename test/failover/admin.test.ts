@@ -7,7 +7,7 @@ import { Client, get, inLab, STACK_ADDRESS, sleep, TestGroup } from './support/l
 const directory = await inLab(import.meta.url);
 const CLI = fileURLToPath(new URL('../../../bin/ft-tcp.js', import.meta.url));
 
-function order(...words: string[]): Promise<{ code: number | null; said: string }> {
+function command(...words: string[]): Promise<{ code: number | null; said: string }> {
   const child = spawn(process.execPath, [CLI, ...words, '--dir', directory], { stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   for (const stream of [child.stdout, child.stderr])
@@ -29,15 +29,15 @@ function attempt(port: number): Promise<string> {
   });
 }
 
-t.test('switchover: the backup goes on, the primary ends with 0, and comes back as backup', async (t) => {
+t.test('switchover: the backup becomes primary, the primary ends with 0, and comes back as backup', async (t) => {
   const group = new TestGroup(directory);
   const [primary, backup] = await group.pair();
   const client = new Client(8);
   client.socket.write('before ');
   await client.waitFor(7);
-  const { code, said } = await order('switchover', '--group', group.name);
+  const { code, said } = await command('switchover', '--group', group.name);
   t.equal(code, 0, said);
-  t.match(said, /has handed over/);
+  t.match(said, /was switched over/);
   t.same(await primary.ended, { code: 0, signal: null });
   const { breakdown } = (await backup.event('takeover')) as unknown as { breakdown: { reason: string } };
   t.equal(breakdown.reason, 'switchover');
@@ -45,10 +45,10 @@ t.test('switchover: the backup goes on, the primary ends with 0, and comes back 
   await client.waitFor(12);
   t.equal(client.text, 'before after');
   t.equal(client.error, null);
-  // The old primary, started anew, protects the connection that is older than itself.
+  // The old primary, started again, protects the connection that is older than itself.
   const third = group.start();
   await third.event('ready');
-  t.equal((await order('switchover', '--group', group.name)).code, 0);
+  t.equal((await command('switchover', '--group', group.name)).code, 0);
   client.socket.write(' and again');
   await client.waitFor(22);
   t.equal(client.text, 'before after and again');
@@ -60,7 +60,7 @@ t.test('switchover without a backup changes nothing', async (t) => {
   const group = new TestGroup(directory);
   const primary = group.start();
   await primary.event('ready');
-  const { code, said } = await order('switchover', '--group', group.name);
+  const { code, said } = await command('switchover', '--group', group.name);
   t.equal(code, 1);
   t.match(said, /ERR_FT_UNPROTECTED.*Start one/);
   t.equal(await get('/'), 'hello');
@@ -68,13 +68,13 @@ t.test('switchover without a backup changes nothing', async (t) => {
   await group.close();
 });
 
-t.test('drain: what exists goes on, also across a death; what is new is refused; at the end all end', async (t) => {
+t.test('drain: open connections survive a death, new ones are refused, at the end all replicas end', async (t) => {
   const group = new TestGroup(directory);
   const [primary, backup] = await group.pair();
   const client = new Client(8);
   client.socket.write('one ');
   await client.waitFor(4);
-  const drained = order('drain', '--group', group.name, '--timeout', '20');
+  const drained = command('drain', '--group', group.name, '--timeout', '20');
   let refused = '';
   for (let i = 0; i < 100 && refused !== 'ECONNREFUSED'; i++) {
     await sleep(20);
@@ -87,9 +87,9 @@ t.test('drain: what exists goes on, also across a death; what is new is refused;
   await client.waitFor(7);
   t.equal(client.text, 'one two');
   t.equal(await attempt(8), 'ECONNREFUSED', 'after the death, too');
-  // Who asked the dead primary asks the new one.
+  // The first command was sent to the dead primary; the second one goes to the new one.
   t.equal((await drained).code, 1);
-  const again = order('drain', '--group', group.name, '--timeout', '20');
+  const again = command('drain', '--group', group.name, '--timeout', '20');
   client.socket.end();
   t.equal((await again).code, 0);
   t.same(await backup.ended, { code: 0, signal: null });
@@ -99,16 +99,16 @@ t.test('drain: what exists goes on, also across a death; what is new is refused;
 t.test('drain ends the backup, too', async (t) => {
   const group = new TestGroup(directory);
   const [primary, backup] = await group.pair();
-  t.equal((await order('drain', '--group', group.name)).code, 0);
+  t.equal((await command('drain', '--group', group.name)).code, 0);
   t.same(await primary.ended, { code: 0, signal: null });
   t.same(await backup.ended, { code: 0, signal: null });
   await group.close();
 });
 
-t.test('orders that cannot be given', async (t) => {
-  const nobody = await order('switchover', '--group', 'nobody');
+t.test('commands that are refused', async (t) => {
+  const nobody = await command('switchover', '--group', 'nobody');
   t.equal(nobody.code, 1);
   t.match(nobody.said, /ERR_FT_NO_PRIMARY/);
-  t.equal((await order('drain', '--timeout', 'soon')).code, 2);
-  t.equal((await order('switchover', '--sideways')).code, 2);
+  t.equal((await command('drain', '--timeout', 'soon')).code, 2);
+  t.equal((await command('switchover', '--sideways')).code, 2);
 });

@@ -1,0 +1,31 @@
+/** All commands: each one's table, and the code that runs it, which is loaded when it is needed. */
+import { DEMO, demoOptions } from './demo-options.js';
+import { DOCTOR } from './doctor-options.js';
+import { DRAIN, STATUS, SWITCHOVER } from './group-options.js';
+import type { CommandSpec } from './options.js';
+import { RUN } from './run-options.js';
+import { SERVE } from './serve-options.js';
+
+/** One command of the command line. */
+export interface Command {
+  readonly spec: CommandSpec;
+  /** @returns the exit code. Throws FtError. */
+  run(argv: string[]): Promise<number>;
+}
+
+/** In the order of --help. */
+export const COMMANDS: readonly Command[] = [
+  { spec: RUN, run: async (argv) => await (await import('./run.js')).runCommand(argv) },
+  { spec: SERVE, run: async (argv) => await (await import('./serve.js')).serveCommand(argv) },
+  { spec: STATUS, run: async (argv) => await (await import('./status.js')).statusCommand(argv) },
+  { spec: SWITCHOVER, run: async (argv) => await (await import('./admin.js')).adminCommand('switchover', argv) },
+  { spec: DRAIN, run: async (argv) => await (await import('./admin.js')).adminCommand('drain', argv) },
+  {
+    spec: DEMO,
+    run: async (argv) => {
+      const options = demoOptions(argv);
+      return await (await import('../demo/demo.js')).runDemo(options, argv);
+    },
+  },
+  { spec: DOCTOR, run: async (argv) => await (await import('./doctor.js')).doctorCommand(argv) },
+];
