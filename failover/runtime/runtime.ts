@@ -38,9 +38,7 @@ import { type EventKind, LogicalTime, type Stamp } from './core/logical-time.js'
 import { Patcher } from './core/patcher.js';
 import { VirtualTimers } from './core/virtual-timers.js';
 import { installStdio } from './effects/stdio.js';
-import { installFsCallbacks } from './fs/callbacks.js';
-import { installFsPromises } from './fs/promises.js';
-import { installFsSync } from './fs/sync.js';
+import { installFs } from './fs/faces.js';
 import { VirtualFs } from './fs/virtual-fs.js';
 import { installCrypto } from './operations/crypto.js';
 import { installZlib } from './operations/zlib.js';
@@ -175,9 +173,7 @@ export class Runtime implements RuntimeContext {
     installZlib(this, patcher);
     installHttp(this, patcher);
     installTls(this, patcher);
-    installFsCallbacks(this.#fs, patcher);
-    installFsSync(this.#fs, patcher);
-    installFsPromises(this.#fs, patcher);
+    installFs(this.#fs, patcher);
     installStdio(this, patcher, this);
     installUnsupported(this, patcher);
     const { native } = this;

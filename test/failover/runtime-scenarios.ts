@@ -244,6 +244,68 @@ const writes: Program = async ({ trace, done, directory }) => {
   done();
 };
 
+/** The callback, promise and synchronous forms of the same functions. */
+const faces: Program = async ({ trace, done, directory }) => {
+  const small = `${directory}/small.txt`;
+  const handle = await fs.promises.open(small);
+  const none = await handle.read(Buffer.alloc(4), 0, 0, 0);
+  trace('nothing read', none.bytesRead, none.buffer.length);
+  const { fd } = handle;
+  const order: string[] = [];
+  await new Promise<void>((resolve) => {
+    fs.read(fd, Buffer.alloc(4), 0, 0, 0, (error, count) => {
+      order.push(`callback ${error} ${count}`);
+      resolve();
+    });
+    order.push('returned');
+  });
+  trace(order, fs.readSync(fd, Buffer.alloc(4), 0, 0, 0));
+  const vector = await handle.readv([Buffer.alloc(3), Buffer.alloc(3)], 2);
+  trace(vector.bytesRead, Buffer.concat(vector.buffers as Buffer[]).toString());
+  trace(await handle.readFile('utf8'), await fs.promises.readFile(handle as never, 'utf8'));
+  await handle.close();
+  trace(await handle.stat().catch((error: NodeJS.ErrnoException) => error.code !== undefined));
+  trace(await fs.promises.stat(small, undefined).then((stats) => stats.size));
+  const patched = fs.readFile;
+  (fs as { readFile: unknown }).readFile = () => trace('a patch by the program is not called');
+  trace(await fs.promises.readFile(small, 'latin1'));
+  fs.readFile = patched;
+  const codes = await Promise.all([
+    fs.promises.readFile(`${directory}/none`).catch((error) => error.code),
+    fs.promises.readFile(small, 'no encoding' as never).catch((error) => error.code),
+    fs.promises.open(small, 'no flags').catch((error) => error.code),
+    new Promise((resolve) => fs.readFile(`${directory}/none`, (error) => resolve(error?.code))),
+  ]);
+  trace(codes);
+  for (const wrong of [() => fs.readFileSync(`${directory}/none`), () => fs.openSync(small, 'no flags')]) {
+    try {
+      wrong();
+    } catch (error) {
+      trace((error as NodeJS.ErrnoException).code);
+    }
+  }
+  done();
+};
+
+/** Writes by each form of the functions. */
+const writeFaces: Program = async ({ trace, done, directory }) => {
+  const file = `${directory}/faces.txt`;
+  const handle = await fs.promises.open(file, 'w');
+  const vector = await handle.writev([Buffer.from('vec'), Buffer.from('tor ')]);
+  trace(vector.bytesWritten, vector.buffers.length);
+  const { bytesWritten, buffer } = await handle.write('text ');
+  trace(bytesWritten, buffer);
+  await handle.writeFile('whole ');
+  await handle.close();
+  const fd = fs.openSync(file, 'a');
+  trace(fs.writevSync(fd, [Buffer.from('sync'), Buffer.from('vec ')]));
+  await new Promise<void>((resolve) => fs.write(fd, 'callback', () => resolve()));
+  await new Promise((resolve) => fs.close(fd, resolve));
+  trace(fs.mkdtempSync(`${directory}/faces-`).length - directory.length);
+  trace('end');
+  done();
+};
+
 const appends: Program = ({ trace, done, directory }) => {
   const append = (text: string): void => fs.appendFileSync(`${directory}/log.txt`, text);
   append('one ');
@@ -294,7 +356,7 @@ const compression: Program = async ({ trace, done }) => {
 };
 
 /** A server that gets its connections by hand. */
-const web: Program = ({ trace, done, onInput, runtime }) => {
+const web: Program = ({ trace, done, onInput }) => {
   const server = http.createServer((request, response) => {
     trace(request.method, request.url);
     setTimeout(() => {
@@ -303,7 +365,6 @@ const web: Program = ({ trace, done, onInput, runtime }) => {
       response.end(`body of ${request.url}`);
     }, 2);
   });
-  void runtime;
   const socket = new Duplex({
     read() {},
     write(chunk: Buffer, _encoding, callback) {
@@ -336,6 +397,8 @@ export const scenarios: Record<string, Program> = {
   randomness,
   reads,
   writes,
+  faces,
+  writeFaces,
   appends,
   compression,
   web,

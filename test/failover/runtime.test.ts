@@ -100,6 +100,34 @@ t.test('reading files', async (t) => {
   t.same(without.trace, primary.trace, 'without the addon');
 });
 
+t.test('callback, promise and synchronous functions of fs', async (t) => {
+  const primary = await compare(t as never, 'faces');
+  const text = 'first\nsecond\n';
+  t.same(primary.trace, [
+    'nothing read 0 4',
+    '["returned","callback null 0"] 0',
+    '6 rst\nse',
+    `${text} `,
+    'true',
+    '13',
+    text,
+    '["ENOENT","ERR_INVALID_ARG_VALUE","ERR_INVALID_ARG_VALUE","ENOENT"]',
+    'ENOENT',
+    'ERR_INVALID_ARG_VALUE',
+  ]);
+  for (const backup of await takeovers(t as never, 'faces', primary)) t.same(backup.trace, primary.trace);
+
+  const file = join(directory, 'faces.txt');
+  const wanted = 'vector text whole syncvec callback';
+  const writer = await inChild('writeFaces', { directory });
+  t.same(writer.trace, ['7 2', '5 text ', '8', '13', 'end']);
+  t.equal(readFileSync(file, 'utf8'), wanted);
+  rmSync(file);
+  const backup = await inChild('writeFaces', { directory, recording: writer.recording });
+  t.same(backup.trace, writer.trace);
+  t.throws(() => readFileSync(file), 'a backup writes nothing');
+});
+
 t.test('a file that differs is reported', async (t) => {
   const primary = await inChild('reads', { directory });
   writeFileSync(join(directory, 'small.txt'), 'first\nSECOND\n');

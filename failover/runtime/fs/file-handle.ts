@@ -1,29 +1,29 @@
-/** The FileHandle of fs.promises, over the callback functions of node:fs. */
+/** The FileHandle of fs.promises, over the table of calls. */
 import { EventEmitter } from 'node:events';
 import fs from 'node:fs';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
-import { promisify } from 'node:util';
 import { readRegion } from './arguments.js';
 
 type Options = Record<string, unknown>;
-type AsyncFunction = (...args: unknown[]) => Promise<unknown>;
 
-/** A function of fs as it is now (patched), as a promise of its first value. */
-export function promised(name: string, ...args: unknown[]): Promise<unknown> {
-  const fn = (fs as unknown as Record<string, (...args: unknown[]) => void>)[name]!;
-  return new Promise((resolve, reject) => {
-    fn(...args, (error: unknown, value: unknown) => (error ? reject(error) : resolve(value)));
-  });
+/** Runs functions of fs by the names of their callback forms (promised-fs.ts). */
+export interface FileCalls {
+  /** The values that a callback would get. */
+  values(name: string, ...args: unknown[]): Promise<unknown[]>;
+  /** The first value. */
+  value(name: string, ...args: unknown[]): Promise<unknown>;
 }
 
-/** Stands in for Node's class, whose instances only Node can make. */
+/** Replaces Node's class, whose instances only Node can make. Its methods are Node's, documented there. */
 export class FileHandle extends EventEmitter {
+  readonly #calls: FileCalls;
   #fd: number;
   #closing: Promise<void> | undefined;
 
-  constructor(fd: number) {
+  constructor(calls: FileCalls, fd: number) {
     super();
+    this.#calls = calls;
     this.#fd = fd;
   }
 
@@ -36,33 +36,35 @@ export class FileHandle extends EventEmitter {
   }
 
   chmod(mode: unknown): Promise<unknown> {
-    return promised('fchmod', this.#fd, mode);
+    return this.#calls.value('fchmod', this.#fd, mode);
   }
 
   chown(uid: unknown, gid: unknown): Promise<unknown> {
-    return promised('fchown', this.#fd, uid, gid);
+    return this.#calls.value('fchown', this.#fd, uid, gid);
   }
 
   datasync(): Promise<unknown> {
-    return promised('fdatasync', this.#fd);
+    return this.#calls.value('fdatasync', this.#fd);
   }
 
   sync(): Promise<unknown> {
-    return promised('fsync', this.#fd);
+    return this.#calls.value('fsync', this.#fd);
   }
 
   async read(...args: unknown[]): Promise<unknown> {
     const region = readRegion(args);
     if (region !== undefined && region.bytes.length === 0) return { bytesRead: 0, buffer: region.buffer };
-    return (promisify(fs.read) as unknown as AsyncFunction)(this.#fd, ...args);
+    const [bytesRead, buffer] = await this.#calls.values('read', this.#fd, ...args);
+    return { bytesRead, buffer };
   }
 
-  readv(buffers: unknown, position?: unknown): Promise<unknown> {
-    return (promisify(fs.readv) as unknown as AsyncFunction)(this.#fd, buffers, position ?? null);
+  async readv(buffers: unknown, position?: unknown): Promise<unknown> {
+    const [bytesRead] = await this.#calls.values('readv', this.#fd, buffers, position ?? null);
+    return { bytesRead, buffers };
   }
 
   readFile(options?: unknown): Promise<unknown> {
-    return promised('readFile', this.#fd, options);
+    return this.#calls.value('readFile', this.#fd, options);
   }
 
   readLines(options?: Options) {
@@ -71,31 +73,34 @@ export class FileHandle extends EventEmitter {
   }
 
   stat(options?: unknown): Promise<unknown> {
-    return promised('fstat', this.#fd, options ?? {});
+    return this.#calls.value('fstat', this.#fd, options ?? {});
   }
 
   truncate(length: unknown = 0): Promise<unknown> {
-    return promised('ftruncate', this.#fd, length);
+    return this.#calls.value('ftruncate', this.#fd, length);
   }
 
   utimes(atime: unknown, mtime: unknown): Promise<unknown> {
-    return promised('futimes', this.#fd, atime, mtime);
+    return this.#calls.value('futimes', this.#fd, atime, mtime);
   }
 
-  write(...args: unknown[]): Promise<unknown> {
-    return (promisify(fs.write) as unknown as AsyncFunction)(this.#fd, ...args);
+  async write(...args: unknown[]): Promise<unknown> {
+    const [bytesWritten, buffer] = await this.#calls.values('write', this.#fd, ...args);
+    return { bytesWritten, buffer };
   }
 
-  writev(buffers: unknown, position?: unknown): Promise<unknown> {
-    return (promisify(fs.writev) as unknown as AsyncFunction)(this.#fd, buffers, position ?? null);
+  async writev(buffers: unknown, position?: unknown): Promise<unknown> {
+    const [bytesWritten] = await this.#calls.values('writev', this.#fd, buffers, position ?? null);
+    return { bytesWritten, buffers };
   }
 
   async writeFile(data: unknown, options?: unknown): Promise<void> {
     if (typeof data === 'string' || ArrayBuffer.isView(data)) {
-      await promised('writeFile', this.#fd, data, options);
+      await this.#calls.value('writeFile', this.#fd, data, options);
       return;
     }
-    for await (const chunk of data as AsyncIterable<unknown>) await promised('writeFile', this.#fd, chunk, options);
+    for await (const chunk of data as AsyncIterable<unknown>)
+      await this.#calls.value('writeFile', this.#fd, chunk, options);
   }
 
   readableWebStream(): unknown {
@@ -125,7 +130,7 @@ export class FileHandle extends EventEmitter {
     if (this.#fd === -1) return this.#closing ?? Promise.resolve();
     const fd = this.#fd;
     this.#fd = -1;
-    this.#closing = promised('close', fd).then(() => {
+    this.#closing = this.#calls.value('close', fd).then(() => {
       this.emit('close');
     });
     return this.#closing;

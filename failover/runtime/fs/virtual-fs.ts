@@ -15,10 +15,12 @@ import {
   sameOutcome,
 } from '../core/result-codec.js';
 import { absolute, DescriptorTable, type OpenFile, writes } from './descriptors.js';
+import { SuppressedEffects } from './suppressed-effects.js';
 
-type NodeCallback = (error: NodeJS.ErrnoException | null, ...values: unknown[]) => void;
+/** A Node callback. */
+export type NodeCallback = (error: NodeJS.ErrnoException | null, ...values: unknown[]) => void;
 
-export const originalFs = originals.fs as unknown as Record<string, AnyFunction>;
+const originalFs = originals.fs as unknown as Record<string, AnyFunction>;
 
 /** Node writes these in JavaScript, over its own public functions and with ticks in between: in one piece instead. */
 const REPLACEMENTS: Record<string, AnyFunction> = {
@@ -42,7 +44,7 @@ const ALREADY: Record<string, string> = {
 };
 
 /** Runs a synchronous function for its outcome. */
-export function attempt(fn: () => unknown): Outcome {
+function attempt(fn: () => unknown): Outcome {
   try {
     const value = fn();
     return { error: null, values: value === undefined ? [] : [value] };
@@ -62,52 +64,26 @@ export interface Transfer {
   position: number | bigint | null;
 }
 
+/** The asynchronous operations on the program's files, and what all of fs/ shares. */
 export class VirtualFs {
   readonly fds = new DescriptorTable();
-  readonly #runtime: RuntimeContext;
-  /** Synchronous effects of the latest event that a backup did not carry out; the primary may have died before it did. */
-  #unproven: (() => void)[] = [];
-  #unprovenEvent = -1;
+  readonly runtime: RuntimeContext;
+  /** Synchronous effects that a backup has left out. */
+  readonly suppressed: SuppressedEffects;
 
   constructor(runtime: RuntimeContext) {
-    this.#runtime = runtime;
+    this.runtime = runtime;
+    this.suppressed = new SuppressedEffects(runtime);
   }
 
-  get runtime(): RuntimeContext {
-    return this.#runtime;
+  /** Calls an original function, with Node's own functions under it. */
+  call(name: string, args: readonly unknown[]): unknown {
+    return this.runtime.outside(() => (REPLACEMENTS[name] ?? originalFs[name])(...args));
   }
 
-  /** A real function, with Node's own functions under it. */
-  call(name: string, args: unknown[]): unknown {
-    return this.#runtime.outside(() => (REPLACEMENTS[name] ?? originalFs[name]!)(...args));
-  }
-
-  /** An effect of a synchronous call on a backup: left out, but kept until the next event proves that the primary did it. */
-  suppress(redo: () => void): void {
-    const { runtime } = this;
-    runtime.counters.suppressedEffects++;
-    // Long done.
-    if (runtime.isHistorical) return;
-    if (runtime.eventNo !== this.#unprovenEvent) {
-      this.#unproven = [];
-      this.#unprovenEvent = runtime.eventNo;
-    }
-    this.#unproven.push(redo);
-  }
-
-  /** @param unfinished the primary died in the latest event */
+  /** The backup becomes primary. @param unfinished the primary died in the latest event */
   goLive(unfinished: boolean): void {
-    // An event that others follow, or that is over, has had its effects: an append would be there twice.
-    if (!unfinished || this.#unprovenEvent !== this.runtime.eventNo) this.#unproven = [];
-    for (const redo of this.#unproven) {
-      this.runtime.counters.redoneEffects++;
-      try {
-        this.runtime.outside(redo);
-      } catch {
-        // Most likely the primary had done it; the program was told that it succeeded.
-      }
-    }
-    this.#unproven = [];
+    this.suppressed.goLive(unfinished);
     this.fds.goLive();
   }
 
@@ -119,7 +95,7 @@ export class VirtualFs {
    * An operation whose logged result is all that a backup needs: queries and effects. `args` may begin with a virtual
    * descriptor.
    */
-  logged(name: string, args: unknown[], effect: boolean, settle: NodeCallback): void {
+  logged(name: string, args: readonly unknown[], effect: boolean, settle: NodeCallback): void {
     const { runtime, fds } = this;
     const run = (fn: string, last: unknown[]): unknown =>
       this.call(fn, [fds.toReal(args[0]), ...args.slice(1), ...last]);
@@ -381,34 +357,6 @@ export class VirtualFs {
         else settle(null, outcome.values[0]);
       },
     });
-  }
-
-  /** On a backup: opens as far as it is harmless. */
-  openNow(target: unknown, flags: number, mode: number): number {
-    const { runtime, fds } = this;
-    const where = absolute(target);
-    const writing = writes(flags);
-    if (writing) fds.markDirty(where);
-    if (runtime.live || !writing) {
-      const fd = this.call('openSync', [target, flags, mode]) as number;
-      return fds.add({ fd, path: where, flags, mode, regular: originals.fs.fstatSync(fd).isFile() }).vfd;
-    }
-    const stats = originals.fs.statSync(where, { throwIfNoEntry: false });
-    const file = fds.add({ fd: -1, path: where, flags, mode, regular: stats?.isFile() ?? true });
-    this.suppress(() => {
-      file.fd = originals.fs.openSync(where, flags & ~fs.constants.O_EXCL, mode);
-    });
-    return file.vfd;
-  }
-
-  /** Where a synchronous write without a position goes, and that the next one goes behind it. */
-  advance(fd: unknown, position: unknown, length: number): number | null {
-    if (typeof position === 'number') return position;
-    const file = this.fds.find(fd);
-    if (file === undefined || file.position === null) return null;
-    const at = file.position;
-    file.position = at + length;
-    return at;
   }
 }
 

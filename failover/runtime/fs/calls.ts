@@ -1,0 +1,216 @@
+/**
+ * The table of node:fs: for each function, how its arguments are read, how it runs asynchronously and
+ * how at once. The callback, promise and synchronous functions are generated from it (faces.ts).
+ */
+import { encodingOf, fileData, isTarget, readRegion, vectorRegion, withoutEncoding, writeRegion } from './arguments.js';
+import { absolute, parseFlags, writes } from './descriptors.js';
+import { SyncOperations } from './sync-operations.js';
+import type { NodeCallback, VirtualFs } from './virtual-fs.js';
+
+/** One call, its arguments read. */
+export interface FsCall {
+  /** Runs it as an asynchronous operation. */
+  begin(callback: NodeCallback): void;
+  /** Runs it at once; absent: Node's own function does. */
+  now?(): unknown;
+}
+
+/** Reads a call's arguments, without a callback. Undefined: Node has to complain about them. */
+export type Signature = (args: readonly unknown[]) => FsCall | undefined;
+
+/** Functions by the names of their callback forms. */
+export type FsCalls = Record<string, Signature>;
+
+/** They change nothing; their result is logged. */
+const QUERIES = ['stat', 'lstat', 'fstat', 'statfs', 'access', 'readdir', 'readlink', 'realpath'];
+
+/** Their synchronous forms are Node's own, and run on every replica. */
+export const OWN_SYNC: ReadonlySet<string> = new Set([...QUERIES, 'readFile']);
+
+/** They change something. The numbers say which arguments name what changes. */
+const EFFECTS: Record<string, readonly number[]> = {
+  mkdir: [],
+  rmdir: [],
+  rm: [0],
+  unlink: [0],
+  rename: [0, 1],
+  copyFile: [1],
+  cp: [1],
+  link: [1],
+  symlink: [1],
+  truncate: [0],
+  ftruncate: [],
+  fsync: [],
+  fdatasync: [],
+  chmod: [],
+  fchmod: [],
+  lchmod: [],
+  chown: [],
+  fchown: [],
+  lchown: [],
+  utimes: [],
+  futimes: [],
+  lutimes: [],
+};
+
+function queries(state: VirtualFs): FsCalls {
+  const calls: FsCalls = {};
+  for (const name of QUERIES) {
+    calls[name] = (args) => {
+      if (!isTarget(args[0])) return undefined;
+      return { begin: (callback) => state.logged(name, args, false, callback) };
+    };
+  }
+  return calls;
+}
+
+function effects(state: VirtualFs, sync: SyncOperations): FsCalls {
+  const calls: FsCalls = {};
+  for (const [name, changed] of Object.entries(EFFECTS)) {
+    calls[name] = (args) => {
+      if (!isTarget(args[0])) return undefined;
+      for (const at of changed)
+        if (typeof args[at] !== 'number' && isTarget(args[at])) state.fds.markDirty(absolute(args[at]));
+      return {
+        begin: (callback) => state.logged(name, args, true, callback),
+        now: () => sync.effect(name, args),
+      };
+    };
+  }
+  calls['mkdtemp'] = (args) => {
+    const [prefix] = args;
+    if (!isTarget(prefix)) return undefined;
+    return {
+      begin: (callback) => state.logged('mkdtemp', args, true, callback),
+      ...(typeof prefix === 'string' ? { now: () => sync.makeTemporary(prefix) } : {}),
+    };
+  };
+  return calls;
+}
+
+function openAndClose(state: VirtualFs, sync: SyncOperations): FsCalls {
+  return {
+    open: ([target, flags, mode]) => {
+      const numeric = parseFlags(flags);
+      const bits = typeof mode === 'string' ? Number.parseInt(mode, 8) : (mode ?? 0o666);
+      if (!isTarget(target) || typeof target === 'number' || numeric === undefined) return undefined;
+      if (typeof bits !== 'number' || Number.isNaN(bits)) return undefined;
+      return {
+        begin: (callback) => state.open(target, numeric, bits, callback),
+        now: () => sync.open(target, numeric, bits),
+      };
+    },
+    close: ([fd]) => {
+      if (typeof fd !== 'number') return undefined;
+      return { begin: (callback) => state.close(fd, callback), now: () => sync.close(fd) };
+    },
+  };
+}
+
+function reads(state: VirtualFs, sync: SyncOperations): FsCalls {
+  return {
+    read: ([fd, ...rest]) => {
+      const region = readRegion(rest);
+      if (typeof fd !== 'number' || region === undefined) return undefined;
+      const { buffer, bytes, position } = region;
+      return {
+        begin: (callback) => {
+          // As Node does: nothing is read, and no event is needed.
+          if (bytes.length === 0) process.nextTick(callback, null, 0, buffer);
+          else {
+            const transfer = { fd, pieces: [bytes], position };
+            state.read('fs.read', transfer, (error, count) => callback(error, count ?? 0, buffer));
+          }
+        },
+        now: () => sync.read(fd, [bytes], position),
+      };
+    },
+    readv: ([fd, ...rest]) => {
+      const region = vectorRegion(rest);
+      if (typeof fd !== 'number' || region === undefined) return undefined;
+      return {
+        begin: (callback) =>
+          state.read('fs.readv', { fd, ...region }, (error, count) => callback(error, count ?? 0, rest[0])),
+        now: () => sync.read(fd, region.pieces, region.position),
+      };
+    },
+    readFile: ([target, options]) => {
+      const encoding = encodingOf(options);
+      if (!isTarget(target) || (encoding !== undefined && !Buffer.isEncoding(encoding))) return undefined;
+      const flags = parseFlags((options as { flag?: unknown } | null | undefined)?.flag);
+      if (flags !== undefined && writes(flags) && typeof target !== 'number') state.fds.markDirty(absolute(target));
+      return {
+        begin: (callback) =>
+          state.readFile(target, withoutEncoding(options), (error, data) => {
+            if (error !== null) callback(error);
+            else callback(null, encoding === undefined ? data : (data as Buffer).toString(encoding));
+          }),
+      };
+    },
+  };
+}
+
+/** Writes all of it: at explicit positions or, without one, at the file's own. */
+function writeAll(state: VirtualFs, fd: number, bytes: Uint8Array, callback: NodeCallback): void {
+  state.write('fs.writeFile', { fd, pieces: [bytes], position: null }, (error, count) => {
+    if (error !== null) callback(error);
+    else if ((count as number) < bytes.length) writeAll(state, fd, bytes.subarray(count as number), callback);
+    else callback(null);
+  });
+}
+
+function wholeFile(state: VirtualFs, sync: SyncOperations, name: 'writeFile' | 'appendFile'): Signature {
+  return ([target, data, options]) => {
+    const bytes = fileData(data, options);
+    if (bytes === undefined || !isTarget(target)) return undefined;
+    const byDescriptor = typeof target === 'number';
+    if (!byDescriptor) state.fds.markDirty(absolute(target));
+    return {
+      begin: (callback) => {
+        if (byDescriptor) writeAll(state, target, bytes, callback);
+        else state.logged(name, [target, bytes, withoutEncoding(options)], true, callback);
+      },
+      now: () => sync.writeFile(name, target, bytes, options),
+    };
+  };
+}
+
+function writesOf(state: VirtualFs, sync: SyncOperations): FsCalls {
+  return {
+    write: ([fd, ...rest]) => {
+      const region = writeRegion(rest);
+      if (typeof fd !== 'number' || region === undefined) return undefined;
+      const { bytes, position } = region;
+      return {
+        begin: (callback) =>
+          state.write('fs.write', { fd, pieces: [bytes], position }, (error, count) =>
+            callback(error, count ?? 0, rest[0]),
+          ),
+        now: () => sync.write(fd, [bytes], position as number | null),
+      };
+    },
+    writev: ([fd, ...rest]) => {
+      const region = vectorRegion(rest);
+      if (typeof fd !== 'number' || region === undefined) return undefined;
+      return {
+        begin: (callback) =>
+          state.write('fs.writev', { fd, ...region }, (error, count) => callback(error, count ?? 0, rest[0])),
+        now: () => sync.write(fd, region.pieces, region.position),
+      };
+    },
+    writeFile: wholeFile(state, sync, 'writeFile'),
+    appendFile: wholeFile(state, sync, 'appendFile'),
+  };
+}
+
+/** The table, over the operations of one virtual file system. */
+export function fsCalls(state: VirtualFs): FsCalls {
+  const sync = new SyncOperations(state);
+  return {
+    ...queries(state),
+    ...effects(state, sync),
+    ...openAndClose(state, sync),
+    ...reads(state, sync),
+    ...writesOf(state, sync),
+  };
+}
