@@ -264,7 +264,7 @@ const faces: Program = async ({ trace, done, directory }) => {
   trace(vector.bytesRead, Buffer.concat(vector.buffers as Buffer[]).toString());
   trace(await handle.readFile('utf8'), await fs.promises.readFile(handle as never, 'utf8'));
   await handle.close();
-  trace(await handle.stat().catch((error: NodeJS.ErrnoException) => error.code !== undefined));
+  trace(await handle.stat().catch((error: NodeJS.ErrnoException) => `${error.code} ${error.syscall} ${error.message}`));
   trace(await fs.promises.stat(small, undefined).then((stats) => stats.size));
   const patched = fs.readFile;
   (fs as { readFile: unknown }).readFile = () => trace('a patch by the program is not called');

@@ -108,7 +108,7 @@ t.test('callback, promise and synchronous functions of fs', async (t) => {
     '["returned","callback null 0"] 0',
     '6 rst\nse',
     `${text} `,
-    'true',
+    'EBADF fstat file closed',
     '13',
     text,
     '["ENOENT","ERR_INVALID_ARG_VALUE","ERR_INVALID_ARG_VALUE","ENOENT"]',

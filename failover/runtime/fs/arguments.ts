@@ -2,16 +2,20 @@
 
 type Bag = Record<string, unknown>;
 
+const MAX_DESCRIPTOR = 2 ** 31 - 1;
+
 /** A view of any ArrayBufferView as bytes. */
 export function bytesOf(view: ArrayBufferView): Uint8Array {
   return view instanceof Uint8Array ? view : new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
+/** A part of a buffer, and where in the file it belongs. */
 export interface Region {
   /** What the program gave, and gets back. */
   buffer: ArrayBufferView;
-  /** The part of it that is meant. */
+  /** The part of it to read into or to write. */
   bytes: Uint8Array;
+  /** Null: the file's own position. */
   position: number | bigint | null;
 }
 
@@ -35,7 +39,7 @@ function region(buffer: unknown, offset: unknown, length: unknown, position: unk
   return { buffer, bytes, position: legal ? (position as number | bigint) : null };
 }
 
-/** Arguments of a read behind the descriptor; undefined: they are for Node to complain about. */
+/** Arguments of a read behind the descriptor; undefined: Node has to complain about them. */
 export function readRegion(args: readonly unknown[]): Region | undefined {
   let [buffer, offset, length, position] = args;
   let options: Bag | undefined;
@@ -48,7 +52,7 @@ export function readRegion(args: readonly unknown[]): Region | undefined {
   return region(buffer, offset, length, position);
 }
 
-/** Arguments of a write behind the descriptor; undefined: they are for Node to complain about. */
+/** Arguments of a write behind the descriptor; undefined: Node has to complain about them. */
 export function writeRegion(args: readonly unknown[]): Region | undefined {
   let [buffer, offset, length, position] = args;
   if (typeof buffer === 'string') {
@@ -87,8 +91,18 @@ export function fileData(data: unknown, options: unknown): Uint8Array | undefine
   return ArrayBuffer.isView(data) ? bytesOf(data) : undefined;
 }
 
-/** Whether Node would take this as a path or descriptor. */
-export function isTarget(target: unknown): boolean {
+/** Whether Node would take this as a file descriptor. */
+export function isDescriptor(fd: unknown): fd is number {
+  return Number.isInteger(fd) && (fd as number) >= 0 && (fd as number) <= MAX_DESCRIPTOR;
+}
+
+/** Whether Node would take this as a path. */
+export function isPath(target: unknown): target is string | Uint8Array | URL {
   if (typeof target === 'string') return !target.includes('\0');
-  return typeof target === 'number' || target instanceof Uint8Array || target instanceof URL;
+  return target instanceof Uint8Array || target instanceof URL;
+}
+
+/** Whether Node would take this as a path or descriptor. */
+export function isTarget(target: unknown): target is string | Uint8Array | URL | number {
+  return isDescriptor(target) || isPath(target);
 }

@@ -2,7 +2,17 @@
  * The table of node:fs: for each function, how its arguments are read, how it runs asynchronously and
  * how at once. The callback, promise and synchronous functions are generated from it (faces.ts).
  */
-import { encodingOf, fileData, isTarget, readRegion, vectorRegion, withoutEncoding, writeRegion } from './arguments.js';
+import {
+  encodingOf,
+  fileData,
+  isDescriptor,
+  isPath,
+  isTarget,
+  readRegion,
+  vectorRegion,
+  withoutEncoding,
+  writeRegion,
+} from './arguments.js';
 import { absolute, parseFlags, writes } from './descriptors.js';
 import { SyncOperations } from './sync-operations.js';
 import type { NodeCallback, VirtualFs } from './virtual-fs.js';
@@ -53,11 +63,20 @@ const EFFECTS: Record<string, readonly number[]> = {
   lutimes: [],
 };
 
+/** These take a path, or a descriptor as the older form of their `f` function. */
+const BY_PATH_OR_DESCRIPTOR: ReadonlySet<string> = new Set(['truncate']);
+
+/** Whether Node would take the first argument of a function. */
+function accepts(name: string, target: unknown): boolean {
+  if (BY_PATH_OR_DESCRIPTOR.has(name)) return isTarget(target);
+  return name.startsWith('f') ? isDescriptor(target) : isPath(target);
+}
+
 function queries(state: VirtualFs): FsCalls {
   const calls: FsCalls = {};
   for (const name of QUERIES) {
     calls[name] = (args) => {
-      if (!isTarget(args[0])) return undefined;
+      if (!accepts(name, args[0])) return undefined;
       return { begin: (callback) => state.logged(name, args, false, callback) };
     };
   }
@@ -68,9 +87,8 @@ function effects(state: VirtualFs, sync: SyncOperations): FsCalls {
   const calls: FsCalls = {};
   for (const [name, changed] of Object.entries(EFFECTS)) {
     calls[name] = (args) => {
-      if (!isTarget(args[0])) return undefined;
-      for (const at of changed)
-        if (typeof args[at] !== 'number' && isTarget(args[at])) state.fds.markDirty(absolute(args[at]));
+      if (!accepts(name, args[0])) return undefined;
+      for (const at of changed) if (isPath(args[at])) state.fds.markDirty(absolute(args[at]));
       return {
         begin: (callback) => state.logged(name, args, true, callback),
         now: () => sync.effect(name, args),
@@ -79,7 +97,7 @@ function effects(state: VirtualFs, sync: SyncOperations): FsCalls {
   }
   calls['mkdtemp'] = (args) => {
     const [prefix] = args;
-    if (!isTarget(prefix)) return undefined;
+    if (!isPath(prefix)) return undefined;
     return {
       begin: (callback) => state.logged('mkdtemp', args, true, callback),
       ...(typeof prefix === 'string' ? { now: () => sync.makeTemporary(prefix) } : {}),
@@ -93,7 +111,7 @@ function openAndClose(state: VirtualFs, sync: SyncOperations): FsCalls {
     open: ([target, flags, mode]) => {
       const numeric = parseFlags(flags);
       const bits = typeof mode === 'string' ? Number.parseInt(mode, 8) : (mode ?? 0o666);
-      if (!isTarget(target) || typeof target === 'number' || numeric === undefined) return undefined;
+      if (!isPath(target) || numeric === undefined) return undefined;
       if (typeof bits !== 'number' || Number.isNaN(bits)) return undefined;
       return {
         begin: (callback) => state.open(target, numeric, bits, callback),
@@ -101,7 +119,7 @@ function openAndClose(state: VirtualFs, sync: SyncOperations): FsCalls {
       };
     },
     close: ([fd]) => {
-      if (typeof fd !== 'number') return undefined;
+      if (!isDescriptor(fd)) return undefined;
       return { begin: (callback) => state.close(fd, callback), now: () => sync.close(fd) };
     },
   };
@@ -111,7 +129,7 @@ function reads(state: VirtualFs, sync: SyncOperations): FsCalls {
   return {
     read: ([fd, ...rest]) => {
       const region = readRegion(rest);
-      if (typeof fd !== 'number' || region === undefined) return undefined;
+      if (!isDescriptor(fd) || region === undefined) return undefined;
       const { buffer, bytes, position } = region;
       return {
         begin: (callback) => {
@@ -127,7 +145,7 @@ function reads(state: VirtualFs, sync: SyncOperations): FsCalls {
     },
     readv: ([fd, ...rest]) => {
       const region = vectorRegion(rest);
-      if (typeof fd !== 'number' || region === undefined) return undefined;
+      if (!isDescriptor(fd) || region === undefined) return undefined;
       return {
         begin: (callback) =>
           state.read('fs.readv', { fd, ...region }, (error, count) => callback(error, count ?? 0, rest[0])),
@@ -179,7 +197,7 @@ function writesOf(state: VirtualFs, sync: SyncOperations): FsCalls {
   return {
     write: ([fd, ...rest]) => {
       const region = writeRegion(rest);
-      if (typeof fd !== 'number' || region === undefined) return undefined;
+      if (!isDescriptor(fd) || region === undefined) return undefined;
       const { bytes, position } = region;
       return {
         begin: (callback) =>
@@ -191,7 +209,7 @@ function writesOf(state: VirtualFs, sync: SyncOperations): FsCalls {
     },
     writev: ([fd, ...rest]) => {
       const region = vectorRegion(rest);
-      if (typeof fd !== 'number' || region === undefined) return undefined;
+      if (!isDescriptor(fd) || region === undefined) return undefined;
       return {
         begin: (callback) =>
           state.write('fs.writev', { fd, ...region }, (error, count) => callback(error, count ?? 0, rest[0])),

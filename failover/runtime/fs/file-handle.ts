@@ -11,8 +11,6 @@ type Options = Record<string, unknown>;
 export interface FileCalls {
   /** The values that a callback would get. */
   values(name: string, ...args: unknown[]): Promise<unknown[]>;
-  /** The first value. */
-  value(name: string, ...args: unknown[]): Promise<unknown>;
 }
 
 /** Replaces Node's class, whose instances only Node can make. Its methods are Node's, documented there. */
@@ -27,6 +25,16 @@ export class FileHandle extends EventEmitter {
     this.#fd = fd;
   }
 
+  /** As Node: a call on a closed handle is rejected with EBADF. */
+  #values(name: string, ...args: unknown[]): Promise<unknown[]> {
+    if (this.#fd !== -1) return this.#calls.values(name, this.#fd, ...args);
+    return Promise.reject(Object.assign(new Error('file closed'), { code: 'EBADF', syscall: name }));
+  }
+
+  async #value(name: string, ...args: unknown[]): Promise<unknown> {
+    return (await this.#values(name, ...args))[0];
+  }
+
   get fd(): number {
     return this.#fd;
   }
@@ -36,35 +44,36 @@ export class FileHandle extends EventEmitter {
   }
 
   chmod(mode: unknown): Promise<unknown> {
-    return this.#calls.value('fchmod', this.#fd, mode);
+    return this.#value('fchmod', mode);
   }
 
   chown(uid: unknown, gid: unknown): Promise<unknown> {
-    return this.#calls.value('fchown', this.#fd, uid, gid);
+    return this.#value('fchown', uid, gid);
   }
 
   datasync(): Promise<unknown> {
-    return this.#calls.value('fdatasync', this.#fd);
+    return this.#value('fdatasync');
   }
 
   sync(): Promise<unknown> {
-    return this.#calls.value('fsync', this.#fd);
+    return this.#value('fsync');
   }
 
   async read(...args: unknown[]): Promise<unknown> {
     const region = readRegion(args);
-    if (region !== undefined && region.bytes.length === 0) return { bytesRead: 0, buffer: region.buffer };
-    const [bytesRead, buffer] = await this.#calls.values('read', this.#fd, ...args);
+    if (this.#fd !== -1 && region !== undefined && region.bytes.length === 0)
+      return { bytesRead: 0, buffer: region.buffer };
+    const [bytesRead, buffer] = await this.#values('read', ...args);
     return { bytesRead, buffer };
   }
 
   async readv(buffers: unknown, position?: unknown): Promise<unknown> {
-    const [bytesRead] = await this.#calls.values('readv', this.#fd, buffers, position ?? null);
+    const [bytesRead] = await this.#values('readv', buffers, position ?? null);
     return { bytesRead, buffers };
   }
 
   readFile(options?: unknown): Promise<unknown> {
-    return this.#calls.value('readFile', this.#fd, options);
+    return this.#value('readFile', options);
   }
 
   readLines(options?: Options) {
@@ -73,34 +82,33 @@ export class FileHandle extends EventEmitter {
   }
 
   stat(options?: unknown): Promise<unknown> {
-    return this.#calls.value('fstat', this.#fd, options ?? {});
+    return this.#value('fstat', options ?? {});
   }
 
   truncate(length: unknown = 0): Promise<unknown> {
-    return this.#calls.value('ftruncate', this.#fd, length);
+    return this.#value('ftruncate', length);
   }
 
   utimes(atime: unknown, mtime: unknown): Promise<unknown> {
-    return this.#calls.value('futimes', this.#fd, atime, mtime);
+    return this.#value('futimes', atime, mtime);
   }
 
   async write(...args: unknown[]): Promise<unknown> {
-    const [bytesWritten, buffer] = await this.#calls.values('write', this.#fd, ...args);
+    const [bytesWritten, buffer] = await this.#values('write', ...args);
     return { bytesWritten, buffer };
   }
 
   async writev(buffers: unknown, position?: unknown): Promise<unknown> {
-    const [bytesWritten] = await this.#calls.values('writev', this.#fd, buffers, position ?? null);
+    const [bytesWritten] = await this.#values('writev', buffers, position ?? null);
     return { bytesWritten, buffers };
   }
 
   async writeFile(data: unknown, options?: unknown): Promise<void> {
     if (typeof data === 'string' || ArrayBuffer.isView(data)) {
-      await this.#calls.value('writeFile', this.#fd, data, options);
+      await this.#value('writeFile', data, options);
       return;
     }
-    for await (const chunk of data as AsyncIterable<unknown>)
-      await this.#calls.value('writeFile', this.#fd, chunk, options);
+    for await (const chunk of data as AsyncIterable<unknown>) await this.#value('writeFile', chunk, options);
   }
 
   readableWebStream(): unknown {
@@ -130,7 +138,7 @@ export class FileHandle extends EventEmitter {
     if (this.#fd === -1) return this.#closing ?? Promise.resolve();
     const fd = this.#fd;
     this.#fd = -1;
-    this.#closing = this.#calls.value('close', fd).then(() => {
+    this.#closing = this.#calls.values('close', fd).then(() => {
       this.emit('close');
     });
     return this.#closing;
