@@ -1,31 +1,33 @@
 /**
- * The runtime makes a program deterministic. Everything that Node tells the program is a function of
- * the events that the replica delivers, so a backup that gets the same events from the log ends up in
- * the same state and writes the same bytes.
+ * The runtime makes a program deterministic. Everything that Node tells the program is a function
+ * of the events that the replica delivers, so a backup that gets the same events from the log ends
+ * up in the same state and writes the same bytes.
  *
  * An event runs like this: the replica calls beginEvent with a number and a time, then calls the
- * program (a socket's callback, or {@link Runtime.deliver}), lets ticks and microtasks run, and calls
- * endEvent. Patched functions are virtual while an event runs (`active`), and Node's own otherwise.
- * The number of the event keys its randomness and its ids. The time stands still but for one
- * microsecond per read. The primary logs an event before the program gets it.
+ * program (a socket's callback, or {@link Runtime.deliver}), lets ticks and microtasks run, and
+ * calls endEvent. Patched functions are virtual while an event runs (`active`), and Node's own
+ * otherwise. The number of the event keys its randomness and its ids. The time stands still but for
+ * one microsecond per read. The primary logs an event before the program gets it.
  *
  * There are six kinds of contact with Node, each with one mechanism:
  *
- *   kind       example              primary                     backup                      room
- *   pure       parsing, hashing     runs                        runs                        none
- *   virtual    timers, Date         computed from the event     the same                    virtual/
- *   sample     process.pid          real value, handed over     the primary's value         samples/
- *   operation  fs.stat, scrypt      real; the end is an event   ends with the log's event   operations/, fs/
- *   source     datagrams            each arrival is an event    arrivals come from the log  sources/
- *   effect     files, stdout        carried out                 suppressed and counted      effects/, fs/
+ *   kind       example           primary                backup                     room
+ *   pure       parsing           runs                   runs                       none
+ *   virtual    timers, Date      from the event         the same                   virtual/
+ *   sample     process.pid       real, handed over      the primary's value        samples/
+ *   operation  fs.stat, scrypt   real, end is an event  ends with the log's event  operations/
+ *   source     datagrams         arrivals are events    arrivals from the log      sources/
+ *   effect     stdout            carried out            suppressed and counted     effects/
  *
- * core/ has the mechanisms (logical time, virtual timers, asynchronous operations, the codec of their
- * results) and the patcher. protocols/ moves Node's HTTP and TLS from internal clocks and immediates
- * to the runtime's. table/ lists what cannot be repeated: it works, and is reported by name.
+ * fs/ has both operations and effects.
+ * core/ has the mechanisms (logical time, virtual timers, asynchronous operations, the codec of
+ * their results) and the patcher. protocols/ moves Node's HTTP and TLS from internal clocks and
+ * immediates to the runtime's. table/ lists what cannot be repeated: it works, and is reported by
+ * name.
  *
- * On a takeover {@link Runtime.goLive} makes the timers follow the clock, carries out again what the
- * dead primary may have left undone, and opens the program's files. Until then a backup neither writes
- * a file nor prints a byte.
+ * On a takeover {@link Runtime.goLive} makes the timers follow the clock, carries out again what
+ * the dead primary may have left undone, and opens the program's files. Until then a backup neither
+ * writes a file nor prints a byte.
  *
  * Supported Node versions: 20, 22, 24 and 26. A patch that depends on Node's internals says so.
  */
@@ -66,8 +68,8 @@ export interface RuntimeOptions {
   /** The native addon, which controls OpenSSL's randomness; null: `crypto` is not repeatable. */
   native: NativeAddon | null;
   /**
-   * Primary: an operation has ended. Log the event and deliver it in its turn. May be called while an
-   * event runs. The replica asks {@link Runtime.timers} itself for due timers and immediates.
+   * Primary: an operation has ended. Log the event and deliver it in its turn. May be called while
+   * an event runs. The replica asks {@link Runtime.timers} itself for due timers and immediates.
    */
   request: (event: RuntimeEvent) => void;
   /** The program is given what another process has saved. */
@@ -80,7 +82,10 @@ export interface RuntimeOptions {
   origin?: Stamp;
 }
 
-/** The runtime of one replica's program. There is one per process, because it patches Node's modules. */
+/**
+ * The runtime of one replica's program. There is one per process, because it patches Node's
+ * modules.
+ */
 export class Runtime implements RuntimeContext {
   readonly native: NativeAddon | null;
   /** The clocks that the program sees. */
@@ -104,7 +109,10 @@ export class Runtime implements RuntimeContext {
   #event = 0;
   #nextId = 0;
   #kind: EventKind = 'live';
-  /** The independent connection whose event runs, 0 for none. What the event begins belongs to it, too. */
+  /**
+   * The independent connection whose event runs, 0 for none. What the event begins belongs to it,
+   * too.
+   */
   owner = 0;
 
   /** Throws a TypeError if the secret does not have 32 bytes. */
@@ -141,7 +149,10 @@ export class Runtime implements RuntimeContext {
     return this.#live;
   }
 
-  /** The running event belongs to a connection in state mode: backups repeat neither it nor what it begins. */
+  /**
+   * The running event belongs to a connection in state mode: backups repeat neither it nor what it
+   * begins.
+   */
   get isUnreplicated(): boolean {
     return this.#kind === 'unreplicated';
   }
@@ -216,7 +227,10 @@ export class Runtime implements RuntimeContext {
     this.#randState[0] = 0;
   }
 
-  /** Gives an event to the program, between beginEvent and endEvent. False: the id is unknown, and nothing ran. */
+  /**
+   * Gives an event to the program, between beginEvent and endEvent. False: the id is unknown, and
+   * nothing ran.
+   */
   deliver(event: RuntimeEvent): boolean {
     switch (event.kind) {
       case 'timer':
@@ -250,7 +264,10 @@ export class Runtime implements RuntimeContext {
     this.operations.goLive();
   }
 
-  /** The next deterministic id; negative in an unreplicated event, so that what it begins is known as such. */
+  /**
+   * The next deterministic id; negative in an unreplicated event, so that what it begins is known
+   * as such.
+   */
   drawId(): number {
     const id = this.#nextId++;
     return this.isUnreplicated ? -id : id;

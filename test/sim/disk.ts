@@ -115,7 +115,7 @@ function outcomeOf(error: NodeJS.ErrnoException | null, ...values: unknown[]): O
 /** A write, as the runtime's own operations are made. */
 function writing(process: Process, disk: Disk, at: number, bytes: Buffer, then: (full: boolean) => void): Operation {
   return {
-    what: 'disk.write',
+    name: 'disk.write',
     effect: true,
     start: (done) => disk.write(process, at, bytes, (error) => done(outcomeOf(error))),
     encode: ({ error }) => Uint8Array.from([CODES.indexOf(error?.code ?? '')]),
@@ -126,7 +126,7 @@ function writing(process: Process, disk: Disk, at: number, bytes: Buffer, then: 
 
 function reading(process: Process, disk: Disk, at: number, then: (bytes: Buffer) => void): Operation {
   return {
-    what: 'disk.read',
+    name: 'disk.read',
     effect: false,
     start: (done) => disk.fetch(process, at, RECORD, (bytes) => done(outcomeOf(null, bytes))),
     encode: ({ values }) => values[0] as Buffer,

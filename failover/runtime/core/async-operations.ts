@@ -1,6 +1,6 @@
 /**
- * Asynchronous operations. On the primary the real operation runs and its completion becomes an ASYNC event; on a backup
- * the same operation completes when that event comes from the log.
+ * Asynchronous operations. On the primary the real operation runs, and its end becomes an event of
+ * kind `async`. On a backup the same operation ends when that event comes from the log.
  */
 import { AsyncResource } from 'node:async_hooks';
 import { invariants } from '../../log/invariants.js';
@@ -12,17 +12,21 @@ export interface Outcome {
   values: unknown[];
 }
 
+/** An operation: how it runs, how its outcome is logged, and how the program hears of it. */
 export interface Operation {
   /** For messages: 'fs.read'. */
-  what: string;
-  /** Runs it for real; `done` may be called at once. */
+  name: string;
+  /** Runs it on the primary; `done` may be called at once. Throws what Node refuses. */
   start(done: (outcome: Outcome) => void): void;
-  /** Runs it on a backup, at the same point of the program; absent: only its logged result counts. */
+  /**
+   * Runs it on a backup, at the same point of the program; absent: only its logged result counts.
+   */
   local?(): Outcome;
-  /** Runs it when the backup has become primary and no completion was logged; absent: `start`. */
+  /** Runs it when the backup has become primary and no end was logged; absent: `start` does. */
   redo?(done: (outcome: Outcome) => void): void;
+  /** The outcome as it is logged. */
   encode(outcome: Outcome): Uint8Array;
-  /** On a backup: the outcome, from the log and from what `local` found. */
+  /** On a backup: the outcome, from the log and from the outcome of `local`. */
   decode(result: Uint8Array, local: Outcome | undefined, id: number): Outcome;
   /** Tells the program. */
   settle(outcome: Outcome): void;
@@ -38,14 +42,21 @@ interface Pending {
   owner: number;
 }
 
+/** What the operations need of the runtime. */
 export interface OperationsHost {
+  /** Draws the next deterministic id. */
   drawId(): number;
+  /** The independent connection whose event runs, 0 for none. */
   owner(): number;
+  /** Primary: an operation has ended; its event is to be logged and delivered. */
   request(event: RuntimeEvent): void;
+  /** A backup has left out an effect. */
   suppressed(): void;
+  /** A new primary carries out an effect (again). */
   redone(): void;
 }
 
+/** The operations that a program waits for. */
 export class AsyncOperations {
   readonly #host: OperationsHost;
   readonly #pending = new Map<number, Pending>();
@@ -66,12 +77,13 @@ export class AsyncOperations {
     return this.#pending.get(id)?.owner ?? 0;
   }
 
+  /** Begins an operation in the running event. Throws what its `start` throws. */
   begin(operation: Operation): void {
     const id = this.#host.drawId();
     const resource = new AsyncResource('FTASYNC', { requireManualDestroy: true });
     const pending: Pending = { operation, outcome: undefined, resource, owner: this.#host.owner() };
     if (this.#live) {
-      // Before it is registered: what Node refuses (bad arguments) throws here.
+      // Before it is registered: a call that Node refuses (bad arguments) throws here.
       let early: Outcome | undefined;
       let registered = false;
       operation.start((outcome) => {
@@ -96,7 +108,7 @@ export class AsyncOperations {
     this.#host.request({ kind: 'async', id, result: pending.operation.encode(outcome) });
   }
 
-  /** Completes an operation. False: there is no such operation. */
+  /** An event ends an operation. False: there is no such operation. */
   deliver(id: number, result: Uint8Array): boolean {
     const pending = this.#pending.get(id);
     if (pending === undefined) return false;
@@ -108,7 +120,7 @@ export class AsyncOperations {
     return true;
   }
 
-  /** The log has ended: what never completed is completed here. */
+  /** The log has ended: operations without a logged end are ended here. */
   goLive(): void {
     if (this.#live) return;
     this.#live = true;

@@ -1,6 +1,7 @@
 /**
  * The number and the time of the running event. Time stands still between events. The primary takes
- * it from the machine's clocks, a backup from the log, and it never runs backwards across a takeover.
+ * it from the machine's clocks, a backup from the log, and it never runs backwards across a
+ * takeover.
  */
 import type { Clock } from '../../../lib/clock.js';
 import type { EventKind } from './logical-time.js';
@@ -62,7 +63,10 @@ export class EventTime {
     this.wallMs = wallMs;
   }
 
-  /** The event begins for the program. @param owner the independent connection it belongs to, 0 for none */
+  /**
+   * The event begins for the program. @param owner the independent connection it belongs to, 0 for
+   * none
+   */
   begin(kind: EventKind = 'live', owner = 0): void {
     this.kind = kind;
     this.owner = owner;

@@ -7,7 +7,8 @@ import type { Clock } from '../../../lib/clock.js';
 /**
  * `live`: every replica runs the event in the order of the log. `unreplicated`: it belongs to a
  * connection in state mode, and backups that run the program do not repeat it. `historical`: a
- * replica that joined late repeats it from a connection's history (failover/log/connection-history.ts).
+ * replica that joined late repeats it from a connection's history
+ * (failover/log/connection-history.ts).
  */
 export type EventKind = 'live' | 'unreplicated' | 'historical';
 
@@ -66,7 +67,10 @@ export class LogicalTime {
     if (this.origin === null) this.origin = { monoUs: this.#mono, wallMs: this.#wall };
   }
 
-  /** The time of the primary's next event: the clock's, but not before a time that the program has seen. */
+  /**
+   * The time of the primary's next event: the clock's, but not before a time that the program has
+   * seen.
+   */
   stamp(clock: Clock): Stamp {
     const lastMono = this.#mono + this.#ticks;
     const lastWall = Math.floor(this.#wall + this.#ticks / 1000);

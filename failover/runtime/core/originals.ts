@@ -1,6 +1,6 @@
 /**
- * The originals of everything that {@link World} patches, taken when this module is loaded. The runtime uses these where
- * it must see the real runtime while an event runs.
+ * The originals of the functions that the runtime patches, taken when this module is loaded. The
+ * replica uses them where it needs Node's own while an event runs.
  */
 import childProcess from 'node:child_process';
 import crypto from 'node:crypto';
@@ -9,6 +9,7 @@ import fs from 'node:fs';
 /** Any function, as patched code hands it on. */
 export type AnyFunction = (...args: unknown[]) => unknown;
 
+/** Node's own functions, by module. */
 export const originals = {
   Date: globalThis.Date,
   setTimeout: globalThis.setTimeout,

@@ -1,4 +1,4 @@
-/** Reversible replacement of properties. */
+/** Reversible replacement of properties of Node's modules and globals. */
 import { syncBuiltinESMExports } from 'node:module';
 
 interface Saved {
@@ -7,7 +7,7 @@ interface Saved {
   before: PropertyDescriptor | undefined;
 }
 
-/** Remembers what it replaces, so that all of it can be put back. */
+/** Replaces properties, and can restore all of them. */
 export class Patcher {
   readonly #saved: Saved[] = [];
 
@@ -30,14 +30,18 @@ export class Patcher {
     Object.defineProperty(target, key, { get, configurable: true, enumerable: before?.enumerable ?? false });
   }
 
-  /** Replaces a function by one that has the same name, length and own properties (util.promisify's among them). */
+  /**
+   * Replaces a function by one that has the same name, length and own properties (util.promisify's
+   * among them). Does nothing where there is no such function.
+   */
   method(target: object, key: PropertyKey, make: (original: (...args: unknown[]) => unknown) => unknown): void {
     const original = Reflect.get(target, key) as (...args: unknown[]) => unknown;
     if (typeof original !== 'function') return;
     const wrapper = make(original) as object;
     for (const name of Reflect.ownKeys(original)) {
-      const own = Object.getOwnPropertyDescriptor(original, name)!;
+      const own = Object.getOwnPropertyDescriptor(original, name);
       const there = Object.getOwnPropertyDescriptor(wrapper, name);
+      if (own === undefined) continue;
       if (there === undefined || (there.configurable && (name === 'name' || name === 'length'))) {
         Object.defineProperty(wrapper, name, own);
       }
@@ -45,12 +49,12 @@ export class Patcher {
     this.value(target, key, wrapper);
   }
 
-  /** Makes named imports of built-in modules follow. */
+  /** Makes named ES imports of built-in modules see the replacements. */
   publish(): void {
     syncBuiltinESMExports();
   }
 
-  /** Puts everything back, last first. */
+  /** Restores everything, the last replacement first. */
   restore(): void {
     for (let saved = this.#saved.pop(); saved !== undefined; saved = this.#saved.pop()) {
       if (saved.before === undefined) Reflect.deleteProperty(saved.target, saved.key);

@@ -1,18 +1,21 @@
 /**
- * Results of asynchronous operations in the log: a tag, then an error, values, the data itself, or only the data's digest
- * (length and CRC-32C) where a backup can read the same data by itself.
+ * Results of asynchronous operations in the log: a tag byte, then an error, values, the data
+ * itself, or only the data's digest (length and CRC-32C) where a backup can read the same data by
+ * itself.
  */
 import fs from 'node:fs';
 import { crc32c } from '../../../lib/crc32c.js';
 import type { NativeAddon } from '../../../lib/native/native.js';
 import type { Outcome } from './async-operations.js';
 
-/** Longest data that a result carries; longer data is represented by its digest. */
-export const MAX_RESULT = 65536;
+/** Longest data that a result carries, in bytes; longer data is represented by its digest. */
+const MAX_RESULT_BYTES = 65536;
+/** Tag, length (6 bytes), CRC-32C (4 bytes). */
+const DIGEST_BYTES = 11;
 
 const Tag = { Done: 0, Error: 1, Values: 2, Digest: 3, Data: 4 } as const;
 
-/** A result as it was logged. */
+/** A result, decoded from the log. */
 export type Logged =
   | { tag: 'done' }
   | { tag: 'error'; error: NodeJS.ErrnoException }
@@ -20,7 +23,7 @@ export type Logged =
   | { tag: 'digest'; length: number; crc: number }
   | { tag: 'data'; data: Buffer };
 
-/** CRC-32C over pieces as one. */
+/** CRC-32C over the pieces, taken together. */
 export function crcOf(native: NativeAddon | null, pieces: readonly Uint8Array[]): number {
   let crc = 0;
   for (const piece of pieces) crc = native === null ? crc32c(piece, crc) : native.crc32c(piece, 0, piece.length, crc);
@@ -56,7 +59,10 @@ const DIRENT_KINDS = [
 
 type Bag = Record<string, unknown>;
 
-/** JSON with what fs hands out: undefined, bigint, Buffer, Stats, Dirent. */
+/**
+ * Makes a value fit for JSON, with the types that fs returns: undefined, bigint, Buffer, Stats,
+ * Dirent.
+ */
 function pack(value: unknown): unknown {
   if (value === undefined) return { $: 'u' };
   if (typeof value === 'bigint') return { $: 'n', v: value.toString() };
@@ -88,15 +94,20 @@ function bigTimes(stats: Bag): string[] {
 
 let bigStats: object | undefined;
 
+/** Node does not export the class of Stats with bigint. */
+function bigStatsPrototype(): object {
+  bigStats ??= Object.getPrototypeOf(fs.statSync('.', { bigint: true })) as object;
+  return bigStats;
+}
+
 function unpackStats(fields: unknown[], times: string[] | undefined): unknown {
   const big = times !== undefined;
-  if (big) bigStats ??= Object.getPrototypeOf(fs.statSync('.', { bigint: true })) as object;
-  const stats = Object.create(big ? bigStats! : fs.Stats.prototype) as Bag;
+  const stats = Object.create(big ? bigStatsPrototype() : fs.Stats.prototype) as Bag;
   STAT_FIELDS.forEach((field, i) => {
     stats[field] = big ? BigInt(fields[i] as string) : fields[i];
   });
   STAT_TIMES.forEach((time, i) => {
-    if (big) stats[`${time}Ns`] = BigInt(times[i]!);
+    if (big) stats[`${time}Ns`] = BigInt(times[i]);
     // The same rounding as Node's.
     stats[time] = new Date(Math.floor(Number(stats[`${time}Ms`]) + 0.5));
   });
@@ -138,6 +149,7 @@ function tagged(tag: number, body: Uint8Array): Buffer {
   return bytes;
 }
 
+/** An error, with its code and where it came from. */
 export function encodeError(error: NodeJS.ErrnoException): Buffer {
   const { name, message, code, errno, syscall, path } = error;
   const dest = (error as { dest?: unknown }).dest;
@@ -146,7 +158,7 @@ export function encodeError(error: NodeJS.ErrnoException): Buffer {
 
 /** A digest of data. */
 export function encodeDigest(native: NativeAddon | null, pieces: readonly Uint8Array[]): Buffer {
-  const bytes = Buffer.allocUnsafe(11);
+  const bytes = Buffer.allocUnsafe(DIGEST_BYTES);
   bytes[0] = Tag.Digest;
   let length = 0;
   for (const piece of pieces) length += piece.length;
@@ -155,23 +167,26 @@ export function encodeDigest(native: NativeAddon | null, pieces: readonly Uint8A
   return bytes;
 }
 
-/** The data itself if it is not too long. */
+/** The data itself; its digest if it is longer than 64 KiB. */
 export function encodeData(native: NativeAddon | null, pieces: readonly Uint8Array[]): Buffer {
   let length = 0;
   for (const piece of pieces) length += piece.length;
-  if (length > MAX_RESULT) return encodeDigest(native, pieces);
-  return tagged(Tag.Data, pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces));
+  if (length > MAX_RESULT_BYTES) return encodeDigest(native, pieces);
+  return tagged(Tag.Data, pieces.length === 1 ? pieces[0] : Buffer.concat(pieces));
 }
 
-/** An outcome whose values are few and small; else its digest. */
+/** An outcome with its error or values; the digest of the values if they are longer than 64 KiB. */
 export function encodeOutcome(native: NativeAddon | null, outcome: Outcome): Buffer {
   if (outcome.error !== null) return encodeError(outcome.error);
   if (outcome.values.length === 0) return Buffer.from([Tag.Done]);
   const body = Buffer.from(JSON.stringify(outcome.values.map(pack)));
-  return body.length > MAX_RESULT ? encodeDigest(native, [body]) : tagged(Tag.Values, body);
+  return body.length > MAX_RESULT_BYTES ? encodeDigest(native, [body]) : tagged(Tag.Values, body);
 }
 
-/** Reads a logged result. No bytes at all mean success without a value. */
+/**
+ * Reads a logged result. No bytes at all mean success without a value. Throws a TypeError for a tag
+ * that this version does not know.
+ */
 export function decodeResult(bytes: Uint8Array | null): Logged {
   if (bytes === null || bytes.length === 0 || bytes[0] === Tag.Done) return { tag: 'done' };
   const body = Buffer.from(bytes.buffer, bytes.byteOffset + 1, bytes.length - 1);
@@ -193,7 +208,7 @@ export function decodeResult(bytes: Uint8Array | null): Logged {
   }
 }
 
-/** Whether data has a digest. */
+/** Whether data has the logged digest. */
 export function matches(
   native: NativeAddon | null,
   logged: { length: number; crc: number },
@@ -204,7 +219,7 @@ export function matches(
   return length === logged.length && crcOf(native, pieces) === logged.crc;
 }
 
-/** Whether an outcome is the one that was logged by its digest. */
+/** Whether an outcome's values have the logged digest. */
 export function sameOutcome(
   native: NativeAddon | null,
   logged: { length: number; crc: number },

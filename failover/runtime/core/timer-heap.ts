@@ -1,9 +1,18 @@
-/** A binary heap of timers by due time, then age, that tolerates timers whose due time moves on and timers that died. */
+/**
+ * A binary heap of timers by due time, then age. A timer's due time may move on, and a timer may be
+ * disarmed, while it is in the heap: it is moved or removed when it comes to the top.
+ */
 
-/** What the heap needs to know of a timer. */
+/** Disarmed timers in the heap before it is compacted. */
+const MAX_DEAD = 64;
+
+/** A timer, as the heap sees it. Times are in microseconds. */
 export interface HeapTimer {
+  /** Grows with age. */
   readonly id: number;
+  /** When it is due. */
   due: number;
+  /** The due time that the heap is ordered by; `due` may be later. */
   heapDue: number;
   inHeap: boolean;
   armed: boolean;
@@ -13,10 +22,12 @@ function before(a: HeapTimer, b: HeapTimer): boolean {
   return a.heapDue < b.heapDue || (a.heapDue === b.heapDue && a.id < b.id);
 }
 
+/** Timers, the earliest first. */
 export class TimerHeap<T extends HeapTimer = HeapTimer> {
   #items: T[] = [];
   #dead = 0;
 
+  /** Adds a timer that is not in the heap. */
   push(timer: T): void {
     timer.heapDue = timer.due;
     timer.inHeap = true;
@@ -27,7 +38,7 @@ export class TimerHeap<T extends HeapTimer = HeapTimer> {
   /** A timer in the heap was disarmed. */
   dropped(): void {
     this.#dead++;
-    if (this.#dead > 64 && this.#dead * 2 > this.#items.length) this.#compact();
+    if (this.#dead > MAX_DEAD && this.#dead * 2 > this.#items.length) this.#compact();
   }
 
   /** The timer that is due first. */
@@ -71,11 +82,11 @@ export class TimerHeap<T extends HeapTimer = HeapTimer> {
 
   #up(at: number): void {
     const items = this.#items;
-    const timer = items[at]!;
+    const timer = items[at];
     while (at > 0) {
       const parent = (at - 1) >> 1;
-      if (!before(timer, items[parent]!)) break;
-      items[at] = items[parent]!;
+      if (!before(timer, items[parent])) break;
+      items[at] = items[parent];
       at = parent;
     }
     items[at] = timer;
@@ -83,13 +94,13 @@ export class TimerHeap<T extends HeapTimer = HeapTimer> {
 
   #down(at: number): void {
     const items = this.#items;
-    const timer = items[at]!;
+    const timer = items[at];
     for (;;) {
       let child = at * 2 + 1;
       if (child >= items.length) break;
-      if (child + 1 < items.length && before(items[child + 1]!, items[child]!)) child++;
-      if (!before(items[child]!, timer)) break;
-      items[at] = items[child]!;
+      if (child + 1 < items.length && before(items[child + 1], items[child])) child++;
+      if (!before(items[child], timer)) break;
+      items[at] = items[child];
       at = child;
     }
     items[at] = timer;

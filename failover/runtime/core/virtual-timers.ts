@@ -1,6 +1,6 @@
 /**
- * Virtual timers and immediates. On the primary they become due by the clock, and each due one is an event; on a backup
- * they only wait for their event in the log.
+ * Virtual timers and immediates. On the primary they become due by the clock, and each that is due
+ * is an event. On a backup they wait for their event in the log.
  */
 import { AsyncResource } from 'node:async_hooks';
 import { Fifo } from '../../../lib/fifo.js';
@@ -8,12 +8,13 @@ import type { SocketTimer, SocketTimers } from '../../../stack/sockets/endpoint.
 import type { RuntimeEvent } from './events.js';
 import { TimerHeap } from './timer-heap.js';
 
-const TIMEOUT_MAX = 2 ** 31 - 1;
+/** Longest delay of Node's timers, in milliseconds. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
-/** Node's coercion of a delay, in whole milliseconds. */
+/** Node's coercion of a delay, to whole milliseconds from 1 to 2^31 - 1. Warns as Node does. */
 export function coerceDelay(delay: unknown): number {
   const ms = Number(delay);
-  if (ms > TIMEOUT_MAX) {
+  if (ms > MAX_TIMEOUT_MS) {
     process.emitWarning(
       `${ms} does not fit into a 32-bit signed integer.\nTimeout duration was set to 1.`,
       'TimeoutOverflowWarning',
@@ -25,6 +26,7 @@ export function coerceDelay(delay: unknown): number {
 
 /** Where timers get their ids and their time from. */
 export interface TimerHost {
+  /** Draws the next deterministic id. */
   drawId(): number;
   /** Logical time in microseconds. */
   peek(): number;
@@ -32,17 +34,28 @@ export interface TimerHost {
   owner(): number;
 }
 
+/** What makes a timer. */
+interface TimerOptions {
+  id: number;
+  /** Delay or interval, in milliseconds. */
+  ms: number;
+  repeat: boolean;
+  /** Keeps the process alive. */
+  ref: boolean;
+  run(self: Timeout): void;
+}
+
 type Callback = (...args: unknown[]) => unknown;
 
-/** What setTimeout and setInterval return; has all that Node's Timeout offers. */
+/** What setTimeout and setInterval return; has all members of Node's Timeout. */
 export class Timeout implements SocketTimer {
   readonly #timers: VirtualTimers;
   #ref: boolean;
   /** Its id in the log. */
   readonly id: number;
-  /** When it is due (µs). */
+  /** When it is due, in microseconds of logical time. */
   due = 0;
-  /** The key that the heap knows it under; `due` may have moved on since. */
+  /** The due time that the heap is ordered by; `due` may have moved on since. */
   heapDue = 0;
   inHeap = false;
   armed = false;
@@ -52,20 +65,13 @@ export class Timeout implements SocketTimer {
   readonly repeat: boolean;
   readonly run: () => void;
 
-  constructor(
-    timers: VirtualTimers,
-    id: number,
-    ms: number,
-    repeat: boolean,
-    ref: boolean,
-    run: (self: Timeout) => void,
-  ) {
+  constructor(timers: VirtualTimers, options: TimerOptions) {
     this.#timers = timers;
-    this.#ref = ref;
-    this.id = id;
-    this.ms = ms;
-    this.repeat = repeat;
-    this.run = () => run(this);
+    this.#ref = options.ref;
+    this.id = options.id;
+    this.ms = options.ms;
+    this.repeat = options.repeat;
+    this.run = () => options.run(this);
   }
 
   ref(): this {
@@ -84,7 +90,7 @@ export class Timeout implements SocketTimer {
     return this.#ref;
   }
 
-  /** Starts the interval anew from now. */
+  /** Starts the delay again from now. */
   refresh(): this {
     this.#timers.arm(this);
     return this;
@@ -113,7 +119,7 @@ export class Immediate {
   readonly #timers: VirtualTimers;
   #ref = true;
   readonly id: number;
-  /** As a timer's. */
+  /** The independent connection in whose event it was set, 0 for none. */
   owner = 0;
   pending = true;
   readonly run: () => void;
@@ -157,15 +163,15 @@ function inContext<T extends object>(type: string, callback: Callback, args: unk
   };
 }
 
-/** All timers and immediates of a runtime. */
+/** All timers and immediates of a program. */
 export class VirtualTimers implements SocketTimers {
   readonly #host: TimerHost;
   readonly #timers = new Map<number, Timeout>();
   readonly #heap = new TimerHeap();
   readonly #immediates = new Map<number, Immediate>();
-  /** Immediates that have not been taken, oldest first (primary only). */
+  /** Primary: immediates that have not been taken, the oldest first. */
   readonly #queue = new Fifo<Immediate>();
-  /** How many of the queue belong to the current pass; -1: no pass is under way. */
+  /** Immediates in the queue that belong to the current pass; -1: no pass is in progress. */
   #pass = -1;
   #live: boolean;
   /** Timers and immediates that would keep a Node process alive. */
@@ -176,14 +182,16 @@ export class VirtualTimers implements SocketTimers {
     this.#live = live;
   }
 
+  /** A timer of the program. @param delay milliseconds, coerced as Node does */
   setTimer(callback: Callback, delay: unknown, repeat: boolean, args: unknown[], ref = true): Timeout {
     const run = inContext<Timeout>('Timeout', callback, args);
-    const timer = new Timeout(this, this.#host.drawId(), coerceDelay(delay), repeat, ref, run);
+    const timer = new Timeout(this, { id: this.#host.drawId(), ms: coerceDelay(delay), repeat, ref, run });
     timer.owner = this.#host.owner();
     this.arm(timer);
     return timer;
   }
 
+  /** An immediate of the program. */
   setImmediate(callback: Callback, args: unknown[]): Immediate {
     const run = inContext<Immediate>('Immediate', callback, args);
     const immediate = new Immediate(this, this.#host.drawId(), run);
@@ -194,9 +202,15 @@ export class VirtualTimers implements SocketTimers {
     return immediate;
   }
 
-  /** A timer of a socket: does not keep the process alive. */
+  /** A timer of a socket, which does not keep the process alive. */
   set(ms: number, fn: () => void): SocketTimer {
-    const timer = new Timeout(this, this.#host.drawId(), coerceDelay(ms), false, false, fn);
+    const timer = new Timeout(this, {
+      id: this.#host.drawId(),
+      ms: coerceDelay(ms),
+      repeat: false,
+      ref: false,
+      run: fn,
+    });
     timer.owner = this.#host.owner();
     this.arm(timer);
     return timer;
@@ -223,6 +237,7 @@ export class VirtualTimers implements SocketTimers {
     if (this.#live && !timer.inHeap) this.#heap.push(timer);
   }
 
+  /** Stops a timer; it can be armed again. */
   disarm(timer: Timeout): void {
     if (!timer.armed) return;
     timer.armed = false;
@@ -231,6 +246,7 @@ export class VirtualTimers implements SocketTimers {
     if (timer.inHeap) this.#heap.dropped();
   }
 
+  /** Drops an immediate that has not run. */
   forget(immediate: Immediate): void {
     if (!immediate.pending) return;
     immediate.pending = false;
@@ -238,12 +254,15 @@ export class VirtualTimers implements SocketTimers {
     if (immediate.hasRef()) this.refs--;
   }
 
-  /** When the next timer is due (µs), or Infinity. */
+  /**
+   * When the next timer is due, in microseconds on the clock; Infinity for none, and always on a
+   * backup.
+   */
   nextDeadline(): number {
     return this.#heap.first()?.due ?? Number.POSITIVE_INFINITY;
   }
 
-  /** The next timer that is due at `nowUs`, as an event; each is handed out once. */
+  /** Primary: the next timer that is due at `nowUs`, as an event; each is handed out once. */
   takeDue(nowUs: number): RuntimeEvent | undefined {
     const timer = this.#heap.first();
     if (timer === undefined || timer.due > nowUs) return undefined;
@@ -251,28 +270,31 @@ export class VirtualTimers implements SocketTimers {
     return { kind: 'timer', id: timer.id };
   }
 
+  /** Immediates that have not run. */
   get pendingImmediates(): number {
     return this.#immediates.size;
   }
 
   /**
-   * The next immediate as an event. Returns undefined once at the end of each pass, so that what was queued during a
-   * pass runs in the next one, after timers and input had their turn (Node's rule).
+   * Primary: the next immediate as an event. Returns undefined once at the end of each pass: an
+   * immediate that was queued during a pass runs in the next one, after timers and input (Node's
+   * rule).
    */
   takeImmediate(): RuntimeEvent | undefined {
     if (this.#pass < 0) this.#pass = this.#queue.size;
     while (this.#pass-- > 0) {
-      const next = this.#queue.shift()!;
-      if (next.pending) return { kind: 'immediate', id: next.id };
+      const next = this.#queue.shift();
+      if (next?.pending) return { kind: 'immediate', id: next.id };
     }
     return undefined;
   }
 
-  /** Runs a timer. False: there is no such timer (any more). */
+  /** Runs a timer. False: there is no such timer, or no longer. */
   fire(id: number): boolean {
     const timer = this.#timers.get(id);
     if (timer === undefined) return false;
-    // Out of the heap only in the order of due times: one that was refreshed after it was taken is in it again.
+    // It may be in the heap again, if it was refreshed after it was taken. The heap drops it at its
+    // due time.
     if (!timer.repeat) {
       this.disarm(timer);
       timer.run();
@@ -286,7 +308,7 @@ export class VirtualTimers implements SocketTimers {
     return true;
   }
 
-  /** Runs an immediate. False: there is no such immediate (any more). */
+  /** Runs an immediate. False: there is no such immediate, or no longer. */
   fireImmediate(id: number): boolean {
     const immediate = this.#immediates.get(id);
     if (immediate === undefined) return false;

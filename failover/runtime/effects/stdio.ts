@@ -1,12 +1,16 @@
-/** Standard output of the program: swallowed on a backup, and never a source of order on either side. */
+/**
+ * Standard output and error of the program: suppressed on a backup. When a write completes must not
+ * influence the program on any replica.
+ */
 import type { RuntimeContext } from '../core/context.js';
 import type { Patcher } from '../core/patcher.js';
 
-/** Whether the program's output is swallowed. */
+/** Whether the program's output is suppressed. */
 export interface OutputState {
   muted: boolean;
 }
 
+/** Patches the write functions of both streams. */
 export function installStdio(runtime: RuntimeContext, patcher: Patcher, state: OutputState): void {
   for (const stream of [process.stdout, process.stderr]) {
     patcher.method(
@@ -21,7 +25,7 @@ export function installStdio(runtime: RuntimeContext, patcher: Patcher, state: O
             runtime.counters.suppressedOutput +=
               typeof chunk === 'string' ? Buffer.byteLength(chunk) : ((chunk as Uint8Array | null)?.length ?? 0);
           } else original.call(stream, chunk, charset);
-          // When the real write completes is not for the program to see: it would not be repeatable.
+          // The end of the real write is not repeatable: the program gets the next tick instead.
           if (typeof done === 'function') process.nextTick(done as () => void);
           return true;
         },

@@ -1,6 +1,7 @@
 /**
- * The table of node:fs: for each function, how its arguments are read, how it runs asynchronously and
- * how at once. The callback, promise and synchronous functions are generated from it (faces.ts).
+ * The table of node:fs: for each function, how its arguments are read, how it runs asynchronously
+ * and how at once. The callback, promise and synchronous functions are generated from it
+ * (faces.ts).
  */
 import {
   encodingOf,

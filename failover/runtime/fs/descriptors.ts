@@ -1,6 +1,7 @@
 /**
- * File descriptors of the program. Their numbers are virtual, so that they are the same on every replica; on a backup, a
- * file that was opened for writing has no real descriptor until the backup becomes primary.
+ * The program's file descriptors. Their numbers are virtual, so that they are the same on every
+ * replica. On a backup, a file opened for writing has no real descriptor until the backup becomes
+ * primary.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -11,7 +12,7 @@ const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_EXCL, O_APPEND, O_SYNC }
 
 /** Above any real descriptor, below 2^31. */
 const FIRST_VIRTUAL = 0x2000_0000;
-/** More written paths than this are not told apart any more. */
+/** Written paths that are remembered; beyond that, every path counts as written. */
 const MAX_DIRTY = 10_000;
 
 const FLAGS: Record<string, number> = {
@@ -41,7 +42,7 @@ const ALIASES: Record<string, string> = {
   'sa+': 'as+',
 };
 
-/** Open flags as a number; undefined: not flags. */
+/** Open flags as a number; undefined: Node would refuse them. */
 export function parseFlags(flags: unknown): number | undefined {
   if (flags === undefined || flags === null) return O_RDONLY;
   if (typeof flags === 'number') return flags;
@@ -49,11 +50,12 @@ export function parseFlags(flags: unknown): number | undefined {
   return FLAGS[ALIASES[flags] ?? flags];
 }
 
+/** Whether a file opened with these flags may change. */
 export function writes(flags: number): boolean {
   return (flags & (O_WRONLY | O_RDWR)) !== 0 || (flags & (O_CREAT | O_TRUNC)) !== 0;
 }
 
-/** Something that was done before counts as done: the file is there, and what it holds must stay. */
+/** Flags for opening a file again: it exists, and its contents must stay. */
 export function repeatFlags(flags: number): number {
   return flags & ~(O_TRUNC | O_EXCL);
 }
@@ -66,23 +68,28 @@ export function absolute(target: unknown): string {
 
 /** One open file of the program. */
 export interface OpenFile {
+  /** Its virtual descriptor. */
   readonly vfd: number;
   /** The real descriptor; -1: not open here (yet). */
   fd: number;
+  /** Absolute. */
   readonly path: string;
   readonly flags: number;
   readonly mode: number;
+  /** A regular file, not a pipe or a device. */
   readonly regular: boolean;
   /** Position of the next read or write without one; null: the kernel's own position counts. */
   position: number | null;
 }
 
+/** The open files of a program, and the paths that it has written. */
 export class DescriptorTable {
   readonly #files = new Map<number, OpenFile>();
   readonly #dirty = new Set<string>();
   #next = FIRST_VIRTUAL;
   #allDirty = false;
 
+  /** Gives a file the next virtual descriptor. */
   add(file: Omit<OpenFile, 'vfd' | 'position'>): OpenFile {
     // A position of our own makes repeating a write harmless; appending and pipes have none.
     const tracked = file.regular && writes(file.flags) && (file.flags & O_APPEND) === 0;
@@ -91,10 +98,12 @@ export class DescriptorTable {
     return open;
   }
 
+  /** The file with a virtual descriptor; undefined for anything else. */
   find(fd: unknown): OpenFile | undefined {
     return typeof fd === 'number' && fd >= FIRST_VIRTUAL ? this.#files.get(fd) : undefined;
   }
 
+  /** Forgets a file; its real descriptor stays open. */
   remove(vfd: number): void {
     this.#files.delete(vfd);
   }
@@ -111,11 +120,15 @@ export class DescriptorTable {
     else this.#dirty.add(target);
   }
 
+  /** Whether the program may have changed this path. */
   isDirty(target: string): boolean {
     return this.#allDirty || this.#dirty.has(target);
   }
 
-  /** The real descriptor of a file, which is opened now if a backup has not opened it. Throws as fs.openSync does. */
+  /**
+   * The real descriptor of a file; it is opened now if the backup has not. Throws as fs.openSync
+   * does.
+   */
   opened(file: OpenFile): number {
     if (file.fd >= 0) return file.fd;
     // Opening a pipe must not wait for its other end.
@@ -124,7 +137,7 @@ export class DescriptorTable {
     return file.fd;
   }
 
-  /** Opens for real what a backup has not opened. */
+  /** Opens the files that the backup has not opened. */
   goLive(): void {
     for (const file of this.#files.values()) {
       try {
@@ -135,7 +148,7 @@ export class DescriptorTable {
     }
   }
 
-  /** Closes everything (tests). */
+  /** Closes all files. */
   closeAll(): void {
     for (const file of this.#files.values()) {
       if (file.fd >= 0) originals.fs.closeSync(file.fd);

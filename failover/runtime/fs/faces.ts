@@ -1,6 +1,6 @@
 /**
- * Patches node:fs: generates its callback, promise and synchronous functions from the table of calls.
- * Uses Node's public functions only; the same on Node 20, 22, 24 and 26.
+ * Patches node:fs: generates its callback, promise and synchronous functions from the table of
+ * calls. Uses Node's public functions only; the same on Node 20, 22, 24 and 26.
  */
 import fs from 'node:fs';
 import { promisify } from 'node:util';
@@ -50,7 +50,8 @@ function installCallbacks(state: VirtualFs, calls: FsCalls, patcher: Patcher): v
   for (const [name, signature] of Object.entries(calls)) patcher.method(fs, name, callbackFace(state, name, signature));
   const native = callbackFace(state, 'realpath', calls['realpath']);
   patcher.value(fs.realpath, 'native', native(fs.realpath.native as AnyFunction));
-  // The promisified form of fs.exists is a fixed property of the original: only a wrapper can have another.
+  // The promisified form of fs.exists is a fixed property of the original: only a wrapper can have
+  // another.
   const exists = (original: AnyFunction): AnyFunction => {
     const wrapper: AnyFunction = (...args) => original(...args);
     Object.defineProperty(wrapper, promisify.custom, {

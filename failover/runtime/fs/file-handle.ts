@@ -13,7 +13,10 @@ export interface FileCalls {
   values(name: string, ...args: unknown[]): Promise<unknown[]>;
 }
 
-/** Replaces Node's class, whose instances only Node can make. Its methods are Node's, documented there. */
+/**
+ * Replaces Node's class, whose instances only Node can make. Its methods are Node's, documented
+ * there.
+ */
 export class FileHandle extends EventEmitter {
   readonly #calls: FileCalls;
   #fd: number;

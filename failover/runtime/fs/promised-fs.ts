@@ -42,7 +42,10 @@ function withoutTail(args: readonly unknown[]): readonly unknown[] {
   return args.slice(0, end);
 }
 
-/** Whether Node's module loader reads a source file: the start of the program must not wait for events. */
+/**
+ * Whether Node's module loader reads a source file: the start of the program must not wait for
+ * events.
+ */
 function fromLoader(file: unknown, options: unknown): boolean {
   if (options !== undefined || !(file instanceof URL)) return false;
   const limit = Error.stackTraceLimit;
@@ -62,7 +65,10 @@ export class PromisedFs {
     this.#calls = calls;
   }
 
-  /** Calls a function by the name of its callback form. @returns the values that a callback would get */
+  /**
+   * Calls a function by the name of its callback form. @returns the values that a callback would
+   * get
+   */
   values(name: string, ...args: unknown[]): Promise<unknown[]> {
     const given = withoutTail(args);
     return new Promise((resolve, reject) => {

@@ -1,6 +1,7 @@
 /**
  * Synchronous effects that a backup did not carry out. Those of the latest event are kept until the
- * next event proves that the primary did them: if it died in that event, the backup carries them out.
+ * next event proves that the primary did them: if it died in that event, the backup carries them
+ * out.
  */
 import type { RuntimeContext } from '../core/context.js';
 
@@ -30,7 +31,8 @@ export class SuppressedEffects {
   /** Carries out what is unproven. @param unfinished the primary died in the latest event */
   goLive(unfinished: boolean): void {
     const runtime = this.#runtime;
-    // An event that others follow, or that is over, has had its effects: an append would be there twice.
+    // An event that others follow, or that is over, has had its effects: an append would be there
+    // twice.
     if (!unfinished || this.#event !== runtime.eventNo) this.#unproven = [];
     for (const redo of this.#unproven) {
       runtime.counters.redoneEffects++;

@@ -1,6 +1,6 @@
 /**
- * What the synchronous functions of node:fs do. Queries run on every replica. Effects are suppressed
- * on a backup, and return what success returns.
+ * What the synchronous functions of node:fs do. Queries run on every replica. Effects are
+ * suppressed on a backup, and return what success returns.
  */
 import fs from 'node:fs';
 import { originals } from '../core/originals.js';

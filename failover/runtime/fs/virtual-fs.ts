@@ -1,4 +1,8 @@
-/** What the parts of the virtual file system share, and the operations that it is made of. */
+/**
+ * The asynchronous operations on files. Queries and effects are logged with their results. Data
+ * that a backup can read by itself (a regular file that the program has not written) is logged as a
+ * digest.
+ */
 import fs from 'node:fs';
 import type { Operation, Outcome } from '../core/async-operations.js';
 import type { RuntimeContext } from '../core/context.js';
@@ -22,7 +26,10 @@ export type NodeCallback = (error: NodeJS.ErrnoException | null, ...values: unkn
 
 const originalFs = originals.fs as unknown as Record<string, AnyFunction>;
 
-/** Node writes these in JavaScript, over its own public functions and with ticks in between: in one piece instead. */
+/**
+ * Node implements these in JavaScript over its public functions, with ticks in between: one native
+ * call instead.
+ */
 const REPLACEMENTS: Record<string, AnyFunction> = {
   realpath: originals.fs.realpath.native as AnyFunction,
   realpathSync: originals.fs.realpathSync.native as AnyFunction,
@@ -32,7 +39,7 @@ const REPLACEMENTS: Record<string, AnyFunction> = {
   },
 };
 
-/** Errors that show that a repeated operation had been carried out before. */
+/** Errors which show that a repeated effect had been carried out before. */
 const ALREADY: Record<string, string> = {
   mkdir: 'EEXIST',
   link: 'EEXIST',
@@ -59,6 +66,7 @@ function callback(done: (outcome: Outcome) => void): NodeCallback {
 
 /** Where a read puts its data, or a write takes it from. */
 export interface Transfer {
+  /** Virtual or real. */
   fd: number;
   pieces: Uint8Array[];
   position: number | bigint | null;
@@ -92,8 +100,8 @@ export class VirtualFs {
   }
 
   /**
-   * An operation whose logged result is all that a backup needs: queries and effects. `args` may begin with a virtual
-   * descriptor.
+   * An operation whose logged result is all that a backup needs: queries and effects. `args` may
+   * begin with a virtual descriptor.
    */
   logged(name: string, args: readonly unknown[], effect: boolean, settle: NodeCallback): void {
     const { runtime, fds } = this;
@@ -103,7 +111,7 @@ export class VirtualFs {
       run(name, [callback(done)]);
     };
     const operation: Operation = {
-      what: `fs.${name}`,
+      name: `fs.${name}`,
       effect,
       start,
       redo: (done) =>
@@ -129,6 +137,9 @@ export class VirtualFs {
     runtime.operations.begin(operation);
   }
 
+  /**
+   * Opens a file; the value is a virtual descriptor. A backup opens regular files for reading only.
+   */
   open(target: unknown, flags: number, mode: number, settle: NodeCallback): void {
     const { runtime, fds } = this;
     const where = absolute(target);
@@ -150,7 +161,7 @@ export class VirtualFs {
       ]);
     };
     runtime.operations.begin({
-      what: 'fs.open',
+      name: 'fs.open',
       effect: writing,
       start: start(flags),
       redo: start(flags & ~fs.constants.O_EXCL),
@@ -186,13 +197,14 @@ export class VirtualFs {
     });
   }
 
+  /** Closes a descriptor, virtual or real. */
   close(vfd: number, settle: NodeCallback): void {
     const { runtime, fds } = this;
     const file = fds.find(vfd);
     fds.remove(vfd);
     const fd = file === undefined ? vfd : file.fd;
     runtime.operations.begin({
-      what: 'fs.close',
+      name: 'fs.close',
       effect: false,
       start: (done) => {
         this.call('close', [fd, callback(done)]);
@@ -209,44 +221,44 @@ export class VirtualFs {
   }
 
   /** Whether a backup can read the same from this file by itself. */
-  #readsAlike(file: OpenFile | undefined): file is OpenFile {
+  #readsTheSame(file: OpenFile | undefined): file is OpenFile {
     return file?.regular === true && !writes(file.flags) && !this.fds.isDirty(file.path);
   }
 
   /** Reads into pieces; the outcome's value is the number of bytes. */
-  read(what: string, transfer: Transfer, settle: NodeCallback): void {
+  read(name: string, transfer: Transfer, settle: NodeCallback): void {
     const { runtime, fds } = this;
     const file = fds.find(transfer.fd);
-    const alike = this.#readsAlike(file);
+    const sameHere = this.#readsTheSame(file);
     const position = transfer.position ?? file?.position ?? null;
     const tracked = transfer.position === null && file?.position != null;
-    const filled = (count: number): Uint8Array[] => take(transfer.pieces, count);
+    const filled = (count: number): Uint8Array[] => firstBytes(transfer.pieces, count);
     const local = (): Outcome => attempt(() => this.readNow(transfer.fd, transfer.pieces, position));
     runtime.operations.begin({
-      what,
+      name,
       effect: false,
       start: (done) => {
         const fd = fds.toReal(transfer.fd);
-        const one = transfer.pieces.length === 1 ? transfer.pieces[0]! : undefined;
+        const one = transfer.pieces.length === 1 ? transfer.pieces[0] : undefined;
         if (one !== undefined) this.call('read', [fd, one, 0, one.length, position, callback(done)]);
         else this.call('readv', [fd, transfer.pieces, position, callback(done)]);
       },
-      ...(alike ? { local } : {}),
+      ...(sameHere ? { local } : {}),
       encode: (outcome) => {
         if (outcome.error !== null) return encodeError(outcome.error);
         const pieces = filled(outcome.values[0] as number);
-        return alike ? encodeDigest(runtime.native, pieces) : encodeData(runtime.native, pieces);
+        return sameHere ? encodeDigest(runtime.native, pieces) : encodeData(runtime.native, pieces);
       },
       decode: (result, mine, id) => {
         const logged = decodeResult(result);
         if (logged.tag === 'error') return { error: logged.error, values: [] };
         if (logged.tag === 'data') {
-          spread(logged.data, transfer.pieces);
+          scatter(logged.data, transfer.pieces);
           return { error: null, values: [logged.data.length] };
         }
         const outcome = mine ?? local();
         const data = outcome.error === null ? filled(outcome.values[0] as number) : [];
-        this.#check(what, id, file?.path ?? String(transfer.fd), logged, outcome, data);
+        this.#check({ name, id, where: file?.path ?? String(transfer.fd) }, logged, outcome, data);
         return outcome;
       },
       settle: (outcome) => {
@@ -258,16 +270,22 @@ export class VirtualFs {
     });
   }
 
-  #check(what: string, id: number, where: string, logged: Logged, outcome: Outcome, data: Uint8Array[]): void {
+  #check(
+    from: { name: string; id: number; where: string },
+    logged: Logged,
+    outcome: Outcome,
+    data: Uint8Array[],
+  ): void {
     if (logged.tag !== 'digest') return;
-    if (outcome.error !== null) this.#diverged(what, id, `${where}: here ${outcome.error.code}`);
+    const { name, id, where } = from;
+    if (outcome.error !== null) this.#diverged(name, id, `${where}: here ${outcome.error.code}`);
     else if (!matches(this.runtime.native, logged, data)) {
       const crc = crcOf(this.runtime.native, data).toString(16);
-      this.#diverged(what, id, `${where}: ${logged.length} bytes (${logged.crc.toString(16)}), here others (${crc})`);
+      this.#diverged(name, id, `${where}: ${logged.length} bytes with CRC ${logged.crc.toString(16)}, here ${crc}`);
     }
   }
 
-  /** Reads at once. A file that this backup has not opened is opened for the purpose. */
+  /** Reads at once. A file that this backup has not opened is opened for this read only. */
   readNow(fd: number, pieces: Uint8Array[], position: number | bigint | null): number {
     const file = this.fds.find(fd);
     if (file === undefined || file.fd >= 0) {
@@ -286,7 +304,7 @@ export class VirtualFs {
   }
 
   /** Writes pieces; the outcome's value is the number of bytes. */
-  write(what: string, transfer: Transfer, settle: NodeCallback): void {
+  write(name: string, transfer: Transfer, settle: NodeCallback): void {
     const { runtime, fds } = this;
     const file = fds.find(transfer.fd);
     const position = transfer.position ?? file?.position ?? null;
@@ -295,11 +313,11 @@ export class VirtualFs {
     for (const piece of transfer.pieces) length += piece.length;
     if (tracked && file !== undefined) file.position = Number(position) + length;
     runtime.operations.begin({
-      what,
+      name,
       effect: true,
       start: (done) => {
         const fd = fds.toReal(transfer.fd);
-        const one = transfer.pieces.length === 1 ? transfer.pieces[0]! : undefined;
+        const one = transfer.pieces.length === 1 ? transfer.pieces[0] : undefined;
         if (one !== undefined) this.call('write', [fd, one, 0, one.length, position, callback(done)]);
         else this.call('writev', [fd, transfer.pieces, position, callback(done)]);
       },
@@ -325,19 +343,19 @@ export class VirtualFs {
     const { runtime, fds } = this;
     const file = fds.find(target);
     const where = typeof target === 'number' ? (file?.path ?? String(target)) : absolute(target);
-    const alike = typeof target === 'number' ? this.#readsAlike(file) : !fds.isDirty(where);
+    const sameHere = typeof target === 'number' ? this.#readsTheSame(file) : !fds.isDirty(where);
     const local = (): Outcome => attempt(() => this.call('readFileSync', [this.fds.toReal(target), options]));
     runtime.operations.begin({
-      what: 'fs.readFile',
+      name: 'fs.readFile',
       effect: false,
       start: (done) => {
         this.call('readFile', [fds.toReal(target), options, callback(done)]);
       },
-      ...(alike ? { local } : {}),
+      ...(sameHere ? { local } : {}),
       encode: (outcome) => {
         if (outcome.error !== null) return encodeError(outcome.error);
         const pieces = [outcome.values[0] as Buffer];
-        return alike ? encodeDigest(runtime.native, pieces) : encodeData(runtime.native, pieces);
+        return sameHere ? encodeDigest(runtime.native, pieces) : encodeData(runtime.native, pieces);
       },
       decode: (result, mine, id) => {
         const logged = decodeResult(result);
@@ -349,7 +367,7 @@ export class VirtualFs {
           return { error: logged.error, values: [] };
         }
         const outcome = mine ?? local();
-        this.#check('fs.readFile', id, where, logged, outcome, outcome.values as Buffer[]);
+        this.#check({ name: 'fs.readFile', id, where }, logged, outcome, outcome.values as Buffer[]);
         return outcome;
       },
       settle: (outcome) => {
@@ -361,7 +379,7 @@ export class VirtualFs {
 }
 
 /** The first `count` bytes of pieces. */
-function take(pieces: readonly Uint8Array[], count: number): Uint8Array[] {
+function firstBytes(pieces: readonly Uint8Array[], count: number): Uint8Array[] {
   const taken: Uint8Array[] = [];
   for (const piece of pieces) {
     if (count <= 0) break;
@@ -371,8 +389,8 @@ function take(pieces: readonly Uint8Array[], count: number): Uint8Array[] {
   return taken;
 }
 
-/** Copies data into pieces. */
-function spread(data: Uint8Array, pieces: readonly Uint8Array[]): void {
+/** Copies data into the pieces. */
+function scatter(data: Uint8Array, pieces: readonly Uint8Array[]): void {
   let at = 0;
   for (const piece of pieces) {
     if (at >= data.length) break;

@@ -1,6 +1,8 @@
 /**
- * Randomness of node:crypto. OpenSSL itself draws from the event's generator (the addon's doing); here everything that
- * caches randomness across events or works on another thread is made synchronous, with its callback as an immediate.
+ * Randomness of node:crypto. The addon makes OpenSSL draw from the event's generator. Here every
+ * function that caches randomness across events, or works on another thread, is made synchronous,
+ * with its callback as an immediate. Patches public functions only; the same on Node 20, 22, 24 and
+ * 26.
  */
 import crypto from 'node:crypto';
 import type { RuntimeContext } from '../core/context.js';
@@ -18,7 +20,7 @@ function splitCallback(args: unknown[]): [unknown[], NodeCallback | undefined] {
   return typeof last === 'function' ? [args.slice(0, -1), last as NodeCallback] : [args, undefined];
 }
 
-/** An integer in [0, range), drawn without Node's cache; the rule is Node's own. */
+/** An integer in [0, range), drawn without Node's cache; the method is Node's own. */
 function drawBelow(range: number): number {
   const limit = RAND_RANGE - (RAND_RANGE % range);
   const bytes = Buffer.alloc(RAND_BYTES);
@@ -44,7 +46,7 @@ function randomInt(runtime: RuntimeContext, original: AnyFunction, args: unknown
   return undefined;
 }
 
-/** A function with an optional callback: with one, it is computed at once and the callback is an immediate. */
+/** Patches a function with an optional callback: computed at once, the callback is an immediate. */
 function syncThenLater(runtime: RuntimeContext, compute: AnyFunction) {
   return (original: AnyFunction) =>
     (...args: unknown[]): unknown => {
@@ -56,7 +58,7 @@ function syncThenLater(runtime: RuntimeContext, compute: AnyFunction) {
       try {
         result = compute(...rest);
       } catch (error) {
-        // Bad arguments are thrown to the caller, as Node does; what OpenSSL refuses goes to the callback.
+        // As Node: bad arguments are thrown to the caller, errors of OpenSSL go to the callback.
         const code = (error as { code?: unknown }).code;
         if (typeof code === 'string' && /^ERR_(INVALID_ARG|OUT_OF_RANGE|CRYPTO_INVALID)/.test(code)) throw error;
         failure = error;
@@ -85,7 +87,7 @@ const SYNC_TWINS: readonly [string, AnyFunction][] = [
   ['verify', originals.crypto.verify as AnyFunction],
 ];
 
-/** Operations of SubtleCrypto; they run on other threads and complete in any order. */
+/** Functions of SubtleCrypto: they run on other threads and complete in any order. */
 const SUBTLE = [
   'encrypt',
   'decrypt',
@@ -101,6 +103,7 @@ const SUBTLE = [
   'unwrapKey',
 ];
 
+/** Makes the randomness of node:crypto repeatable, and reports what cannot be. */
 export function installCrypto(runtime: RuntimeContext, patcher: Patcher): void {
   for (const [name, compute] of SYNC_TWINS) {
     if (typeof Reflect.get(crypto, name) !== 'function') continue;

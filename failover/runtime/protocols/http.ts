@@ -1,9 +1,9 @@
 /**
- * node:http's own use of time: the `Date:` header (cached by Node on an internal timer) and the check
- * for slow clients (an internal interval and the real clock). Depends on these internals, checked on
- * Node 20, 22, 24 and 26: `OutgoingMessage.prototype._storeHeader` and its `sendDate`, the server's
- * symbol `http.server.connectionsCheckingInterval`, the listener named `socketOnError`, and a socket's
- * `_httpMessage`.
+ * node:http's own use of time: the `Date:` header (cached by Node on an internal timer) and the
+ * check for slow clients (an internal interval and the real clock). Depends on these internals,
+ * checked on Node 20, 22, 24 and 26: `OutgoingMessage.prototype._storeHeader` and its `sendDate`,
+ * the server's symbol `http.server.connectionsCheckingInterval`, the listener named
+ * `socketOnError`, and a socket's `_httpMessage`.
  */
 import http from 'node:http';
 import type { Socket } from 'node:net';
@@ -65,8 +65,8 @@ export function installHttp(runtime: RuntimeContext, patcher: Patcher): void {
 /** How far a connection is with its current request. */
 interface Progress {
   /**
-   * When the request's first bytes came (or the connection, for the first request), in microseconds of
-   * logical time; -1: no request is in progress.
+   * When the request's first bytes came (or the connection, for the first request), in microseconds
+   * of logical time; -1: no request is in progress.
    */
   since: number;
   headersDone: boolean;
@@ -170,9 +170,9 @@ function stopNodesCheck(server: http.Server): void {
 }
 
 /**
- * Moves a server's headersTimeout and requestTimeout to logical time. Node checks them with an interval
- * of its own and the real clock, so a 408 could come at different events on different replicas. Call it
- * inside an event when a server begins to listen, or begins to get connections.
+ * Moves a server's headersTimeout and requestTimeout to logical time. Node checks them with an
+ * interval of its own and the real clock, so a 408 could come at different events on different
+ * replicas. Call it inside an event when a server begins to listen, or begins to get connections.
  */
 export function virtualizeHttpServer(runtime: RuntimeContext, server: http.Server): void {
   stopNodesCheck(server);

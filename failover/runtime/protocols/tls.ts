@@ -1,7 +1,10 @@
 /**
- * TLS over sockets that are not the kernel's goes through Node's internal JSStreamSocket, which ends each write with an
- * internal immediate: in the real loop's time, between events. Here that immediate is an event like any other, so that what
- * TLS writes next (session tickets, the rest of a flight) happens at the same place on every replica.
+ * TLS over sockets of the stack goes through Node's internal JSStreamSocket, which ends each write
+ * with an internal immediate: at a time of the real event loop, between events. Here that immediate
+ * is an event like any other, so that TLS writes next (session tickets, the rest of a flight) at
+ * the same place on every replica. Depends on these internals, checked on Node 20, 22, 24 and 26:
+ * `TLSSocket.prototype._init`, JSStreamSocket's `doWrite`, `doClose`, `finishWrite`,
+ * `finishShutdown`, and its symbols `kCurrentWriteRequest` and `kPendingClose`.
  */
 import { constants as openssl } from 'node:crypto';
 import { constants } from 'node:os';
@@ -21,13 +24,16 @@ interface StreamWrap {
 type Closed = () => void;
 type Failure = NodeJS.ErrnoException | null | undefined;
 
-/** What Node's libuv calls an error; EPIPE where it has no such name. */
+/** libuv's number of an error; EPIPE for one without a number. */
 function uvCode(error: NodeJS.ErrnoException): number {
   const known = constants.errno as Record<string, number>;
-  return -(known[error.code ?? ''] ?? known['EPIPE']!);
+  return -(known[error.code ?? ''] ?? known['EPIPE']);
 }
 
-/** One of Node's wraps, to find its class by: a TLSSocket is given one when it is made over a stream of another kind. */
+/**
+ * A JSStreamSocket, to find its class: Node makes one for a TLSSocket over a stream that is no
+ * socket.
+ */
 function sampleWrap(): StreamWrap | undefined {
   const prototype = tls.TLSSocket.prototype as unknown as { _init(socket: unknown, wrap: unknown): void };
   const init = prototype._init;
@@ -48,8 +54,9 @@ function sampleWrap(): StreamWrap | undefined {
 }
 
 /**
- * OpenSSL puts the real time into the session tickets of TLS 1.3, so a handshake replayed in another second would send other
- * bytes. Servers of a replicated program keep their sessions themselves instead: the ticket is then a random number only.
+ * OpenSSL puts the real time into the session tickets of TLS 1.3, so a handshake replayed in
+ * another second would send other bytes. Here servers keep their sessions themselves: the ticket is
+ * then only a random number.
  */
 function withoutTickets(patcher: Patcher): void {
   patcher.method(tls.Server.prototype, 'setSecureContext', (original) => {
@@ -61,7 +68,7 @@ function withoutTickets(patcher: Patcher): void {
   });
 }
 
-/** Reports TLS as undeclared on a Node whose internals differ. */
+/** Makes the end of each write of TLS an event. Reports `tls` on a Node whose internals differ. */
 export function installTls(runtime: RuntimeContext, patcher: Patcher): void {
   withoutTickets(patcher);
   const wrap = sampleWrap();

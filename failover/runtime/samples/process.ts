@@ -1,8 +1,11 @@
-/** What a program can see of its process that differs between replicas; a backup shows the primary's. */
+/**
+ * Properties of the process that differ between replicas; a backup shows the primary's to its
+ * program.
+ */
 import os from 'node:os';
 import { Patcher } from '../core/patcher.js';
 
-/** JSON-able. */
+/** The primary process as its program sees it; plain JSON. */
 export interface ProcessSnapshot {
   pid: number;
   ppid: number;
@@ -11,14 +14,14 @@ export interface ProcessSnapshot {
   env: Record<string, string>;
 }
 
-/** This process as its program sees it. */
+/** Takes the snapshot of this process. */
 export function snapshotProcess(): ProcessSnapshot {
   const env: Record<string, string> = {};
   for (const [key, value] of Object.entries(process.env)) if (value !== undefined) env[key] = value;
   return { pid: process.pid, ppid: process.ppid, title: process.title, hostname: os.hostname(), env };
 }
 
-/** Shows the snapshot to the program of this process; the function returned takes it back. */
+/** Shows the snapshot to the program of this process. @returns a function that takes it back */
 export function applySnapshot(snapshot: ProcessSnapshot): () => void {
   const patcher = new Patcher();
   const env = { ...process.env };

@@ -1,9 +1,11 @@
 /**
- * A program's datagram sockets. Each arrival completes an operation that the socket has begun, and so is an event of the runtime like any
- * other: logged before the program hears of it, and told to a backup's program out of the log. What the program sends leaves
- * with the gate on the primary, and nowhere on a backup: a datagram that was not sent when the primary died is lost, as datagrams may be.
+ * A program's datagram sockets. Each arrival ends an operation that the socket has begun, and so is
+ * an event like any other: logged before the program gets it, and given to a backup's program from
+ * the log. The primary sends the program's datagrams through the output gate; a backup sends none.
+ * A datagram that the primary had not sent when it died is lost, as datagrams may be.
  *
- * Who sends to where the stack has no route (a metrics daemon on loopback, a name server) keeps a socket of the kernel's, unprotected.
+ * A socket that sends to an address for which the stack has no route (a metrics daemon on loopback,
+ * a name server) is a kernel socket, without protection.
  */
 import type dgram from 'node:dgram';
 import net from 'node:net';
@@ -12,7 +14,7 @@ import type { Stack } from '../../../stack/stack.js';
 import type { Outcome } from '../core/async-operations.js';
 import type { RuntimeContext } from '../core/context.js';
 
-/** What waits for the program at most, per socket; more is dropped, and counted. */
+/** Limits of the datagrams that wait for the program, per socket; more are dropped and counted. */
 const MAX_WAITING = 1024;
 const MAX_WAITING_BYTES = 1 << 20;
 
@@ -24,7 +26,9 @@ const HEADER = 5;
 
 type Message = [typeof Arrival.Message, Buffer, dgram.RemoteInfo];
 
-/** An arrival as the log has it: kind, family, port, address as text with its length, then the bytes. */
+/**
+ * An arrival as the log has it: kind, family, port, length and text of the address, then the bytes.
+ */
 export function encodeArrival({ values }: Outcome): Uint8Array {
   const [kind] = values as [Arrival];
   if (kind !== Arrival.Message) return Uint8Array.of(kind, 0, 0, 0, 0);
@@ -40,12 +44,12 @@ export function encodeArrival({ values }: Outcome): Uint8Array {
   return out;
 }
 
-/** The arrival that a log record describes; one that cannot be read counts as the socket's end. */
+/** The arrival that a log record describes; a malformed one counts as the end of the socket. */
 export function decodeArrival(result: Uint8Array): Outcome {
   const bytes = Buffer.from(result.buffer, result.byteOffset, result.length);
-  if (bytes.length < HEADER || HEADER + bytes[4]! > bytes.length) return CLOSED;
+  if (bytes.length < HEADER || HEADER + bytes[4] > bytes.length) return CLOSED;
   if (bytes[0] !== Arrival.Message) return bytes[0] === Arrival.Refused ? REFUSED : CLOSED;
-  const end = HEADER + bytes[4]!;
+  const end = HEADER + bytes[4];
   const payload = Buffer.from(bytes.subarray(end));
   const address = bytes.toString('latin1', HEADER, end);
   const family = bytes[1] === 6 ? 'IPv6' : 'IPv4';
@@ -53,16 +57,20 @@ export function decodeArrival(result: Uint8Array): Outcome {
   return { error: null, values: [Arrival.Message, payload, info] satisfies Message };
 }
 
-/** What a program's sockets have in common. */
+/** What a program's datagram sockets share. */
 export interface DgramRuntime {
   readonly runtime: RuntimeContext;
   readonly stack: Stack;
   readonly counters: { droppedDatagrams: number };
 }
 
+/** A datagram socket on the stack whose arrivals are events. */
 export class ReplayedDgram extends FtDgram {
   readonly #host: DgramRuntime;
-  /** Completes the operation that waits for an arrival; null on a backup, and while one is on its way to the program. */
+  /**
+   * Ends the operation that waits for an arrival; null on a backup, and while an arrival is
+   * delivered.
+   */
   #done: ((outcome: Outcome) => void) | null = null;
   #waiting: Outcome[] = [];
   #waitingBytes = 0;
@@ -78,7 +86,7 @@ export class ReplayedDgram extends FtDgram {
 
   #listen(): void {
     this.#host.runtime.operations.begin({
-      what: 'dgram.message',
+      name: 'dgram.message',
       effect: false,
       start: (done) => {
         this.#done = done;
@@ -116,7 +124,7 @@ export class ReplayedDgram extends FtDgram {
   }
 
   #take(outcome: Outcome): void {
-    // The next one first: the program may throw.
+    // First wait for the next arrival: the program may throw.
     if (!this._closed) this.#listen();
     const [kind, payload, info] = outcome.values as [Arrival, Buffer, dgram.RemoteInfo];
     if (kind === Arrival.Message) this._message(payload, info);
@@ -133,7 +141,7 @@ export class ReplayedDgram extends FtDgram {
 
 type Method = (this: unknown, ...args: unknown[]) => unknown;
 
-/** Before a socket is bound, these say where it is to be. */
+/** The first call of one of these decides whether the stack or the kernel has the socket. */
 const DECIDING = new Set(['bind', 'send', 'connect']);
 const DELEGATED = [
   ...DECIDING,
@@ -156,7 +164,10 @@ const DELEGATED = [
   'unref',
 ];
 
-/** What `dgram.createSocket` gives to a program: of the stack, or of the kernel, as its first use decides. */
+/**
+ * What `dgram.createSocket` returns to a program: a socket of the stack or of the kernel, as its
+ * first use decides.
+ */
 export class ProgramDgram extends ReplayedDgram {
   #decided = false;
   #kernel: dgram.Socket | null = null;
@@ -169,7 +180,7 @@ export class ProgramDgram extends ReplayedDgram {
     this.#makeKernel = makeKernel;
   }
 
-  /** The kernel's socket that does the work, if it is one of those. */
+  /** The kernel socket that does the work; null: the stack does. */
   #kernelFor(method: string, args: unknown[]): dgram.Socket | null {
     if (!this.#decided && DECIDING.has(method)) {
       this.#decided = true;
@@ -184,7 +195,7 @@ export class ProgramDgram extends ReplayedDgram {
       method === 'bind' && typeof args[0] === 'object' && args[0] !== null
         ? (args[0] as { address?: unknown }).address
         : args.slice(1).find((value) => typeof value === 'string');
-    // Everywhere, if it is bound; this machine, if it sends.
+    // No address: a bound socket gets everything, a sending one sends to this machine.
     if (typeof given !== 'string' || given === '') return method === 'bind';
     const address = net.isIP(given) === 0 ? undefined : book.parse(given);
     if (address === undefined) return false;
@@ -202,11 +213,11 @@ export class ProgramDgram extends ReplayedDgram {
   static {
     const prototype = ProgramDgram.prototype as unknown as Record<string, Method>;
     for (const name of DELEGATED) {
-      const own = prototype[name]!;
+      const own = prototype[name];
       prototype[name] = function (this: unknown, ...args: unknown[]): unknown {
         const kernel = (this as ProgramDgram).#kernelFor(name, args) as unknown as Record<string, Method> | null;
         if (kernel === null) return own.apply(this, args);
-        const result = kernel[name]!.apply(kernel, args);
+        const result = kernel[name].apply(kernel, args);
         return result === kernel ? this : result;
       };
     }

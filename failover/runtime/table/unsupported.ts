@@ -1,4 +1,23 @@
-/** Things that replay cannot repeat. They go on working, unprotected, and are reported once each. */
+/**
+ * The table of APIs that replay cannot repeat. They work, but without protection, and the first use
+ * of each in an event is reported by name.
+ *
+ *   API                                   kind               not logged
+ *   child_process.*, cluster.fork         effect, source     output and exit of a child
+ *   worker_threads.Worker, channels       source             the order of messages
+ *   dns.*, dns.promises.*                 operation          the answer
+ *   dgram.createSocket                    source             arrivals at a kernel socket
+ *   fetch                                 source             arrivals at its kernel sockets
+ *   os.*, v8.*, process.memoryUsage, ...  sample             the value
+ *   performance.mark and others           virtual            they read the real clock
+ *   FinalizationRegistry                  source             the garbage collector's choice
+ *   process.on('SIG...'), process.send    source, effect     signals and messages
+ *
+ * The kinds are those of runtime.ts.
+ * Others are reported where they are patched: crypto.subtle and generateKeyPair
+ * (operations/crypto.ts), fs.watch and opendir (fs/faces.ts), zlib and tls on a Node whose
+ * internals differ.
+ */
 import childProcess from 'node:child_process';
 import cluster from 'node:cluster';
 import dgram from 'node:dgram';
@@ -27,7 +46,7 @@ const DNS = [
   'reverse',
 ];
 
-function functions(
+function reportCalls(
   runtime: RuntimeContext,
   patcher: Patcher,
   owner: object,
@@ -60,18 +79,19 @@ function reportNew(runtime: RuntimeContext, patcher: Patcher, owner: object, nam
   patcher.value(owner, name, proxy);
 }
 
+/** Reports the first use of each API of the table. */
 export function installUnsupported(runtime: RuntimeContext, patcher: Patcher): void {
   const spawners = ['spawn', 'exec', 'execFile', 'fork', 'spawnSync', 'execSync', 'execFileSync'];
-  functions(runtime, patcher, childProcess, 'child_process', spawners);
-  functions(runtime, patcher, cluster, 'cluster', ['fork']);
-  functions(runtime, patcher, dgram, 'dgram', ['createSocket']);
-  functions(runtime, patcher, dns, 'dns', DNS);
-  functions(runtime, patcher, dns.promises, 'dns.promises', DNS);
-  functions(runtime, patcher, os, 'os', ['loadavg', 'freemem', 'uptime', 'cpus', 'networkInterfaces']);
-  functions(runtime, patcher, v8, 'v8', ['getHeapStatistics', 'getHeapSpaceStatistics', 'writeHeapSnapshot']);
-  functions(runtime, patcher, process, 'process', ['memoryUsage', 'cpuUsage', 'resourceUsage', 'send']);
-  functions(runtime, patcher, performance, 'performance', ['mark', 'measure', 'eventLoopUtilization', 'timerify']);
-  functions(runtime, patcher, globalThis, 'globalThis', ['fetch']);
+  reportCalls(runtime, patcher, childProcess, 'child_process', spawners);
+  reportCalls(runtime, patcher, cluster, 'cluster', ['fork']);
+  reportCalls(runtime, patcher, dgram, 'dgram', ['createSocket']);
+  reportCalls(runtime, patcher, dns, 'dns', DNS);
+  reportCalls(runtime, patcher, dns.promises, 'dns.promises', DNS);
+  reportCalls(runtime, patcher, os, 'os', ['loadavg', 'freemem', 'uptime', 'cpus', 'networkInterfaces']);
+  reportCalls(runtime, patcher, v8, 'v8', ['getHeapStatistics', 'getHeapSpaceStatistics', 'writeHeapSnapshot']);
+  reportCalls(runtime, patcher, process, 'process', ['memoryUsage', 'cpuUsage', 'resourceUsage', 'send']);
+  reportCalls(runtime, patcher, performance, 'performance', ['mark', 'measure', 'eventLoopUtilization', 'timerify']);
+  reportCalls(runtime, patcher, globalThis, 'globalThis', ['fetch']);
   reportNew(runtime, patcher, workerThreads, 'Worker', 'worker_threads.Worker');
   for (const name of ['MessageChannel', 'BroadcastChannel', 'FinalizationRegistry']) {
     reportNew(runtime, patcher, globalThis, name, name);

@@ -1,18 +1,21 @@
-/** Puts virtual timers under the globals, node:timers, node:timers/promises and AbortSignal.timeout. */
+/**
+ * Puts virtual timers under the globals, node:timers, node:timers/promises and AbortSignal.timeout.
+ * Patches public functions only; the same on Node 20, 22, 24 and 26.
+ */
 import nodeTimers from 'node:timers';
 import timersPromises from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { RuntimeContext } from '../core/context.js';
 import { type AnyFunction, originals } from '../core/originals.js';
 import type { Patcher } from '../core/patcher.js';
-import { Immediate, Timeout } from '../core/virtual-timers.js';
+import { Immediate, Timeout, type VirtualTimers } from '../core/virtual-timers.js';
 
 interface WaitOptions {
   signal?: AbortSignal;
   ref?: boolean;
 }
 
-/** Node's internal AbortError, rebuilt. */
+/** Node's internal AbortError. */
 export class AbortError extends Error {
   readonly code = 'ABORT_ERR';
 
@@ -22,7 +25,7 @@ export class AbortError extends Error {
   }
 }
 
-/** True if Node itself would complain about these options. */
+/** True if Node would refuse these options. */
 function invalid(options: unknown): boolean {
   if (options === undefined) return false;
   if (options === null || typeof options !== 'object') return true;
@@ -55,6 +58,44 @@ function abortable<T, H>(
   });
 }
 
+/** The iterator of timersPromises.setInterval. */
+async function* virtualInterval(timers: VirtualTimers, delay?: number, value?: unknown, options?: WaitOptions) {
+  const signal = options?.signal;
+  if (signal?.aborted) throw new AbortError(signal);
+  let behind = 0;
+  let wake: (() => void) | undefined;
+  const wakeUp = (): void => wake?.();
+  const interval = timers.setTimer(
+    () => {
+      behind++;
+      wakeUp();
+    },
+    delay,
+    true,
+    [],
+    options?.ref !== false,
+  );
+  const onAbort = (): void => {
+    interval.clear();
+    wakeUp();
+  };
+  signal?.addEventListener('abort', onAbort, { once: true });
+  try {
+    while (!signal?.aborted) {
+      if (behind === 0) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+      for (; behind > 0; behind--) yield value;
+    }
+    throw new AbortError(signal);
+  } finally {
+    interval.clear();
+    signal?.removeEventListener('abort', onAbort);
+  }
+}
+
 function promiseFunctions(runtime: RuntimeContext) {
   const { timers } = runtime;
   const originals = { ...timersPromises };
@@ -82,67 +123,31 @@ function promiseFunctions(runtime: RuntimeContext) {
     );
   }
 
-  async function* virtualInterval(delay: number | undefined, value: unknown, options?: WaitOptions) {
-    const signal = options?.signal;
-    if (signal?.aborted) throw new AbortError(signal);
-    let behind = 0;
-    let wake: (() => void) | undefined;
-    const poke = (): void => wake?.();
-    const interval = timers.setTimer(
-      () => {
-        behind++;
-        poke();
-      },
-      delay,
-      true,
-      [],
-      options?.ref !== false,
-    );
-    const onAbort = (): void => {
-      interval.clear();
-      poke();
-    };
-    signal?.addEventListener('abort', onAbort, { once: true });
-    try {
-      while (!signal?.aborted) {
-        if (behind === 0) {
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
-        }
-        for (; behind > 0; behind--) yield value;
-      }
-      throw new AbortError(signal);
-    } finally {
-      interval.clear();
-      signal?.removeEventListener('abort', onAbort);
-    }
-  }
-
   function setInterval(delay?: number, value?: unknown, options?: WaitOptions) {
     if (!runtime.active || invalid(options)) return originals.setInterval(delay, value, options);
-    return virtualInterval(delay, value, options);
+    return virtualInterval(timers, delay, value, options);
   }
 
   return { setTimeout, setImmediate, setInterval };
 }
 
-/** Node's check of a callback is Node's to make. */
+/** Node refuses a callback that is none. */
 function isFunction(value: unknown): value is (...args: unknown[]) => unknown {
   return typeof value === 'function';
 }
 
+/** Patches every function that sets, clears or awaits a timer. */
 export function installTimers(runtime: RuntimeContext, patcher: Patcher): void {
   const { timers } = runtime;
   const promises = promiseFunctions(runtime);
   const node = originals as unknown as Record<string, AnyFunction>;
 
   const setTimeout = (fn: unknown, delay?: unknown, ...args: unknown[]): unknown =>
-    runtime.active && isFunction(fn) ? timers.setTimer(fn, delay, false, args) : node.setTimeout!(fn, delay, ...args);
+    runtime.active && isFunction(fn) ? timers.setTimer(fn, delay, false, args) : node.setTimeout(fn, delay, ...args);
   const setInterval = (fn: unknown, delay?: unknown, ...args: unknown[]): unknown =>
-    runtime.active && isFunction(fn) ? timers.setTimer(fn, delay, true, args) : node.setInterval!(fn, delay, ...args);
+    runtime.active && isFunction(fn) ? timers.setTimer(fn, delay, true, args) : node.setInterval(fn, delay, ...args);
   const setImmediate = (fn: unknown, ...args: unknown[]): unknown =>
-    runtime.active && isFunction(fn) ? timers.setImmediate(fn, args) : node.setImmediate!(fn, ...args);
+    runtime.active && isFunction(fn) ? timers.setImmediate(fn, args) : node.setImmediate(fn, ...args);
 
   const clear = (original: (timer: never) => void) => (timer?: unknown) => {
     if (timer instanceof Timeout) timer.clear();
