@@ -121,13 +121,14 @@ export const EVENTS = {
   diverged: {
     source: 'replica',
     when: 'The program on the backup did something else than on the primary. The backup ends.',
-    action: 'Look for a nondeterministic-api event before it; see docs/replay.md. Start a backup again.',
+    action:
+      'Look for a nondeterministic-api event before it; see docs/guides/databases-and-services.md. Start a backup again.',
     fields: { reason: { type: 'string', meaning: 'The first difference.' } },
   },
   'nondeterministic-api': {
     source: 'replica',
     when: 'The program called an API that replay does not cover, for the first time.',
-    action: 'Replace the call, or use --mode state; see docs/replay.md.',
+    action: 'Replace the call, or use --mode state; see docs/guides/databases-and-services.md.',
     fields: { api: { type: 'string', meaning: 'The API, for example `dgram.createSocket`.' } },
   },
   'replay-failed': {

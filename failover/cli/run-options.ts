@@ -65,7 +65,7 @@ const OPTIONS = {
     default: 'replay',
     meaning:
       'replay: the backup runs the program, too. state: the backup runs no program; the one that is started at a ' +
-      'takeover gets the connections with what was saved of them (docs/state-mode.md).',
+      'takeover gets the connections with what was saved of them (docs/guides/state-mode.md).',
     section: REPLICATION,
     since: '0.2',
   },
@@ -128,7 +128,8 @@ const OPTIONS = {
   'no-send-thread': NO_SEND_THREAD_OPTION,
   cluster: {
     value: FILE,
-    meaning: 'Replicas on several machines, which this file describes (docs/cluster.md). Implies --commit acked.',
+    meaning:
+      'Replicas on several machines, which this file describes (docs/guides/cluster.md). Implies --commit acked.',
     section: CLUSTER,
     since: '0.2',
     example: '--cluster cluster.json',

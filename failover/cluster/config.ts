@@ -1,5 +1,5 @@
 /**
- * What the machines of a group know of each other: a JSON file, the same on all of them (docs/cluster.md). Everything in it is
+ * What the machines of a group know of each other: a JSON file, the same on all of them (docs/guides/cluster.md). Everything in it is
  * checked before anything starts; an error names the place.
  */
 import { readFileSync } from 'node:fs';
@@ -75,7 +75,7 @@ export function readClusterConfig(path: string, node: string | undefined): Clust
     throw new FtError(
       'ERR_FT_CONFIG',
       `${path} cannot be read (${errorCode(error) ?? 'error'})`,
-      'See docs/cluster.md',
+      'See docs/guides/cluster.md',
     );
   }
   let json: unknown;
@@ -88,7 +88,7 @@ export function readClusterConfig(path: string, node: string | undefined): Clust
 }
 
 function wrong(place: string, why: string): FtError {
-  return new FtError('ERR_FT_CONFIG', `${place}: ${why}`, 'See docs/cluster.md');
+  return new FtError('ERR_FT_CONFIG', `${place}: ${why}`, 'See docs/guides/cluster.md');
 }
 
 /** Checks a configuration. Files that it names are beside the file at `path`. Throws FtError ERR_FT_CONFIG. */

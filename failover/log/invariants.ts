@@ -1,5 +1,5 @@
 /**
- * The rules of output commit, by the names of docs/failure-model.md. They always hold. The mutation check (test/sim/mutation.ts)
+ * The rules of output commit, by the names of docs/internals/failure-model.md. They always hold. The mutation check (test/sim/mutation.ts)
  * breaks one at a time, to see that the tests would notice; nothing else may write here.
  */
 export const invariants = {

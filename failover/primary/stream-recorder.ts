@@ -1,7 +1,7 @@
 /**
  * State mode, the primary's side: beside the stack's changes the log has what the program wrote, what it closed, and the context
  * that it saved for each connection. A backup needs no program to know all that; a new one, or another version of the program,
- * gets its connections back with it (docs/state-mode.md).
+ * gets its connections back with it (docs/guides/state-mode.md).
  */
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';

@@ -73,7 +73,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   }
 
   /**
-   * Saves what the program has to know of this connection when it gets it back (state mode, docs/state-mode.md): any value that
+   * Saves what the program has to know of this connection when it gets it back (state mode, docs/guides/state-mode.md): any value that
    * `structuredClone` takes. What was read and written in the same event belongs to it. Without effect where nothing is
    * replicated, or the program itself is.
    * @throws FtError ERR_FT_CONTEXT when it is longer than 64 KiB

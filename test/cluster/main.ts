@@ -1,6 +1,6 @@
 /**
  * `npm run cluster [-- --only NAME,NAME] [--rounds N] [--json]`: a group on several machines (network namespaces), with etcd or a
- * fence command; what can happen to machines and to what connects them, and who spoke when. See docs/cluster.md.
+ * fence command; what can happen to machines and to what connects them, and who spoke when. See docs/guides/cluster.md.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
 /**
- * The control server (docs/control-server.md): sockets, one packet in, one packet out and a clock, over a Unix socket, so
+ * The control server (docs/internals/control-server.md): sockets, one packet in, one packet out and a clock, over a Unix socket, so
  * that programs in any language can drive the stack. Each connection has a stack of its own.
  *
  *   npm run dut -- --listen PATH
@@ -38,7 +38,7 @@ function serve(client: Socket): void {
 const { values } = parseArgs({ options: { listen: { type: 'string' }, help: { type: 'boolean', default: false } } });
 if (values.help || values.listen === undefined) {
   (values.help ? console.log : console.error)(
-    'npm run dut -- --listen PATH\n  Serves the control protocol on a Unix socket; see docs/control-server.md.',
+    'npm run dut -- --listen PATH\n  Serves the control protocol on a Unix socket; see docs/internals/control-server.md.',
   );
   process.exit(values.help ? 0 : 2);
 }

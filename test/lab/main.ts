@@ -1,7 +1,7 @@
 /**
  * `npm run lab [-- --kills N] [--only NAME] [--fault KIND] [--commit acked] [--seed S] [--json]`: real replicas on a real TAP, the kernel's TCP
  * as client, and deaths of all kinds at random moments. Each death is followed by a new replica, which joins while
- * connections live; see docs/simulation.md.
+ * connections live; see docs/internals/simulation.md.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -24,7 +24,7 @@ import { WireCheck } from './wire-check.js';
 
 const APP = fileURLToPath(new URL('./app.js', import.meta.url));
 const HOOK = new URL('./fault-hook.js', import.meta.url).href;
-const PICTURE = fileURLToPath(new URL('../../../docs/lab.svg', import.meta.url));
+const PICTURE = fileURLToPath(new URL('../../../docs/internals/lab.svg', import.meta.url));
 /** How the primary comes to its end. */
 const KILLS = ['kill', 'stop', 'abort', 'throw', 'exit', 'busy', 'oom', 'switchover', 'full'] as const;
 type Kill = (typeof KILLS)[number];

@@ -8,7 +8,7 @@ import { cells, runCell } from './grid.js';
 
 const GOLDEN = new URL('../../../test/netsim/golden.txt', import.meta.url);
 const KERNEL = new URL('../../../test/netsim/kernel.txt', import.meta.url);
-const PICTURE = new URL('../../../docs/netsim.svg', import.meta.url);
+const PICTURE = new URL('../../../docs/internals/netsim.svg', import.meta.url);
 
 const { values } = parseArgs({
   options: {
@@ -21,7 +21,7 @@ if (values.help) {
   console.log(`npm run netsim [-- --full] [-- --update]
   Runs flows over a grid of paths in virtual time and compares with test/netsim/golden.txt.
   --full    all 960 cells, minutes; without it those 100 or so that show most
-  --update  writes the golden file and docs/netsim.svg`);
+  --update  writes the golden file and docs/internals/netsim.svg`);
   process.exit(0);
 }
 

@@ -1,6 +1,6 @@
 /**
  * Packet scripts: a conversation with the stack, line by line, over the control server's session (test/dut) in virtual
- * time. What each kind of line means is in docs/packet-scripts.md.
+ * time. What each kind of line means is in docs/internals/packet-scripts.md.
  */
 import { sum16, TcpView, writeIpv4, writeTcpHeader } from '../../lib/index.js';
 import { Session } from '../dut/session.js';
