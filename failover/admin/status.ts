@@ -46,7 +46,7 @@ export function statusOf(replica: Replica): ReplicaStatus {
       stack: { ...stack.counters, timeWaits: stack.tcp.timeWaits.size },
       udp: { ...stack.udp.counters },
       icmp: { ...stack.icmp.counters },
-      device: { ...(replica.device?.counters ?? {}) },
+      device: { ...(replica.tap?.counters ?? {}) },
       loop: replica.busyPolls,
       gate: { ...replica.gate.counters },
       log: { ...(replica.writer?.counters ?? {}) },

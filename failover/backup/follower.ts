@@ -1,6 +1,6 @@
 /**
- * The backup's hold on its primary: joins its log, keeps a copy of its device queue and a view of the memory that it
- * receives into, watches it, and makes sure that it is dead when it has to be.
+ * The backup's hold on its primary: it joins the log, keeps a copy of the primary's device queue and a view of the
+ * memory that the primary receives into, watches the primary, and fences it at a takeover.
  */
 import { RxSlab, slabBytes } from '../../lib/device/rx-slab.js';
 import { FtError } from '../../lib/errors.js';
@@ -9,84 +9,99 @@ import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.j
 import type { GroupPlace } from '../host/group-directory.js';
 import { invariants } from '../log/invariants.js';
 import { ReaderState, type Ring, RingReader, Word } from '../log/ring.js';
-import { FailureDetector, type PrimaryWatch } from './failure-detector.js';
+import { FailureDetector } from './failure-detector.js';
+import type { LossReason, PrimaryWatch } from './primary-watch.js';
 import { RemoteFailureDetector } from './remote-failure-detector.js';
 import type { ReplayHost } from './replay-host.js';
 import { Replayer } from './replayer.js';
 
-/** Frames that a replica's device hands over at once. */
+/** Frames that a replica's device receives in one batch, at most. */
 export const RX_SLOTS = 64;
 
+/** What a {@link Follower} follows, and how. */
+export interface FollowerOptions {
+  native: NativeAddon;
+  /** This process. */
+  ownPid: number;
+  ring: Ring;
+  group: GroupPlace;
+  /** Applies the log's records. */
+  host: ReplayHost;
+  /** The primary's process; on several machines, the local agent. */
+  primaryPid: number;
+  /** False: the primary is known to be dead. */
+  alive: boolean;
+  /** The primary is on another machine. */
+  remote: boolean;
+  /** A heartbeat that stands still for this time means a hang, microseconds; Infinity: never. */
+  hangTimeoutUs: number;
+  /** Called once, when the primary is lost. */
+  onLost: (reason: LossReason) => void;
+  /** Connections that no program of this process owns. */
+  unclaimed: UnclaimedConnections;
+  /** State mode of the whole group: no program runs here. */
+  stateMode: boolean;
+}
+
+/** Joins a primary's log and reads it. Its last three steps, `fence`, `lock` and `readToEnd`, belong to a takeover. */
 export class Follower {
   reader: RingReader | null = null;
   replayer: Replayer | null = null;
   readonly detector: PrimaryWatch;
-  /** A copy of the primary's device queue, so that frames which wait in it outlive the primary; -1: none. */
+  /** A copy of the primary's device queue: frames that wait in it outlive the primary. -1: none. */
   queue = -1;
-  /** Where the primary receives its frames. */
+  /** Memory that the primary receives frames into; null: none. */
   slab: RxSlab | null = null;
+  readonly #options: FollowerOptions;
 
   /** Throws FtError ESRCH when there is no such process. */
-  constructor(
-    native: NativeAddon,
-    readonly ownPid: number,
-    readonly ring: Ring,
-    readonly group: GroupPlace,
-    readonly host: ReplayHost,
-    primary: number,
-    hangTimeoutUs: number,
-    onGone: (reason: 'death' | 'hang') => void,
-    /** Connections that are kept without a program. */
-    readonly kept: UnclaimedConnections,
-    readonly stateMode: boolean,
-    alive: boolean,
-    /** The primary is on another machine; `primary` is the agent that stands in for it. */
-    remote: boolean,
-  ) {
-    this.detector = remote
-      ? new RemoteFailureDetector(primary, ring, onGone)
-      : new FailureDetector(native, primary, ring, hangTimeoutUs, onGone, alive);
+  constructor(options: FollowerOptions) {
+    this.#options = options;
+    const { native, primaryPid: pid, ring, hangTimeoutUs, onLost, alive } = options;
+    this.detector = options.remote
+      ? new RemoteFailureDetector(pid, ring, onLost)
+      : new FailureDetector({ native, pid, ring, hangTimeoutUs, onLost, alive });
   }
 
-  /** Begins to follow when the primary has let us. @returns true when it has just begun. */
+  /** Begins to follow, once the primary has admitted this replica. @returns true when it has just begun */
   join(): boolean {
-    const { ring } = this;
-    if (ring.load(Word.readerState) !== ReaderState.Live || ring.words[Word.readerPid] !== this.ownPid) return false;
+    const { ring, ownPid } = this.#options;
+    if (ring.load(Word.readerState) !== ReaderState.Live || ring.words[Word.readerPid] !== ownPid) return false;
     this.#read();
-    const queue = ring.words[Word.tapFd]!;
+    const queue = ring.words[Word.tapFd];
     if (queue > 0) this.queue = this.detector.copyDescriptor(queue);
     return true;
   }
 
   #read(): void {
-    const { ring } = this;
+    const { ring, group, host, unclaimed, stateMode } = this.#options;
     this.reader = new RingReader(ring);
-    this.replayer = new Replayer(this.reader, this.host, this.kept, this.stateMode, this.host.leastInPlace);
+    this.replayer = new Replayer(this.reader, host, unclaimed, stateMode, host.leastInPlace);
     this.replayer.joiner = ring.words[Word.startAt] !== 0;
-    const slab = this.group.mapSlab(ring.writerPid, slabBytes(RX_SLOTS));
+    const slab = group.mapSlab(ring.writerPid, slabBytes(RX_SLOTS));
     this.slab = slab === null ? null : new RxSlab(slab);
   }
 
   /**
-   * The primary died before it let us join. The log outlives it: while it has the whole history, everything can still be
-   * repeated; without it, we begin as a new program, and say nothing to connections that we do not know.
+   * The primary died before it admitted this replica. The log outlives it: a complete log can still be replayed. Without
+   * one, the program starts afresh, and connections that it does not know get no answer.
    */
   #joinDead(): void {
-    const { ring } = this;
+    const { ring, ownPid } = this.#options;
     if (ring.words[Word.truncated] === 1) return;
     ring.words[Word.startAt] = 0;
     ring.words[Word.tail] = 0;
-    ring.words[Word.readerPid] = this.ownPid;
+    ring.words[Word.readerPid] = ownPid;
     ring.words[Word.readerFault] = 0;
     ring.store(Word.readerState, ReaderState.Live);
     this.#read();
   }
 
-  /** What is not read yet may be overwritten, once the primary has given us up. Throws FtError ERR_FT_DROPPED. */
+  /** Throws FtError ERR_FT_DROPPED when the primary has given this replica up: unread records may be overwritten. */
   assertFollowing(): void {
-    const { ring } = this;
+    const { ring, ownPid } = this.#options;
     if (this.reader === null) return;
-    if (ring.load(Word.readerState) === ReaderState.Live && ring.words[Word.readerPid] === this.ownPid) return;
+    if (ring.load(Word.readerState) === ReaderState.Live && ring.words[Word.readerPid] === ownPid) return;
     throw new FtError(
       'ERR_FT_DROPPED',
       'The primary has dropped this replica, which did not keep up with the log',
@@ -94,22 +109,31 @@ export class Follower {
     );
   }
 
-  /** Makes sure that the primary is dead and the group ours; from then on the log is read to its end. Throws FtError. */
-  succeed(): void {
+  /** Makes sure that the primary is dead. Throws FtError ERR_FT_DROPPED, ERR_FT_FENCE. */
+  fence(): void {
     this.assertFollowing();
     if (invariants.fence) this.detector.fence();
-    if (!this.group.lockPrimary() && invariants.fence) {
-      throw new FtError('ERR_FT_FENCE', 'Another process holds the group', 'See ft-tcp status');
-    }
-    if (this.replayer === null && !this.join()) this.#joinDead();
-    // In state mode the event that the primary died in has not happened: its data is still to be read.
-    if (!this.stateMode) this.reader?.readAll();
   }
 
-  /** Everything of the old primary has been taken over. */
+  /** Takes the group's lock. Throws FtError ERR_FT_FENCE when another process holds it. */
+  lock(): void {
+    if (!this.#options.group.lockPrimary() && invariants.fence) {
+      throw new FtError('ERR_FT_FENCE', 'Another process holds the group', 'See ft-tcp status');
+    }
+  }
+
+  /** The primary is dead: from here on the log is read to its end, and begun if this replica has not joined yet. */
+  readToEnd(): void {
+    if (this.replayer === null && !this.join()) this.#joinDead();
+    // In state mode the event that the primary died in has not happened: its data is still to be read.
+    if (!this.#options.stateMode) this.reader?.readAll();
+  }
+
+  /** Lets go of the old primary: everything of it has been taken over. */
   finish(): void {
-    this.group.removeSlab(this.detector.pid);
+    const { group } = this.#options;
+    group.removeSlab(this.detector.pid);
     this.detector.close();
-    this.group.unlockBackup();
+    group.unlockBackup();
   }
 }

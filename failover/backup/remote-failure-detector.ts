@@ -1,28 +1,30 @@
 /**
- * What a backup knows of a primary on another machine: the agent of its own machine stands in for it. The agent says when the
- * primary is gone, and only after it has made sure that the primary can speak no more (cluster/agent.ts), so that there is
- * nothing here to kill.
+ * Failure detection for a primary on another machine. The agent of this machine detects the loss, and reports it in the
+ * log's header only after the primary's lease has ended (cluster/agent). So there is nothing to kill here.
  */
-
 import { type Ring, Word } from '../log/ring.js';
-import type { PrimaryWatch } from './failure-detector.js';
+import type { LossReason, PrimaryWatch } from './primary-watch.js';
 
+/** Word.leaderLost: the primary did not die, it hung. */
 const HUNG = 2;
 
+/** Watches the agent's word in the log's header. */
 export class RemoteFailureDetector implements PrimaryWatch {
-  #told = false;
+  #reported = false;
 
   constructor(
+    /** The local agent's process. */
     readonly pid: number,
     readonly ring: Ring,
-    readonly onGone: (reason: 'death' | 'hang') => void,
+    /** Called once, when the primary is lost. */
+    readonly onLost: (reason: LossReason) => void,
   ) {}
 
   look(): void {
-    const gone = this.ring.load(Word.leaderLost);
-    if (gone === 0 || this.#told) return;
-    this.#told = true;
-    this.onGone(gone === HUNG ? 'hang' : 'death');
+    const lost = this.ring.load(Word.leaderLost);
+    if (lost === 0 || this.#reported) return;
+    this.#reported = true;
+    this.onLost(lost === HUNG ? 'hang' : 'death');
   }
 
   copyDescriptor(): number {
@@ -30,10 +32,10 @@ export class RemoteFailureDetector implements PrimaryWatch {
   }
 
   fence(): void {
-    // The agent has.
+    // The agent has fenced it.
   }
 
   close(): void {
-    // Nothing is held.
+    // Nothing is open.
   }
 }

@@ -1,4 +1,7 @@
-/** State mode, the backup's side: what is known of the program's connections beside their TCP state, and who gets them back. */
+/**
+ * Connections that no program of this process owns: on a backup in state mode all of them, after a takeover those that
+ * the new program has not claimed yet. Kept here is what the old program knew of them beside their TCP state.
+ */
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { TcpListener } from '../../stack/tcp/handshake/listener.js';
 import { TcpState } from '../../stack/tcp/state.js';
@@ -11,33 +14,34 @@ interface ConnectionTable {
 export interface UnclaimedConnection {
   /** What it saved last with `socket.checkpoint`, null for nothing. */
   context: Uint8Array | null;
-  /** A program had it; otherwise it is still to be accepted. */
+  /** A program owned it; otherwise it is still to be accepted. */
   accepted: boolean;
 }
 
-/** Connections that are kept without a program. */
+/** By connection number. */
 export class UnclaimedConnections {
-  readonly #known = new Map<number, UnclaimedConnection>();
+  readonly #unclaimed = new Map<number, UnclaimedConnection>();
 
+  /** @returns the entry of a connection, which is made if there is none */
   of(conn: number): UnclaimedConnection {
-    let known = this.#known.get(conn);
-    if (known === undefined) {
-      known = { context: null, accepted: false };
-      this.#known.set(conn, known);
+    let entry = this.#unclaimed.get(conn);
+    if (entry === undefined) {
+      entry = { context: null, accepted: false };
+      this.#unclaimed.set(conn, entry);
     }
-    return known;
+    return entry;
   }
 
   has(conn: number): boolean {
-    return this.#known.has(conn);
+    return this.#unclaimed.has(conn);
   }
 
   forget(conn: number): void {
-    this.#known.delete(conn);
+    this.#unclaimed.delete(conn);
   }
 
-  /** A listener of the program's gets the connections that a dead program had on its port. */
-  giveBack(
+  /** Gives a listener of the new program the connections that the old one had on its port. */
+  restore(
     table: ConnectionTable,
     listener: TcpListener,
     adopt: (conn: TcpConnection, restored: UnclaimedConnection | null) => void,
@@ -51,37 +55,37 @@ export class UnclaimedConnections {
       }
       if (!conn.established || conn.orphan) return;
       conn.listener = listener;
-      const known = this.of(conn.id);
+      const entry = this.of(conn.id);
       this.forget(conn.id);
-      adopt(conn, known.accepted ? known : null);
+      adopt(conn, entry.accepted ? entry : null);
     });
   }
 
   /**
-   * The program gets the connections that a dead one had opened, and had saved something of. The others are nobody's; they end with what no
-   * server wants, so that their ports are not in use again at once.
+   * Gives the new program the connections that the old one had opened, and had saved something of. The others are
+   * reset with those that no server claims, so that their ports are not used again at once.
    */
-  giveBackOutgoing(table: ConnectionTable, adopt: (conn: TcpConnection, restored: UnclaimedConnection) => void): void {
+  restoreOutgoing(table: ConnectionTable, adopt: (conn: TcpConnection, restored: UnclaimedConnection) => void): void {
     table.forEach((conn) => {
-      const known = this.#known.get(conn.id);
+      const entry = this.#unclaimed.get(conn.id);
       if (!conn.active || !conn.established || conn.orphan || conn.user !== null) return;
-      if (known === undefined || known.context === null) return;
+      if (entry === undefined || entry.context === null) return;
       this.forget(conn.id);
-      adopt(conn, known);
+      adopt(conn, entry);
     });
   }
 
   /**
-   * Resets what no server of the program wants; nobody is asked again, so nothing of them is remembered.
-   * @param outgoing those that were opened from here, too
+   * Resets the connections that no server of the program claims.
+   * @param outgoing also those that were opened from here; then nothing is remembered
    */
-  drop(table: ConnectionTable, outgoing: boolean): void {
+  reset(table: ConnectionTable, outgoing: boolean): void {
     const unwanted: TcpConnection[] = [];
     table.forEach((conn) => {
       if (conn.user !== null || conn.orphan || conn.removed) return;
       if (conn.active ? outgoing : conn.established) unwanted.push(conn);
     });
     for (const conn of unwanted) conn.abort();
-    if (outgoing) this.#known.clear();
+    if (outgoing) this.#unclaimed.clear();
   }
 }

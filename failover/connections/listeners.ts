@@ -1,4 +1,4 @@
-/** Where the program listens: who is told of new connections, and who of those that another program had. */
+/** Where the program listens, how each listener's connections are followed, and who restores existing connections. */
 import { FtError } from '../../lib/errors.js';
 import { isV6 } from '../../stack/ip/address-book.js';
 import type { ListenerEvents, ListenerHandle, ListenOptions } from '../../stack/sockets/endpoint.js';
@@ -7,10 +7,13 @@ import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { TcpListener } from '../../stack/tcp/handshake/listener.js';
 import type { UnclaimedConnection, UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
 import { ReplicationPolicy } from './replication-policy.js';
+import { restoring } from './restorable.js';
 
-/** Connections for which a program that starts does not listen by then are reset, and outgoing ones that nobody has taken back. */
+/** After a takeover, connections that nobody has claimed within this time are reset. */
 const CLAIM_US = 10_000_000;
+const DEFAULT_BACKLOG = 511;
 
+/** What {@link Listeners} needs of the replica. */
 export interface ListenerHost {
   readonly stack: Stack;
   /** The whole group is in state mode. */
@@ -20,21 +23,17 @@ export interface ListenerHost {
   /** Ports in state mode though the group is not. */
   readonly statePorts: readonly number[];
   readonly independentPorts: readonly number[] | 'all';
-  /** Connections that are kept without a program. */
-  readonly restored: UnclaimedConnections;
-  /** A server that begins to listen may be given what another program had. */
+  /** Connections that no program of this process owns. */
+  readonly unclaimed: UnclaimedConnections;
+  /** A server that begins to listen may be given connections of another program. */
   readonly serving: boolean;
+  /** Gives a connection to the program. */
   adopt(
     conn: TcpConnection,
     events: ListenerEvents,
     policy: ReplicationPolicy,
     restored: UnclaimedConnection | null,
   ): void;
-}
-
-/** Whether a listener takes connections back; `old`: those that are there when a replica joins. */
-export function restoring(events: ListenerEvents): boolean | 'old' {
-  return events.restores?.() ?? events.onRestore !== undefined;
 }
 
 interface Open {
@@ -44,7 +43,10 @@ interface Open {
   independent: boolean;
 }
 
+/** The program's listeners. */
 export class Listeners {
+  /** A backup has joined that has not seen the beginning. */
+  hasLateJoiner = false;
   readonly #host: ListenerHost;
   readonly #open = new Map<TcpListener, Open>();
   #claimUntilUs = Number.POSITIVE_INFINITY;
@@ -62,7 +64,7 @@ export class Listeners {
       throw new FtError('EINVAL', `${options.port} is not a port`, 'Use 0 to 65535');
     }
     const policy = this.#policy(options);
-    const listener = tcp.listen(address, options.port, options.backlog ?? 511, (conn) => {
+    const listener = tcp.listen(address, options.port, options.backlog ?? DEFAULT_BACKLOG, (conn) => {
       this.#host.adopt(conn, events, this.policyOf(listener), null);
     });
     this.#open.set(listener, {
@@ -70,7 +72,7 @@ export class Listeners {
       policy: policy === ReplicationPolicy.Replayed ? this.#replayed(events) : policy,
       independent: policy === ReplicationPolicy.Replayed && this.#independent(options),
     });
-    if (this.#host.serving) this.#giveBack(listener, events);
+    if (this.#host.serving) this.#restore(listener, events);
     return {
       address: stack.book.format(address),
       port: listener.port,
@@ -87,7 +89,7 @@ export class Listeners {
     if (stateMode && replication === 'replay')
       throw new FtError(
         'ERR_FT_MODE',
-        'In a group in state mode no second program runs that could repeat anything',
+        'In a group in state mode no second program runs that could replay anything',
         "Run the group with --mode replay, and its other servers with { replication: 'state' }",
       );
     if (solo) return ReplicationPolicy.None;
@@ -95,23 +97,20 @@ export class Listeners {
     return this.inStateMode(replication, port) ? ReplicationPolicy.Unreplicated : ReplicationPolicy.Replayed;
   }
 
-  /** A replica joins in the middle: servers that take any connection back have all of theirs shipped from here on. */
-  cover(): void {
-    this.covered = true;
+  /** A backup joins late: servers that restore any connection have all of theirs shipped from here on. */
+  admitLateJoiner(): void {
+    this.hasLateJoiner = true;
     for (const open of this.#open.values())
       if (open.policy === ReplicationPolicy.Replayed) open.policy = this.#replayed(open.events);
   }
 
-  /** Some replica has not seen the beginning. */
-  covered = false;
-
   #replayed(events: ListenerEvents): ReplicationPolicy {
-    return this.covered && restoring(events) === true
+    return this.hasLateJoiner && restoring(events) === true
       ? ReplicationPolicy.ReplayedAndShipped
       : ReplicationPolicy.Replayed;
   }
 
-  /** How a backup follows a connection which is about to be made at a listener. */
+  /** How a backup follows a connection that a listener is about to accept. */
   policyOf(listener: TcpListener): ReplicationPolicy {
     return this.#open.get(listener)?.policy ?? ReplicationPolicy.Replayed;
   }
@@ -121,7 +120,7 @@ export class Listeners {
     return independent ?? (independentPorts === 'all' || independentPorts.includes(port));
   }
 
-  /** Whether what is said on a listener's connections depends on no others. */
+  /** Whether a listener's connections depend on no others. */
   independent(listener: TcpListener): boolean {
     return this.#open.get(listener)?.independent === true;
   }
@@ -132,28 +131,28 @@ export class Listeners {
     return stateMode || replication === 'state' || (replication === undefined && statePorts.includes(port));
   }
 
-  /** After a takeover: a program that runs gets all of them now, one that is about to start has some time to listen. */
+  /** After a takeover: a running program is given its connections now; one that is about to start has time to listen. */
   takeOver(nowUs: number): void {
     this.#claimUntilUs = nowUs + CLAIM_US;
-    for (const [listener, { events }] of this.#open) this.#giveBack(listener, events);
-    const { stateMode, restored, stack } = this.#host;
-    if (!stateMode) restored.drop(stack.tcp.table, false);
+    for (const [listener, { events }] of this.#open) this.#restore(listener, events);
+    const { stateMode, unclaimed, stack } = this.#host;
+    if (!stateMode) unclaimed.reset(stack.tcp.table, false);
   }
 
-  #giveBack(listener: TcpListener, events: ListenerEvents): void {
-    const { stack, restored, stateMode } = this.#host;
-    restored.giveBack(stack.tcp.table, listener, (conn, known) => {
-      this.#host.adopt(conn, events, stateMode ? ReplicationPolicy.Shipped : ReplicationPolicy.Unreplicated, known);
+  #restore(listener: TcpListener, events: ListenerEvents): void {
+    const { stack, unclaimed, stateMode } = this.#host;
+    unclaimed.restore(stack.tcp.table, listener, (conn, restored) => {
+      this.#host.adopt(conn, events, stateMode ? ReplicationPolicy.Shipped : ReplicationPolicy.Unreplicated, restored);
     });
   }
 
-  /** Connections that nobody has asked for in time: reset, as if the program had closed them. */
+  /** Called in each turn: connections that nobody claims in time are reset, as if the program had aborted them. */
   look(nowUs: number): void {
-    if (nowUs > this.#claimUntilUs) this.#drop();
+    if (nowUs > this.#claimUntilUs) this.#resetUnclaimed();
   }
 
-  #drop(): void {
+  #resetUnclaimed(): void {
     this.#claimUntilUs = Number.POSITIVE_INFINITY;
-    this.#host.restored.drop(this.#host.stack.tcp.table, true);
+    this.#host.unclaimed.reset(this.#host.stack.tcp.table, true);
   }
 }

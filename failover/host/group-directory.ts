@@ -8,7 +8,6 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, s
 import { dirname, join } from 'node:path';
 import { errorCode, FtError } from '../../lib/errors.js';
 import type { NativeAddon } from '../../lib/native/native.js';
-import type { ProcessSnapshot } from '../runtime/samples/process.js';
 
 /** Everything a backup must have in common with its primary, fixed when the group's first primary starts. */
 export interface StartSnapshot {
@@ -23,8 +22,8 @@ export interface StartSnapshot {
   ringBytes: number;
   /** 'replay' when absent. */
   mode?: 'replay' | 'state';
-  /** What the program sees of its process (see replay/snapshot.ts). */
-  process: ProcessSnapshot;
+  /** What the program sees of its process; opaque here (runtime/samples/process.ts). */
+  process: object;
   writerPid: number;
 }
 

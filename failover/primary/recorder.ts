@@ -88,15 +88,34 @@ function putWorld(
 
 type Mark = (typeof RecordType)['Epoch' | 'Started' | 'Established' | 'TransferBegin' | 'TransferEnd' | 'AllSaved'];
 
+/** What a {@link Recorder} works with. */
+export interface RecorderOptions {
+  writer: RingWriter;
+  time: EventTime;
+  book: AddressBook;
+  histories: ConnectionHistories;
+  /** How a backup that runs the program follows a new connection which has no socket yet. */
+  follow: (conn: TcpConnection) => Follow;
+  /** A connection is gone, which is about to be recorded. */
+  onRemoved: (conn: TcpConnection) => void;
+}
+
 export class Recorder implements StackObserver {
-  constructor(
-    readonly writer: RingWriter,
-    readonly time: EventTime,
-    readonly book: AddressBook,
-    /** How a backup that runs the program follows a new connection which has no socket yet. */
-    readonly follow: (conn: TcpConnection) => Follow,
-    readonly histories: ConnectionHistories,
-  ) {}
+  readonly writer: RingWriter;
+  readonly time: EventTime;
+  readonly book: AddressBook;
+  readonly histories: ConnectionHistories;
+  readonly follow: (conn: TcpConnection) => Follow;
+  readonly #onRemoved: (conn: TcpConnection) => void;
+
+  constructor({ writer, time, book, histories, follow, onRemoved }: RecorderOptions) {
+    this.writer = writer;
+    this.time = time;
+    this.book = book;
+    this.histories = histories;
+    this.follow = follow;
+    this.#onRemoved = onRemoved;
+  }
 
   opened(conn: TcpConnection): void {
     this.histories.begin(conn);
@@ -229,6 +248,7 @@ export class Recorder implements StackObserver {
 
   removed(conn: TcpConnection, code: string | null): void {
     const { writer } = this;
+    this.#onRemoved(conn);
     this.histories.forget(conn.id);
     const at = writer.begin(RecordType.Removed, conn.id, 8);
     if (at < 0) return;

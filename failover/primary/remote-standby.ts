@@ -1,35 +1,39 @@
 /**
- * The primary's dealings with backups on other machines, which an agent on this machine brings the log to (cluster/). The agent
- * alone decides who holds the log and who may speak; the primary never drops a backup by itself, as that backup could still
- * become primary without knowing what was said meanwhile.
+ * The primary's backups on other machines. An agent on this machine ships the log to them (cluster/agent). The agent
+ * alone decides who holds the log, and whether the primary has the lease. The primary never drops a backup by itself:
+ * that backup could still become primary, and would not know what was sent meanwhile.
  */
-
 import { ReaderState, type Ring, type RingWriter, Word } from '../log/ring.js';
 import type { Standby, StandbyHost } from './standby.js';
 
-/** Word.readerFault: the log has a gap, whoever follows has to begin anew. */
+/** Word.readerFault: the log has a gap, and every follower has to begin anew. */
 const GAP = 2;
 
+/** Looks after the agent that reads the log. */
 export class RemoteStandby implements Standby {
   firstProtected = Number.POSITIVE_INFINITY;
   paused = false;
   #writer: RingWriter | null = null;
   #protected = false;
+  /** Word.announceCount, as it was obeyed last. */
   #announced: number;
-  /** Connections before this one are unknown to a backup that joined last. */
+  /** The backup that joined last does not know connections below this number. */
   #joinedAt = 0;
-  /** Older connections are still to be told of. */
-  #covering = false;
+  /** The state transfer of older connections is under way. */
+  #transferring = false;
+  /** The end of the log when the agent was woken last. */
+  #wokenAt = -1;
 
   constructor(
     readonly ring: Ring,
     readonly host: StandbyHost,
+    /** The agent's process. */
     readonly agentPid: number,
   ) {
     this.#announced = ring.load(Word.announceCount);
   }
 
-  /** A record found no room: nothing leaves before the agent has made sure that nobody goes on from the log as it was. */
+  /** Nothing leaves before the agent has made sure that nobody continues from the log as it was. */
   readonly overrun = (): void => {
     const { ring, host } = this;
     host.gate.shut = true;
@@ -45,8 +49,8 @@ export class RemoteStandby implements Standby {
     ring.words[Word.readerPid] = this.agentPid;
     ring.words[Word.readerReady] = 0;
     ring.words[Word.readerFault] = 0;
-    ring.words[Word.commitPosition] = ring.words[Word.tail]!;
-    ring.words[Word.snapshotsCompleted] = ring.words[Word.snapshotsRequested]!;
+    ring.words[Word.commitPosition] = ring.words[Word.tail];
+    ring.words[Word.snapshotsCompleted] = ring.words[Word.snapshotsRequested];
     writer.keep();
     ring.store(Word.readerState, ReaderState.Live);
   }
@@ -73,26 +77,33 @@ export class RemoteStandby implements Standby {
       ring.store(Word.readerFault, 0);
       host.gate.shut = false;
     }
-    const asked = ring.load(Word.snapshotsRequested);
-    if (asked !== ring.words[Word.snapshotsCompleted] && host.programLoaded && !host.gate.shut)
-      this.#join(writer, asked);
-    if (this.#covering) this.#covering = !host.cover();
-    const safe = writer.readerReady;
-    if (safe !== this.#protected) {
-      this.#protected = safe;
-      this.firstProtected = !safe ? Number.POSITIVE_INFINITY : ring.load(Word.joinedLate) === 0 ? 0 : this.#joinedAt;
-      if (safe) host.onProtected();
-      else host.onUnprotected('no other machine holds the log');
-    }
+    const requested = ring.load(Word.snapshotsRequested);
+    if (requested !== ring.words[Word.snapshotsCompleted] && host.programLoaded && !host.gate.shut)
+      this.#join(writer, requested);
+    if (this.#transferring) this.#transferring = !host.transferState();
+    this.#reportProtection(writer.readerReady);
     const announce = ring.load(Word.announceCount);
     if (announce !== this.#announced) {
       this.#announced = announce;
       host.announce();
     }
-    if (ring.load(Word.readerSleeping) !== 0 && writer.published !== this.#told) {
-      this.#told = writer.published;
+    if (ring.load(Word.readerSleeping) !== 0 && writer.published !== this.#wokenAt) {
+      this.#wokenAt = writer.published;
       ring.words[Word.readerSleeping] = 0;
       host.wakeBackup();
+    }
+  }
+
+  #reportProtection(safe: boolean): void {
+    const { ring, host } = this;
+    if (safe === this.#protected) return;
+    this.#protected = safe;
+    if (safe) {
+      this.firstProtected = ring.load(Word.joinedLate) === 0 ? 0 : this.#joinedAt;
+      host.onProtected();
+    } else {
+      this.firstProtected = Number.POSITIVE_INFINITY;
+      host.onUnprotected('no other machine holds the log');
     }
   }
 
@@ -100,22 +111,20 @@ export class RemoteStandby implements Standby {
     return this.#protected;
   }
 
-  #told = -1;
-
-  /** A backup that has not seen the beginning begins here. */
-  #join(writer: RingWriter, asked: number): void {
+  /** A late joiner begins here. */
+  #join(writer: RingWriter, requested: number): void {
     const { ring, host } = this;
     writer.keep();
     ring.words[Word.startAt] = writer.position | 0;
     host.recordJoin();
     this.#joinedAt = host.nextConnection();
-    this.#covering = !host.cover();
+    this.#transferring = !host.transferState();
     writer.publish();
-    ring.store(Word.snapshotsCompleted, asked);
+    ring.store(Word.snapshotsCompleted, requested);
     host.wakeBackup();
   }
 
   close(): void {
-    // The agent outlives its member.
+    // The agent outlives the replica.
   }
 }

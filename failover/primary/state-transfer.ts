@@ -1,100 +1,134 @@
 /**
- * What a backup is told that has not seen the beginning: each connection by itself, between two records of the log, as many at a
- * time as there is room for. In state mode that is all of them. Where the program is repeated it is those of independent servers, with
- * all that they have been told (histories.ts), those of servers that take them back (`server.on('restore')`) with what was saved of
- * them, and those that nobody has accepted yet, which a program can take from there on; the others are not protected, and are counted.
+ * State transfer: what a backup that joins late is told of the connections that are older than itself. Each connection
+ * is described by itself, between two records of the log, as the log has room.
+ *
+ * In state mode all connections are transferred. Where the backup replays the program, these are:
+ * - connections of independent servers, with their history (log/connection-history.ts), which the backup replays;
+ * - connections of servers that can restore them (`server.on('restore')`), with what the program saved for them;
+ * - connections that the program has not accepted yet.
+ * The others stay unprotected, and are counted.
  */
-import type { ListenerEvents } from '../../stack/sockets/endpoint.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
-import type { Tcp } from '../../stack/tcp/tcp.js';
-import { restoring } from '../connections/listeners.js';
+import type { Connections } from '../connections/connections.js';
 import { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
+import { isRestorable } from '../connections/restorable.js';
 import type { StreamSink } from '../connections/stream-sink.js';
-import type { ConnectionHistories } from '../log/connection-history.js';
+import type { ConnectionHistory } from '../log/connection-history.js';
 import type { RingWriter } from '../log/ring.js';
+import type { Recorder } from './recorder.js';
 
-/** Room for what goes with a connection beside its bytes. */
-const RECORDS = 2048;
+/** Log bytes of a connection's records beside its data. */
+const RECORDS_BYTES = 2048;
 /** Part of the log that one connection may take. */
-const LARGEST = 0.75;
+const MAX_PART = 0.75;
+/** Part of the log that stays free for what happens meanwhile. */
+const MIN_FREE_PART = 1 / 4;
 
-/**
- * Whether a replica that joins can keep it: its program would take it back, or is done with it.
- * @param taker who takes outgoing connections back, of which something was saved
- */
-export function isRestorable({ conn, acceptor, context }: ReplicaEndpoint, taker: ListenerEvents | null): boolean {
-  if (conn.active) return conn.orphan || (context !== null && taker !== null && restoring(taker) !== false);
-  return conn.orphan || (acceptor !== null && restoring(acceptor) !== false);
+/** The writers of the log. */
+export interface LogWriters {
+  recorder: Recorder;
+  streams: StreamSink;
+  writer: RingWriter;
 }
 
+/** Transfers the primary's connections to the backup that joined last. */
 export class StateTransfer {
-  #waiting: TcpConnection[] = [];
-  #at = 0;
-  readonly #covered = new Set<number>();
-  readonly #repeated = new Set<number>();
+  readonly #connections: Connections;
+  readonly #log: LogWriters;
+  /** Connections to transfer; those before `#next` are done. */
+  #pending: TcpConnection[] = [];
+  #next = 0;
+  readonly #transferred = new Set<number>();
+  readonly #replayed = new Set<number>();
 
-  constructor(
-    readonly tcp: Tcp,
-    readonly histories: ConnectionHistories,
-    /** The whole group is in state mode. */
-    readonly all: boolean,
-    /** Who takes outgoing connections back. */
-    readonly taker: () => ListenerEvents | null,
-  ) {}
-
-  /** A backup joins, and knows nothing. */
-  begin(): void {
-    this.#waiting = [];
-    this.#at = 0;
-    this.#covered.clear();
-    this.#repeated.clear();
-    this.tcp.table.forEach((conn) => {
-      if (this.#possible(conn)) this.#waiting.push(conn);
-    });
+  constructor(connections: Connections, log: LogWriters) {
+    this.#connections = connections;
+    this.#log = log;
   }
 
-  #possible(conn: TcpConnection): boolean {
-    if (this.all || this.histories.get(conn.id) !== undefined) return true;
+  /** A late joiner begins here, and knows nothing. */
+  begin(): void {
+    const { recorder, streams } = this.#log;
+    const connections = this.#connections;
+    const { tcp } = connections.host.stack;
+    recorder.join();
+    streams.savedAll(connections.saved);
+    connections.admitLateJoiner();
+    this.#pending = [];
+    this.#next = 0;
+    this.#transferred.clear();
+    this.#replayed.clear();
+    tcp.table.forEach((conn) => {
+      if (this.#isTransferable(conn)) this.#pending.push(conn);
+    });
+    for (const entry of tcp.timeWaits.values()) recorder.timeWait(entry);
+  }
+
+  #isTransferable(conn: TcpConnection): boolean {
+    const { mode, histories, restoreHandler } = this.#connections;
+    if (mode.stateMode || histories.get(conn.id) !== undefined) return true;
     const { user } = conn;
     if (!(user instanceof ReplicaEndpoint)) return conn.listener !== null;
     if (user.policy.unreplicated) return user.policy.shipped;
-    return isRestorable(user, this.taker()) || (user.acceptor !== null && !user.accepted);
+    return isRestorable(user, restoreHandler) || (user.acceptor !== null && !user.accepted);
   }
 
-  /** Goes on as far as there is room. Between events only. @returns true when there is nothing left to tell. */
-  step(state: StreamSink, writer: RingWriter): boolean {
-    for (; this.#at < this.#waiting.length; this.#at++) {
-      const conn = this.#waiting[this.#at]!;
-      if (conn.removed) continue;
-      const { user } = conn;
-      const endpoint = user instanceof ReplicaEndpoint ? user : null;
-      const most = writer.ring.size * LARGEST;
-      const history = conn.established ? this.histories.get(conn.id) : undefined;
-      const past = history === undefined ? 0 : RECORDS + history.length + 2 * conn.reassembly.bytes;
-      const context = endpoint?.context?.length ?? 0;
-      const saved = RECORDS + context + 2 * (conn.sendBuffer.length + conn.receiveQueued + conn.reassembly.bytes);
-      // Only when it is its turn is it known whether its history has been given up meanwhile.
-      const repeat = history !== undefined && past <= most;
-      if (!repeat && (saved > most || !this.#possible(conn))) continue;
-      if (writer.room - (repeat ? past : saved) < writer.ring.size / 4) return false;
-      if (repeat) {
-        state.transferHistory(conn, endpoint, history);
-        this.#repeated.add(conn.id);
-      } else state.transfer(conn, endpoint);
-      this.#covered.add(conn.id);
-    }
-    this.#waiting = [];
-    this.#at = 0;
+  /** Continues as far as the log has room. Between two events only. @returns true when nothing is left */
+  step(): boolean {
+    for (; this.#next < this.#pending.length; this.#next++)
+      if (!this.#transfer(this.#pending[this.#next])) return false;
+    this.#pending = [];
+    this.#next = 0;
     return true;
   }
 
-  /** The backup that joined last has repeated all that it was told. */
-  repeats(conn: number): boolean {
-    return this.#repeated.has(conn);
+  /** @returns false when the log has no room now */
+  #transfer(conn: TcpConnection): boolean {
+    if (conn.removed) return true;
+    const { writer, streams } = this.#log;
+    const endpoint = conn.user instanceof ReplicaEndpoint ? conn.user : null;
+    const maxBytes = writer.ring.size * MAX_PART;
+    // Only now is it known whether the history has been given up meanwhile.
+    const history = conn.established ? this.#connections.histories.get(conn.id) : undefined;
+    const replayBytes = historyBytes(conn, history);
+    const stateBytes = connectionBytes(conn, endpoint);
+    const replay = history !== undefined && replayBytes <= maxBytes;
+    if (!replay && (stateBytes > maxBytes || !this.#isTransferable(conn))) return true;
+    if (writer.room - (replay ? replayBytes : stateBytes) < writer.ring.size * MIN_FREE_PART) return false;
+    if (replay) {
+      streams.transferHistory(conn, endpoint, history);
+      this.#replayed.add(conn.id);
+    } else streams.transfer(conn, endpoint);
+    this.#transferred.add(conn.id);
+    return true;
   }
 
-  /** The backup that joined last knows it, though it is older. */
-  covers(conn: number): boolean {
-    return this.#covered.has(conn);
+  /** Whether the backup that joined last was told of a connection by its history. */
+  isReplayed(conn: number): boolean {
+    return this.#replayed.has(conn);
   }
+
+  /** Whether a backup that has followed since connection number `first` knows a connection. */
+  isKnown(conn: TcpConnection, first: number): boolean {
+    const { id, user, active } = conn;
+    if (id < first && this.#replayed.has(id)) return true;
+    const endpoint = user instanceof ReplicaEndpoint ? user : null;
+    // A backup that has seen the beginning replays it; to any other one it could not be restored.
+    if (endpoint?.unsaved === true && endpoint.policy.shipped && !(endpoint.policy.checksummed && first === 0))
+      return false;
+    // A late joiner may not have replayed the event that opened it.
+    if (active && first > 0 && (endpoint === null || endpoint.context === null)) return false;
+    return id >= first || this.#transferred.has(id);
+  }
+}
+
+/** Log bytes that a connection's history takes. */
+function historyBytes(conn: TcpConnection, history: ConnectionHistory | undefined): number {
+  return history === undefined ? 0 : RECORDS_BYTES + history.length + 2 * conn.reassembly.bytes;
+}
+
+/** Log bytes that a connection's state takes. */
+function connectionBytes(conn: TcpConnection, endpoint: ReplicaEndpoint | null): number {
+  const context = endpoint?.context?.length ?? 0;
+  return RECORDS_BYTES + context + 2 * (conn.sendBuffer.length + conn.receiveQueued + conn.reassembly.bytes);
 }

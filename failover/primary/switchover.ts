@@ -1,28 +1,38 @@
-/** A planned move, on the primary's side: everything that may leave leaves, input waits, the backup comes to the log's end. */
+/**
+ * A switchover (planned failover), on the primary's side: everything that may leave leaves, input waits in the device's
+ * queue, and the backup reads the log to its end. Then this process ends, and the backup takes over.
+ */
 import { FtError } from '../../lib/errors.js';
 import { type RingWriter, Word } from '../log/ring.js';
 
-/** A backup that does not come to the log's end by then cannot be handed over to. */
-const PATIENCE_US = 3_000_000;
+/** A backup that has not reached the log's end after this time cannot take over. */
+const TIMEOUT_US = 3_000_000;
 
-/** What it needs of the replica. */
+/** What a {@link Switchover} needs of the primary. */
 export interface SwitchoverHost {
-  /** Sends what may leave, stops input, and says in the log how far each connection is. */
+  /** Sends what may leave, stops input, and records how far each connection has sent. */
   beginning(): void;
-  /** Publishes the log, wakes the backup, and comes back soon. */
+  /** Publishes the log, wakes the backup, and takes the next turn soon. */
   waiting(writer: RingWriter): void;
-  /** The backup has all of it; this process has to end. */
-  given(): void;
-  /** It is not to be: input goes on. */
+  /** The backup has the whole log; this process has to end. */
+  completed(): void;
+  /** It has failed: input continues. */
   refused(): void;
   kick(): void;
 }
 
+interface Plan {
+  untilUs: number;
+  begun: boolean;
+  resolve: () => void;
+  reject: (error: FtError) => void;
+}
+
+/** One switchover at a time. */
 export class Switchover {
-  /** The backup has all, and only waits for our end. */
-  given = false;
   readonly #host: SwitchoverHost;
-  #plan: { untilUs: number; told: boolean; done: () => void; fail: (error: FtError) => void } | null = null;
+  #plan: Plan | null = null;
+  #completed = false;
 
   constructor(host: SwitchoverHost) {
     this.#host = host;
@@ -32,41 +42,49 @@ export class Switchover {
     return this.#plan !== null;
   }
 
-  /** Rejects with FtError ERR_FT_UNPROTECTED, ERR_FT_STATE. */
+  /**
+   * @returns when the backup has the whole log
+   *
+   * Rejects with FtError ERR_FT_UNPROTECTED, ERR_FT_STATE.
+   */
   begin(writer: RingWriter | null, nowUs: number): Promise<void> {
     if (this.#plan !== null)
-      return Promise.reject(new FtError('ERR_FT_STATE', 'It is handing over already', 'Wait for it'));
+      return Promise.reject(new FtError('ERR_FT_STATE', 'A switchover is under way already', 'Wait for it'));
     if (writer?.readerReady !== true) {
       return Promise.reject(
-        new FtError('ERR_FT_UNPROTECTED', 'There is no backup that could go on', 'Start one, and wait for "protected"'),
+        new FtError(
+          'ERR_FT_UNPROTECTED',
+          'There is no backup that could take over',
+          'Start one, and wait for "protected"',
+        ),
       );
     }
-    return new Promise((done, fail) => {
-      this.#plan = { untilUs: nowUs + PATIENCE_US, told: false, done, fail };
+    return new Promise((resolve, reject) => {
+      this.#plan = { untilUs: nowUs + TIMEOUT_US, begun: false, resolve, reject };
       this.#host.kick();
     });
   }
 
-  /** In each turn, between two events. */
+  /** Called in each turn, between two events. */
   step(writer: RingWriter, nowUs: number): void {
     const plan = this.#plan;
-    if (plan === null || this.given) return;
-    if (!plan.told) {
-      plan.told = true;
+    if (plan === null || this.#completed) return;
+    if (!plan.begun) {
+      plan.begun = true;
       this.#host.beginning();
     }
     this.#host.waiting(writer);
     if (writer.readerAttached && writer.lag === 0) {
       writer.ring.store(Word.shutdown, 1);
-      this.given = true;
-      plan.done();
-      this.#host.given();
+      this.#completed = true;
+      plan.resolve();
+      this.#host.completed();
       return;
     }
     if (writer.readerAttached && nowUs <= plan.untilUs) return;
     this.#plan = null;
     this.#host.refused();
     this.#host.kick();
-    plan.fail(new FtError('ERR_FT_UNPROTECTED', 'The backup did not come to the end of the log', 'See ft-tcp status'));
+    plan.reject(new FtError('ERR_FT_UNPROTECTED', 'The backup did not reach the end of the log', 'See ft-tcp status'));
   }
 }

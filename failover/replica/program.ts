@@ -24,7 +24,7 @@ function patchProcess(replica: Replica): void {
   const emitter = process as NodeJS.EventEmitter;
   process.checkpoint = (name, value) => saved.save(name, value);
   saved.onRestore = (get) => void emitter.emit('restore', get);
-  connections.taker = {
+  connections.restoreHandler = {
     onConnection: (endpoint) => endpoint.abort(),
     onRestore: (endpoint, context) => {
       const socket = new FtSocket(replica, endpoint);

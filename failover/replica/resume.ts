@@ -1,30 +1,40 @@
-/** A group whose processes have all died can be gone on with, as long as its log has the whole history. */
+/** A group whose processes have all died can be resumed if its log is complete. */
 import type { NativeAddon } from '../../lib/native/native.js';
 import type { Group, StartSnapshot } from '../host/group-directory.js';
 import { RING_HEADER, Ring, Word } from '../log/ring.js';
-import type { ReplicationMode } from './replica.js';
+import type { ReplicationMode } from './options.js';
 
-/** What an earlier group left behind, when it can be gone on with. */
+/** Word.shutdown: the group was ended on purpose. */
+const GROUP_END = 2;
+
+/** What an earlier group left behind, if it can be resumed. */
 export interface Resumable {
   snapshot: StartSnapshot;
   ring: Ring;
 }
 
-export interface ResumeWish {
+/** What {@link findResumable} looks for. */
+export interface ResumeRequest {
   native: NativeAddon;
+  /** Its lock has to be held by this process. */
   group: Group;
+  /** SHA-256 of the program's main file. */
   program: string;
   mode: ReplicationMode;
+  /** CLOCK_MONOTONIC, microseconds. */
   nowUs: number;
-  /** Longer ago than this, nobody waits any more. */
-  withinSeconds: number;
+  /** Peers of a group that died longer ago do not wait any more, seconds. */
+  restartWindowSeconds: number;
 }
 
-/** @returns what can be gone on with, or why there is nothing. The group's lock has to be ours. */
-export function findResumable(wish: ResumeWish): Resumable | string {
-  const { native, group, program, mode, nowUs, withinSeconds } = wish;
+/** {@link findResumable}: there was no earlier group. */
+export const NOTHING_TO_RESUME = 'no earlier group was found';
+
+/** @returns what can be resumed, or the reason why nothing can */
+export function findResumable(request: ResumeRequest): Resumable | string {
+  const { native, group, program, mode, nowUs, restartWindowSeconds } = request;
   const snapshot = group.readSnapshot();
-  if (snapshot === null) return 'nothing was left behind';
+  if (snapshot === null) return NOTHING_TO_RESUME;
   let ring: Ring;
   try {
     ring = new Ring(native, group.mapRing(RING_HEADER + snapshot.ringBytes));
@@ -32,14 +42,14 @@ export function findResumable(wish: ResumeWish): Resumable | string {
   } catch (error) {
     return `its log cannot be read (${error instanceof Error ? error.message : String(error)})`;
   }
-  const { words } = ring;
-  const age = (nowUs + ring.offsets[0]!) / 1e6 - words[Word.heartbeatSeconds]!;
-  if (words[Word.shutdown] === 2) return 'it was ended on purpose';
+  const { words, offsets } = ring;
+  const ageSeconds = (nowUs + offsets[0]) / 1e6 - words[Word.heartbeatSeconds];
+  if (words[Word.shutdown] === GROUP_END) return 'it was ended on purpose';
   if (words[Word.ready] !== 1) return 'its program had not started';
-  if (words[Word.truncated] === 1) return 'its log has lost the beginning';
-  if (!(age >= 0 && age <= withinSeconds)) return 'it is too long ago';
+  if (words[Word.truncated] === 1) return 'its log is not complete';
+  if (!(ageSeconds >= 0 && ageSeconds <= restartWindowSeconds)) return 'it died too long ago';
   if ((snapshot.mode ?? 'replay') !== mode) return 'it ran in another mode';
   if (mode === 'replay' && (snapshot.program !== program || snapshot.node !== process.version))
-    return 'its program was another one, or its Node';
+    return 'it ran another program, or another version of Node';
   return { snapshot, ring };
 }

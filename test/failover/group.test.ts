@@ -1,5 +1,5 @@
 /** The group's directory, its locks, and who notices that a primary is gone. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -78,10 +78,13 @@ function log(name: string): Ring {
   return ring;
 }
 
+const watch = (child: ChildProcess, ring: Ring, onLost: (reason: string) => void): FailureDetector =>
+  new FailureDetector({ native: native(), pid: child.pid!, ring, hangTimeoutUs: 500_000, onLost });
+
 t.test('death is noticed, and fenced', async (t) => {
   const child = spawn('sleep', ['60']);
   const gone: string[] = [];
-  const detector = new FailureDetector(native(), child.pid!, log('death'), 500_000, (reason) => gone.push(reason));
+  const detector = watch(child, log('death'), (reason) => gone.push(reason));
   await sleep(50);
   t.same(gone, []);
   child.kill('SIGKILL');
@@ -89,14 +92,14 @@ t.test('death is noticed, and fenced', async (t) => {
   t.same(gone, ['death']);
   detector.fence();
   detector.close();
-  t.throws(() => new FailureDetector(native(), child.pid!, log('none'), 1, () => undefined), { code: 'ESRCH' });
+  t.throws(() => watch(child, log('none'), () => undefined), { code: 'ESRCH' });
 });
 
 t.test('a hang is a main loop without progress, seen many times; a pause is none', async (t) => {
   const child = spawn('sleep', ['60']);
   const ring = log('hang');
   const gone: string[] = [];
-  const detector = new FailureDetector(native(), child.pid!, ring, 500_000, (reason) => gone.push(reason));
+  const detector = watch(child, ring, (reason) => gone.push(reason));
   let now = 1_000_000;
   const look = (us: number): void => {
     now += us;
@@ -129,7 +132,7 @@ t.test('while a primary starts, its loop may stand still', async (t) => {
   const ring = log('starting');
   ring.store(Word.ready, 0);
   const gone: string[] = [];
-  const detector = new FailureDetector(native(), child.pid!, ring, 500_000, (reason) => gone.push(reason));
+  const detector = watch(child, ring, (reason) => gone.push(reason));
   for (let i = 1; i < 100; i++) detector.look(i * 100_000);
   t.same(gone, []);
   detector.close();

@@ -109,7 +109,7 @@ t.test('another program, a group that was drained, or one that does not want to,
   Object.assign(other, { name: group.name });
   const fresh = other.start();
   await fresh.event('ready');
-  t.match(await fresh.event('resume-skipped'), { reason: /another one/ });
+  t.match(await fresh.event('resume-skipped'), { reason: /another program/ });
   await fresh.close();
   const never = other.start('--restart-window', '0');
   await never.event('ready');

@@ -114,7 +114,7 @@ export class Process {
       holdInput: () => undefined,
       nextConnection: () => 1,
       recordJoin: () => this.#record(RecordType.Join, this.skipped + this.values.length),
-      cover: () => true,
+      transferState: () => true,
       onProtected: () => undefined,
       onUnprotected: () => undefined,
       announce: () => undefined,

@@ -154,7 +154,7 @@ export class Cluster {
         replica.programStarted();
       };
       if (!primary && replica.stateMode) {
-        replica.once('program', run);
+        replica.once('startProgram', run);
         replica.follow();
       } else run();
       member = here;

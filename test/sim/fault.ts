@@ -103,7 +103,7 @@ function play(cluster: Cluster, fault: Fault | null): Outcome {
     }
     if (fault?.kind === 'switchover' && !stopped && first.process.calls - before >= fault.at) {
       stopped = true;
-      first.replica.once('handed', () => first.process.kill());
+      first.replica.once('switchedOver', () => first.process.kill());
       first.process.as(() => {
         first.replica.switchover().catch((error: Error) => failures.push(error.message));
       });

@@ -31,7 +31,7 @@ class Late {
     second.process.kill();
     cluster.run(() => !cluster.protected, SECOND_US);
     const { replica } = cluster.start('third')!;
-    replica.on('unrepeated', (_conn, why) => this.unrepeated.push(why));
+    replica.on('replayFailed', (_conn, why) => this.unrepeated.push(why));
     cluster.run(() => replica.reader !== null, SECOND_US);
     // What the log says of older connections is read.
     cluster.run(() => false, 5000);
@@ -186,7 +186,7 @@ t.test('what another one’s event does with a connection is missing in its hist
   t.equal(all.size, 3);
   t.match(late.status, {
     connections: { total: 6, protected: 3 },
-    counters: { histories: { connections: 3, mixed: 3, tooLong: 0 } },
+    counters: { histories: { connections: 3, crossConnection: 3, tooLong: 0 } },
   });
   t.same(late.unrepeated, []);
   t.match(late.finish(), { served: 3 });
@@ -220,7 +220,7 @@ t.test('who opens a connection in an event of another one has no history', async
   });
   t.match(late.status, {
     connections: { total: 6, protected: 0 },
-    counters: { histories: { connections: 0, mixed: 3 } },
+    counters: { histories: { connections: 0, crossConnection: 3 } },
   });
   t.equal(late.third.replica.stack.tcp.table.size, 0);
   t.same(late.unrepeated, []);

@@ -539,7 +539,7 @@ export function stateProxy(replica: Replica, more: Partial<ListenOptions> = {}):
   replica.saved.onRestore = (saved) => {
     next = saved('next') as number;
   };
-  replica.connections.taker = {
+  replica.connections.restoreHandler = {
     onConnection: () => undefined,
     onRestore: (inner, context) => inners.set(numberOf(context), inner),
     restores: () => true,

@@ -1,0 +1,229 @@
+/**
+ * The backup's half of a replica. Each turn applies records of the log until one event has been delivered to the
+ * program, or the log has no more. After the primary's death a takeover lets the turns go on to the log's end
+ * (`drain`), and continues there.
+ */
+import type { Clock } from '../../lib/clock.js';
+import type { NativeAddon } from '../../lib/native/native.js';
+import type { Stack } from '../../stack/stack.js';
+import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
+import type { Connections } from '../connections/connections.js';
+import type { OutputChecks, ReplicaEndpoint } from '../connections/replicated-endpoint.js';
+import type { Doorbells } from '../host/doorbells.js';
+import type { GroupPlace } from '../host/group-directory.js';
+import type { ConnectionHistories } from '../log/connection-history.js';
+import { ReaderState, type Ring, type RingReader, Word } from '../log/ring.js';
+import type { EventTime } from '../runtime/core/event-time.js';
+import { decodeRuntimeEvent } from '../runtime/core/events.js';
+import type { Runtime } from '../runtime/runtime.js';
+import { Follower } from './follower.js';
+import type { LossReason } from './primary-watch.js';
+import type { Quarantine } from './quarantine.js';
+import type { ReplayHost } from './replay-host.js';
+import type { Replayer } from './replayer.js';
+
+/** A backup that is up to date looks at the log at this interval. */
+const POLL_MS = 2;
+
+/** What a backup needs of its replica. */
+export interface BackupHost {
+  readonly native: NativeAddon;
+  readonly clock: Clock;
+  readonly pid: number;
+  readonly leastInPlace: number | undefined;
+  readonly options: { readonly group: GroupPlace; readonly hangTimeoutMs: number; readonly agentPid?: number };
+  readonly stack: Stack;
+  readonly time: EventTime;
+  readonly checks: OutputChecks;
+  readonly runtime: Runtime;
+  readonly connections: Connections;
+  readonly bells: Doorbells;
+  readonly quarantine: Quarantine;
+  readonly stateMode: boolean;
+  readonly programLoaded: boolean;
+  readonly stopped: boolean;
+  /** Calls the event loop's turn soon. */
+  kick(): void;
+  /** Calls the event loop's turn after a time, milliseconds. */
+  wakeAfter(ms: number): void;
+  /** The primary is lost. */
+  primaryLost(reason: LossReason): void;
+  /** This backup has replayed the log and protects the primary's connections. */
+  inSync(): void;
+  /** The program is not where the primary's is. */
+  diverged(reason: string): void;
+  /** An independent connection is not where it is on the primary. */
+  replayFailed(conn: number, reason: string): void;
+}
+
+/** Which primary a {@link Backup} follows. */
+export interface BackupOptions {
+  /** The primary's process; on several machines, the local agent. */
+  primaryPid: number;
+  /** False: it is known to be dead. */
+  alive: boolean;
+}
+
+/** Follows a primary's log. */
+export class Backup implements ReplayHost {
+  readonly follower: Follower;
+  /** The primary died in the last event that was replayed here, and may not have carried out all of it. */
+  unfinished = false;
+  readonly #host: BackupHost;
+  readonly #ring: Ring;
+  #inSync = false;
+  /** A takeover waits for the end of the log. */
+  #onDrained: (() => void) | null = null;
+
+  /** Throws FtError ESRCH when there is no such process. */
+  constructor(host: BackupHost, ring: Ring, { primaryPid, alive }: BackupOptions) {
+    const { native, pid, options, connections, stateMode } = host;
+    this.#host = host;
+    this.#ring = ring;
+    this.follower = new Follower({
+      native,
+      ownPid: pid,
+      ring,
+      group: options.group,
+      host: this,
+      primaryPid,
+      alive,
+      remote: options.agentPid !== undefined,
+      hangTimeoutUs: options.hangTimeoutMs * 1000,
+      onLost: (reason) => host.primaryLost(reason),
+      unclaimed: connections.kept,
+      stateMode,
+    });
+  }
+
+  get replayer(): Replayer | null {
+    return this.follower.replayer;
+  }
+
+  /** Asks the primary to be admitted. */
+  static requestJoin(ring: Ring, pid: number): void {
+    ring.words[Word.readerPid] = pid;
+    ring.store(Word.readerState, ReaderState.Joining);
+  }
+
+  /** One turn of the event loop. @returns what it did; `again`: another turn may follow at once */
+  turn(): 'event' | 'again' | 'idle' {
+    const { follower } = this;
+    const host = this.#host;
+    host.stack.refresh();
+    const { replayer } = follower;
+    if (replayer === null) {
+      if (follower.join()) host.kick();
+    } else {
+      follower.assertFollowing();
+      const step = replayer.step();
+      this.#wakeWriter(replayer.reader, step === 'idle');
+      if (step === 'event') return 'event';
+      if (host.stopped) return 'idle';
+      if (!this.#inSync && this.#programReady && replayer.reader.lag === 0) {
+        this.#inSync = true;
+        this.#ring.store(Word.readerReady, 1);
+        host.inSync();
+      }
+    }
+    if (this.#onDrained !== null && this.#programReady) {
+      const drained = this.#onDrained;
+      this.#onDrained = null;
+      drained();
+      return 'again';
+    }
+    follower.detector.look(host.clock.now());
+    this.#ring.store(Word.readerSleeping, 1);
+    host.wakeAfter(POLL_MS);
+    return 'idle';
+  }
+
+  /** The primary is dead and the group is ours: turns read the log to its end, then `onDrained` is called. */
+  drain(onDrained: () => void): void {
+    this.follower.readToEnd();
+    this.#onDrained = onDrained;
+  }
+
+  /** In state mode no program runs here, so that none has to be loaded. */
+  get #programReady(): boolean {
+    return this.#host.programLoaded || this.#host.stateMode;
+  }
+
+  /** The primary's output waits for the position that has been processed now. */
+  #wakeWriter({ ring }: RingReader, idle: boolean): void {
+    if (ring.load(Word.writerWaiting) === 0) return;
+    if (!idle && ((ring.words[Word.tail] - ring.words[Word.waitPosition]) | 0) < 0) return;
+    ring.store(Word.writerWaiting, 0);
+    this.#host.bells.ring();
+  }
+
+  close(): void {
+    this.follower.detector.close();
+  }
+
+  // --- ReplayHost ---
+
+  get stack(): Stack {
+    return this.#host.stack;
+  }
+
+  get time(): EventTime {
+    return this.#host.time;
+  }
+
+  get checks(): OutputChecks {
+    return this.#host.checks;
+  }
+
+  get leastInPlace(): number | undefined {
+    return this.#host.leastInPlace;
+  }
+
+  get endpoints(): Map<number, ReplicaEndpoint> {
+    return this.#host.connections.endpoints;
+  }
+
+  get histories(): ConnectionHistories {
+    return this.#host.connections.histories;
+  }
+
+  get saved(): ProcessCheckpoint {
+    return this.#host.connections.saved;
+  }
+
+  get programLoaded(): boolean {
+    return this.#host.programLoaded;
+  }
+
+  beforeLast(conn: number): void {
+    this.unfinished = true;
+    if (this.#onDrained !== null) this.#host.quarantine.watch(conn);
+  }
+
+  ownerOfWorld(kind: number, id: number): number {
+    if (this.histories.size === 0) return 0;
+    const event = decodeRuntimeEvent(kind, id, null);
+    return event === undefined ? 0 : this.#host.runtime.ownerOf(event);
+  }
+
+  deliverWorld(kind: number, id: number, result: Uint8Array | null): boolean {
+    const event = decodeRuntimeEvent(kind, id, result);
+    return event !== undefined && this.#host.runtime.deliver(event);
+  }
+
+  /** This backup joined late: the program is given what the primary's has saved. The effects are this replica's alone. */
+  giveSaved(): void {
+    this.time.begin('unreplicated');
+    this.saved.restore();
+  }
+
+  replayFailed(conn: number, reason: string): void {
+    const ring = this.#ring;
+    ring.store(Word.replayFailures, ring.load(Word.replayFailures) + 1);
+    this.#host.replayFailed(conn, reason);
+  }
+
+  diverged(reason: string): void {
+    this.#host.diverged(reason);
+  }
+}

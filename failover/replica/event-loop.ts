@@ -1,0 +1,131 @@
+/**
+ * The turns of the event loop. The addon calls `turn` from libuv's loop, and again as long as a turn did something.
+ * One turn delivers one event to the program. Between two turns ticks and microtasks drain, so that all that the event
+ * causes happens before the next one.
+ */
+import type { NativeAddon, NativeHandle } from '../../lib/native/native.js';
+import { hasUncaughtHandler, type Quarantine } from '../backup/quarantine.js';
+import type { OutputChecks } from '../connections/replicated-endpoint.js';
+import type { Runtime } from '../runtime/runtime.js';
+
+/** Turns without a look at the machine's descriptors, at most. */
+const MAX_TURNS = 256;
+
+/** What a turn did: delivered an event, something after which another turn may follow at once, or nothing. */
+export type Turn = 'event' | 'again' | 'idle';
+
+/** The half of a replica that takes the turns: its primary or its backup. */
+export interface Role {
+  turn(): Turn;
+}
+
+/** What the {@link EventLoop} needs of the replica. */
+export interface EventLoopHost {
+  readonly native: NativeAddon;
+  readonly runtime: Runtime;
+  readonly checks: OutputChecks;
+  readonly quarantine: Quarantine;
+  readonly programLoaded: boolean;
+  /** Who takes the turns; null: nobody yet. */
+  readonly current: Role | null;
+  /** An event has ended. */
+  eventEnded(): void;
+  /** An event that the primary died in threw here, too. */
+  quarantined(conn: number, error: string): void;
+  /** A turn threw, and the program has no handler of uncaught exceptions. */
+  failed(error: Error): void;
+}
+
+/** Drives a replica. */
+export class EventLoop {
+  /** An event has been delivered, and its ticks and microtasks may not have drained. */
+  inEvent = false;
+  readonly #host: EventLoopHost;
+  #hook: NativeHandle | null = null;
+  #halted = false;
+  /** The program threw, and its handler of uncaught exceptions ran. */
+  #uncaughtException = false;
+  readonly #onUncaughtException = (): void => {
+    this.#uncaughtException = this.#host.runtime.active;
+    this.kick();
+  };
+
+  constructor(host: EventLoopHost) {
+    this.#host = host;
+  }
+
+  /** Begins to take turns. @param busyPollUs time to poll before the loop sleeps, microseconds */
+  open(busyPollUs: number): void {
+    const { native } = this.#host;
+    this.#hook = native.loopHook(() => this.#turn(), MAX_TURNS);
+    process.on('uncaughtExceptionMonitor', this.#onUncaughtException);
+    native.loopRef(this.#hook, true);
+    native.loopLook(this.#hook, busyPollUs, busyPollUs);
+  }
+
+  /** Takes a turn soon. */
+  kick(): void {
+    if (this.#hook !== null && !this.#halted) this.#host.native.loopKick(this.#hook);
+  }
+
+  /** Takes a turn after a time, milliseconds. */
+  wakeAfter(ms: number): void {
+    if (this.#hook !== null) this.#host.native.loopTimer(this.#hook, ms);
+  }
+
+  /** Takes no turn any more. */
+  halt(): void {
+    this.#halted = true;
+  }
+
+  close(): void {
+    this.#halted = true;
+    process.off('uncaughtExceptionMonitor', this.#onUncaughtException);
+    if (this.#hook !== null) this.#host.native.loopClose(this.#hook);
+  }
+
+  /** How often the loop has polled before it slept, and found something. */
+  get busyPolls(): { looks: number; found: number } {
+    const [looks, found] = this.#hook === null ? [0, 0] : this.#host.native.loopLooks(this.#hook);
+    return { looks, found };
+  }
+
+  /** @returns whether the addon is to drain ticks and microtasks, and to call again */
+  #turn(): boolean {
+    if (this.#halted) return false;
+    if (this.#uncaughtException) {
+      // Ticks that were left when the program threw belong to the same event: they drain after this.
+      this.#uncaughtException = false;
+      return true;
+    }
+    try {
+      this.finishEvent();
+      const did = this.#host.current?.turn() ?? 'idle';
+      if (did === 'event') this.inEvent = true;
+      return did !== 'idle';
+    } catch (error) {
+      if (this.#host.runtime.active && hasUncaughtHandler()) {
+        this.inEvent = true;
+        throw error;
+      }
+      this.#host.failed(error instanceof Error ? error : new Error(String(error)));
+      return false;
+    }
+  }
+
+  /** Ends the last event: its ticks and microtasks have drained. */
+  finishEvent(): void {
+    if (!this.inEvent) return;
+    const { runtime, checks, quarantine, programLoaded } = this.#host;
+    // Modules load in the machine's own time: until they have, the program stays in its last event.
+    if (programLoaded) {
+      this.inEvent = false;
+      runtime.endEvent();
+      const caught = quarantine.end();
+      if (caught !== null) this.#host.quarantined(caught.conn, caught.error);
+    }
+    this.#host.eventEnded();
+    checks.closed = false;
+    checks.aborted = false;
+  }
+}
