@@ -1,14 +1,21 @@
-/** What a replica says of itself: a Unix socket in the group's directory that answers every connection with one JSON object. */
+/**
+ * The status of a replica. Its status socket, a Unix socket in the group's directory, answers every connection with one
+ * JSON object. The fields are described in docs/reference/status.md.
+ */
 import net from 'node:net';
 import { askAt, listenAt } from '../host/unix-socket.js';
 import { type RingWriter, Word } from '../log/ring.js';
-import type { Replica } from '../replica/replica.js';
+import type { Replica, TakeoverReport } from '../replica/replica.js';
 
+/** Version of the status. It grows when a field changes its meaning or goes; new fields do not change it. */
+export const STATUS_SCHEMA = 1;
+
+/** What a replica says of itself. */
 export interface ReplicaStatus {
   pid: number;
   role: 'primary' | 'backup';
   /** The other replica's process, 0 for none. */
-  peer: number;
+  peerPid: number;
   /** Whether a backup follows (on a backup: whether it follows). */
   protected: boolean;
   epoch: number;
@@ -16,17 +23,18 @@ export interface ReplicaStatus {
   /** Log bytes that the backup has not processed. */
   lagBytes: number;
   logBytes: number;
-  /** Whether the log still has the program's beginning, so that a new backup can protect connections that exist. */
-  wholeHistory: boolean;
+  /** Whether the log still has the program's start, so that a new backup can protect all connections. */
+  logComplete: boolean;
   counters: Record<string, Record<string, number>>;
-  takeover: object | null;
+  takeover: TakeoverReport | null;
 }
 
-/** Whether somebody has the log: on another machine only once the group's state says so. */
-function holds(writer: RingWriter | null): boolean {
+/** Whether a backup has the log. On another machine it counts only when the group's state says so. */
+function hasBackup(writer: RingWriter | null): boolean {
   return writer !== null && (writer.clustered ? writer.readerReady : writer.readerAttached);
 }
 
+/** The status of a replica now. */
 export function statusOf(replica: Replica): ReplicaStatus {
   const { stack, ring } = replica;
   const backup = replica.role === 'backup';
@@ -34,13 +42,13 @@ export function statusOf(replica: Replica): ReplicaStatus {
   return {
     pid: replica.pid,
     role: replica.role,
-    peer: ring === null ? 0 : ring.words[backup ? Word.writerPid : Word.readerPid]!,
-    protected: backup ? replica.reader !== null : holds(replica.writer),
-    epoch: ring === null ? 0 : ring.words[Word.epoch]!,
+    peerPid: ring === null ? 0 : ring.load(backup ? Word.writerPid : Word.readerPid),
+    protected: backup ? replica.reader !== null : hasBackup(replica.writer),
+    epoch: ring === null ? 0 : ring.load(Word.epoch),
     connections: { total, protected: backup ? total : total - replica.unprotected },
     lagBytes: backup ? (replica.reader?.lag ?? 0) : (replica.writer?.lag ?? 0),
     logBytes: ring === null ? 0 : ring.size,
-    wholeHistory: ring !== null && ring.words[Word.truncated] === 0,
+    logComplete: ring !== null && ring.load(Word.truncated) === 0,
     counters: {
       tcp: { ...stack.tcp.counters },
       stack: { ...stack.counters, timeWaits: stack.tcp.timeWaits.size },
@@ -50,8 +58,8 @@ export function statusOf(replica: Replica): ReplicaStatus {
       loop: replica.busyPolls,
       gate: { ...replica.gate.counters },
       log: { ...(replica.writer?.counters ?? {}) },
-      histories: { connections: replica.histories.size, ...replica.histories.counters },
-      replay: { ...(replica.replayer?.counters ?? {}), unrepeated: replica.replayer?.past.lost ?? 0 },
+      connectionHistories: { connections: replica.histories.size, ...replica.histories.counters },
+      replay: { ...(replica.replayer?.counters ?? {}), replayFailures: replica.replayer?.past.lost ?? 0 },
       runtime: { ...replica.runtime.counters, ...replica.counters },
     },
     takeover: replica.lastTakeover === null ? null : { ...replica.lastTakeover },
@@ -68,21 +76,21 @@ export function serveStatus(replica: Replica): Promise<{ close(): void }> {
   return listenAt(server, path);
 }
 
-/** An answer longer than this is not one of ours. */
-const MAX_ANSWER = 256 * 1024;
-const PATIENCE_MS = 2000;
+/** A longer answer is not a replica's. */
+const MAX_ANSWER_BYTES = 256 * 1024;
+const TIMEOUT_MS = 2000;
 
-/** A replica's answer, or why there is none: `gone` when its process is, `silent` when it does not answer. */
-export type Answer = ReplicaStatus | 'gone' | 'silent';
+/** A replica's answer, or why there is none: its process is gone, or it did not answer in time. */
+export type Answer = ReplicaStatus | 'gone' | 'unresponsive';
 
-/** Asks one replica. Null when nobody answers there. */
+/** Asks one replica. Null when it does not answer. */
 export async function askStatus(path: string): Promise<ReplicaStatus | null> {
   const answer = await askReplica(path);
   return typeof answer === 'string' ? null : answer;
 }
 
-/** Asks one replica, and says why when it gets no answer. Takes 2 seconds at most. */
+/** Asks one replica, and says why when there is no answer. Takes 2 seconds at most. */
 export async function askReplica(path: string): Promise<Answer> {
-  const reply = await askAt(path, PATIENCE_MS, MAX_ANSWER);
+  const reply = await askAt(path, TIMEOUT_MS, MAX_ANSWER_BYTES);
   return typeof reply === 'string' ? reply : (reply.json as ReplicaStatus);
 }

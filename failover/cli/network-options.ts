@@ -10,6 +10,7 @@ export const DEFAULT_ADDRESS = '10.77.0.2/24';
 
 const INTERFACE_NAME = text('NAME', "an interface's name, as ft0");
 
+/** `--tap`. */
 export const TAP_OPTION = {
   value: INTERFACE_NAME,
   defaultText: 'ft0',
@@ -19,6 +20,7 @@ export const TAP_OPTION = {
   example: '--tap ft0',
 } as const satisfies OptionSpec;
 
+/** `--ip`. */
 export const IP_OPTION = {
   value: INTERFACE_ADDRESS,
   defaultText: DEFAULT_ADDRESS,
@@ -29,6 +31,7 @@ export const IP_OPTION = {
   example: '--ip 10.77.0.2/24 --ip fd77::2/64',
 } as const satisfies OptionSpec;
 
+/** `--gateway`. */
 export const GATEWAY_OPTION = {
   value: ADDRESS,
   multiple: true,
@@ -38,6 +41,7 @@ export const GATEWAY_OPTION = {
   example: '--gateway 10.77.0.1',
 } as const satisfies OptionSpec;
 
+/** `--mac`. */
 export const MAC_OPTION = {
   value: MAC,
   defaultText: 'chosen at random',
@@ -47,6 +51,7 @@ export const MAC_OPTION = {
   example: '--mac 02:00:00:00:00:02',
 } as const satisfies OptionSpec;
 
+/** `--no-offload`. */
 export const NO_OFFLOAD_OPTION = {
   meaning: 'Do not use checksum and segmentation offload of the device.',
   section: NETWORK,
@@ -56,6 +61,7 @@ export const NO_OFFLOAD_OPTION = {
 /** Longer than a scheduler's slice, polling would not pay. Microseconds. */
 const MAX_BUSY_POLL_US = 1000;
 
+/** `--busy-poll`. */
 export const BUSY_POLL_OPTION = {
   value: integer({ min: 0, max: MAX_BUSY_POLL_US, unit: 'µs', placeholder: 'US' }),
   defaultText: '50 µs; 0 with one CPU',
@@ -65,12 +71,14 @@ export const BUSY_POLL_OPTION = {
   example: '--busy-poll 0',
 } as const satisfies OptionSpec;
 
+/** `--no-send-thread`. */
 export const NO_SEND_THREAD_OPTION = {
   meaning: 'The event loop sends all frames itself, as it does with one CPU.',
   section: 'Performance',
   since: '0.2',
 } as const satisfies OptionSpec;
 
+/** `--pcap`. */
 export const PCAP_OPTION = {
   value: FILE,
   meaning: 'Capture all frames to this file. A backup writes FILE.PID.',
@@ -79,6 +87,7 @@ export const PCAP_OPTION = {
   example: '--pcap /tmp/web.pcap',
 } as const satisfies OptionSpec;
 
+/** `--tun`. */
 export const TUN_OPTION = {
   value: INTERFACE_NAME,
   meaning: 'TUN device, instead of a TAP device.',

@@ -1,67 +1,82 @@
-/** `ft-tcp status`: who is primary, who protects what, how far behind. */
-
+/** `ft-tcp status`: primary, backup, connections, lag and counters of a group. */
 import { rmSync } from 'node:fs';
 import { basename } from 'node:path';
-import { askReplica, type ReplicaStatus } from '../admin/status.js';
+import { ExitCode } from '../admin/error-codes.js';
+import { askReplica, type ReplicaStatus, STATUS_SCHEMA } from '../admin/status.js';
 import { askAgent, CLUSTER_STATUS, type ClusterStatus } from '../cluster/agent/status.js';
+import type { Group } from '../host/group-directory.js';
 import { openGroup, STATUS } from './group-options.js';
 import { parseOptions } from './options.js';
 
-/** @returns 0 when a primary answers, 1 when none does. */
+/** What `ft-tcp status --json` prints. */
+export interface GroupStatus {
+  schema: number;
+  group: string;
+  /** Replicas on this machine, the primary first. */
+  replicas: ReplicaStatus[];
+  /** Processes of replicas that did not answer in time. */
+  unresponsive: number[];
+  /** The agent of this machine, if there is one. */
+  cluster?: ClusterStatus;
+}
+
+const LEADER = 'leading';
+
+/** @returns 0 when the group has a primary, else 1. Throws FtError ERR_FT_USAGE, ERR_FT_GROUP. */
 export async function statusCommand(argv: string[]): Promise<number> {
   const values = parseOptions(STATUS, argv);
-  const group = openGroup(values);
+  const status = await groupStatus(openGroup(values), values.group);
+  if (values.json) process.stdout.write(`${JSON.stringify(status)}\n`);
+  else {
+    if (status.cluster !== undefined) printCluster(status.cluster);
+    print(status);
+  }
+  return hasPrimary(status) ? ExitCode.Ok : ExitCode.Failure;
+}
+
+/** Asks all replicas of this machine and its agent. */
+async function groupStatus(group: Group, name: string): Promise<GroupStatus> {
   const replicas: ReplicaStatus[] = [];
-  const silent: number[] = [];
-  const paths = group.sockets();
-  const answers = await Promise.all(paths.map(askReplica));
-  for (const [i, answer] of answers.entries()) {
-    const path = paths[i]!;
-    // A socket that refuses was left by a process that was killed; one that is silent, by one that hangs.
+  const unresponsive: number[] = [];
+  const asked = await Promise.all(group.sockets().map(async (path) => ({ path, answer: await askReplica(path) })));
+  for (const { path, answer } of asked) {
+    // A process that was killed leaves a socket that refuses; one that hangs does not answer.
     if (answer === 'gone') rmSync(path, { force: true });
-    else if (answer === 'silent') silent.push(Number.parseInt(basename(path), 10));
+    else if (answer === 'unresponsive') unresponsive.push(Number.parseInt(basename(path), 10));
     else replicas.push(answer);
   }
   replicas.sort((a, b) => (a.role === b.role ? a.pid - b.pid : a.role === 'primary' ? -1 : 1));
   const cluster = await askAgent(group.file(CLUSTER_STATUS));
-  if (values.json)
-    process.stdout.write(`${JSON.stringify({ group: values.group, replicas, silent, ...(cluster && { cluster }) })}\n`);
-  else {
-    if (cluster !== null) printCluster(cluster);
-    print(values.group, replicas, silent);
-  }
-  // On another machine the primary may be.
-  if (cluster !== null)
-    return cluster.role === 'leading' || Object.values(cluster.peers).some(({ up, role }) => up && role === 'leading')
-      ? 0
-      : 1;
-  return replicas.some((replica) => replica.role === 'primary') ? 0 : 1;
+  return { schema: STATUS_SCHEMA, group: name, replicas, unresponsive, ...(cluster === null ? {} : { cluster }) };
 }
 
-function printCluster(cluster: ClusterStatus): void {
-  const { node, role, epoch, inSync, speaksForMs, peers } = cluster;
-  const speech = role !== 'leading' ? '' : speaksForMs === 0 ? '  SILENT' : '  speaks';
-  process.stdout.write(
-    `node ${node}  ${role}${speech}  epoch ${epoch}${inSync === null ? '' : `  in sync: ${inSync.join(', ')}`}\n`,
-  );
+/** With a cluster the primary may be on another machine. */
+function hasPrimary({ replicas, cluster }: GroupStatus): boolean {
+  if (cluster === undefined) return replicas.some(({ role }) => role === 'primary');
+  return cluster.role === LEADER || Object.values(cluster.peers).some(({ up, role }) => up && role === LEADER);
+}
+
+function printCluster({ node, role, epoch, inSync, speaksForMs, peers }: ClusterStatus): void {
+  const lease = role !== LEADER ? '' : speaksForMs === 0 ? '  NO LEASE' : '  has the lease';
+  const nodes = inSync === null ? '' : `  in sync: ${inSync.join(', ')}`;
+  process.stdout.write(`node ${node}  ${role}${lease}  epoch ${epoch}${nodes}\n`);
   for (const [name, peer] of Object.entries(peers)) {
-    const what = peer.up
-      ? `${peer.role ?? 'connected'}  epoch ${peer.epoch}${peer.ready ? '  ready' : ''}`
-      : 'NOT HEARD';
-    process.stdout.write(`  ${name}  ${what}${peer.lagBytes === null ? '' : `  lag ${peer.lagBytes} B`}\n`);
+    const ready = peer.ready ? '  ready' : '';
+    const state = peer.up ? `${peer.role ?? 'connected'}  epoch ${peer.epoch}${ready}` : 'NOT CONNECTED';
+    process.stdout.write(`  ${name}  ${state}${peer.lagBytes === null ? '' : `  lag ${peer.lagBytes} B`}\n`);
   }
 }
 
-function print(group: string, replicas: ReplicaStatus[], silent: number[]): void {
-  for (const pid of silent) process.stdout.write(`process ${pid} does not answer\n`);
-  if (replicas.length === 0 && silent.length === 0) {
+function print({ group, replicas, unresponsive }: GroupStatus): void {
+  for (const pid of unresponsive) process.stdout.write(`process ${pid} does not answer\n`);
+  if (replicas.length === 0 && unresponsive.length === 0) {
     process.stdout.write(`group ${group}: no replica runs\n`);
     return;
   }
   for (const r of replicas) {
     const { total, protected: safe } = r.connections;
     process.stdout.write(
-      `${r.role} ${r.pid}  peer ${r.peer || 'none'}  ${r.protected ? 'protected' : 'NOT PROTECTED'}  ` +
+      `${r.role} ${r.pid}  peer ${r.peerPid || 'none'}  ${r.protected ? 'protected' : 'NOT PROTECTED'}  ` +
         `connections ${total} (${safe} protected)  lag ${r.lagBytes} B  epoch ${r.epoch}\n`,
     );
     for (const [name, counters] of Object.entries(r.counters)) {

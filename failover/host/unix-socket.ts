@@ -1,35 +1,35 @@
-/** Servers on Unix sockets in the group's directory, which keep no process alive; and questions to them. */
+/** Servers on Unix sockets in the group's directory, and requests to them. A server keeps no process alive. */
 import { rmSync } from 'node:fs';
 import net, { type Server } from 'node:net';
 import { errorCode } from '../../lib/errors.js';
 
-/** What a question has come to: the answer as JSON, or that nobody listens there, or that no answer came that could be read. */
-export type Reply = { json: unknown } | 'gone' | 'silent';
+/** The answer as JSON; `gone`: nothing listens there; `unresponsive`: no answer came in time, or none that can be read. */
+export type Reply = { json: unknown } | 'gone' | 'unresponsive';
 
 /**
- * Connects, says a word if there is one, and takes what comes until the other side ends.
- * @param patienceMs milliseconds for all of it
- * @param mostBytes a longer answer counts as none
+ * Connects, sends the request if there is one, and reads the answer until the server ends the connection.
+ * @param timeoutMs milliseconds for all of it
+ * @param maxBytes a longer answer counts as none
  */
-export function askAt(path: string, patienceMs: number, mostBytes: number, word?: string): Promise<Reply> {
+export function askAt(path: string, timeoutMs: number, maxBytes: number, request?: string): Promise<Reply> {
   return new Promise((done) => {
     const parts: Buffer[] = [];
     let length = 0;
-    let reason: 'gone' | 'silent' = 'silent';
-    const socket = net.connect({ path, allowHalfOpen: word !== undefined });
-    const patience = setTimeout(() => socket.destroy(), patienceMs);
-    if (word !== undefined) socket.on('connect', () => socket.end(word));
+    let reason: 'gone' | 'unresponsive' = 'unresponsive';
+    const socket = net.connect({ path, allowHalfOpen: request !== undefined });
+    const timeout = setTimeout(() => socket.destroy(), timeoutMs);
+    if (request !== undefined) socket.on('connect', () => socket.end(request));
     socket.on('data', (part: Buffer) => {
       parts.push(part);
       length += part.length;
-      if (length > mostBytes) socket.destroy();
+      if (length > maxBytes) socket.destroy();
     });
     socket.on('error', (error) => {
       const code = errorCode(error);
       if (code === 'ECONNREFUSED' || code === 'ENOENT') reason = 'gone';
     });
     socket.on('close', () => {
-      clearTimeout(patience);
+      clearTimeout(timeout);
       try {
         done({ json: JSON.parse(Buffer.concat(parts).toString()) });
       } catch {
@@ -39,7 +39,7 @@ export function askAt(path: string, patienceMs: number, mostBytes: number, word?
   });
 }
 
-/** Listens at a path, in place of whoever was there before. Rejects when the path cannot be listened at. */
+/** Listens at a path, and replaces a socket that is there. Rejects when listening fails. */
 export function listenAt(server: Server, path: string): Promise<{ close(): void }> {
   rmSync(path, { force: true });
   server.unref();

@@ -95,7 +95,11 @@ t.test('no replica is left that has seen them begin', async (t) => {
       await sleep(10);
       status = await own.status(backup);
     }
-    t.match(status, { wholeHistory: false, connections: all, counters: { histories: { crossConnection: 0 } } });
+    t.match(status, {
+      logComplete: false,
+      connections: all,
+      counters: { connectionHistories: { crossConnection: 0 } },
+    });
     [primary, backup] = [backup, next];
   }
   const before = talkers.map(({ heard }) => heard);

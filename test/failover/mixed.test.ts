@@ -88,7 +88,7 @@ t.test(
     await fill(24 << 20);
     backup.kill('SIGKILL');
     await primary.event('unprotected');
-    t.equal((await own.status(primary))?.wholeHistory, false);
+    t.equal((await own.status(primary))?.logComplete, false);
     const third = own.start();
     await third.event('ready');
     for (let i = 0; i < 400 && (await own.status(primary))?.protected !== true; i++) await sleep(5);

@@ -80,7 +80,7 @@ t.test('no replica is left that has seen the beginning', async (t) => {
       await sleep(5);
       status = await own.status(backup);
     }
-    t.match(status, { wholeHistory: false, connections: all });
+    t.match(status, { logComplete: false, connections: all });
     [primary, backup] = [backup, next];
   }
   t.same(

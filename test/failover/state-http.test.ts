@@ -126,7 +126,7 @@ t.test(
     await sleep(100);
     const third = own.start();
     await third.event('ready');
-    t.match(await own.status(primary), { wholeHistory: false, connections: { total: 3, protected: 2 } });
+    t.match(await own.status(primary), { logComplete: false, connections: { total: 3, protected: 2 } });
     t.equal(await answer, 'v1 slow ');
     // One request more, and it is known where the next one begins.
     t.equal(await busy.ask('/b'), 'v1 GET /b ');

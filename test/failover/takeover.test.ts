@@ -125,7 +125,7 @@ t.test('the backup dies: the primary goes on unprotected, a third replica joins,
   const third = group.start();
   await third.event('ready');
   const status = await group.status(primary);
-  t.match(status, { protected: true, wholeHistory: true, connections: { total: 1, protected: 1 } });
+  t.match(status, { protected: true, logComplete: true, connections: { total: 1, protected: 1 } });
   const fresh = new Client(8);
   fresh.socket.write('fresh;');
   await fresh.waitFor(6);

@@ -79,7 +79,7 @@ t.test('a backup that stands still is dropped when the log is full; nothing grow
   backup.kill('SIGCONT');
   t.same((await backup.ended).code, 1, 'the one that was dropped ends');
   const status = await group.status(primary);
-  t.match(status, { protected: false, wholeHistory: false });
+  t.match(status, { protected: false, logComplete: false });
   // A new one protects new connections.
   const third = group.start();
   await third.event('ready');
@@ -243,7 +243,7 @@ t.test('status without a group, and with one', async (t) => {
   t.match(stopped.stdout, new RegExp(`process ${backup.pid} does not answer\n.*primary ${primary.pid}`, 's'));
   backup.kill('SIGCONT');
   const again = JSON.parse(cli('status', '--json', '--dir', directory, '--group', group.name).stdout) as object;
-  t.match(again, { replicas: [{ pid: primary.pid }, { pid: backup.pid }], silent: [] });
+  t.match(again, { replicas: [{ pid: primary.pid }, { pid: backup.pid }], unresponsive: [] });
   primary.kill('SIGKILL');
   await backup.event('takeover');
   const after = JSON.parse(cli('status', '--json', '--dir', directory, '--group', group.name).stdout) as object;

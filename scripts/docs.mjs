@@ -1,0 +1,28 @@
+// `npm run docs`: writes the pages of docs/reference that are generated from the tables of the code.
+//   node scripts/docs.mjs          writes the pages
+//   node scripts/docs.mjs --check  says which pages differ, exit code 1 when there are any
+//   node scripts/docs.mjs --api    also builds the API reference with typedoc, into docs/reference/api (not committed)
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const flags = new Set(process.argv.slice(2));
+const { referencePages } = await import('../dist/failover/cli/reference/pages.js');
+
+let differing = 0;
+for (const { path, text } of referencePages()) {
+  const file = join(root, 'docs/reference', path);
+  if (existsSync(file) && readFileSync(file, 'utf8') === text) continue;
+  differing++;
+  console.log(`docs/reference/${path} ${flags.has('--check') ? 'differs' : 'written'}`);
+  if (flags.has('--check')) continue;
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, text);
+}
+if (flags.has('--check')) process.exit(differing === 0 ? 0 : 1);
+if (flags.has('--api')) {
+  const { status } = spawnSync(join(root, 'node_modules/.bin/typedoc'), [], { cwd: root, stdio: 'inherit' });
+  process.exit(status ?? 1);
+}
