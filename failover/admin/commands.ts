@@ -1,6 +1,7 @@
 /**
- * Admin commands to a replica. Each replica has an admin socket, a Unix socket in the group's directory. It takes the
- * name of one command and answers with one JSON object: `{"ok":true}` or `{"ok":false,"code":…,"message":…}`.
+ * Admin commands to a replica. Each replica has an admin socket, a Unix socket in the group's
+ * directory. It takes the name of one command and answers with one JSON object: `{"ok":true}` or
+ * `{"ok":false,"code":…,"message":…}`.
  */
 import net from 'node:net';
 import { errorCode, FtError } from '../../lib/errors.js';
@@ -21,7 +22,8 @@ export function adminSocketPath(file: (name: string) => string, pid: number): st
 
 /**
  * Serves the admin socket until closed.
- * @param execute resolves when the command has been carried out, with what is to be done after the answer
+ * @param execute resolves when the command has been carried out, with what is to be done after the
+ * answer
  */
 export function serveCommands(
   path: string,

@@ -1,9 +1,12 @@
 /**
- * All `ERR_FT_*` codes and all exit codes. The command line takes its exit code from here, docs/reference/errors.md is
- * generated from it, and a test compares the table with the sources.
+ * All `ERR_FT_*` codes and all exit codes. The command line takes its exit code from here,
+ * docs/reference/errors.md is generated from it, and a test compares the table with the sources.
  */
 
-/** Exit codes of every command. `ft-tcp run` may also end with the program's own code, or with 128 + a signal's number. */
+/**
+ * Exit codes of every command. `ft-tcp run` may also end with the program's own code, or with 128 +
+ * a signal's number.
+ */
 export const ExitCode = { Ok: 0, Failure: 1, Usage: 2, Environment: 3 } as const;
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 

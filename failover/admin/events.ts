@@ -1,13 +1,17 @@
 /**
- * The events that a replica and an agent write to standard error: one JSON object per line. This table is the only place
- * that declares them. {@link eventWriter} takes its types from it, and docs/reference/events.md is generated from it.
+ * The events that a replica and an agent write to standard error: one JSON object per line. This
+ * table is the only place that declares them. {@link eventWriter} takes its types from it, and
+ * docs/reference/events.md is generated from it.
  */
 import { hostname } from 'node:os';
 import { systemClock } from '../../lib/native/system.js';
 import { ownPid } from '../host/own-pid.js';
 import { originals } from '../runtime/core/originals.js';
 
-/** Version of the events' format. It grows when a field changes its meaning or goes; new fields do not change it. */
+/**
+ * Version of the events' format. It grows when a field changes its meaning or goes; new fields do
+ * not change it.
+ */
 export const EVENT_SCHEMA = 1;
 
 /** What a field's value can be in JSON. */

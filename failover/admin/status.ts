@@ -1,13 +1,16 @@
 /**
- * The status of a replica. Its status socket, a Unix socket in the group's directory, answers every connection with one
- * JSON object. The fields are described in docs/reference/status.md.
+ * The status of a replica. Its status socket, a Unix socket in the group's directory, answers every
+ * connection with one JSON object. The fields are described in docs/reference/status.md.
  */
 import net from 'node:net';
 import { askAt, listenAt } from '../host/unix-socket.js';
 import { type RingWriter, Word } from '../log/ring.js';
 import type { Replica, TakeoverReport } from '../replica/replica.js';
 
-/** Version of the status. It grows when a field changes its meaning or goes; new fields do not change it. */
+/**
+ * Version of the status. It grows when a field changes its meaning or goes; new fields do not
+ * change it.
+ */
 export const STATUS_SCHEMA = 1;
 
 /** What a replica says of itself. */
@@ -23,13 +26,18 @@ export interface ReplicaStatus {
   /** Log bytes that the backup has not processed. */
   lagBytes: number;
   logBytes: number;
-  /** Whether the log still has the program's start, so that a new backup can protect all connections. */
+  /**
+   * Whether the log still has the program's start, so that a new backup can protect all
+   * connections.
+   */
   logComplete: boolean;
   counters: Record<string, Record<string, number>>;
   takeover: TakeoverReport | null;
 }
 
-/** Whether a backup has the log. On another machine it counts only when the group's state says so. */
+/**
+ * Whether a backup has the log. On another machine it counts only when the group's state says so.
+ */
 function hasBackup(writer: RingWriter | null): boolean {
   return writer !== null && (writer.clustered ? writer.readerReady : writer.readerAttached);
 }

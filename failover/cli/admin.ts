@@ -5,7 +5,9 @@ import { askReplica, type ReplicaStatus } from '../admin/status.js';
 import { DRAIN, openGroup, SWITCHOVER } from './group-options.js';
 import { parseOptions } from './options.js';
 
-/** @returns the exit code. Throws FtError ERR_FT_USAGE, ERR_FT_NO_PRIMARY, or the primary's reason. */
+/**
+ * @returns the exit code. Throws FtError ERR_FT_USAGE, ERR_FT_NO_PRIMARY, or the primary's reason.
+ */
 export async function adminCommand(command: AdminCommand, argv: string[]): Promise<number> {
   const values = command === 'drain' ? parseOptions(DRAIN, argv) : parseOptions(SWITCHOVER, argv);
   const group = openGroup(values);

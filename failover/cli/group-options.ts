@@ -1,4 +1,6 @@
-/** The tables of the commands that ask or command a group that exists, and what they have in common. */
+/**
+ * The tables of the commands that ask or command a group that exists, and what they have in common.
+ */
 import { native } from '../../lib/native/native.js';
 import { defaultDirectory, Group } from '../host/group-directory.js';
 import type { CommandSpec, OptionSpec } from './options.js';

@@ -58,7 +58,10 @@ function version(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-/** Prints the error: one line for an error that is meant for the user, the stack for all others. @returns the exit code */
+/**
+ * Prints the error: one line for an error that is meant for the user, the stack for all others.
+ * @returns the exit code
+ */
 function report(error: unknown): number {
   if (error instanceof FtError) {
     process.stderr.write(`ft-tcp: ${error.code}: ${error.message}\n`);

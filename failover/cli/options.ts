@@ -123,7 +123,8 @@ function readTokens(spec: CommandSpec, args: readonly string[]): Map<string, str
       continue;
     }
     const { value = '', inlineValue } = token;
-    // A word with a dash is the next option, and the value was forgotten; --name=-1 says that it is meant.
+    // A word with a dash is the next option, and the value was forgotten; --name=-1 says that it is
+    // meant.
     if (value === '' || (inlineValue !== true && value.startsWith('-')))
       throw usageError(spec.name, `--${token.name}: value missing; expected ${option.value.expected}`);
     given.set(token.name, [...(given.get(token.name) ?? []), value]);
@@ -140,7 +141,10 @@ function unknownOption(spec: CommandSpec, rawName: string): FtError {
   return usageError(spec.name, `${rawName}: unknown option${like === undefined ? '' : `; did you mean --${like}`}`);
 }
 
-/** Where the program's name is among the words of `ft-tcp run`: behind the options. `argv.length`: nowhere. */
+/**
+ * Where the program's name is among the words of `ft-tcp run`: behind the options. `argv.length`:
+ * nowhere.
+ */
 export function programIndex(options: OptionTable, argv: readonly string[]): number {
   let i = 0;
   while (i < argv.length) {

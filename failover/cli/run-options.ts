@@ -193,7 +193,10 @@ export interface RunArguments {
   logBytes: number;
   program: string;
   programArgs: string[];
-  /** Seconds after the death of a group's last process in which a new process resumes the group; 0: never. */
+  /**
+   * Seconds after the death of a group's last process in which a new process resumes the group; 0:
+   * never.
+   */
   restartWindow: number;
   /** Several machines: the file that describes them. */
   cluster: string | undefined;

@@ -59,7 +59,10 @@ function openStack(options: ServeOptions, name: string, device: FrameDevice): St
   return stack;
 }
 
-/** Runs until a signal comes or the device is gone. @returns the exit code. Throws FtError ERR_FT_USAGE, or the device's error. */
+/**
+ * Runs until a signal comes or the device is gone.
+ * @returns the exit code. Throws FtError ERR_FT_USAGE, or the device's error.
+ */
 export async function serveCommand(argv: string[]): Promise<number> {
   const options = serveOptions(argv);
   const name = options.tun ?? options.tap ?? 'ft0';

@@ -1,22 +1,29 @@
 /**
- * The classic services over TCP and UDP: echo (RFC 862), discard (RFC 863), chargen (RFC 864), daytime (RFC 867), and a
- * small web server. They are there so that any outside tool can drive the stack.
+ * The classic services over TCP and UDP: echo (RFC 862), discard (RFC 863), chargen (RFC 864),
+ * daytime (RFC 867), and a small web server. With them any outside tool can test the stack.
  */
 import http from 'node:http';
 import type net from 'node:net';
 import { createDgram, createServer, type FtDgram, listenOn, type StackHost } from '../../stack/index.js';
 
+/** The name of a service. */
 export type ServiceName = 'echo' | 'discard' | 'chargen' | 'daytime' | 'http';
+/** All services. */
 export const SERVICES: readonly ServiceName[] = ['echo', 'discard', 'chargen', 'daytime', 'http'];
 
 const LINE = 72;
 const PRINTABLE = 95;
-/** Datagrams from these ports are other services' answers: two such would talk for ever (RFC 862 and its like say nothing). */
+/**
+ * Datagrams from these ports are answers of other services. To answer them could make an endless
+ * loop of two services.
+ */
 const SERVICE_PORTS = new Set([7, 13, 17, 19, 37]);
 /** Largest answer of the web server's /bytes/N. */
-const MOST_BYTES = 2 ** 40;
+const MAX_BYTES = 2 ** 40;
 
-/** Lines of 72 printable characters, each begun one further on. */
+/**
+ * Lines of 72 printable characters; each begins one character later than the one before (RFC 864).
+ */
 export function chargenText(lines: number, from = 0): Buffer {
   const out: string[] = [];
   for (let i = 0; i < lines; i++) {
@@ -27,14 +34,18 @@ export function chargenText(lines: number, from = 0): Buffer {
   return Buffer.from(out.join(''), 'latin1');
 }
 
-/** All the pattern there is, so that it can be repeated. */
+/** The whole pattern; after it the pattern repeats. */
 const CYCLE = chargenText(PRINTABLE);
 
+/** A running service. */
 export interface Running {
   close(): void;
 }
 
-/** Starts one service on a port, over TCP and (but for http) UDP. @param now gives the time of day. */
+/**
+ * Starts one service on a port, over TCP and, except for http, UDP.
+ * @param now gives the time of day
+ */
 export function startService(host: StackHost, name: ServiceName, port: number, now: () => Date): Running {
   if (name === 'http') return web(host, port);
   const server = createServer(host, (socket) => stream(name, socket, now));
@@ -54,7 +65,7 @@ export function startService(host: StackHost, name: ServiceName, port: number, n
 }
 
 function stream(name: ServiceName, socket: net.Socket, now: () => Date): void {
-  // A peer that resets is no error of ours.
+  // A reset by the peer is not an error of the service.
   socket.on('error', () => socket.destroy());
   switch (name) {
     case 'echo':
@@ -89,27 +100,27 @@ function datagram(
   const answer = (bytes: Buffer): void => socket.send(bytes, port, address, () => undefined);
   if (name === 'echo') answer(message);
   else if (name === 'daytime') answer(Buffer.from(`${now().toUTCString()}\r\n`));
-  // At most as much as was asked with, so that nobody is flooded in another's name.
+  // An answer is not longer than its request, so that a forged source address gains nothing.
   else if (name === 'chargen') answer(CYCLE.subarray(0, Math.min(512, message.length)));
 }
 
 function web(host: StackHost, port: number): Running {
   const server = http.createServer((request, response) => {
-    const bytes = /^\/bytes\/(\d{1,15})$/.exec(request.url ?? '');
+    const [, digits] = /^\/bytes\/(\d{1,15})$/.exec(request.url ?? '') ?? [];
     response.on('error', () => undefined);
     if (request.method === 'POST' || request.method === 'PUT') {
       response.writeHead(200, { 'content-type': 'application/octet-stream' });
       request.pipe(response);
-    } else if (bytes !== null && Number(bytes[1]) <= MOST_BYTES) {
-      response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': bytes[1]! });
+    } else if (digits !== undefined && Number(digits) <= MAX_BYTES) {
+      response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': digits });
       if (request.method === 'HEAD') response.end();
-      else fill(response, Number(bytes[1]));
+      else fill(response, Number(digits));
     } else if (request.url === '/') {
       response.writeHead(200, { 'content-type': 'text/plain' });
-      response.end('ft-tcp serve\nGET /bytes/N gives N bytes; what is POSTed comes back.\n');
+      response.end('ft-tcp serve\nGET /bytes/N returns N bytes; POST returns the body of the request.\n');
     } else {
       response.writeHead(404, { 'content-type': 'text/plain' });
-      response.end('There is / and /bytes/N.\n');
+      response.end('Not found. Try / or /bytes/N.\n');
     }
   });
   listenOn(server, host, [port]);

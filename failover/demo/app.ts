@@ -1,10 +1,10 @@
 /**
- * The demo's server: an ordinary Node program that knows nothing of ft-tcp.
+ * The demo's server: an ordinary Node.js program that knows nothing of ft-tcp.
  *
  *   GET /bytes/N     N bytes
  *   GET /page        10 KB
- *   PUT /upload      the SHA-256 of what was sent
- *   ws://…/echo      says everything back
+ *   PUT /upload      the SHA-256 of the request's body
+ *   ws://…/echo      echoes every message
  */
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -46,7 +46,7 @@ const server = createServer((request, response) => {
   else if (request.method === 'PUT') upload(request, response);
   else {
     response.statusCode = 404;
-    response.end('not here\n');
+    response.end('not found\n');
   }
 });
 

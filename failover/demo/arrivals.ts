@@ -1,10 +1,14 @@
-/** When data arrived at the client: the longest gap, throughput, and a plot of it. Times in milliseconds. */
+/**
+ * When data arrived at the client: the longest gap, the throughput, and a plot of it. Times in
+ * milliseconds.
+ */
 
 /** Width of a bucket of the throughput curve. */
 const BUCKET_MS = 5;
 const MAX_BUCKETS = 200_000;
 const BARS = ' ▁▂▃▄▅▆▇█';
 
+/** Records arrivals. Memory is bounded: what comes after 1000 s counts to the last bucket. */
 export class Arrivals {
   /** Longest time between two arrivals. */
   gapMs = 0;
@@ -26,19 +30,23 @@ export class Arrivals {
     this.total += amount;
     const at = Math.min(MAX_BUCKETS - 1, Math.floor((nowMs - this.firstMs) / BUCKET_MS));
     while (this.#buckets.length <= at) this.#buckets.push(0);
-    this.#buckets[at]! += amount;
+    this.#buckets[at] = (this.#buckets[at] ?? 0) + amount;
   }
 
   /** Amount per second between two times; NaN when there is none between. */
   rate(fromMs: number, toMs: number): number {
     const from = Math.max(0, Math.round((fromMs - this.firstMs) / BUCKET_MS));
     const to = Math.min(this.#buckets.length, Math.round((toMs - this.firstMs) / BUCKET_MS));
-    let sum = 0;
-    for (let i = from; i < to; i++) sum += this.#buckets[i]!;
-    return to > from ? (sum * 1000) / ((to - from) * BUCKET_MS) : Number.NaN;
+    return to > from ? this.#rateOfBuckets(from, to) : Number.NaN;
   }
 
-  /** The throughput over time in `width` columns, and a mark where the primary was killed. */
+  /** Amount per second in the buckets from `from` (included) to `to` (excluded). */
+  #rateOfBuckets(from: number, to: number): number {
+    const sum = this.#buckets.slice(from, to).reduce((total, amount) => total + amount, 0);
+    return (sum * 1000) / ((to - from) * BUCKET_MS);
+  }
+
+  /** The throughput over time in `width` columns, with a mark where the primary was killed. */
   plot(width: number, killedMs: number, unit: (rate: number) => string): string {
     const count = this.#buckets.length;
     if (count === 0) return '';
@@ -46,9 +54,7 @@ export class Arrivals {
     const rates = Array.from({ length: columns }, (_, i) => {
       const from = Math.floor((i * count) / columns);
       const to = Math.max(from + 1, Math.floor(((i + 1) * count) / columns));
-      let sum = 0;
-      for (let k = from; k < to; k++) sum += this.#buckets[k]!;
-      return (sum * 1000) / ((to - from) * BUCKET_MS);
+      return this.#rateOfBuckets(from, to);
     });
     const top = Math.max(...rates);
     const bars = rates.map((rate) => BARS[top === 0 ? 0 : Math.ceil((rate / top) * 8)]).join('');
@@ -61,15 +67,16 @@ export class Arrivals {
   }
 }
 
-/** The middle value; NaN for none. */
+/** The median; NaN for no values. */
 export function median(values: readonly number[]): number {
   const sorted = values.filter((value) => !Number.isNaN(value)).sort((a, b) => a - b);
   if (sorted.length === 0) return Number.NaN;
   const half = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
+  const upper = sorted[half] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : ((sorted[half - 1] ?? Number.NaN) + upper) / 2;
 }
 
-/** The value below which so large a part (0 to 1) of all lies; NaN for none. */
+/** The value below which a part (0 to 1) of all values lies; NaN for no values. */
 export function percentile(values: readonly number[], part: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? Number.NaN;

@@ -1,4 +1,7 @@
-/** wget's throughput from the stack with and without a backup, and from the same program on the kernel's TCP across a veth. */
+/**
+ * wget's throughput: the stack with and without a backup, and the same program on the kernel's TCP
+ * across a veth.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { makeVeth, STACK_ADDRESS, TAP, VETH_SERVER } from '../lab/network.js';
 import { ReplicaProcess } from '../lab/replica-process.js';
@@ -10,7 +13,7 @@ import { APP } from './run-once.js';
 
 const ROUNDS = 5;
 
-/** Medians in Mbit/s, the three taken in turn. */
+/** Medians in Mbit/s. Each round measures all three. */
 export async function measureBaseline(
   options: DemoOptions,
   directory: string,
@@ -22,12 +25,13 @@ export async function measureBaseline(
   const holder = await makeVeth();
   try {
     for (let round = 1; round <= ROUNDS; round++) {
-      rates.withBackup.push(await ours(plan, sha256, directory, `with${round}`, true));
-      rates.alone.push(await ours(plan, sha256, directory, `alone${round}`, false));
-      rates.kernelVeth.push(await kernels(plan, sha256, holder));
+      rates.withBackup.push(await measureStack(plan, sha256, { directory, group: `with${round}`, backup: true }));
+      rates.alone.push(await measureStack(plan, sha256, { directory, group: `alone${round}`, backup: false }));
+      rates.kernelVeth.push(await measureKernel(plan, sha256, holder));
+      const last = (values: number[]): string => (values.at(-1) ?? Number.NaN).toFixed(0);
       say(
-        `baseline ${round} of ${ROUNDS}: with a backup ${rates.withBackup.at(-1)!.toFixed(0)}, ` +
-          `without ${rates.alone.at(-1)!.toFixed(0)}, kernel ${rates.kernelVeth.at(-1)!.toFixed(0)} Mbit/s`,
+        `baseline ${round} of ${ROUNDS}: with a backup ${last(rates.withBackup)}, ` +
+          `without ${last(rates.alone)}, kernel ${last(rates.kernelVeth)} Mbit/s`,
       );
     }
   } finally {
@@ -41,7 +45,7 @@ export async function measureBaseline(
   };
 }
 
-/** One whole download, in Mbit/s. */
+/** The throughput of one download in Mbit/s; NaN when it failed. */
 async function download(options: DemoOptions, address: string, sha256: string): Promise<number> {
   const client = startClient({ options, address, sha256, onProgress: () => undefined });
   const outcome = await client.ended;
@@ -50,24 +54,25 @@ async function download(options: DemoOptions, address: string, sha256: string): 
   return (arrivals.total * 8) / 1e3 / (arrivals.lastMs - arrivals.firstMs);
 }
 
-async function ours(
+/** The throughput of ft-tcp, with a backup or without. */
+async function measureStack(
   options: DemoOptions,
   sha256: string,
-  directory: string,
-  group: string,
-  backup: boolean,
+  { directory, group, backup }: { directory: string; group: string; backup: boolean },
 ): Promise<number> {
   const args = [
     ...['--group', group, '--dir', directory, '--tap', TAP, '--ip', `${STACK_ADDRESS}/24`],
     ...[...(backup ? [] : ['--solo']), ...(options.offload ? [] : ['--no-offload']), APP],
   ];
-  const replicas = [new ReplicaProcess(args)];
+  const primary = new ReplicaProcess(args);
+  const replicas = [primary];
   try {
-    await replicas[0]!.event('ready');
+    await primary.event('ready');
     if (backup) {
-      replicas.push(new ReplicaProcess(args));
-      await replicas[0]!.event('protected');
-      await replicas[1]!.event('ready');
+      const second = new ReplicaProcess(args);
+      replicas.push(second);
+      await primary.event('protected');
+      await second.event('ready');
     }
     return await download(options, STACK_ADDRESS, sha256);
   } finally {
@@ -75,7 +80,8 @@ async function ours(
   }
 }
 
-async function kernels(options: DemoOptions, sha256: string, holder: ChildProcess): Promise<number> {
+/** The throughput of Node's own http over the kernel's TCP. */
+async function measureKernel(options: DemoOptions, sha256: string, holder: ChildProcess): Promise<number> {
   const server = spawn('nsenter', ['-t', String(holder.pid), '-n', process.execPath, APP], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });

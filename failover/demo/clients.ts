@@ -1,46 +1,56 @@
-/** The demo's clients: real programs that know nothing of ft-tcp, and what they saw. */
+/** The demo's clients: ordinary programs that know nothing of ft-tcp, and what they noticed. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { WebSocket } from 'ws';
-import { STACK_ADDRESS, TAP } from '../lab/network.js';
+import { TAP } from '../lab/network.js';
 import { Arrivals } from './arrivals.js';
 import { CHUNK, chunk } from './content.js';
 import type { DemoOptions } from './options.js';
 
 const SAMPLE_MS = 5;
 const MESSAGE_BYTES = 1024;
-/** What one page of 10 KB is on the wire, about: ab itself tells of every tenth part of its way only. */
+/**
+ * About the bytes of a 10 KB page on the wire: ab itself reports its progress only in steps of a
+ * tenth.
+ */
 const PAGE_WIRE_BYTES = 10_700;
-/** Messages on their way at once in ws-echo. */
+/** Messages in flight in ws-echo. */
 const WINDOW = 16;
 
+/** How a client ended. */
 export interface ClientOutcome {
+  /** Exit code. */
   exit: number;
-  /** Null where there is nothing to compare. */
+  /** Whether the data was equal; null: there is nothing to compare. */
   sha256Equal: boolean | null;
   failedRequests: number;
-  /** The longest gap, where the client itself says it; else the arrivals do. Milliseconds. */
-  longestMs?: number;
-  /** What went wrong, in the client's words. */
-  said: string;
+  /**
+   * The longest gap, where the client itself measures it; else take it from the arrivals.
+   * Milliseconds.
+   */
+  longestGapMs?: number;
+  /** The client's error message; empty: none. */
+  error: string;
 }
 
+/** A running client. */
 export interface Client {
   readonly arrivals: Arrivals;
-  /** 0 to 1. */
+  /** Part of the transfer that is done, 0 to 1. */
   progress(): number;
   readonly ended: Promise<ClientOutcome>;
   kill(): void;
 }
 
+/** What a client is to do. */
 export interface ClientPlan {
   options: DemoOptions;
-  /** Where the server is. */
+  /** The server's address. */
   address: string;
   /** SHA-256 of the content. */
   sha256: string;
-  /** Called whenever the client has come further. */
+  /** Called with every progress. */
   onProgress: (fraction: number) => void;
 }
 
@@ -49,6 +59,7 @@ export function monotonicMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
 
+/** Starts the client of the scenario. */
 export function startClient(plan: ClientPlan): Client {
   switch (plan.options.scenario) {
     case 'wget':
@@ -62,18 +73,20 @@ export function startClient(plan: ClientPlan): Client {
   }
 }
 
-function exitOf(child: ChildProcess): Promise<{ exit: number; said: string }> {
-  let said = '';
+function exitOf(child: ChildProcess): Promise<{ exit: number; error: string }> {
+  let stderr = '';
   child.stderr?.on('data', (part: Buffer) => {
-    if (said.length < 4096) said += part.toString();
+    if (stderr.length < 4096) stderr += part.toString();
   });
   return new Promise((done) => {
-    child.once('error', (error) => done({ exit: 127, said: error.message }));
-    child.once('close', (code, signal) => done({ exit: code ?? (signal === null ? 1 : 128), said: said.trim() }));
+    child.once('error', (error) => done({ exit: 127, error: error.message }));
+    child.once('close', (code, signal) => done({ exit: code ?? (signal === null ? 1 : 128), error: stderr.trim() }));
   });
 }
 
-/** A download, hashed as it arrives. One try: when the connection breaks, wget fails. */
+/**
+ * A download, hashed as it arrives. wget makes one attempt: it fails when the connection breaks.
+ */
 function wget({ options, address, sha256, onProgress }: ClientPlan): Client {
   const arrivals = new Arrivals();
   const hash = createHash('sha256');
@@ -89,15 +102,15 @@ function wget({ options, address, sha256, onProgress }: ClientPlan): Client {
   return {
     arrivals,
     progress: () => arrivals.total / options.bytes,
-    ended: exitOf(child).then(({ exit, said }) => {
+    ended: exitOf(child).then(({ exit, error }) => {
       const equal = arrivals.total === options.bytes && hash.digest('hex') === sha256;
-      return { exit, sha256Equal: equal, failedRequests: exit === 0 && equal ? 0 : 1, said };
+      return { exit, sha256Equal: equal, failedRequests: exit === 0 && equal ? 0 : 1, error };
     }),
     kill: () => child.kill('SIGKILL'),
   };
 }
 
-/** An upload by curl; the server answers with the hash of what it got. */
+/** An upload by curl; the server answers with the hash of what it received. */
 function upload({ options, address, sha256, onProgress }: ClientPlan): Client {
   const arrivals = new Arrivals();
   const args = ['-sS', '--fail', '--max-time', '600', '-T', '-', `http://${address}/upload`];
@@ -118,7 +131,7 @@ function upload({ options, address, sha256, onProgress }: ClientPlan): Client {
     left -= length;
     child.stdin.write(chunk(n++, length), (error) => {
       if (error) return;
-      // What curl has taken from us is on its way: the pipe holds no more than a chunk or two.
+      // What curl has read counts as sent: the pipe holds no more than a chunk or two.
       arrivals.add(length, monotonicMs());
       onProgress(arrivals.total / options.bytes);
       send();
@@ -128,20 +141,20 @@ function upload({ options, address, sha256, onProgress }: ClientPlan): Client {
   return {
     arrivals,
     progress: () => arrivals.total / options.bytes,
-    ended: exitOf(child).then(({ exit, said }) => {
+    ended: exitOf(child).then(({ exit, error }) => {
       const equal = answer.trim() === sha256;
-      return { exit, sha256Equal: equal, failedRequests: exit === 0 && equal ? 0 : 1, said };
+      return { exit, sha256Equal: equal, failedRequests: exit === 0 && equal ? 0 : 1, error };
     }),
     kill: () => child.kill('SIGKILL'),
   };
 }
 
-/** Bytes that the TAP's client side has received. */
+/** Bytes that the client's side of the TAP has received. */
 function tapBytes(): number {
   const line = readFileSync('/proc/net/dev', 'utf8')
     .split('\n')
     .find((row) => row.trim().startsWith(`${TAP}:`));
-  return line === undefined ? 0 : Number(line.split(':')[1]!.trim().split(/\s+/)[0]);
+  return Number(line?.split(':')[1]?.trim().split(/\s+/)[0] ?? 0);
 }
 
 function apacheBench({ options, address, onProgress }: ClientPlan): Client {
@@ -169,7 +182,7 @@ function apacheBench({ options, address, onProgress }: ClientPlan): Client {
   return {
     arrivals,
     progress,
-    ended: exitOf(child).then(({ exit, said }) => {
+    ended: exitOf(child).then(({ exit, error }) => {
       clearInterval(timer);
       const field = (name: RegExp): number => Number(name.exec(out)?.[1] ?? Number.NaN);
       const complete = field(/Complete requests:\s+(\d+)/);
@@ -179,15 +192,15 @@ function apacheBench({ options, address, onProgress }: ClientPlan): Client {
         exit,
         sha256Equal: null,
         failedRequests: failed,
-        longestMs: field(/100%\s+(\d+)/),
-        said: exit === 0 ? '' : said,
+        longestGapMs: field(/100%\s+(\d+)/),
+        error: exit === 0 ? '' : error,
       };
     }),
     kill: () => child.kill('SIGKILL'),
   };
 }
 
-/** Numbered messages that have to come back whole and in order. */
+/** Numbered messages, which must come back complete and in order. */
 function webSocketEcho({ options, address, onProgress }: ClientPlan): Client {
   const arrivals = new Arrivals();
   const total = options.requests;
@@ -200,7 +213,7 @@ function webSocketEcho({ options, address, onProgress }: ClientPlan): Client {
     socket.send(message);
   };
   const ended = new Promise<ClientOutcome>((done) => {
-    let said = '';
+    let failure = '';
     socket.on('open', () => {
       while (sent < Math.min(WINDOW, total)) send();
     });
@@ -209,7 +222,7 @@ function webSocketEcho({ options, address, onProgress }: ClientPlan): Client {
       const expected = Buffer.from(chunk(back, MESSAGE_BYTES));
       expected.writeUInt32LE(back, 0);
       if (!expected.equals(data)) {
-        said ||= `message ${back} came back changed`;
+        failure ||= `message ${back} came back changed`;
         socket.terminate();
         return;
       }
@@ -219,7 +232,7 @@ function webSocketEcho({ options, address, onProgress }: ClientPlan): Client {
       else if (back === total) socket.close(1000);
     });
     socket.on('error', (error) => {
-      said ||= error.message;
+      failure ||= error.message;
     });
     socket.on('close', (code) => {
       const fine = back === total && code === 1000;
@@ -227,12 +240,9 @@ function webSocketEcho({ options, address, onProgress }: ClientPlan): Client {
         exit: fine ? 0 : 1,
         sha256Equal: back === total,
         failedRequests: total - back,
-        said: said || (fine ? '' : `closed with ${code}`),
+        error: failure || (fine ? '' : `closed with ${code}`),
       });
     });
   });
   return { arrivals, progress: () => back / total, ended, kill: () => socket.terminate() };
 }
-
-/** Where the stack is, for the clients. */
-export const SERVER_ADDRESS = STACK_ADDRESS;

@@ -1,9 +1,10 @@
-/** The bytes that the demo's server sends, the same for everyone, and different at every place. */
+/** The bytes that the demo's server sends: always the same, and different at every position. */
 import { createHash } from 'node:crypto';
 
 const BLOCK = 1 << 20;
+/** Bytes of a chunk. */
 export const CHUNK = 65_536;
-/** Odd, and prime to the number of places: chunks only repeat after a long way. */
+/** Odd, and prime to the number of positions: chunks repeat only after a long distance. */
 const STEP = 40_503;
 
 let block: Buffer | undefined;
@@ -11,7 +12,7 @@ let block: Buffer | undefined;
 function content(): Buffer {
   if (block !== undefined) return block;
   block = Buffer.allocUnsafe(BLOCK);
-  // xorshift32: no byte position foretells another.
+  // xorshift32: no byte predicts another.
   let x = 0x9e3779b9;
   for (let i = 0; i < BLOCK; i += 4) {
     x ^= x << 13;

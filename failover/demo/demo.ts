@@ -1,4 +1,7 @@
-/** `ft-tcp demo`: outside, it makes the lab and runs itself in it; inside, it runs the scenario and reports. */
+/**
+ * `ft-tcp demo`: outside of the lab it makes one and starts itself in it; inside it runs the
+ * scenario and reports.
+ */
 import { fileURLToPath } from 'node:url';
 import { enterLab, labDirectory, runInLab } from '../lab/namespace.js';
 import { makeTap } from '../lab/network.js';
@@ -16,7 +19,8 @@ const PROGRESS_MS = 200;
 
 /**
  * Runs the demo. @returns 0 when every client was served. Throws FtError ERR_FT_TOOLS, EPERM.
- * @param argv the options as the command line has them: outside of the lab the command starts itself again in it
+ * @param argv the options as the command line has them: outside of the lab the command starts
+ * itself again in it
  */
 export async function runDemo(options: DemoOptions, argv: string[]): Promise<number> {
   if (labDirectory() !== undefined) {
@@ -69,7 +73,7 @@ function runLine(number: number, options: DemoOptions, result: RunResult): strin
   return `run ${number} of ${options.runs}: ${what}${gap}${rate}`;
 }
 
-/** One line that is written over, on a terminal; else only the lines that stay. */
+/** On a terminal, one line that is overwritten; else only the lines that stay. */
 class Progress {
   readonly #live = process.stderr.isTTY === true;
   #number = 0;

@@ -1,4 +1,4 @@
-/** What the demo says at its end: a table and a plot for people, one JSON object for programs. */
+/** The demo's report: a table and a plot for people, one JSON object for programs. */
 import { median } from './arrivals.js';
 import type { DemoOptions } from './options.js';
 import type { RunResult } from './run-once.js';
@@ -6,6 +6,7 @@ import type { RunResult } from './run-once.js';
 const PLOT_WIDTH = 72;
 const STEPS = ['detect', 'fence', 'drain', 'attach', 'firstByte'] as const;
 
+/** The report as JSON. Times in milliseconds, rates in Mbit/s; null: not measured. */
 export interface DemoReport {
   scenario: string;
   runs: number;
@@ -19,7 +20,7 @@ export interface DemoReport {
   mbps: { before: number | null; after: number | null };
   signal: string;
   at: number | null;
-  primaryEnd: string[];
+  primaryExit: string[];
   problems: string[];
   capture?: { file: string; frames: number; connections: number };
   baseline?: { withBackup: number; alone: number; kernelVeth: number };
@@ -29,12 +30,13 @@ function rounded(value: number, digits: number): number | null {
   return Number.isFinite(value) ? Number(value.toFixed(digits)) : null;
 }
 
-function most(values: readonly number[]): number {
+function maximum(values: readonly number[]): number {
   return values.length === 0 ? Number.NaN : Math.max(...values);
 }
 
 const MBIT = 8 / 1e6;
 
+/** Combines the results of all runs. */
 export function summarize(options: DemoOptions, results: RunResult[]): DemoReport {
   const gaps = results.map((result) => result.gapMs).filter((gap) => Number.isFinite(gap));
   const step = (name: (typeof STEPS)[number]): number | null =>
@@ -47,10 +49,10 @@ export function summarize(options: DemoOptions, results: RunResult[]): DemoRepor
     clientExit: results.map((result) => result.outcome.exit),
     sha256Equal: hashes.every((equal) => equal === null) ? null : hashes.every((equal) => equal !== false),
     failedRequests: results.reduce((sum, result) => sum + result.outcome.failedRequests, 0),
-    connections: most(results.map((result) => result.connections)),
+    connections: maximum(results.map((result) => result.connections)),
     gapMs: {
       p50: rounded(median(gaps), 2),
-      max: rounded(most(gaps), 2),
+      max: rounded(maximum(gaps), 2),
       all: gaps.map((gap) => Number(gap.toFixed(2))),
     },
     breakdownMs: {
@@ -66,23 +68,24 @@ export function summarize(options: DemoOptions, results: RunResult[]): DemoRepor
     },
     signal: options.signal,
     at: options.at,
-    primaryEnd: results.map((result) => result.primaryEnd),
+    primaryExit: results.map((result) => result.primaryExit),
     problems: [...new Set(results.map((result) => result.problem).filter((problem) => problem !== ''))],
   };
 }
 
+/** A rate as text. */
 export function speed(bytesPerSecond: number): string {
   const mbit = bytesPerSecond * MBIT;
   return mbit >= 1000 ? `${(mbit / 1000).toFixed(2)} Gbit/s` : `${mbit.toFixed(1)} Mbit/s`;
 }
 
-/** The summary in words, with the plot of the last run. */
+/** The report as text, with the plot of the last run. */
 export function render(report: DemoReport, last: RunResult): string {
   const lines = [
     '',
     last.arrivals.plot(PLOT_WIDTH, last.killedMs, speed),
     '',
-    `  ${report.ok} of ${report.runs} runs: the client saw nothing but a pause` +
+    `  ${report.ok} of ${report.runs} runs: the client noticed nothing but a pause` +
       (report.sha256Equal === true ? ', all data equal (SHA-256)' : ''),
     `  client exit ${[...new Set(report.clientExit)].join(', ')}, failed requests ${report.failedRequests}, TCP connections a run ${report.connections}`,
   ];
@@ -90,8 +93,8 @@ export function render(report: DemoReport, last: RunResult): string {
     lines.push(`  longest pause: median ${report.gapMs.p50} ms, worst ${report.gapMs.max} ms`);
   }
   if (report.breakdownMs.detect !== null) {
-    lines.push(`  of it (median, ms): ${STEPS.map((name) => `${name} ${report.breakdownMs[name]}`).join('  ')}`);
-    lines.push(`  the primary's end: ${[...new Set(report.primaryEnd)].join(', ')}`);
+    lines.push(`  phases (median, ms): ${STEPS.map((name) => `${name} ${report.breakdownMs[name]}`).join('  ')}`);
+    lines.push(`  the primary ended by: ${[...new Set(report.primaryExit)].join(', ')}`);
   }
   const { before, after } = report.mbps;
   if (before !== null) {

@@ -1,4 +1,7 @@
-/** One run of the demo: start two replicas and a client, kill the primary on the way, see how the client fares. */
+/**
+ * One run of the demo: starts two replicas and a client, kills the primary during the transfer, and
+ * observes the client.
+ */
 import { fileURLToPath } from 'node:url';
 import { activeOpens, STACK_ADDRESS, TAP } from '../lab/network.js';
 import { type Breakdown, ReplicaProcess } from '../lab/replica-process.js';
@@ -6,11 +9,13 @@ import type { Arrivals } from './arrivals.js';
 import { type Client, type ClientOutcome, monotonicMs, startClient } from './clients.js';
 import type { DemoOptions } from './options.js';
 
+/** The demo's server program. */
 export const APP = fileURLToPath(new URL('./app.js', import.meta.url));
 const RUN_TIMEOUT_MS = 600_000;
-/** The time at the start of a run that its rate "before" leaves out (slow start). */
+/** The start of a run, which the rate before the kill leaves out (slow start). */
 const WARM_UP_MS = 50;
 
+/** What one run has shown. */
 export interface RunResult {
   ok: boolean;
   outcome: ClientOutcome;
@@ -24,11 +29,15 @@ export interface RunResult {
   /** Bytes per second. */
   before: number;
   after: number;
-  /** What the primary was when all was over: it has to be dead, whatever the signal. */
-  primaryEnd: string;
+  /**
+   * How the primary ended: by which signal, or `alive`. It must be dead, whatever signal it was
+   * sent.
+   */
+  primaryExit: string;
   problem: string;
 }
 
+/** What one run is to do. */
 export interface RunPlan {
   options: DemoOptions;
   directory: string;
@@ -37,6 +46,7 @@ export interface RunPlan {
   onProgress: (client: Client) => void;
 }
 
+/** Runs the scenario once. Rejects with FtError ERR_FT_REPLICA when the replicas do not start. */
 export async function runOnce(plan: RunPlan): Promise<RunResult> {
   const { options } = plan;
   const args = [
@@ -68,7 +78,7 @@ export async function runOnce(plan: RunPlan): Promise<RunResult> {
     if (options.verbose) {
       for (const replica of replicas) {
         for (const event of replica.events) process.stderr.write(`${JSON.stringify(event)}\n`);
-        for (const line of replica.said) process.stderr.write(`${replica.pid}: ${line}\n`);
+        for (const line of replica.stderrLines) process.stderr.write(`${replica.pid}: ${line}\n`);
       }
     }
   }
@@ -97,36 +107,37 @@ async function serve(plan: RunPlan, primary: ReplicaProcess, backup: ReplicaProc
   const { arrivals } = client;
   const killed = !Number.isNaN(killedMs);
   let takeover: Breakdown | null = null;
-  let problem = outcome.said;
-  let primaryEnd = 'alive';
+  let problem = outcome.error;
+  let primaryExit = 'alive';
   if (killed) {
     try {
       takeover = (await backup.event('takeover', options.hangTimeoutMs + 5000))['breakdown'] as Breakdown;
-      // A stopped primary that wakes up now must have nothing to say: it was killed before the first frame.
+      // A stopped primary that continues now must send nothing: the backup killed it before its
+      // first frame.
       primary.kill('SIGCONT');
-      const end = await Promise.race([primary.ended, new Promise<null>((done) => setTimeout(done, 1000, null))]);
-      if (end !== null) primaryEnd = `${end.signal ?? `exit ${end.code}`}`;
+      const end = await Promise.race([primary.exited, new Promise<null>((done) => setTimeout(done, 1000, null))]);
+      if (end !== null) primaryExit = `${end.signal ?? `exit ${end.code}`}`;
     } catch (error) {
       problem ||= error instanceof Error ? error.message : String(error);
     }
-  } else if (options.at !== null) problem ||= 'the client was through before the primary could be killed';
+  } else if (options.at !== null) problem ||= 'the client had finished before the primary could be killed';
   const ok =
     outcome.exit === 0 &&
     outcome.failedRequests === 0 &&
     outcome.sha256Equal !== false &&
-    (options.at === null || (takeover !== null && primaryEnd !== 'alive'));
+    (options.at === null || (takeover !== null && primaryExit !== 'alive'));
   const resumedMs = takeover === null ? Number.NaN : takeover.firstByteAtUs / 1000;
   return {
     ok,
     outcome,
     arrivals,
     connections,
-    gapMs: outcome.longestMs ?? arrivals.gapMs,
+    gapMs: outcome.longestGapMs ?? arrivals.gapMs,
     killedMs,
     breakdown: takeover === null ? null : milliseconds(takeover, killedMs),
     before: arrivals.rate(arrivals.firstMs + WARM_UP_MS, killed ? killedMs : arrivals.lastMs),
     after: killed ? arrivals.rate(resumedMs, arrivals.lastMs) : Number.NaN,
-    primaryEnd,
+    primaryExit,
     problem,
   };
 }

@@ -1,4 +1,7 @@
-/** Versions of Node.js. ft-tcp replaces parts of net, http, tls and others, which differ from one to the next. */
+/**
+ * Versions of Node.js. ft-tcp replaces parts of net, http, tls and others, which differ from one to
+ * the next.
+ */
 import { FtError } from '../../lib/errors.js';
 
 /** Major versions of Node.js that the tests run on. */

@@ -1,13 +1,20 @@
-/** Servers on Unix sockets in the group's directory, and requests to them. A server keeps no process alive. */
+/**
+ * Servers on Unix sockets in the group's directory, and requests to them. A server keeps no process
+ * alive.
+ */
 import { rmSync } from 'node:fs';
 import net, { type Server } from 'node:net';
 import { errorCode } from '../../lib/errors.js';
 
-/** The answer as JSON; `gone`: nothing listens there; `unresponsive`: no answer came in time, or none that can be read. */
+/**
+ * The answer as JSON; `gone`: nothing listens there; `unresponsive`: no answer came in time, or
+ * none that can be read.
+ */
 export type Reply = { json: unknown } | 'gone' | 'unresponsive';
 
 /**
- * Connects, sends the request if there is one, and reads the answer until the server ends the connection.
+ * Connects, sends the request if there is one, and reads the answer until the server ends the
+ * connection.
  * @param timeoutMs milliseconds for all of it
  * @param maxBytes a longer answer counts as none
  */

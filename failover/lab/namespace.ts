@@ -1,7 +1,7 @@
 /**
- * A place of one's own: new network, mount and process namespaces (and a user namespace without root), in which a Node
- * program runs as process 1. All that it starts ends with it, its interfaces vanish, and its files are in a tmpfs of its
- * own: nothing is left over, even when it is killed.
+ * The lab: new network, mount and process namespaces (and a user namespace without root), in which
+ * a Node.js program runs as process 1. When it ends, even by SIGKILL, the kernel ends all its
+ * processes and removes its interfaces and its tmpfs: nothing is left behind.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmdirSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { FtError } from '../../lib/errors.js';
 
 const DIRECTORY = 'FT_TCP_LAB';
 
-/** The lab's own directory, when this process is inside of one. */
+/** The lab's directory; undefined outside of a lab. */
 export function labDirectory(): string | undefined {
   return process.env[DIRECTORY];
 }
@@ -23,9 +23,9 @@ function flags(withProc: boolean): string[] {
   return [...user, '--mount', '--net', '--pid', '--fork', '--kill-child', ...proc];
 }
 
-/** The words of `unshare` that work here. Throws FtError EPERM when none do. */
+/** The options of `unshare` that work on this machine. Throws FtError EPERM when none do. */
 export function unshareFlags(): string[] {
-  // Where parts of /proc are masked, a new one cannot be mounted; the old one does, too.
+  // Where parts of /proc are masked, a new one cannot be mounted; the old one is good enough.
   for (const withProc of [true, false]) {
     const tried = spawnSync('unshare', [...flags(withProc), 'true'], { stdio: 'ignore', timeout: 10_000 });
     if (tried.status === 0) return flags(withProc);
@@ -43,7 +43,7 @@ export function runInLab(script: string, args: string[]): Promise<number> {
   const directory = mkdtempSync(join(tmpdir(), 'ft-tcp-lab-'));
   const child = spawn('unshare', [...unshare, process.execPath, script, ...args], {
     env: { ...process.env, [DIRECTORY]: directory },
-    // The inside ends when its standard input does: also when this process is killed.
+    // The lab's process ends when its standard input ends: also when this process is killed.
     stdio: ['pipe', 'inherit', 'inherit'],
   });
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -59,14 +59,17 @@ export function runInLab(script: string, args: string[]): Promise<number> {
       try {
         rmdirSync(directory);
       } catch {
-        // Gone already.
+        // It is gone already.
       }
       done(code ?? (signal === null ? 1 : 130));
     });
   });
 }
 
-/** The first call inside of a lab: ends this process when the outside ends, and mounts the lab's own directory. */
+/**
+ * The first call inside of a lab: mounts the lab's directory, and ends this process when the
+ * process outside ends. Throws FtError ERR_FT_STATE outside of a lab, EPERM without a tmpfs.
+ */
 export function enterLab(): string {
   const directory = labDirectory();
   if (directory === undefined) throw new FtError('ERR_FT_STATE', 'This process is not inside of a lab');
@@ -74,7 +77,7 @@ export function enterLab(): string {
   process.stdin.on('end', () => process.exit(130));
   process.stdin.on('error', () => process.exit(130));
   process.stdin.on('close', () => process.exit(130));
-  // Watching it is no reason to stay.
+  // Watching the input must not keep this process alive.
   if (process.stdin instanceof Socket) process.stdin.unref();
   const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', 'mode=0700', 'tmpfs', directory], { encoding: 'utf8' });
   if (mount.status !== 0)

@@ -1,28 +1,41 @@
-/** The lab's network: a TAP whose kernel side is the client's, and, for comparisons, a namespace across a veth. */
+/**
+ * The lab's network: a TAP with the client on the kernel's side and, for comparison, a namespace
+ * across a veth.
+ */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { FtError } from '../../lib/errors.js';
 
+/** The TAP device. */
 export const TAP = 'ft0';
+/** The kernel's address on the TAP. */
 export const CLIENT_ADDRESS = '10.77.0.1';
+/** The stack's address on the TAP. */
 export const STACK_ADDRESS = '10.77.0.2';
+/** The client's end of the veth. */
 export const VETH_CLIENT = '10.78.0.1';
+/** The server's end of the veth. */
 export const VETH_SERVER = '10.78.0.2';
 
-/** Runs `ip`. Throws FtError with what it said. */
-export function ip(words: string, netnsOf?: number): void {
-  const args = words.split(' ');
+/**
+ * Runs `ip` in the network namespace of a process, or in this one. Throws FtError EPERM,
+ * ERR_FT_DEVICE.
+ */
+export function ip(command: string, netnsOf?: number): void {
+  const args = command.split(' ');
   const result =
     netnsOf === undefined
       ? spawnSync('ip', args, { encoding: 'utf8' })
       : spawnSync('nsenter', ['-t', String(netnsOf), '-n', 'ip', ...args], { encoding: 'utf8' });
   if (result.status === 0) return;
-  const said = `${result.stderr ?? ''}${result.error?.message ?? ''}`.trim();
-  const code = /not permitted|denied/i.test(said) ? 'EPERM' : 'ERR_FT_DEVICE';
-  throw new FtError(code, `ip ${words}: ${said}`, 'See ft-tcp doctor');
+  const message = `${result.stderr ?? ''}${result.error?.message ?? ''}`.trim();
+  const code = /not permitted|denied/i.test(message) ? 'EPERM' : 'ERR_FT_DEVICE';
+  throw new FtError(code, `ip ${command}: ${message}`, 'See ft-tcp doctor');
 }
 
-/** Loopback and the TAP, with the kernel as the client's side; cubic, because bbr without pacing caps the kernel. */
+/**
+ * Sets up loopback and the TAP. CUBIC, because BBR without pacing limits the kernel's throughput.
+ */
 export function makeTap(offload: boolean): void {
   ip('link set lo up');
   ip(`tuntap add dev ${TAP} mode tap multi_queue${offload ? ' vnet_hdr' : ''}`);
@@ -35,11 +48,14 @@ function useCubic(prefix: string, device: string, netnsOf?: number): void {
   try {
     ip(`route replace ${prefix} dev ${device} congctl cubic`, netnsOf);
   } catch {
-    // A kernel without it keeps its default, which is cubic nearly everywhere.
+    // A kernel without the option keeps its default, which is nearly always CUBIC.
   }
 }
 
-/** Another network namespace across a veth, with the kernel's own TCP at both ends. Returns the process that holds it. */
+/**
+ * Makes another network namespace across a veth, with the kernel's TCP at both ends.
+ * @returns the process that holds it
+ */
 export async function makeVeth(): Promise<ChildProcess> {
   const holder = spawn('unshare', ['--net', 'sh', '-c', 'echo ready; exec sleep 100000'], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -48,7 +64,8 @@ export async function makeVeth(): Promise<ChildProcess> {
     holder.stdout.once('data', () => done());
     holder.once('exit', () => fail(new FtError('EPERM', 'No second network namespace', 'See ft-tcp doctor')));
   });
-  const pid = holder.pid!;
+  const { pid } = holder;
+  if (pid === undefined) throw new FtError('ERR_FT_STATE', 'The namespace has no process', 'See ft-tcp doctor');
   ip('link add veth-client type veth peer name veth-server');
   ip(`link set veth-server netns ${pid}`);
   ip(`addr add ${VETH_CLIENT}/24 dev veth-client`);
@@ -61,11 +78,11 @@ export async function makeVeth(): Promise<ChildProcess> {
   return holder;
 }
 
-/** Connections that the kernel of this namespace has opened (RFC 4022 tcpActiveOpens). */
+/** Connections that the kernel has opened in this namespace (RFC 4022, tcpActiveOpens). */
 export function activeOpens(): number {
-  const [names, values] = readFileSync('/proc/net/snmp', 'utf8')
+  const [names = [], values = []] = readFileSync('/proc/net/snmp', 'utf8')
     .split('\n')
     .filter((line) => line.startsWith('Tcp:'))
     .map((line) => line.split(' '));
-  return Number(values![names!.indexOf('ActiveOpens')]);
+  return Number(values[names.indexOf('ActiveOpens')]);
 }

@@ -5,14 +5,16 @@ import { fileURLToPath } from 'node:url';
 import { FtError } from '../../lib/errors.js';
 
 const CLI = fileURLToPath(new URL('../../../bin/ft-tcp.js', import.meta.url));
-const KEPT_LINES = 200;
+/** Lines and events that are kept of each replica. */
+const MAX_LINES = 200;
 
+/** An event as the replica wrote it. */
 export interface ReplicaEvent {
   event: string;
   [key: string]: unknown;
 }
 
-/** Times of a takeover as `ft-tcp run` reports them. Microseconds. */
+/** The phases of a takeover, as in the event `takeover`. Microseconds. */
 export interface Breakdown {
   reason: string;
   atMonotonicUs: number;
@@ -24,50 +26,62 @@ export interface Breakdown {
   connections: number;
 }
 
+/** Starts a replica, reads its events, and ends it. */
 export class ReplicaProcess {
   readonly child: ChildProcess;
-  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
-  /** The last lines on standard error that are no events. */
-  readonly said: string[] = [];
+  readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  /** The last lines of standard error that are not events. */
+  readonly stderrLines: string[] = [];
   #over = false;
   readonly #seen: ReplicaEvent[] = [];
   readonly #waiting: { name: string; done: (event: ReplicaEvent) => void; fail: (error: Error) => void }[] = [];
 
-  /** Starts `ft-tcp run` with these words, in the network namespace of a process if one is given. */
+  /**
+   * Starts `ft-tcp run` with these arguments, in the network namespace of a process if one is
+   * given.
+   */
   constructor(args: string[], netnsOf?: number) {
-    const words = [process.execPath, CLI, 'run', ...args];
-    const enter = netnsOf === undefined ? [] : ['nsenter', '-t', String(netnsOf), '-n'];
-    const [command, ...rest] = [...enter, ...words];
-    this.child = spawn(command!, rest, { stdio: ['ignore', 'ignore', 'pipe'] });
-    this.ended = new Promise((done) => {
+    const run = [CLI, 'run', ...args];
+    const enter = ['-t', String(netnsOf), '-n', process.execPath];
+    const stdio: ['ignore', 'ignore', 'pipe'] = ['ignore', 'ignore', 'pipe'];
+    const child =
+      netnsOf === undefined ? spawn(process.execPath, run, { stdio }) : spawn('nsenter', [...enter, ...run], { stdio });
+    this.child = child;
+    this.exited = new Promise((done) => {
       this.child.once('exit', (code, signal) => {
         this.#over = true;
-        // What it said last may still be on its way.
+        // Its last lines may not have been read yet.
         setImmediate(() => this.#failAll(code, signal));
         done({ code, signal });
       });
     });
-    createInterface({ input: this.child.stderr! }).on('line', (line) => this.#line(line));
+    createInterface({ input: child.stderr }).on('line', (line) => this.#line(line));
   }
 
+  /** Its process id; 0 when it could not be started. */
   get pid(): number {
-    return this.child.pid!;
+    return this.child.pid ?? 0;
   }
 
-  get over(): boolean {
+  /** Whether the process has ended. */
+  get hasExited(): boolean {
     return this.#over;
   }
 
+  /** All events until now, at most 200. */
   get events(): readonly ReplicaEvent[] {
     return this.#seen;
   }
 
-  /** Waits for an event, or has had it. Rejects when the process ends or the time (milliseconds) is over. */
+  /**
+   * Resolves with the first event of this name. Rejects with FtError ERR_FT_REPLICA when the
+   * process or the time ends.
+   */
   event(name: string, timeoutMs = 10_000): Promise<ReplicaEvent> {
     const seen = this.#seen.find((event) => event.event === name);
     if (seen !== undefined) return Promise.resolve(seen);
     return new Promise((done, fail) => {
-      const timer = setTimeout(() => fail(this.#error(`did not come to "${name}" within ${timeoutMs} ms`)), timeoutMs);
+      const timer = setTimeout(() => fail(this.#error(`did not report "${name}" within ${timeoutMs} ms`)), timeoutMs);
       const waiter = {
         name,
         done: (event: ReplicaEvent) => {
@@ -84,15 +98,15 @@ export class ReplicaProcess {
     });
   }
 
-  /** Sends a signal; to a process that is gone, nothing. */
+  /** Sends a signal, if the process has not ended. */
   kill(signal: NodeJS.Signals): void {
     if (!this.#over) this.child.kill(signal);
   }
 
-  /** Ends it and waits for that. */
+  /** Kills the process and waits until it has ended. */
   async close(): Promise<void> {
     this.kill('SIGKILL');
-    await this.ended;
+    await this.exited;
   }
 
   #line(line: string): void {
@@ -105,13 +119,14 @@ export class ReplicaProcess {
       }
     }
     if (event === undefined || typeof event.event !== 'string') {
-      this.said.push(line);
-      if (this.said.length > KEPT_LINES) this.said.shift();
+      this.stderrLines.push(line);
+      if (this.stderrLines.length > MAX_LINES) this.stderrLines.shift();
       return;
     }
-    if (this.#seen.length < KEPT_LINES) this.#seen.push(event);
-    for (let i = this.#waiting.length - 1; i >= 0; i--) {
-      if (this.#waiting[i]!.name === event.event) this.#waiting.splice(i, 1)[0]!.done(event);
+    if (this.#seen.length < MAX_LINES) this.#seen.push(event);
+    for (const waiter of this.#waiting.splice(0)) {
+      if (waiter.name === event.event) waiter.done(event);
+      else this.#waiting.push(waiter);
     }
   }
 
@@ -122,7 +137,7 @@ export class ReplicaProcess {
   }
 
   #error(what: string): FtError {
-    const said = this.said.length === 0 ? '' : `\n${this.said.join('\n')}`;
-    return new FtError('ERR_FT_REPLICA', `Replica ${this.child.pid ?? '(not started)'} ${what}${said}`);
+    const lines = this.stderrLines.map((line) => `\n${line}`).join('');
+    return new FtError('ERR_FT_REPLICA', `Replica ${this.child.pid ?? '(not started)'} ${what}${lines}`);
   }
 }

@@ -18,9 +18,10 @@ export const TOOLS = {
   openssl: 'openssl',
 } as const;
 
+/** A program that the demo or a test needs. */
 export type Tool = keyof typeof TOOLS;
 
-/** The path of a program, or null. Looks where root's programs are, too. */
+/** The path of a program, or null. Searches /usr/sbin and /sbin, too. */
 export function findTool(name: string): string | null {
   const path = `${process.env['PATH'] ?? ''}${delimiter}/usr/sbin${delimiter}/sbin`;
   for (const directory of path.split(delimiter)) {
@@ -35,6 +36,7 @@ export function findTool(name: string): string | null {
   return null;
 }
 
+/** Which of these programs are not installed. */
 export function missingTools(tools: readonly Tool[]): Tool[] {
   return tools.filter((tool) => findTool(tool) === null);
 }
@@ -45,8 +47,8 @@ export function installHint(tools: readonly Tool[]): string {
 }
 
 /**
- * Makes sure that the programs are there; with `install` gets them from apt, where that is possible.
- * Throws FtError ERR_FT_TOOLS that names what to install.
+ * Checks that the programs are installed; with `install`, installs missing ones with apt-get where
+ * that is possible. Throws FtError ERR_FT_TOOLS, which names what to install.
  */
 export function requireTools(tools: readonly Tool[], install: boolean): void {
   let missing = missingTools(tools);
@@ -58,14 +60,14 @@ export function requireTools(tools: readonly Tool[], install: boolean): void {
     const apt = (...args: string[]): boolean =>
       spawnSync('apt-get', args, { env, stdio: ['ignore', 'ignore', 'inherit'], timeout: 300_000 }).status === 0;
     const get = ['install', '-y', '--no-install-recommends', ...packages];
-    // The package lists may be missing or old.
+    // The package lists may be missing or out of date.
     if (!apt(...get)) apt('update') && apt(...get);
     missing = missingTools(tools);
     if (missing.length === 0) return;
   }
   throw new FtError(
     'ERR_FT_TOOLS',
-    `Not on this machine: ${missing.join(', ')}`,
+    `Not installed: ${missing.join(', ')}`,
     `Install them (Debian: ${installHint(missing)})`,
   );
 }

@@ -143,7 +143,7 @@ export class ClusterLab {
 
   /** The node that leads; throws when there is none. */
   get leader(): Node {
-    const leader = this.nodes.find(({ role, agent }) => role === 'leading' && agent?.over === false);
+    const leader = this.nodes.find(({ role, agent }) => role === 'leading' && agent?.hasExited === false);
     if (leader === undefined) throw new Error('nobody leads');
     return leader;
   }
@@ -214,7 +214,7 @@ export class ClusterLab {
   /** Waits until so many nodes could go on. */
   async inSync(count: number, ms = 20_000): Promise<void> {
     const size = (): number => {
-      const leader = this.nodes.find(({ role, agent }) => role === 'leading' && agent?.over === false);
+      const leader = this.nodes.find(({ role, agent }) => role === 'leading' && agent?.hasExited === false);
       const nodes = leader?.last('in-sync')?.['nodes'];
       return Array.isArray(nodes) ? nodes.length : 0;
     };

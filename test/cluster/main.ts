@@ -61,7 +61,7 @@ async function once(directory: string, group: string, scenario: ClusterScenario)
     result.problem = `${result.reigns} reigns, but ${result.speeches.length} speeches: two spoke at once`;
   if (result.problem !== '' && process.env['FT_TCP_VERBOSE'] !== undefined) {
     for (const { name, agents } of lab.nodes)
-      for (const { events, said } of agents)
+      for (const { events, stderrLines: said } of agents)
         process.stderr.write(`${name}\n${events.map((e) => JSON.stringify(e)).join('\n')}\n${said.join('\n')}\n`);
   }
   await lab.close();

@@ -42,7 +42,8 @@ async function until(what: string, so: () => boolean): Promise<void> {
 function leader(agents: Map<string, ReplicaProcess>): [string, ReplicaProcess] | undefined {
   const roles = ['looking', 'following', 'orphan', 'leading'];
   return [...agents].find(
-    ([, agent]) => !agent.over && agent.events.filter(({ event }) => roles.includes(event)).at(-1)?.event === 'leading',
+    ([, agent]) =>
+      !agent.hasExited && agent.events.filter(({ event }) => roles.includes(event)).at(-1)?.event === 'leading',
   );
 }
 
@@ -89,7 +90,7 @@ t.test('an agent that stands still is killed, and another one goes on', async (t
   await sleep(300);
   const [name, agent] = leader(agents)!;
   agent.kill('SIGSTOP');
-  const ended = agent.ended;
+  const ended = agent.exited;
   agents.delete(name);
   await until('another one leads', () => leader(agents) !== undefined);
   t.equal((await ended).signal, 'SIGKILL');

@@ -26,7 +26,7 @@ async function silent(node: Node, ms: number): Promise<void> {
 }
 
 async function leads(_lab: ClusterLab, node: Node, ms = 15_000): Promise<void> {
-  await until(`${node.name} leads`, () => node.role === 'leading' && node.agent?.over === false, ms);
+  await until(`${node.name} leads`, () => node.role === 'leading' && node.agent?.hasExited === false, ms);
 }
 
 /** It answers clients. */
@@ -224,7 +224,7 @@ export const CLUSTER_SCENARIOS: ClusterScenario[] = [
       for (let i = 0; i < 2; i++) {
         const old = lab.leader;
         old.agent?.kill('SIGTERM');
-        await until('the agent ends', () => old.agent?.over === true);
+        await until('the agent ends', () => old.agent?.hasExited === true);
         await leads(lab, lab.other(old));
         lab.start(old, group);
         await lab.inSync(2);
@@ -274,10 +274,10 @@ export const CLUSTER_SCENARIOS: ClusterScenario[] = [
       notePids(lab);
       const [one, other] = lab.nodes as [Node, Node];
       lab.cutPeers(one, other, true);
-      await until('one is off', () => one.agent?.over === true || other.agent?.over === true);
+      await until('one is off', () => one.agent?.hasExited === true || other.agent?.hasExited === true);
       await pause(1000);
-      if (one.agent?.over === true && other.agent?.over === true) throw new Error('both are off');
-      const left = one.agent?.over === true ? other : one;
+      if (one.agent?.hasExited === true && other.agent?.hasExited === true) throw new Error('both are off');
+      const left = one.agent?.hasExited === true ? other : one;
       await leads(lab, left);
       await speaks(left);
       lab.cutPeers(one, other, false);

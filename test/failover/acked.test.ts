@@ -23,8 +23,8 @@ t.test('a backup that hangs is given up, and output goes on', async (t) => {
   t.match(await primary.event('unprotected'), { reason: /no progress/ });
   t.match(await group.status(primary), { protected: false });
   backup.kill('SIGCONT');
-  t.same((await backup.ended).code, 1);
-  t.match(backup.said.join('\n'), /ERR_FT_DROPPED/);
+  t.same((await backup.exited).code, 1);
+  t.match(backup.stderrLines.join('\n'), /ERR_FT_DROPPED/);
   client.socket.destroy();
   await group.close();
 });

@@ -38,7 +38,7 @@ t.test('switchover: the backup becomes primary, the primary ends with 0, and com
   const { code, said } = await command('switchover', '--group', group.name);
   t.equal(code, 0, said);
   t.match(said, /was switched over/);
-  t.same(await primary.ended, { code: 0, signal: null });
+  t.same(await primary.exited, { code: 0, signal: null });
   const { breakdown } = (await backup.event('takeover')) as unknown as { breakdown: { reason: string } };
   t.equal(breakdown.reason, 'switchover');
   client.socket.write('after');
@@ -64,7 +64,7 @@ t.test('switchover without a backup changes nothing', async (t) => {
   t.equal(code, 1);
   t.match(said, /ERR_FT_UNPROTECTED.*Start one/);
   t.equal(await get('/'), 'hello');
-  t.equal(primary.over, false);
+  t.equal(primary.hasExited, false);
   await group.close();
 });
 
@@ -92,7 +92,7 @@ t.test('drain: open connections survive a death, new ones are refused, at the en
   const again = command('drain', '--group', group.name, '--timeout', '20');
   client.socket.end();
   t.equal((await again).code, 0);
-  t.same(await backup.ended, { code: 0, signal: null });
+  t.same(await backup.exited, { code: 0, signal: null });
   await group.close();
 });
 
@@ -100,8 +100,8 @@ t.test('drain ends the backup, too', async (t) => {
   const group = new TestGroup(directory);
   const [primary, backup] = await group.pair();
   t.equal((await command('drain', '--group', group.name)).code, 0);
-  t.same(await primary.ended, { code: 0, signal: null });
-  t.same(await backup.ended, { code: 0, signal: null });
+  t.same(await primary.exited, { code: 0, signal: null });
+  t.same(await backup.exited, { code: 0, signal: null });
   await group.close();
 });
 

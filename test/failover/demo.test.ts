@@ -37,7 +37,7 @@ function demo(...words: string[]): Promise<{ code: number | null; report: DemoRe
 
 const good = (report: DemoReport, runs: number): void => {
   t.match(report, { runs, ok: runs, failedRequests: 0, clientExit: Array(runs).fill(0), problems: [] });
-  t.ok(report.primaryEnd.every((end) => end === 'SIGKILL'));
+  t.ok(report.primaryExit.every((end) => end === 'SIGKILL'));
   for (const [step, ms] of Object.entries(report.breakdownMs)) t.ok(ms !== null && ms >= 0, `${step}: ${ms} ms`);
 };
 
@@ -106,7 +106,7 @@ t.test('a demo that could not kill says so', async (t) => {
   const { code, report } = await demo('--bytes', '1K');
   t.equal(code, 1);
   t.equal(report.ok, 0);
-  t.match(report.problems.join(), /before the primary could be killed/);
+  t.match(report.problems.join(), /finished before the primary could be killed/);
   const never = await demo('--bytes', '1M', '--at', 'never');
   t.equal(never.code, 0);
   t.equal(never.report.ok, 1);

@@ -1,4 +1,6 @@
-/** The events' table: each line has the common fields, and every event says what the operator does. */
+/**
+ * The events' table: each line has the common fields, and every event says what the operator does.
+ */
 import t from 'tap';
 import { COMMON_EVENT_FIELDS, EVENT_SCHEMA, EVENTS, eventLine } from '../../failover/admin/events.js';
 

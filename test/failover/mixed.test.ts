@@ -118,7 +118,7 @@ t.test('a group in state mode has nobody who could repeat a server', async (t) =
     [fileURLToPath(new URL('apps/wants-replay.js', import.meta.url))],
   );
   const primary = own.start();
-  await primary.ended;
-  t.match(primary.said.join('\n'), /ERR_FT_MODE/);
+  await primary.exited;
+  t.match(primary.stderrLines.join('\n'), /ERR_FT_MODE/);
   await own.close();
 });

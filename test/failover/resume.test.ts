@@ -36,7 +36,7 @@ t.test('one process without a backup, killed and started again: its connections 
   });
   while (got < bytes / 3) await sleep(1);
   first.kill('SIGKILL');
-  await first.ended;
+  await first.exited;
   const second = group.start();
   t.match(await second.event('role'), { role: 'primary', resumesPid: first.pid });
   await second.event('takeover');
@@ -59,7 +59,7 @@ t.test('primary and backup killed at once', async (t) => {
   backup.kill('SIGSTOP');
   primary.kill('SIGKILL');
   backup.kill('SIGKILL');
-  await Promise.all([primary.ended, backup.ended]);
+  await Promise.all([primary.exited, backup.exited]);
   const third = group.start();
   await third.event('takeover');
   client.socket.write('b\n');
@@ -75,7 +75,7 @@ t.test('a primary that was ended by hand, with nobody to go on, is not gone on w
     const first = group.start();
     await first.event('ready');
     first.kill(signal);
-    await first.ended;
+    await first.exited;
     const second = group.start();
     t.match(await second.event('resume-skipped'), { reason: /on purpose/ }, signal);
     await second.event('ready');
@@ -92,7 +92,7 @@ t.test('what cannot be gone on with is tried once', async (t) => {
   await first.close();
   const second = group.start();
   t.match(await second.event('diverged'), { reason: /wrote/ });
-  t.not((await second.ended).code, 0);
+  t.not((await second.exited).code, 0);
   const third = group.start();
   t.match(await third.event('resume-skipped'), { reason: /on purpose/ });
   await third.event('ready');

@@ -145,13 +145,13 @@ t.test('input that kills the program is set aside with its connection', async (t
   t.ok(await line(other, 'a', 'v1 1 a'));
   t.ok(await line(poison, 'a', 'v1 1 a'));
   poison.socket.write('boom\n');
-  t.not((await primary.ended).code, 0);
+  t.not((await primary.exited).code, 0);
   await backup.event('takeover');
   t.match(await backup.event('quarantined'), { error: /thrown by the program/ });
   t.ok(await line(other, 'b', 'v1 2 b'), other.text);
   for (let i = 0; poison.error === null && i < 400; i++) await sleep(5);
   t.equal(poison.error, 'ECONNRESET');
-  t.notOk(backup.over);
+  t.notOk(backup.hasExited);
   other.socket.destroy();
   await own.close();
 });
@@ -167,7 +167,7 @@ t.test('new code: the connections of one version go to the next', async (t) => {
   const client = new Client(7);
   t.ok(await line(client, 'a', 'v1 1 a'));
   primary.kill('SIGTERM');
-  t.same(await primary.ended, { code: 0, signal: null });
+  t.same(await primary.exited, { code: 0, signal: null });
   t.ok(await line(client, 'b', 'v2 2 b'), client.text);
   client.socket.destroy();
   await Promise.all([own.close(), next.close()]);
@@ -183,8 +183,8 @@ t.test('who does not ask for his connections loses them; a replica in another mo
   backup.kill('SIGKILL');
   await primary.event('unprotected');
   const wrong = other.start();
-  t.same((await wrong.ended).code, 1);
-  t.match(wrong.said.join('\n'), /ERR_FT_MISMATCH.*state mode/);
+  t.same((await wrong.exited).code, 1);
+  t.match(wrong.stderrLines.join('\n'), /ERR_FT_MISMATCH.*state mode/);
   const third = own.start();
   await third.event('ready');
   primary.kill('SIGKILL');

@@ -162,7 +162,7 @@ t.test('a primary that hangs is killed, and has nothing more to say', async (t) 
   client.socket.write('two;');
   t.match(await backup.event('takeover'), { breakdown: { reason: 'hang' } });
   primary.kill('SIGCONT');
-  t.equal((await primary.ended).signal, 'SIGKILL');
+  t.equal((await primary.exited).signal, 'SIGKILL');
   await client.waitFor(8);
   t.equal(client.text, 'one;two;');
   client.socket.destroy();
@@ -192,7 +192,7 @@ t.test('a program that differs is found out, and the primary goes on', async (t)
   t.match(await get('/different'), /\d/);
   t.match(await backup.event('diverged'), { reason: /./ });
   t.match(await primary.event('unprotected'), { reason: /diverged/ });
-  t.same((await backup.ended).code, 1);
+  t.same((await backup.exited).code, 1);
   t.ok(
     primary.events.some((event) => event.event === 'nondeterministic-api'),
     'and had been announced',
@@ -228,7 +228,7 @@ t.test('SIGTERM hands over, too', async (t) => {
   t.equal(await done, bytes);
   t.equal(hash.digest('hex'), contentSha256(bytes));
   t.match(await backup.event('takeover'), { breakdown: { reason: 'switchover' } });
-  t.same(await primary.ended, { code: 0, signal: null });
+  t.same(await primary.exited, { code: 0, signal: null });
   await group.close();
 });
 

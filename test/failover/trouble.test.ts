@@ -1,4 +1,7 @@
-/** What goes wrong in the field: damaged logs, slow backups, programs that throw, invalid command lines. In a lab. */
+/**
+ * What goes wrong in the field: damaged logs, slow backups, programs that throw, invalid command
+ * lines. In a lab.
+ */
 import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -44,15 +47,15 @@ t.test('a damaged record ends protection, with a typed error; the primary goes o
   await client.waitFor(50_004);
   damage(file, ({ word, size }) => RING_HEADER + ((word(Word.tail) * 8 + 4096) % size) + 40);
   backup.kill('SIGCONT');
-  t.same((await backup.ended).code, 1);
-  t.match(backup.said.join('\n'), /ERR_FT_LOG_CORRUPT.*restart it/);
+  t.same((await backup.exited).code, 1);
+  t.match(backup.stderrLines.join('\n'), /ERR_FT_LOG_CORRUPT.*restart it/);
   await primary.event('unprotected');
   client.socket.write('two;');
   await client.waitFor(50_008);
   t.ok(client.text.endsWith('two;'));
   const again = group.start();
-  await again.ended;
-  t.match(again.said.join('\n'), /ERR_FT_LOG_CORRUPT/, 'a replica that would have to read it refuses, too');
+  await again.exited;
+  t.match(again.stderrLines.join('\n'), /ERR_FT_LOG_CORRUPT/, 'a replica that would have to read it refuses, too');
   t.equal(await get('/'), 'hello', 'and the primary goes on');
   client.socket.destroy();
   await group.close();
@@ -77,7 +80,7 @@ t.test('a backup that stands still is dropped when the log is full; nothing grow
   for (let i = 0; back < total && i < 2000; i++) await sleep(5);
   t.equal(back, total);
   backup.kill('SIGCONT');
-  t.same((await backup.ended).code, 1, 'the one that was dropped ends');
+  t.same((await backup.exited).code, 1, 'the one that was dropped ends');
   const status = await group.status(primary);
   t.match(status, { protected: false, logComplete: false });
   // A new one protects new connections.
@@ -107,8 +110,8 @@ t.test('poison: what killed the primary is set aside by its backup, and the othe
     () => 'answered',
     (error: NodeJS.ErrnoException) => error.code,
   );
-  t.not((await primary.ended).code, 0);
-  t.match(primary.said.join('\n'), /thrown by the program/);
+  t.not((await primary.exited).code, 0);
+  t.match(primary.stderrLines.join('\n'), /thrown by the program/);
   t.match(await backup.event('quarantined'), { error: /thrown by the program/ });
   t.equal(await poisoned, 'ECONNRESET', 'its own connection is reset');
   bystander.socket.write('after');
@@ -119,7 +122,7 @@ t.test('poison: what killed the primary is set aside by its backup, and the othe
   t.equal(await get('/'), 'hello');
   // A second time there is no backup: it ends as it would without us.
   void get('/throw', 1000).catch(() => undefined);
-  t.not((await backup.ended).code, 0);
+  t.not((await backup.exited).code, 0);
   await group.close();
 });
 
@@ -128,8 +131,8 @@ t.test('a program that throws at its start', async (t) => {
   writeFileSync(broken, 'throw new Error("at the start");');
   const group2 = new TestGroup(directory, [], [broken]);
   const alone = group2.start();
-  t.same((await alone.ended).code, 1);
-  t.match(alone.said.join('\n'), /at the start/);
+  t.same((await alone.exited).code, 1);
+  t.match(alone.stderrLines.join('\n'), /at the start/);
 });
 
 t.test('another program in the same group is refused', async (t) => {
@@ -166,7 +169,7 @@ t.test('addresses and ports of the program', async (t) => {
   const alone = group.start();
   await alone.event('ready');
   await sleep(200);
-  t.match(alone.said.join('\n'), /codes ok,EADDRINUSE,EADDRNOTAVAIL,ok/);
+  t.match(alone.stderrLines.join('\n'), /codes ok,EADDRINUSE,EADDRNOTAVAIL,ok/);
   await group.close();
 });
 

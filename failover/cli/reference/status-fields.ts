@@ -1,6 +1,7 @@
 /**
- * Every field of `ft-tcp status --json`. docs/reference/status.md is generated from this table, and a test compares it
- * with real answers in both directions. The types tie it to the counters' declarations.
+ * Every field of `ft-tcp status --json`. docs/reference/status.md is generated from this table, and
+ * a test compares it with real answers in both directions. The types tie it to the counters'
+ * declarations.
  */
 import type { TapCounters } from '../../../lib/device/tap.js';
 import type { Stack } from '../../../stack/index.js';
@@ -26,7 +27,10 @@ export interface StatusField {
   nullable?: true;
   /** The field may be absent; `meaning` says when. */
   optional?: true;
-  /** Without it the field is stable: a change of its meaning is announced. `evolving`: may change in any version. */
+  /**
+   * Without it the field is stable: a change of its meaning is announced. `evolving`: may change in
+   * any version.
+   */
   stability?: 'evolving';
   meaning: string;
   /** Fields of an object, of each element of a list, or of each value of a map. */
@@ -44,7 +48,10 @@ type CountersOf<T> = { readonly [K in keyof T]-?: string };
 
 const evolving = 'evolving' as const;
 
-/** Counters of one part. A replica without that part (no device, no log, not yet a backup) leaves them out. */
+/**
+ * Counters of one part. A replica without that part (no device, no log, not yet a backup) leaves
+ * them out.
+ */
 function counters<T>(meaning: string, meanings: CountersOf<T>): StatusField {
   const fields: Record<string, StatusField> = {};
   for (const [name, text] of Object.entries<string>(meanings))
