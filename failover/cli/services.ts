@@ -52,7 +52,7 @@ export function startService(host: StackHost, name: ServiceName, port: number, n
   server.listen(port);
   const socket = createDgram(host.stack, host.stack.hasV6 ? 'udp6' : 'udp4');
   socket.on('message', (message, info) => {
-    if (!SERVICE_PORTS.has(info.port)) datagram(name, socket, message, info.port, info.address, now);
+    if (!SERVICE_PORTS.has(info.port)) datagram(name, { socket, message, from: info }, now);
   });
   socket.on('error', () => undefined);
   socket.bind(port);
@@ -89,15 +89,14 @@ function stream(name: ServiceName, socket: net.Socket, now: () => Date): void {
   }
 }
 
-function datagram(
-  name: ServiceName,
-  socket: FtDgram,
-  message: Buffer,
-  port: number,
-  address: string,
-  now: () => Date,
-): void {
-  const answer = (bytes: Buffer): void => socket.send(bytes, port, address, () => undefined);
+interface ReceivedDatagram {
+  socket: FtDgram;
+  message: Buffer;
+  from: { address: string; port: number };
+}
+
+function datagram(name: ServiceName, { socket, message, from }: ReceivedDatagram, now: () => Date): void {
+  const answer = (bytes: Buffer): void => socket.send(bytes, from.port, from.address, () => undefined);
   if (name === 'echo') answer(message);
   else if (name === 'daytime') answer(Buffer.from(`${now().toUTCString()}\r\n`));
   // An answer is not longer than its request, so that a forged source address gains nothing.

@@ -7,14 +7,14 @@ import { Client, get, inLab, STACK_ADDRESS, sleep, TestGroup } from './support/l
 const directory = await inLab(import.meta.url);
 const CLI = fileURLToPath(new URL('../../../bin/ft-tcp.js', import.meta.url));
 
-function command(...words: string[]): Promise<{ code: number | null; said: string }> {
-  const child = spawn(process.execPath, [CLI, ...words, '--dir', directory], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let said = '';
+function command(...args: string[]): Promise<{ code: number | null; output: string }> {
+  const child = spawn(process.execPath, [CLI, ...args, '--dir', directory], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (part) => {
-      said += part;
+      output += part;
     });
-  return new Promise((done) => child.once('close', (code) => done({ code, said })));
+  return new Promise((done) => child.once('close', (code) => done({ code, output })));
 }
 
 /** How an attempt to connect ends: 'connected', or the error's code. */
@@ -35,9 +35,9 @@ t.test('switchover: the backup becomes primary, the primary ends with 0, and com
   const client = new Client(8);
   client.socket.write('before ');
   await client.waitFor(7);
-  const { code, said } = await command('switchover', '--group', group.name);
-  t.equal(code, 0, said);
-  t.match(said, /was switched over/);
+  const { code, output } = await command('switchover', '--group', group.name);
+  t.equal(code, 0, output);
+  t.match(output, /was switched over/);
   t.same(await primary.exited, { code: 0, signal: null });
   const { breakdown } = (await backup.event('takeover')) as unknown as { breakdown: { reason: string } };
   t.equal(breakdown.reason, 'switchover');
@@ -60,9 +60,9 @@ t.test('switchover without a backup changes nothing', async (t) => {
   const group = new TestGroup(directory);
   const primary = group.start();
   await primary.event('ready');
-  const { code, said } = await command('switchover', '--group', group.name);
+  const { code, output } = await command('switchover', '--group', group.name);
   t.equal(code, 1);
-  t.match(said, /ERR_FT_UNPROTECTED.*Start one/);
+  t.match(output, /ERR_FT_UNPROTECTED.*Start one/);
   t.equal(await get('/'), 'hello');
   t.equal(primary.hasExited, false);
   await group.close();
@@ -108,7 +108,7 @@ t.test('drain ends the backup, too', async (t) => {
 t.test('commands that are refused', async (t) => {
   const nobody = await command('switchover', '--group', 'nobody');
   t.equal(nobody.code, 1);
-  t.match(nobody.said, /ERR_FT_NO_PRIMARY/);
+  t.match(nobody.output, /ERR_FT_NO_PRIMARY/);
   t.equal((await command('drain', '--timeout', 'soon')).code, 2);
   t.equal((await command('switchover', '--sideways')).code, 2);
 });

@@ -1,4 +1,4 @@
-/** The demo as a user runs it: every scenario, real clients, and nothing left behind. */
+/** The demo as a user runs it: every scenario, real clients; nothing is left behind. */
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,8 +13,8 @@ import type { DemoReport } from '../../failover/demo/report.js';
 
 const CLI = fileURLToPath(new URL('../../../bin/ft-tcp.js', import.meta.url));
 
-function demo(...words: string[]): Promise<{ code: number | null; report: DemoReport; text: string }> {
-  const child = spawn(process.execPath, [CLI, 'demo', '--json', ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
+function demo(...args: string[]): Promise<{ code: number | null; report: DemoReport; text: string }> {
+  const child = spawn(process.execPath, [CLI, 'demo', '--json', ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   let out = '';
   let text = '';
   child.stdout.on('data', (part) => {
@@ -41,7 +41,7 @@ const good = (report: DemoReport, runs: number): void => {
   for (const [step, ms] of Object.entries(report.breakdownMs)) t.ok(ms !== null && ms >= 0, `${step}: ${ms} ms`);
 };
 
-t.test('wget outlives kill -9, in one connection, also in the capture', async (t) => {
+t.test('wget survives kill -9 in one connection, also in the capture', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'ft-demo-'));
   const file = join(directory, 'wget.pcap');
   const { code, report, text } = await demo('--bytes', '200M', '--runs', '2', '--pcap', file);
@@ -50,7 +50,7 @@ t.test('wget outlives kill -9, in one connection, also in the capture', async (t
   t.match(report, { scenario: 'wget', sha256Equal: true, connections: 1, capture: { file, connections: 2 } });
   t.ok(report.gapMs.max! > 0 && report.mbps.before! > 0 && report.mbps.after! > 0);
   t.ok(statSync(file).size > 10_000);
-  t.match(text, /\^ killed/, 'the plot marks the moment');
+  t.match(text, /\^ killed/, 'the plot marks the kill');
   rmSync(directory, { recursive: true });
 });
 
@@ -58,7 +58,7 @@ t.test('a hang', async (t) => {
   const { code, report, text } = await demo('--bytes', '300M', '--signal', 'STOP', '--hang-timeout', '300');
   t.equal(code, 0, text);
   good(report, 1);
-  t.ok(report.breakdownMs.detect! >= 290, 'not before its time');
+  t.ok(report.breakdownMs.detect! >= 290, 'not before the timeout');
 });
 
 t.test('upload, and two demos at once', async (t) => {
@@ -84,7 +84,7 @@ t.test('ab without and with keep-alive', async (t) => {
   t.ok(keep.report.connections < 200);
 });
 
-t.test('acked: output waits for the backup, and all the same', async (t) => {
+t.test('acked: output waits for the backup, and the client notices only a pause', async (t) => {
   for (const words of [
     ['--bytes', '200M'],
     ['--scenario', 'ab', '--requests', '3000', '--connections', '50'],
@@ -102,7 +102,7 @@ t.test('WebSocket echo', async (t) => {
   t.equal(report.connections, 1);
 });
 
-t.test('a demo that could not kill says so', async (t) => {
+t.test('a demo that could not kill the primary fails', async (t) => {
   const { code, report } = await demo('--bytes', '1K');
   t.equal(code, 1);
   t.equal(report.ok, 0);
@@ -112,8 +112,8 @@ t.test('a demo that could not kill says so', async (t) => {
   t.equal(never.report.ok, 1);
 });
 
-t.test('killed itself, it leaves nothing', async (t) => {
-  // Other tests have labs, too: this one's is in a place of its own.
+t.test('a demo that is killed leaves nothing behind', async (t) => {
+  // Other tests have labs, too: this one has its own temporary directory.
   const place = mkdtempSync(join(tmpdir(), 'ft-tcp-place-'));
   t.teardown(() => rmSync(place, { recursive: true, force: true }));
   const child = spawn(process.execPath, [CLI, 'demo', '--bytes', '100G'], {
@@ -147,7 +147,7 @@ t.test('parts', async (t) => {
   t.equal(parseSize('2GiB'), 2 ** 31);
   t.ok(Number.isNaN(parseSize('2X')));
   t.match(demoOptions(['--signal', 'SIGSTOP', '--at', 'never']), { signal: 'SIGSTOP', at: null });
-  t.notOk(chunk(1, 100).equals(chunk(2, 100)), 'content differs from place to place');
+  t.notOk(chunk(1, 100).equals(chunk(2, 100)), 'content differs between positions');
   t.equal(contentSha256(0), 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855');
   const arrivals = new Arrivals();
   for (const at of [0, 1, 2, 30, 31]) arrivals.add(1000, at);

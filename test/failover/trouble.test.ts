@@ -14,11 +14,11 @@ const { default: t } = await import('tap');
 t.setTimeout(120_000);
 const CLI = fileURLToPath(new URL('../../../bin/ft-tcp.js', import.meta.url));
 
-function cli(...words: string[]): { status: number | null; stderr: string; stdout: string } {
-  return spawnSync(process.execPath, [CLI, ...words], { encoding: 'utf8', timeout: 20_000 });
+function cli(...args: string[]): { status: number | null; stderr: string; stdout: string } {
+  return spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8', timeout: 20_000 });
 }
 
-/** Changes a byte of the shared log at a position behind what has been read. */
+/** Flips a bit of the shared log, at a position that has not been read. */
 function damage(file: string, change: (log: { word(n: number): number; size: number }) => number): void {
   const fd = openSync(file, 'r+');
   const word = (n: number): number => {
@@ -29,18 +29,18 @@ function damage(file: string, change: (log: { word(n: number): number; size: num
   const at = change({ word, size: word(Word.units) * 8 });
   const byte = Buffer.alloc(1);
   readSync(fd, byte, 0, 1, at);
-  byte[0]! ^= 0x10;
+  byte.writeUInt8(byte.readUInt8() ^ 0x10);
   writeSync(fd, byte, 0, 1, at);
   closeSync(fd);
 }
 
-t.test('a damaged record ends protection, with a typed error; the primary goes on', async (t) => {
+t.test('a damaged record ends protection with a typed error; the primary continues', async (t) => {
   const group = new TestGroup(directory);
   const [primary, backup] = await group.pair();
   const client = new Client(8);
   client.socket.write('one;');
   await client.waitFor(4);
-  // While the backup looks elsewhere, the next records come, and one is hit.
+  // While the backup is stopped, records are added, and one of them is damaged.
   backup.kill('SIGSTOP');
   const file = join(directory, group.name, 'log');
   for (let i = 0; i < 50; i++) client.socket.write('x'.repeat(1000));
@@ -55,13 +55,13 @@ t.test('a damaged record ends protection, with a typed error; the primary goes o
   t.ok(client.text.endsWith('two;'));
   const again = group.start();
   await again.exited;
-  t.match(again.stderrLines.join('\n'), /ERR_FT_LOG_CORRUPT/, 'a replica that would have to read it refuses, too');
-  t.equal(await get('/'), 'hello', 'and the primary goes on');
+  t.match(again.stderrLines.join('\n'), /ERR_FT_LOG_CORRUPT/, 'a replica that has to read the record refuses, too');
+  t.equal(await get('/'), 'hello', 'the primary continues');
   client.socket.destroy();
   await group.close();
 });
 
-t.test('a backup that stands still is dropped when the log is full; nothing grows', async (t) => {
+t.test('a stopped backup is dropped when the log is full; memory stays bounded', async (t) => {
   const group = new TestGroup(directory, ['--log-size', '16']);
   const [primary, backup] = await group.pair();
   backup.kill('SIGSTOP');
@@ -80,10 +80,10 @@ t.test('a backup that stands still is dropped when the log is full; nothing grow
   for (let i = 0; back < total && i < 2000; i++) await sleep(5);
   t.equal(back, total);
   backup.kill('SIGCONT');
-  t.same((await backup.exited).code, 1, 'the one that was dropped ends');
+  t.same((await backup.exited).code, 1, 'the dropped backup ends');
   const status = await group.status(primary);
   t.match(status, { protected: false, logComplete: false });
-  // A new one protects new connections.
+  // A new backup protects new connections.
   const third = group.start();
   await third.event('ready');
   const fresh = new Client(8);
@@ -100,7 +100,7 @@ t.test('a backup that stands still is dropped when the log is full; nothing grow
   await group.close();
 });
 
-t.test('poison: what killed the primary is set aside by its backup, and the others go on', async (t) => {
+t.test('quarantine: the backup resets the connection whose input killed the primary; others continue', async (t) => {
   const group = new TestGroup(directory);
   const [primary, backup] = await group.pair();
   const bystander = new Client(8);
@@ -113,20 +113,20 @@ t.test('poison: what killed the primary is set aside by its backup, and the othe
   t.not((await primary.exited).code, 0);
   t.match(primary.stderrLines.join('\n'), /thrown by the program/);
   t.match(await backup.event('quarantined'), { error: /thrown by the program/ });
-  t.equal(await poisoned, 'ECONNRESET', 'its own connection is reset');
+  t.equal(await poisoned, 'ECONNRESET', 'its connection is reset');
   bystander.socket.write('after');
   await bystander.waitFor(12);
   t.equal(bystander.text, 'before after');
   t.equal(bystander.error, null);
   bystander.socket.destroy();
   t.equal(await get('/'), 'hello');
-  // A second time there is no backup: it ends as it would without us.
+  // Without a backup the program ends as it would without ft-tcp.
   void get('/throw', 1000).catch(() => undefined);
   t.not((await backup.exited).code, 0);
   await group.close();
 });
 
-t.test('a program that throws at its start', async (t) => {
+t.test('a program that throws while it is loaded', async (t) => {
   const broken = join(directory, 'broken.mjs');
   writeFileSync(broken, 'throw new Error("at the start");');
   const group2 = new TestGroup(directory, [], [broken]);
@@ -215,7 +215,7 @@ t.test('invalid command lines', async (t) => {
   t.equal(cli().status, 2);
 });
 
-t.test('devices that cannot be had', async (t) => {
+t.test('devices that cannot be opened', async (t) => {
   const run = (...words: string[]) => cli('run', '--solo', '--dir', directory, ...words, KIT);
   const wrong = run('--tap', 'a name with spaces');
   t.equal(wrong.status, 1);
