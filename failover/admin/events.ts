@@ -282,7 +282,7 @@ export function eventLine(
   origin: { group: string; node?: string },
   atMs: number,
 ): string {
-  // The program's runtime replaces Date, which on a backup tells the primary's time.
+  // The program's runtime replaces Date, which on a backup has the primary's time.
   const time = new originals.Date(atMs).toISOString();
   return JSON.stringify({
     event,

@@ -13,7 +13,7 @@ import type { Replica, TakeoverReport } from '../replica/replica.js';
  */
 export const STATUS_SCHEMA = 1;
 
-/** What a replica says of itself. */
+/** The status of one replica. */
 export interface ReplicaStatus {
   pid: number;
   role: 'primary' | 'backup';
@@ -97,7 +97,7 @@ export async function askStatus(path: string): Promise<ReplicaStatus | null> {
   return typeof answer === 'string' ? null : answer;
 }
 
-/** Asks one replica, and says why when there is no answer. Takes 2 seconds at most. */
+/** Asks one replica. Without an answer within 2 seconds, returns why. */
 export async function askReplica(path: string): Promise<Answer> {
   const reply = await askAt(path, TIMEOUT_MS, MAX_ANSWER_BYTES);
   return typeof reply === 'string' ? reply : (reply.json as ReplicaStatus);

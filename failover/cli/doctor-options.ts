@@ -6,9 +6,9 @@ const OPTIONS = { json: { meaning: 'Print one JSON object.', since: '0.1' } } as
 /** The table of `ft-tcp doctor`. */
 export const DOCTOR: CommandSpec<typeof OPTIONS> = {
   name: 'doctor',
-  summary: 'check this machine, and say what to install',
+  summary: 'check this machine, and list what to install',
   usage: 'ft-tcp doctor [--json]',
-  description: ['Checks kernel features, permissions, Node.js and programs, and says what to install or allow.'],
+  description: ['Checks kernel features, permissions, Node.js and programs, and lists what to install or allow.'],
   options: OPTIONS,
   exitCodes: { 0: 'ft-tcp runs here', 3: 'something that ft-tcp needs is missing' },
   examples: ['ft-tcp doctor', 'ft-tcp doctor --json'],

@@ -1,5 +1,5 @@
 /**
- * `ft-tcp doctor`: checks whether ft-tcp runs on this machine, and says what to install or allow.
+ * `ft-tcp doctor`: checks whether ft-tcp runs on this machine, and what to install or allow.
  */
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'node:fs';

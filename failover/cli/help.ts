@@ -23,7 +23,7 @@ export function optionTitle(name: string, { value }: OptionSpec): string {
   return `--${name}${value === undefined ? '' : ` ${value.placeholder}`}`;
 }
 
-/** What is said behind a meaning: default, unit, range, whether it repeats. */
+/** What follows a meaning: default, unit, range, whether the option repeats. */
 function facts({ value, default: given, defaultText, multiple }: OptionSpec): string {
   const list: string[] = [];
   const unit = value?.unit === undefined ? '' : ` ${value.unit}`;

@@ -2,7 +2,7 @@
 
 /** Names that differ in more than two of five letters are not proposed. Letters for each edit. */
 const LETTERS_PER_EDIT = 2.5;
-/** A shorter name says too little. */
+/** For a shorter name nothing is proposed. */
 const MIN_LETTERS = 3;
 
 /** Edits (insert, delete, replace) between two texts (Levenshtein). */

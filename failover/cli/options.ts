@@ -123,8 +123,7 @@ function readTokens(spec: CommandSpec, args: readonly string[]): Map<string, str
       continue;
     }
     const { value = '', inlineValue } = token;
-    // A word with a dash is the next option, and the value was forgotten; --name=-1 says that it is
-    // meant.
+    // A dash begins the next option: the value was forgotten. Write --name=-1 for such a value.
     if (value === '' || (inlineValue !== true && value.startsWith('-')))
       throw usageError(spec.name, `--${token.name}: value missing; expected ${option.value.expected}`);
     given.set(token.name, [...(given.get(token.name) ?? []), value]);
@@ -142,17 +141,17 @@ function unknownOption(spec: CommandSpec, rawName: string): FtError {
 }
 
 /**
- * Where the program's name is among the words of `ft-tcp run`: behind the options. `argv.length`:
- * nowhere.
+ * The index of the program's name in the arguments of `ft-tcp run`: behind the options.
+ * `argv.length`: there is none.
  */
 export function programIndex(options: OptionTable, argv: readonly string[]): number {
   let i = 0;
   while (i < argv.length) {
-    const word = argv[i] ?? '';
-    if (word === '--') return i + 1;
-    if (!word.startsWith('-')) return i;
-    const option = options[word.slice(2)];
-    const takesNext = !word.includes('=') && (option === undefined || option.value !== undefined);
+    const argument = argv[i] ?? '';
+    if (argument === '--') return i + 1;
+    if (!argument.startsWith('-')) return i;
+    const option = options[argument.slice(2)];
+    const takesNext = !argument.includes('=') && (option === undefined || option.value !== undefined);
     i += takesNext ? 2 : 1;
   }
   return argv.length;

@@ -184,7 +184,7 @@ export const RUN: CommandSpec<typeof OPTIONS> = {
   ],
 };
 
-/** What the command line of `ft-tcp run` says. */
+/** The arguments of `ft-tcp run`. */
 export interface RunArguments {
   options: Omit<ReplicaOptions, 'group' | 'ringBytes'>;
   group: string;

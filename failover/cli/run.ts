@@ -43,13 +43,13 @@ export async function runCommand(argv: string[]): Promise<number> {
   addon.keepMemory(MAX_FREE_BYTES, MIN_MAPPED_BYTES);
   if (args.member !== undefined) bindToAgent(addon, args.options.agentPid);
   const group = new Group(addon, args.directory, args.group);
-  const tell = eventWriter({ group: args.group });
-  const replica = await openReplica(args, group, tell);
-  reportEvents(replica, tell);
+  const report = eventWriter({ group: args.group });
+  const replica = await openReplica(args, group, report);
+  reportEvents(replica, report);
   const running = await RunningReplica.serve(replica, group);
   running.endOnSignals();
   running.endOnFailure();
-  await runProgram(running, args, tell);
+  await runProgram(running, args, report);
   return new Promise<number>(() => undefined);
 }
 
@@ -60,15 +60,15 @@ function bindToAgent(addon: NativeAddon, agentPid: number | undefined): void {
     throw new FtError('ERR_FT_STATE', 'The agent has ended', 'Start ft-tcp run --cluster again');
 }
 
-function openReplica(args: RunArguments, group: Group, tell: EventWriter): Promise<Replica> {
+function openReplica(args: RunArguments, group: Group, report: EventWriter): Promise<Replica> {
   return startReplica({
     replica: { ...args.options, group, ringBytes: args.logBytes },
     program: { argv: [args.program, ...args.programArgs], digest: digestOf(args.program) },
     ...(args.member === undefined ? {} : { assignedRole: args.member }),
     restartWindowSeconds: args.restartWindow,
     events: {
-      role: (role, resumesPid) => tell('role', resumesPid === undefined ? { role } : { role, resumesPid }),
-      resumeSkipped: (reason) => tell('resume-skipped', { reason }),
+      role: (role, resumesPid) => report('role', resumesPid === undefined ? { role } : { role, resumesPid }),
+      resumeSkipped: (reason) => report('resume-skipped', { reason }),
     },
   });
 }
@@ -149,14 +149,14 @@ class RunningReplica {
 }
 
 /** Loads the program: at once or, on a backup in state mode, when it takes over. */
-async function runProgram(running: RunningReplica, args: RunArguments, tell: EventWriter): Promise<void> {
+async function runProgram(running: RunningReplica, args: RunArguments, report: EventWriter): Promise<void> {
   const { replica } = running;
   const start = async (): Promise<void> => {
     try {
       replica.beginStart();
       await loadProgram(args.program, args.programArgs);
     } catch (error) {
-      tell('program-failed', { message: error instanceof Error ? error.message : String(error) });
+      report('program-failed', { message: error instanceof Error ? error.message : String(error) });
       if (replica.isResuming) replica.endGroup();
       running.closeSockets();
       throw error;
@@ -185,28 +185,28 @@ function digestOf(program: string): string {
 }
 
 /** Writes the replica's events to standard error. */
-function reportEvents(replica: Replica, tell: EventWriter): void {
-  replica.on('ready', () => tell('ready', { role: replica.role }));
-  replica.on('protected', () => tell('protected', { unprotected: replica.unprotected }));
-  replica.on('unprotected', (reason) => tell('unprotected', { reason }));
+function reportEvents(replica: Replica, report: EventWriter): void {
+  replica.on('ready', () => report('ready', { role: replica.role }));
+  replica.on('protected', () => report('protected', { unprotected: replica.unprotected }));
+  replica.on('unprotected', (reason) => report('unprotected', { reason }));
   // In state mode nothing is replayed.
-  if (!replica.stateMode) replica.on('nondeterministicApi', (api) => tell('nondeterministic-api', { api }));
-  replica.on('diverged', (reason) => tell('diverged', { reason }));
-  replica.on('replayFailed', (connection, reason) => tell('replay-failed', { connection, reason }));
-  replica.on('quarantined', (connection, error) => tell('quarantined', { connection, error }));
-  replica.on('takeover', (report) =>
-    tell('takeover', {
+  if (!replica.stateMode) replica.on('nondeterministicApi', (api) => report('nondeterministic-api', { api }));
+  replica.on('diverged', (reason) => report('diverged', { reason }));
+  replica.on('replayFailed', (connection, reason) => report('replay-failed', { connection, reason }));
+  replica.on('quarantined', (connection, error) => report('quarantined', { connection, error }));
+  replica.on('takeover', (takeover) =>
+    report('takeover', {
       breakdown: {
-        reason: report.reason,
-        atMonotonicUs: report.atMonotonicUs,
+        reason: takeover.reason,
+        atMonotonicUs: takeover.atMonotonicUs,
         detectUs: 0,
-        fenceUs: report.fencedUs - report.atMonotonicUs,
-        drainUs: report.drainedUs - report.fencedUs,
-        attachUs: report.attachedUs - report.drainedUs,
-        firstByteUs: report.firstByteUs - report.attachedUs,
-        firstByteAtUs: report.firstByteUs,
-        connections: report.connections,
-        events: report.events,
+        fenceUs: takeover.fencedUs - takeover.atMonotonicUs,
+        drainUs: takeover.drainedUs - takeover.fencedUs,
+        attachUs: takeover.attachedUs - takeover.drainedUs,
+        firstByteUs: takeover.firstByteUs - takeover.attachedUs,
+        firstByteAtUs: takeover.firstByteUs,
+        connections: takeover.connections,
+        events: takeover.events,
       },
     }),
   );

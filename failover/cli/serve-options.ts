@@ -98,13 +98,13 @@ export const SERVE: CommandSpec<typeof OPTIONS> = {
   description: [
     'Runs classic services on the userspace stack, without failover, over TCP and UDP, IPv4 and IPv6.',
     'Without a service option all services run at their well-known ports.',
-    'One line of JSON on standard output says that it is ready. It ends on SIGINT or SIGTERM.',
+    'It prints one line of JSON when it is ready, and ends on SIGINT or SIGTERM.',
   ],
   options: OPTIONS,
   examples: ['ft-tcp serve --ip 10.77.0.2/24', 'ft-tcp serve --tun tun0 --http 8080 --ecn accurate'],
 };
 
-/** What the command line of `ft-tcp serve` says. */
+/** The arguments of `ft-tcp serve`. */
 export type ServeOptions = OptionValues<typeof OPTIONS> & { services: [ServiceName, number][] };
 
 /** Reads the command line of `ft-tcp serve`. Throws FtError ERR_FT_USAGE. */

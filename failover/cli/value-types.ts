@@ -47,14 +47,14 @@ export function number(limits: NumberLimits & { unit: string }): ValueType<numbe
   };
 }
 
-/** One of several words. */
-export function choice<const T extends string>(...words: T[]): ValueType<T> {
+/** One of several texts. */
+export function choice<const T extends string>(...values: T[]): ValueType<T> {
   return {
-    placeholder: words.join('|'),
+    placeholder: values.join('|'),
     kind: 'choice',
-    range: words.join(', '),
-    expected: words.length === 2 ? words.join(' or ') : `one of ${words.join(', ')}`,
-    read: (text) => words.find((word) => word === text),
+    range: values.join(', '),
+    expected: values.length === 2 ? values.join(' or ') : `one of ${values.join(', ')}`,
+    read: (text) => values.find((value) => value === text),
   };
 }
 

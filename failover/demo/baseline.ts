@@ -17,7 +17,7 @@ const ROUNDS = 5;
 export async function measureBaseline(
   options: DemoOptions,
   directory: string,
-  say: (line: string) => void,
+  print: (line: string) => void,
 ): Promise<{ withBackup: number; alone: number; kernelVeth: number }> {
   const plan: DemoOptions = { ...options, scenario: 'wget' };
   const sha256 = contentSha256(plan.bytes);
@@ -29,7 +29,7 @@ export async function measureBaseline(
       rates.alone.push(await measureStack(plan, sha256, { directory, group: `alone${round}`, backup: false }));
       rates.kernelVeth.push(await measureKernel(plan, sha256, holder));
       const last = (values: number[]): string => (values.at(-1) ?? Number.NaN).toFixed(0);
-      say(
+      print(
         `baseline ${round} of ${ROUNDS}: with a backup ${last(rates.withBackup)}, ` +
           `without ${last(rates.alone)}, kernel ${last(rates.kernelVeth)} Mbit/s`,
       );

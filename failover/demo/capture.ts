@@ -19,8 +19,8 @@ export class Capture {
 
   /** Starts a capture. Rejects with FtError ERR_FT_CAPTURE. */
   static async start(file: string): Promise<Capture> {
-    const words = ['-i', TAP, '-U', '-B', '65536', '-s', String(SNAPLEN), '-w', file];
-    return new Capture(file, await tcpdump(words));
+    const args = ['-i', TAP, '-U', '-B', '65536', '-s', String(SNAPLEN), '-w', file];
+    return new Capture(file, await tcpdump(args));
   }
 
   /** Ends the capture. @returns what is in it. */

@@ -52,11 +52,11 @@ async function inside(options: DemoOptions, directory: string): Promise<number> 
     const result = await runOnce({ options, directory, number, sha256, onProgress: (client) => progress.show(client) });
     progress.end();
     results.push(result);
-    progress.say(runLine(number, options, result));
+    progress.print(runLine(number, options, result));
   }
   const report: DemoReport = summarize(options, results);
   if (capture !== null) report.capture = await capture.stop();
-  if (options.baseline) report.baseline = await measureBaseline(options, directory, (line) => progress.say(line));
+  if (options.baseline) report.baseline = await measureBaseline(options, directory, (line) => progress.print(line));
   process.stderr.write(render(report, results.at(-1)!));
   if (options.json) await writeOut(`${JSON.stringify(report)}\n`);
   return report.ok === report.runs ? 0 : 1;
@@ -104,7 +104,7 @@ class Progress {
     if (this.#live) process.stderr.write('\r\x1b[K');
   }
 
-  say(line: string): void {
+  print(line: string): void {
     process.stderr.write(`${line}\n`);
   }
 }

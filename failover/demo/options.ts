@@ -1,4 +1,4 @@
-/** What a demo is told. */
+/** The options of a demo. */
 import type { CommitMode } from '../primary/output-gate.js';
 
 /** What the client does: a download, an upload, many requests, or messages on one WebSocket. */
@@ -6,7 +6,7 @@ export const SCENARIOS = ['wget', 'upload', 'ab', 'ws-echo'] as const;
 /** The name of a scenario. */
 export type ScenarioName = (typeof SCENARIOS)[number];
 
-/** All that a demo is told. */
+/** The options of a demo, checked. */
 export interface DemoOptions {
   scenario: ScenarioName;
   /** Size of the download or upload. */

@@ -32,7 +32,7 @@ export class ReplicaProcess {
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   /** The last lines of standard error that are not events. */
   readonly stderrLines: string[] = [];
-  #over = false;
+  #hasExited = false;
   readonly #seen: ReplicaEvent[] = [];
   readonly #waiting: { name: string; done: (event: ReplicaEvent) => void; fail: (error: Error) => void }[] = [];
 
@@ -49,7 +49,7 @@ export class ReplicaProcess {
     this.child = child;
     this.exited = new Promise((done) => {
       this.child.once('exit', (code, signal) => {
-        this.#over = true;
+        this.#hasExited = true;
         // Its last lines may not have been read yet.
         setImmediate(() => this.#failAll(code, signal));
         done({ code, signal });
@@ -65,7 +65,7 @@ export class ReplicaProcess {
 
   /** Whether the process has ended. */
   get hasExited(): boolean {
-    return this.#over;
+    return this.#hasExited;
   }
 
   /** All events until now, at most 200. */
@@ -93,14 +93,14 @@ export class ReplicaProcess {
           fail(error);
         },
       };
-      if (this.#over) waiter.fail(this.#error(`ended before "${name}"`));
+      if (this.#hasExited) waiter.fail(this.#error(`ended before "${name}"`));
       else this.#waiting.push(waiter);
     });
   }
 
   /** Sends a signal, if the process has not ended. */
   kill(signal: NodeJS.Signals): void {
-    if (!this.#over) this.child.kill(signal);
+    if (!this.#hasExited) this.child.kill(signal);
   }
 
   /** Kills the process and waits until it has ended. */

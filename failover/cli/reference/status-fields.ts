@@ -23,9 +23,9 @@ import type { GroupStatus } from '../status.js';
 export interface StatusField {
   type: 'string' | 'integer' | 'boolean' | 'string[]' | 'integer[]' | 'object' | 'list' | 'map';
   unit?: string;
-  /** The value may be null; `meaning` says when. */
+  /** The value may be null; `meaning` names the case. */
   nullable?: true;
-  /** The field may be absent; `meaning` says when. */
+  /** The field may be absent; `meaning` names the case. */
   optional?: true;
   /**
    * Without it the field is stable: a change of its meaning is announced. `evolving`: may change in
