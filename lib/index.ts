@@ -16,6 +16,7 @@ export * from './device/vlan.js';
 export * from './errors.js';
 export * from './ipv4-address.js';
 export * from './ipv6-address.js';
+export * from './mac-address.js';
 export { type NativeAddon, native } from './native/native.js';
 export { systemClock, systemRandom } from './native/system.js';
 export * from './packet/arp.js';

@@ -2,8 +2,8 @@
 
 export { AppEndpoint, EventQueue } from './app-endpoint.js';
 export { AppEvent } from './app-event.js';
+export type { SendOptions } from './context.js';
 export { AddressBook, isV6 } from './ip/address-book.js';
-export type { SendOptions } from './ip/ipv4.js';
 export { mib } from './mib.js';
 export type { StackObserver } from './observer.js';
 export type { OutputGate } from './output-gate.js';

@@ -1,15 +1,17 @@
-/** Raw sockets: whole payloads of one IP protocol, for tests and for tools like ping. Bounded; what they do not want is counted. */
+/** Raw sockets: whole payloads of one IP protocol, for tests and for tools like ping. Bounded. */
 import { FtError } from '../lib/errors.js';
-import type { SendOptions } from './ip/ipv4.js';
-import type { Stack } from './stack.js';
+import type { SendOptions, StackContext } from './context.js';
+import type { IpPacket } from './ip/ip-packet.js';
 
 const MAX_SOCKETS = 64;
 
+/** What a raw socket is told. */
 export interface RawEvents {
   /** A packet's payload arrived; a copy. Addresses are numbers of the stack's address book, valid during the call. */
   onPacket(payload: Buffer, remoteAddress: number, localAddress: number): void;
 }
 
+/** A socket for the payloads of one protocol. */
 export class RawSocket {
   closed = false;
 
@@ -24,21 +26,23 @@ export class RawSocket {
     return this.raw.send(this, payload, remoteAddress, options);
   }
 
+  /** Receives nothing more. */
   close(): void {
     this.raw.close(this);
   }
 }
 
+/** All raw sockets of a stack. */
 export class Raw {
   readonly counters = { in: 0, out: 0 };
   readonly #sockets: RawSocket[] = [];
-  readonly #stack: Stack;
+  readonly #stack: StackContext;
 
-  constructor(stack: Stack) {
+  constructor(stack: StackContext) {
     this.#stack = stack;
   }
 
-  /** @throws FtError EINVAL, ENOBUFS */
+  /** Opens a socket for a protocol, 0 to 255. @throws FtError EINVAL, ENOBUFS */
   open(protocol: number, events: RawEvents): RawSocket {
     if (!Number.isInteger(protocol) || protocol < 0 || protocol > 255)
       throw new FtError('EINVAL', `${protocol} is not an IP protocol`, 'Protocols are 0 to 255');
@@ -49,26 +53,20 @@ export class Raw {
     return socket;
   }
 
-  /** @returns whether anybody wanted it. */
-  deliver(
-    protocol: number,
-    source: number,
-    destination: number,
-    bytes: Uint8Array,
-    offset: number,
-    length: number,
-  ): boolean {
+  /** Gives a packet's payload to the sockets of its protocol. @returns whether there was one */
+  deliver({ protocol, src, dst, bytes, payloadOffset, payloadLength }: IpPacket): boolean {
     if (this.#sockets.length === 0) return false;
-    let wanted = false;
+    let taken = false;
     for (const socket of [...this.#sockets]) {
       if (socket.protocol !== protocol) continue;
-      wanted = true;
+      taken = true;
       this.counters.in++;
-      socket.events.onPacket(Buffer.from(bytes.subarray(offset, offset + length)), source, destination);
+      socket.events.onPacket(Buffer.from(bytes.subarray(payloadOffset, payloadOffset + payloadLength)), src, dst);
     }
-    return wanted;
+    return taken;
   }
 
+  /** See {@link RawSocket.send}. */
   send(socket: RawSocket, payload: Uint8Array, remoteAddress: number, options: SendOptions = {}): boolean {
     const stack = this.#stack;
     const source = stack.sourceFor(remoteAddress);
@@ -80,6 +78,7 @@ export class Raw {
     return stack.send(source, remoteAddress, socket.protocol, copy.length, options);
   }
 
+  /** See {@link RawSocket.close}. */
   close(socket: RawSocket): void {
     const at = this.#sockets.indexOf(socket);
     if (at >= 0) this.#sockets.splice(at, 1);

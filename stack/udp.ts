@@ -6,17 +6,17 @@ import { finish, sum16 } from '../lib/checksum.js';
 import { FtError } from '../lib/errors.js';
 import { Drop } from '../lib/packet/drop.js';
 import { UdpView } from '../lib/packet/udp.js';
+import type { SendOptions, StackContext } from './context.js';
 import { isV6 } from './ip/address-book.js';
-import type { SendOptions } from './ip/ipv4.js';
-import type { NetInterface } from './link/interface.js';
-import type { Stack } from './stack.js';
+import type { IpPacket } from './ip/ip-packet.js';
+import { PROTOCOL_UDP } from './ip/protocols.js';
+import type { Link } from './link/context.js';
 
-const PROTOCOL_UDP = 17;
 const MAX_PAYLOAD4 = 65_507;
 const MAX_PAYLOAD6 = 65_527;
 /** What may wait for the gate, in datagrams and bytes; more is dropped, as UDP may. */
-const MOST_WAITING = 4096;
-const MOST_WAITING_BYTES = 8 << 20;
+const MAX_WAITING = 4096;
+const MAX_WAITING_BYTES = 8 << 20;
 
 export interface UdpEvents {
   /** A datagram arrived; the buffer is the receiver's. Addresses are the stack's numbers (address-book.ts), valid during the call. */
@@ -28,7 +28,7 @@ export interface UdpEvents {
 export class UdpSocket {
   closed = false;
   /** Groups joined, with the interface. */
-  readonly groups: { net: NetInterface; group: number }[] = [];
+  readonly groups: { net: Link; group: number }[] = [];
 
   constructor(
     readonly udp: Udp,
@@ -55,12 +55,12 @@ export class UdpSocket {
   }
 
   /** Joins a group on an interface. @throws FtError EINVAL, ENOBUFS, EADDRINUSE */
-  join(group: number, net: NetInterface): void {
+  join(group: number, net: Link): void {
     this.udp.join(this, group, net);
   }
 
   /** @throws FtError EADDRNOTAVAIL when it was not joined. */
-  leave(group: number, net: NetInterface): void {
+  leave(group: number, net: Link): void {
     this.udp.leave(this, group, net);
   }
 
@@ -91,10 +91,10 @@ export class Udp {
   readonly #ports = new Map<number, UdpSocket[]>();
   readonly #shared = new WeakSet<UdpSocket>();
   readonly #view = new UdpView();
-  readonly #stack: Stack;
+  readonly #stack: StackContext;
   #nextPort = 0;
 
-  constructor(stack: Stack) {
+  constructor(stack: StackContext) {
     this.#stack = stack;
   }
 
@@ -157,7 +157,7 @@ export class Udp {
     else this.#ports.delete(socket.port);
   }
 
-  join(socket: UdpSocket, group: number, net: NetInterface): void {
+  join(socket: UdpSocket, group: number, net: Link): void {
     if (!this.#stack.book.isMulticast(group))
       throw new FtError(
         'EINVAL',
@@ -170,27 +170,19 @@ export class Udp {
     socket.groups.push({ net, group });
   }
 
-  leave(socket: UdpSocket, group: number, net: NetInterface): void {
+  leave(socket: UdpSocket, group: number, net: Link): void {
     const at = socket.groups.findIndex((one) => one.group === group && one.net === net);
     if (at < 0) throw new FtError('EADDRNOTAVAIL', 'The socket is not in that group', 'Join it first');
     socket.groups.splice(at, 1);
     net.leave(group);
   }
 
-  /** @returns a drop reason, 0 for none; Drop.UdpPort when nobody listens, which the caller may report. */
-  input(
-    src: number,
-    dst: number,
-    bytes: Uint8Array,
-    view: DataView,
-    offset: number,
-    length: number,
-    csumOk: boolean,
-    net: NetInterface,
-  ): number {
+  /** A datagram for us. @returns a drop reason, 0 for none; Drop.UdpPort when the port is closed */
+  input(packet: IpPacket): number {
+    const { net, src, dst, bytes, view, payloadOffset: offset } = packet;
     const { book } = this.#stack;
     const udp = this.#view;
-    const drop = udp.parse(bytes, view, offset, length);
+    const drop = udp.parse(bytes, view, offset, packet.payloadLength);
     if (drop !== 0) {
       if (drop === Drop.UdpPort) return 0;
       this.counters.inErrors++;
@@ -198,7 +190,7 @@ export class Udp {
     }
     // IPv6 has no datagrams without checksum (RFC 8200 section 8.1).
     const without = view.getUint16(offset + 6) === 0;
-    if (!csumOk && (!without || isV6(dst))) {
+    if (!packet.checksumVerified && (!without || isV6(dst))) {
       const pseudo = book.sum(src) + book.sum(dst) + PROTOCOL_UDP + udp.length;
       if (without || sum16(bytes, offset, udp.length, pseudo) !== 0xffff) {
         this.counters.inErrors++;
@@ -276,7 +268,7 @@ export class Udp {
     // Whoever it is a copy of sends it.
     if (stack.frozen) return true;
     if (stack.gate === null) return this.#transmit(source, remoteAddress, datagram, options);
-    if (this.#waiting.length >= MOST_WAITING || this.#waitingBytes + datagram.length > MOST_WAITING_BYTES) {
+    if (this.#waiting.length >= MAX_WAITING || this.#waitingBytes + datagram.length > MAX_WAITING_BYTES) {
       this.counters.outDropped++;
       return false;
     }

@@ -1,7 +1,8 @@
 /** The types of values that options take. */
 import { constants } from 'node:os';
-import { parseCidr4, parseIPv4, parseMac } from '../../lib/ipv4-address.js';
+import { parseCidr4, parseIPv4 } from '../../lib/ipv4-address.js';
 import { parseCidr6, parseIPv6 } from '../../lib/ipv6-address.js';
+import { parseMac } from '../../lib/mac-address.js';
 import type { ValueType } from './options.js';
 
 /** Limits of a number, and its unit. */

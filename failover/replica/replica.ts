@@ -14,7 +14,7 @@ import { CapturedDevice, PcapWriter } from '../../lib/device/pcap.js';
 import { slabBytes } from '../../lib/device/rx-slab.js';
 import { TapDevice } from '../../lib/device/tap.js';
 import { FtError } from '../../lib/errors.js';
-import { formatMac } from '../../lib/ipv4-address.js';
+import { formatMac } from '../../lib/mac-address.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import type {
   ListenerEvents,

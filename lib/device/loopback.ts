@@ -1,21 +1,24 @@
-/** A device that gives back what it is given: the stack's way to itself. Frames wait until `run`, so that no call nests. */
-import { type DeviceCapabilities, type DeviceHandler, type FrameDevice, TX_HEADROOM, type TxFrame } from './device.js';
+/** A device that receives what it sends: the stack's path to itself. Frames wait until `run`, so that no call nests. */
+import type { DeviceCapabilities, DeviceHandler, FrameDevice, TxFrame } from './device.js';
+import { copyFrame } from './frame-copy.js';
 import { RX_CSUM_OK, RX_META_WORDS } from './rx-batch.js';
 
-/** Frames that wait at most; more are dropped, and TCP sends them again. */
+/** Frames in the queue; more are dropped, and TCP sends them again. */
 const MAX_WAITING = 4096;
 
+/** The loopback device; without Ethernet headers. */
 export class LoopbackDevice implements FrameDevice {
   readonly link = 'ip' as const;
   readonly mtu = 65_535;
-  // What never leaves memory needs no checksum.
+  // Data that never leaves memory needs no checksum.
   readonly capabilities: DeviceCapabilities = { checksum: true, tso4: false, tso6: false };
+  /** Frames dropped because the queue was full. */
   dropped = 0;
   #handler: DeviceHandler | undefined;
   #waiting: Uint8Array[] = [];
   readonly #meta = new Int32Array(RX_META_WORDS);
 
-  /** Frames to deliver. */
+  /** Frames in the queue. */
   get pending(): number {
     return this.#waiting.length;
   }
@@ -29,20 +32,11 @@ export class LoopbackDevice implements FrameDevice {
       this.dropped++;
       return true;
     }
-    const copy = new Uint8Array(frame.headerLength + frame.payloadLength);
-    copy.set(frame.header.subarray(TX_HEADROOM, TX_HEADROOM + frame.headerLength));
-    let at = frame.headerLength;
-    for (let i = 0; i < frame.pieceCount; i++) {
-      const from = frame.spans[2 * i];
-      const length = frame.spans[2 * i + 1];
-      copy.set(frame.pieces[i].subarray(from, from + length), at);
-      at += length;
-    }
-    this.#waiting.push(copy);
+    this.#waiting.push(copyFrame(frame));
     return true;
   }
 
-  /** Delivers what waits now; what that causes waits for the next call. @returns the number of frames. */
+  /** Delivers the frames that are in the queue now. @returns how many */
   run(): number {
     const frames = this.#waiting;
     if (frames.length === 0) return 0;

@@ -25,17 +25,20 @@ export class ArpView {
   }
 }
 
-/** Writes a 28-byte packet; a null target MAC is written as zeros. */
-export function writeArp(
-  bytes: Uint8Array,
-  view: DataView,
-  offset: number,
-  op: number,
-  senderMac: Uint8Array,
-  senderIp: number,
-  targetMac: Uint8Array | null,
-  targetIp: number,
-): void {
+/** The fields of an ARP packet to be written. */
+export interface ArpFields {
+  /** ARP_REQUEST or ARP_REPLY. */
+  op: number;
+  senderMac: Uint8Array;
+  senderIp: number;
+  /** Null is written as zeros. */
+  targetMac: Uint8Array | null;
+  targetIp: number;
+}
+
+/** Writes a packet of 28 bytes (RFC 826). */
+export function writeArp(bytes: Uint8Array, view: DataView, offset: number, fields: ArpFields): void {
+  const { op, senderMac, senderIp, targetMac, targetIp } = fields;
   view.setUint32(offset, 0x00010800);
   view.setUint16(offset + 4, 0x0604);
   view.setUint16(offset + 6, op);

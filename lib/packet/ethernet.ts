@@ -28,17 +28,12 @@ export class EthernetView {
   }
 }
 
-export function writeEthernet(
-  bytes: Uint8Array,
-  view: DataView,
-  offset: number,
-  dst: Uint8Array,
-  src: Uint8Array,
-  type: number,
-): void {
+/** Writes a header of 14 bytes, without a tag. */
+export function writeEthernet(bytes: Uint8Array, offset: number, dst: Uint8Array, src: Uint8Array, type: number): void {
   for (let i = 0; i < 6; i++) {
     bytes[offset + i] = dst[i];
     bytes[offset + 6 + i] = src[i];
   }
-  view.setUint16(offset + 12, type);
+  bytes[offset + 12] = type >>> 8;
+  bytes[offset + 13] = type & 0xff;
 }

@@ -48,20 +48,23 @@ export class Ipv4View {
   }
 }
 
-/** Writes a header without options, checksum included. `fragment` is the flags and fragment offset word. */
-export function writeIpv4(
-  bytes: Uint8Array,
-  view: DataView,
-  offset: number,
-  tos: number,
-  totalLength: number,
-  id: number,
-  fragment: number,
-  ttl: number,
-  protocol: number,
-  src: number,
-  dst: number,
-): void {
+/** The fields of an IPv4 header to be written. A sender keeps one such object and changes it. */
+export interface Ipv4Fields {
+  tos: number;
+  /** Bytes of header and payload. */
+  totalLength: number;
+  id: number;
+  /** The word of flags and fragment offset (units of 8 bytes). */
+  fragment: number;
+  ttl: number;
+  protocol: number;
+  src: number;
+  dst: number;
+}
+
+/** Writes a header of 20 bytes, without options, checksum included (RFC 791 section 3.1). */
+export function writeIpv4(bytes: Uint8Array, view: DataView, offset: number, fields: Ipv4Fields): void {
+  const { tos, totalLength, id, fragment, ttl, protocol, src, dst } = fields;
   bytes[offset] = 0x45;
   bytes[offset + 1] = tos;
   view.setUint16(offset + 2, totalLength);

@@ -132,17 +132,23 @@ export class Ipv6View {
   }
 }
 
-/** Writes the fixed header up to the addresses; those stand at offset + 8 and offset + 24 and are the caller's to write. */
-export function writeIpv6(
-  bytes: Uint8Array,
-  view: DataView,
-  offset: number,
-  trafficClass: number,
-  flowLabel: number,
-  payloadLength: number,
-  protocol: number,
-  hopLimit: number,
-): void {
+/** The fields of an IPv6 header to be written, without the addresses. A sender keeps one such object and changes it. */
+export interface Ipv6Fields {
+  trafficClass: number;
+  flowLabel: number;
+  /** Bytes behind the fixed header. */
+  payloadLength: number;
+  /** Next header. */
+  protocol: number;
+  hopLimit: number;
+}
+
+/**
+ * Writes the fixed header up to the addresses (RFC 8200 section 3); those are at offset + 8 and
+ * offset + 24 and the caller writes them.
+ */
+export function writeIpv6(bytes: Uint8Array, view: DataView, offset: number, fields: Ipv6Fields): void {
+  const { trafficClass, flowLabel, payloadLength, protocol, hopLimit } = fields;
   view.setUint32(offset, (0x60000000 | (trafficClass << 20) | flowLabel) >>> 0);
   view.setUint16(offset + 4, payloadLength);
   bytes[offset + 6] = protocol;

@@ -45,8 +45,14 @@ class Bench {
 
   constructor() {
     this.stack.addInterface(this.device, { addresses: ['10.0.0.2/24'], mac: '02:00:00:00:00:02' });
-    writeEthernet(this.bytes, this.view, 0, STACK_MAC, PEER_MAC, 0x0806);
-    writeArp(this.bytes, this.view, 14, 1, PEER_MAC, PEER, null, STACK);
+    writeEthernet(this.bytes, 0, STACK_MAC, PEER_MAC, 0x0806);
+    writeArp(this.bytes, this.view, 14, {
+      op: 1,
+      senderMac: PEER_MAC,
+      senderIp: PEER,
+      targetMac: null,
+      targetIp: STACK,
+    });
     this.#arrive(42);
     this.stack.tcp.listen(0, 80, 10, (conn) => {
       this.conn = conn;
@@ -62,8 +68,17 @@ class Bench {
   /** A segment from the peer. */
   segment(flags: number, seq: number, ack: number, length: number): void {
     const { bytes, view } = this;
-    writeEthernet(bytes, view, 0, STACK_MAC, PEER_MAC, 0x0800);
-    writeIpv4(bytes, view, 14, 0, 40 + length, 1, 0x4000, 64, 6, PEER, STACK);
+    writeEthernet(bytes, 0, STACK_MAC, PEER_MAC, 0x0800);
+    writeIpv4(bytes, view, 14, {
+      tos: 0,
+      totalLength: 40 + length,
+      id: 1,
+      fragment: 0x4000,
+      ttl: 64,
+      protocol: 6,
+      src: PEER,
+      dst: STACK,
+    });
     writeTcpHeader(bytes, view, 34, 40_000, 80, seq >>> 0, ack >>> 0, flags, 65_535, 0, 20);
     if (length === 0) {
       view.setUint16(50, finish(sum16(bytes, 34, 20, fold(pseudoSum4(PEER, STACK, 6, 20)))));

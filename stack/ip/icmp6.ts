@@ -1,5 +1,5 @@
-/** ICMPv6 (RFC 4443): echo, errors out with a rate limit, errors in to the transports; neighbour discovery is in nd.ts. */
-import { finish, sum16 } from '../../lib/checksum.js';
+/** ICMPv6 (RFC 4443): echo, errors out with a rate limit, errors in to the transports; neighbour discovery is in link/neighbour-discovery.ts. */
+import { sum16 } from '../../lib/checksum.js';
 import { Drop } from '../../lib/packet/drop.js';
 import {
   ICMP6_ECHO_REPLY,
@@ -9,44 +9,40 @@ import {
   ICMP6_UNREACHABLE,
   Icmp6View,
 } from '../../lib/packet/icmp6.js';
-import type { Ipv6View } from '../../lib/packet/ipv6.js';
-import type { NetInterface } from '../link/interface.js';
-import type { Stack } from '../stack.js';
-import { RateLimit } from './icmp4.js';
-import type { SendOptions } from './ipv4.js';
+import type { NetworkContext, SendOptions } from '../context.js';
+import { errorMessage, fillChecksum } from './icmp-message.js';
+import type { IpPacket } from './ip-packet.js';
+import { PROTOCOL_ICMP6 } from './protocols.js';
+import { RateLimit } from './rate-limit.js';
 
-const PROTOCOL_ICMP6 = 58;
-const ERRORS_PER_SECOND = 100;
-/** RFC 4443 section 3.1. */
+/** Limit of errors sent (RFC 4443 section 2.4 f). */
+const MAX_ERRORS_PER_SECOND = 100;
+/** Code of destination unreachable: port unreachable (RFC 4443 section 3.1). */
 const CODE_PORT = 4;
+/** RFC 4861 section 4.5. */
+const REDIRECT = 137;
+/** RFC 8200 section 5, bytes. */
 const MIN_MTU = 1280;
 
+/** ICMPv6 messages in and out. */
 export class Icmp6 {
   readonly counters = { inEchos: 0, outEchoReps: 0, inErrors: 0, outErrors: 0, rateLimited: 0, outBusy: 0 };
   readonly #view = new Icmp6View();
-  readonly #stack: Stack;
-  readonly #limit = new RateLimit(ERRORS_PER_SECOND);
+  readonly #stack: NetworkContext;
+  readonly #limit = new RateLimit(MAX_ERRORS_PER_SECOND);
 
-  constructor(stack: Stack) {
+  constructor(stack: NetworkContext) {
     this.#stack = stack;
   }
 
-  /** @returns a drop reason, 0 for none. */
-  input(
-    net: NetInterface,
-    ip: Ipv6View,
-    src: number,
-    dst: number,
-    bytes: Uint8Array,
-    view: DataView,
-    csumOk: boolean,
-  ): number {
+  /** An ICMPv6 message for us. @returns a drop reason, 0 for none */
+  input(packet: IpPacket): number {
     const { book } = this.#stack;
-    const { payloadOffset, payloadLength } = ip;
+    const { src, dst, bytes, view, payloadOffset, payloadLength } = packet;
     const icmp = this.#view;
     const drop = icmp.parse(bytes, view, payloadOffset, payloadLength);
     if (drop !== 0) return drop;
-    if (!csumOk) {
+    if (!packet.checksumVerified) {
       const pseudo = book.sum(src) + book.sum(dst) + PROTOCOL_ICMP6 + payloadLength;
       if (sum16(bytes, payloadOffset, payloadLength, pseudo) !== 0xffff) return Drop.IcmpChecksum;
     }
@@ -57,37 +53,37 @@ export class Icmp6 {
     }
     if (icmp.type === ICMP6_ECHO_REQUEST) {
       this.counters.inEchos++;
-      // A multicast echo is answered from an address of ours (RFC 4443 section 4.2 allows it; nobody needs it, attackers do).
-      if (!book.isMulticast(dst)) this.#echo(src, dst, bytes, payloadOffset, payloadLength);
+      // RFC 4443 section 4.2 allows an answer to a multicast echo; only attackers need it.
+      if (!book.isMulticast(dst)) this.#echo(packet);
       return 0;
     }
     if (icmp.type === ICMP6_ECHO_REPLY) {
-      this.#stack.raw.deliver(PROTOCOL_ICMP6, src, dst, bytes, payloadOffset, payloadLength);
+      this.#stack.raw.deliver(packet);
       return 0;
     }
-    return net.nd.input(icmp, ip, src, dst, bytes, view);
+    return packet.net.nd.input(icmp, packet);
   }
 
-  #echo(src: number, dst: number, bytes: Uint8Array, offset: number, length: number): void {
-    const reply = bytes.slice(offset, offset + length);
+  #echo({ src, dst, bytes, payloadOffset, payloadLength }: IpPacket): void {
+    const reply = bytes.slice(payloadOffset, payloadOffset + payloadLength);
     reply[0] = ICMP6_ECHO_REPLY;
-    if (this.message(dst, src, reply, undefined, true)) this.counters.outEchoReps++;
+    this.#prepare(dst, src, reply);
+    if (this.#stack.sendFreely(dst, src, PROTOCOL_ICMP6, reply.length)) this.counters.outEchoReps++;
     else this.counters.outBusy++;
   }
 
-  /** Sends a complete message whose checksum is still to be filled in; `freely` when it depends on nothing that a gate guards. */
-  message(source: number, destination: number, message: Uint8Array, options?: SendOptions, freely = false): boolean {
+  /** Sends a complete message whose checksum is still to be filled in. @returns false when it could not leave */
+  message(source: number, destination: number, message: Uint8Array, options?: SendOptions): boolean {
+    this.#prepare(source, destination, message);
+    return this.#stack.send(source, destination, PROTOCOL_ICMP6, message.length, options);
+  }
+
+  /** Fills in the checksum, and makes the message the frame's payload. */
+  #prepare(source: number, destination: number, message: Uint8Array): void {
     const { book, frame } = this.#stack;
-    message[2] = 0;
-    message[3] = 0;
-    const pseudo = book.sum(source) + book.sum(destination) + PROTOCOL_ICMP6 + message.length;
-    const sum = finish(sum16(message, 0, message.length, pseudo));
-    message[2] = sum >>> 8;
-    message[3] = sum & 0xff;
+    fillChecksum(message, book.sum(source) + book.sum(destination) + PROTOCOL_ICMP6 + message.length);
     frame.reset();
     frame.addPiece(message, 0, message.length);
-    if (freely) return this.#stack.sendFreely(source, destination, PROTOCOL_ICMP6, message.length);
-    return this.#stack.send(source, destination, PROTOCOL_ICMP6, message.length, options);
   }
 
   #error(icmp: Icmp6View, bytes: Uint8Array): void {
@@ -111,42 +107,27 @@ export class Icmp6 {
   }
 
   /**
-   * Reports a packet of `length` bytes at `start` to its sender, if it may be (RFC 4443 section 2.4). Packet Too Big, and
-   * what `toMulticast` says, also answers what was sent to a group.
+   * Reports a packet to its sender, if RFC 4443 section 2.4 allows it.
+   * @param rest the second word of the header: MTU, pointer or 0
+   * @param toMulticast whether it is sent although the packet was for a group; Packet Too Big always is
    */
-  sendError(
-    net: NetInterface,
-    src: number,
-    dst: number,
-    bytes: Uint8Array,
-    start: number,
-    length: number,
-    type: number,
-    code: number,
-    rest: number,
-    toMulticast = false,
-  ): void {
+  sendError(packet: IpPacket, type: number, code: number, rest: number, toMulticast = false): void {
     const stack = this.#stack;
     const { book } = stack;
+    const { src, dst, bytes, start } = packet;
     if (stack.frozen || book.isMulticast(src) || book.isUnspecified(src)) return;
     if (book.isMulticast(dst) && !toMulticast && type !== ICMP6_TOO_BIG) return;
     if (bytes[start + 6] === PROTOCOL_ICMP6) {
       const inner = bytes[start + 40] ?? 0;
-      if (inner < 128 || inner === 137) return;
+      if (inner < 128 || inner === REDIRECT) return;
     }
     if (!this.#limit.allow(stack.now())) {
       this.counters.rateLimited++;
       return;
     }
-    const source = stack.isLocal(dst) ? dst : net.sourceFor(src);
+    const source = stack.isLocal(dst) ? dst : packet.net.sourceFor(src);
     if (source === 0) return;
-    const quoted = Math.min(length, bytes.length - start, MIN_MTU - 48);
-    const message = new Uint8Array(8 + quoted);
-    message[0] = type;
-    message[1] = code;
-    new DataView(message.buffer).setUint32(4, rest);
-    message.set(bytes.subarray(start, start + quoted), 8);
     this.counters.outErrors++;
-    this.message(source, src, message);
+    this.message(source, src, errorMessage(packet, MIN_MTU - 48, type, code, rest));
   }
 }

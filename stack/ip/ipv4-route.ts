@@ -1,52 +1,59 @@
-/** The way from one local IPv4 address to one peer: writes Ethernet and IPv4 headers in front of a transport segment. */
+/** The path from one local IPv4 address to one peer: writes the IPv4 header in front of a TCP segment. */
 
 import { finish, sum16 } from '../../lib/checksum.js';
 import { TX_HEADROOM } from '../../lib/device/device.js';
-import { ETHERTYPE_IPV4, writeEthernet } from '../../lib/packet/ethernet.js';
-import { writeIpv4 } from '../../lib/packet/ipv4.js';
-import type { NetInterface } from '../link/interface.js';
-import type { Neighbour } from '../link/neighbours.js';
+import { ETHERTYPE_IPV4 } from '../../lib/packet/ethernet.js';
+import { type Ipv4Fields, writeIpv4 } from '../../lib/packet/ipv4.js';
+import type { StackContext } from '../context.js';
 import type { TcpRoute } from '../tcp/connection.js';
+import { IpRoute, type PathEnds } from './ip-route.js';
+import { PROTOCOL_TCP } from './protocols.js';
 
 const NO_OPTIONS = new Uint8Array(0);
 const NO_HOPS: readonly number[] = [];
 
 const DONT_FRAGMENT = 0x4000;
-const PROTOCOL_TCP = 6;
+const DEFAULT_TTL = 64;
+const NOP = 1;
 const LOOSE_ROUTE = 131;
 
-export class Ipv4Route implements TcpRoute {
+/** Of the packet that is sent; one object for all routes. */
+const header: Ipv4Fields = {
+  tos: 0,
+  totalLength: 0,
+  id: 0,
+  fragment: DONT_FRAGMENT,
+  ttl: DEFAULT_TTL,
+  protocol: PROTOCOL_TCP,
+  src: 0,
+  dst: 0,
+};
+
+/** A path over IPv4, possibly through a loose source route. */
+export class Ipv4Route extends IpRoute implements TcpRoute {
   readonly version = 4;
   readonly ipHeader: number;
-  ttl = 0;
-  dscp = 0;
   readonly pseudoSum: number;
   readonly tcpOffset: number;
   readonly mtu: number;
-  #neighbour: Neighbour | null = null;
   #id = 1;
   /** Loose source route (RFC 791 section 3.1), padded in front. */
   readonly #options: Uint8Array;
 
+  /** @param via hosts to visit on the way, at most 8 (RFC 9293 MUST-51) */
   constructor(
-    readonly net: NetInterface,
-    readonly source: number,
-    readonly destination: number,
-    /** The peer itself, or the gateway. */
-    readonly nextHop: number,
-    /** Hosts to pass on the way, at most 8 (RFC 9293 MUST-51). */
+    stack: StackContext,
+    ends: PathEnds,
     readonly via: readonly number[] = NO_HOPS,
   ) {
+    super(stack, ends);
+    const { net, source, destination } = ends;
     this.#options = looseRoute(via, destination);
     this.ipHeader = 20 + this.#options.length;
-    this.mtu = net.stack.paths.get(destination, net.device.mtu, net.stack.now());
+    this.mtu = stack.paths.get(destination, net.device.mtu, stack.now());
     this.tcpOffset = TX_HEADROOM + net.linkHeader + this.ipHeader;
-    // The checksum is over the last destination, wherever the packet goes first.
+    // The checksum covers the final destination, whatever the first hop is (RFC 9293 section 3.1).
     this.pseudoSum = (source >>> 16) + (source & 0xffff) + (destination >>> 16) + (destination & 0xffff) + PROTOCOL_TCP;
-  }
-
-  get canChecksum(): boolean {
-    return this.net.device.capabilities.checksum;
   }
 
   get canSegment(): boolean {
@@ -58,55 +65,34 @@ export class Ipv4Route implements TcpRoute {
   }
 
   send(tcpLength: number, ecn: number): boolean {
-    const { net } = this;
-    const frame = net.stack.frame;
-    const at = TX_HEADROOM + net.linkHeader;
-    const total = this.ipHeader + tcpLength;
-    writeIpv4(
-      frame.header,
-      frame.view,
-      at,
-      (this.dscp << 2) | ecn,
-      total,
-      this.#id,
-      DONT_FRAGMENT,
-      this.ttl > 0 ? this.ttl : 64,
-      PROTOCOL_TCP,
-      this.source,
-      this.via[0] ?? this.destination,
-    );
-    if (this.#options.length > 0) this.#writeOptions(frame.header, frame.view, at);
+    const { frame } = this.stack;
+    const at = TX_HEADROOM + this.net.linkHeader;
+    header.tos = (this.dscp << 2) | ecn;
+    header.totalLength = this.ipHeader + tcpLength;
+    header.ttl = this.ttl > 0 ? this.ttl : DEFAULT_TTL;
+    header.id = this.#id;
+    header.src = this.source;
+    header.dst = this.via[0] ?? this.destination;
+    writeIpv4(frame.header, frame.view, at, header);
     this.#id = (this.#id + 1) & 0xffff;
-    if (net.linkHeader === 0) return net.transmit();
-    let neighbour = this.#neighbour;
-    if (neighbour === null || !neighbour.resolved || neighbour !== net.neighbours.peek(this.nextHop)) {
-      neighbour = net.neighbours.lookup(this.nextHop);
-      this.#neighbour = neighbour;
-    } else {
-      neighbour.usedUs = net.stack.now();
-    }
-    writeEthernet(frame.header, frame.view, TX_HEADROOM, neighbour.mac, net.mac, ETHERTYPE_IPV4);
-    if (!neighbour.resolved) {
-      net.hold(neighbour);
-      return true;
-    }
-    return net.transmit();
+    if (this.#options.length > 0) this.#writeOptions(frame.header, frame.view, at);
+    return this.transmit(this.net.neighbours, ETHERTYPE_IPV4);
   }
 
-  #writeOptions(header: Uint8Array, view: DataView, at: number): void {
-    header[at] = 0x40 | (this.ipHeader / 4);
-    header.set(this.#options, at + 20);
+  #writeOptions(bytes: Uint8Array, view: DataView, at: number): void {
+    bytes[at] = 0x40 | (this.ipHeader / 4);
+    bytes.set(this.#options, at + 20);
     view.setUint16(at + 10, 0);
-    view.setUint16(at + 10, finish(sum16(header, at, this.ipHeader, 0)));
+    view.setUint16(at + 10, finish(sum16(bytes, at, this.ipHeader, 0)));
   }
 }
 
-/** The option for a way over `via` to `destination`; the first hop stands in the header itself. */
+/** The option for a path over `via` to `destination`; the first hop is in the header itself. */
 function looseRoute(via: readonly number[], destination: number): Uint8Array {
   if (via.length === 0) return NO_OPTIONS;
   const out = new Uint8Array(4 + 4 * via.length);
   const view = new DataView(out.buffer);
-  out.set([1, LOOSE_ROUTE, 3 + 4 * via.length, 4]);
+  out.set([NOP, LOOSE_ROUTE, 3 + 4 * via.length, 4]);
   for (const [i, address] of [...via.slice(1), destination].entries()) view.setUint32(4 + 4 * i, address);
   return out;
 }

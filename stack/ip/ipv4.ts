@@ -1,184 +1,204 @@
-/** IPv4 (RFC 791, RFC 1122 section 3.2): what arrives for us, what is not whole, what goes further, and what leaves. */
+/** IPv4 (RFC 791, RFC 1122 section 3.2): input, reassembly, forwarding and output. */
 import { adjust, sum16 } from '../../lib/checksum.js';
 import { TX_HEADROOM } from '../../lib/device/device.js';
 import { Drop } from '../../lib/packet/drop.js';
 import { ETHERTYPE_IPV4 } from '../../lib/packet/ethernet.js';
 import { ICMP_TIME_EXCEEDED, ICMP_UNREACHABLE } from '../../lib/packet/icmp.js';
-import { Ipv4View, writeIpv4 } from '../../lib/packet/ipv4.js';
-import type { NetInterface } from '../link/interface.js';
-import type { Stack } from '../stack.js';
+import { type Ipv4Fields, Ipv4View, writeIpv4 } from '../../lib/packet/ipv4.js';
+import type { NetworkContext, SendOptions } from '../context.js';
 import { FRAGMENTATION_NEEDED, HOST_UNREACHABLE, PORT_UNREACHABLE, PROTOCOL_UNREACHABLE } from './icmp4.js';
+import { IpPacket, viewOf } from './ip-packet.js';
+import { PROTOCOL_ICMP, PROTOCOL_IGMP, PROTOCOL_TCP, PROTOCOL_UDP } from './protocols.js';
 import { IpReassembly } from './reassembly.js';
+import type { Route } from './route-table.js';
 
-export const PROTOCOL_ICMP = 1;
-export const PROTOCOL_IGMP = 2;
-export const PROTOCOL_TCP = 6;
-export const PROTOCOL_UDP = 17;
 /** RFC 1122 section 3.3.2. */
-const REASSEMBLY_US = 30_000_000;
+const REASSEMBLY_TIMEOUT_US = 30_000_000;
 const MORE_FRAGMENTS = 0x2000;
-export const DEFAULT_TTL = 64;
+const DEFAULT_TTL = 64;
+const HEADER = 20;
+/** Codes of time exceeded (RFC 792). */
+const TTL_EXCEEDED = 0;
+const REASSEMBLY_TIME_EXCEEDED = 1;
 
-/** How a datagram leaves. */
-export interface SendOptions {
-  ttl?: number;
-  tos?: number;
-  /** Through this interface, whatever the routes say (multicast, broadcast). */
-  net?: NetInterface;
-}
-
+/** IPv4 of one stack. */
 export class Ipv4 {
   readonly counters = { forwarded: 0, fragmentsSent: 0, notForwarded: 0 };
   readonly fragments: IpReassembly;
-  readonly #whole = new Ipv4View();
-  readonly #stack: Stack;
+  readonly #view = new Ipv4View();
+  readonly #stack: NetworkContext;
+  /** Of packets that are sent. */
+  readonly #header: Ipv4Fields = {
+    tos: 0,
+    totalLength: 0,
+    id: 0,
+    fragment: 0,
+    ttl: DEFAULT_TTL,
+    protocol: 0,
+    src: 0,
+    dst: 0,
+  };
 
-  constructor(stack: Stack) {
+  constructor(stack: NetworkContext) {
     this.#stack = stack;
-    this.fragments = new IpReassembly(
-      {
-        now: () => stack.now(),
-        schedule: (node, deadlineUs) => stack.wheel.schedule(node, deadlineUs),
-        cancel: (node) => stack.wheel.cancel(node),
-        timedOut: (_source, destination, quote) => {
-          const net = stack.interfaceOf(destination);
-          if (net === null || quote === null || this.#whole.parse(quote, viewOf(quote), 0, 65_535) !== 0) return;
-          stack.icmp.sendError(net, this.#whole, quote, 0, quote.length, ICMP_TIME_EXCEEDED, 1, 0);
-        },
-      },
-      REASSEMBLY_US,
-    );
+    const host = {
+      now: () => stack.now(),
+      schedule: stack.wheel.schedule.bind(stack.wheel),
+      cancel: stack.wheel.cancel.bind(stack.wheel),
+      timedOut: (_source: number, destination: number, quote: Uint8Array | null) =>
+        this.#reassemblyTimedOut(destination, quote),
+    };
+    this.fragments = new IpReassembly(host, REASSEMBLY_TIMEOUT_US, true);
   }
 
-  /** @returns a drop reason, 0 for none. */
-  input(net: NetInterface, ip: Ipv4View, bytes: Uint8Array, view: DataView, csumOk: boolean): number {
+  #reassemblyTimedOut(destination: number, quote: Uint8Array | null): void {
+    const net = this.#stack.interfaceOf(destination);
+    if (net === null || quote === null) return;
+    const packet = new IpPacket(net);
+    packet.place(quote, viewOf(quote), false);
+    if (this.#view.parse(packet.bytes, packet.view, 0, 65_535) !== 0) return;
+    this.#fill(packet, 0);
+    packet.totalLength = quote.length;
+    this.#stack.icmp.sendError(packet, ICMP_TIME_EXCEEDED, REASSEMBLY_TIME_EXCEEDED, 0);
+  }
+
+  /** Copies the header that was parsed into the packet. */
+  #fill(packet: IpPacket, start: number): void {
+    const ip = this.#view;
+    packet.start = start;
+    packet.totalLength = ip.totalLength;
+    packet.src = ip.src;
+    packet.dst = ip.dst;
+    packet.protocol = ip.protocol;
+    packet.trafficClass = ip.tos;
+    packet.hopLimit = ip.ttl;
+    packet.fragmentOffset = ip.fragmentOffset;
+    packet.payloadOffset = ip.payloadOffset;
+    packet.payloadLength = ip.payloadLength;
+  }
+
+  /** A packet at `offset` of the packet's bytes, with `length` bytes available. @returns a drop reason, 0 for none */
+  input(packet: IpPacket, offset: number, length: number): number {
+    const ip = this.#view;
+    const drop = ip.parse(packet.bytes, packet.view, offset, length);
+    if (drop !== 0) return drop;
+    this.#fill(packet, offset);
     const stack = this.#stack;
+    const { net } = packet;
     stack.counters.inPackets++;
     if (ip.src >>> 28 >= 14 || (net.hasAddress(ip.src) && !net.loopback)) return Drop.Ipv4BadSource;
     if ((ip.src >>> 24 === 127 || ip.dst >>> 24 === 127) && !net.loopback) return Drop.Ipv4BadSource;
-    // A sender that chooses the way round us is not served (RFC 7126 section 4.3).
     stack.receivedRoute = null;
-    if (ip.optionsLength > 0 && hasSourceRoute(bytes, ip)) {
+    if (ip.optionsLength > 0 && hasSourceRoute(packet.bytes, ip)) {
+      // A sender that chooses the route around ours is not served (RFC 7126 section 4.3).
       if (!stack.sourceRoutes) return Drop.SourceRoute;
-      stack.receivedRoute = returnRoute(bytes, view, ip);
+      stack.receivedRoute = returnRoute(packet.bytes, packet.view, ip);
       if (stack.receivedRoute === null) return Drop.SourceRoute;
     }
     const unicast = net.hasAddress(ip.dst) || ((net.loopback || stack.forwarding) && stack.isLocal(ip.dst));
     if (!unicast) {
       const group = net.isBroadcast(ip.dst) || net.hasGroup(ip.dst);
       if (!group || ip.protocol === PROTOCOL_TCP) {
-        if (stack.forwarding && !group) return this.#forward(net, ip, bytes, view);
+        if (stack.forwarding && !group) return this.#forward(packet);
         stack.counters.notForUs++;
         return 0;
       }
     }
     if (stack.frozen) return 0;
-    if (ip.mf || ip.fragmentOffset !== 0) return this.#fragment(net, ip, bytes);
-    return this.#deliver(net, ip, bytes, view, csumOk);
+    if (ip.mf || ip.fragmentOffset !== 0) return this.#fragment(packet);
+    return this.#deliver(packet);
   }
 
-  #deliver(net: NetInterface, ip: Ipv4View, bytes: Uint8Array, view: DataView, csumOk: boolean): number {
+  #deliver(packet: IpPacket): number {
     const stack = this.#stack;
-    const { payloadOffset, payloadLength } = ip;
-    switch (ip.protocol) {
+    switch (packet.protocol) {
       case PROTOCOL_TCP:
-        return stack.tcpInput(ip.src, ip.dst, ip.tos, bytes, view, payloadOffset, payloadLength, csumOk);
+        return stack.tcpInput(packet);
       case PROTOCOL_ICMP:
-        return stack.icmp.input(net, ip, bytes, view);
+        return stack.icmp.input(packet);
       case PROTOCOL_UDP: {
-        const drop = stack.udp.input(ip.src, ip.dst, bytes, view, payloadOffset, payloadLength, csumOk, net);
+        const drop = stack.udp.input(packet);
         if (drop !== Drop.UdpPort) return drop;
-        this.#unreachable(net, ip, bytes, PORT_UNREACHABLE);
+        stack.icmp.sendError(packet, ICMP_UNREACHABLE, PORT_UNREACHABLE, 0);
         return 0;
       }
       case PROTOCOL_IGMP:
-        return net.igmp.input(ip, bytes, view);
+        return packet.net.igmp.input(packet);
       default:
-        if (stack.raw.deliver(ip.protocol, ip.src, ip.dst, bytes, payloadOffset, payloadLength)) return 0;
-        this.#unreachable(net, ip, bytes, PROTOCOL_UNREACHABLE);
+        if (stack.raw.deliver(packet)) return 0;
+        stack.icmp.sendError(packet, ICMP_UNREACHABLE, PROTOCOL_UNREACHABLE, 0);
         return Drop.Ipv4Protocol;
     }
   }
 
-  #unreachable(net: NetInterface, ip: Ipv4View, bytes: Uint8Array, code: number): void {
-    const start = ip.payloadOffset - ip.headerLength;
-    this.#stack.icmp.sendError(net, ip, bytes, start, ip.totalLength, ICMP_UNREACHABLE, code, 0);
+  #fragment(packet: IpPacket): number {
+    const ip = this.#view;
+    this.#stack.counters.fragments++;
+    const payload = this.fragments.add(packet, ip.id, ip.mf);
+    if (payload === null) return this.fragments.drop;
+    if (payload.length + HEADER > 65_535) return Drop.FragmentTooLong;
+    const bytes = new Uint8Array(HEADER + payload.length);
+    const view = viewOf(bytes);
+    const { tos, id, ttl, protocol, src, dst } = ip;
+    writeIpv4(bytes, view, 0, { tos, totalLength: bytes.length, id, fragment: 0, ttl, protocol, src, dst });
+    bytes.set(payload, HEADER);
+    packet.place(bytes, view, false);
+    const drop = ip.parse(bytes, view, 0, bytes.length);
+    if (drop !== 0) return drop;
+    this.#fill(packet, 0);
+    return this.#deliver(packet);
   }
 
-  #fragment(net: NetInterface, ip: Ipv4View, bytes: Uint8Array): number {
+  /** Sends a packet for another host on (RFC 1812 section 5.2). */
+  #forward(packet: IpPacket): number {
     const stack = this.#stack;
-    stack.counters.fragments++;
-    const start = ip.payloadOffset - ip.headerLength;
-    const { src, dst, protocol, id, fragmentOffset, mf, payloadOffset, payloadLength } = ip;
-    const whole = this.fragments.add(
-      src,
-      dst,
-      protocol,
-      true,
-      id,
-      fragmentOffset,
-      mf,
-      bytes,
-      start,
-      payloadOffset,
-      payloadLength,
-    );
-    if (whole === null) return this.fragments.drop;
-    if (whole.length + 20 > 65_535) return Drop.FragmentTooLong;
-    const packet = new Uint8Array(20 + whole.length);
-    const view = viewOf(packet);
-    writeIpv4(packet, view, 0, ip.tos, packet.length, id, 0, ip.ttl, protocol, src, dst);
-    packet.set(whole, 20);
-    const drop = this.#whole.parse(packet, view, 0, packet.length);
-    return drop !== 0 ? drop : this.#deliver(net, this.#whole, packet, view, false);
-  }
-
-  /** Sends what is not for us further (RFC 1812 section 5.2). */
-  #forward(net: NetInterface, ip: Ipv4View, bytes: Uint8Array, view: DataView): number {
-    const stack = this.#stack;
+    const ip = this.#view;
     if (stack.frozen) return 0;
-    const start = ip.payloadOffset - ip.headerLength;
     if (ip.ttl <= 1) {
-      stack.icmp.sendError(net, ip, bytes, start, ip.totalLength, ICMP_TIME_EXCEEDED, 0, 0);
+      stack.icmp.sendError(packet, ICMP_TIME_EXCEEDED, TTL_EXCEEDED, 0);
       return Drop.TtlExceeded;
     }
     const route = stack.routes.lookup(ip.dst);
     if (route === null || route.net.loopback) {
       this.counters.notForwarded++;
-      this.#unreachable(net, ip, bytes, HOST_UNREACHABLE);
+      stack.icmp.sendError(packet, ICMP_UNREACHABLE, HOST_UNREACHABLE, 0);
       return Drop.NoRoute;
     }
     const { mtu } = route.net.device;
     if (ip.totalLength > mtu && ip.df) {
-      stack.icmp.sendError(net, ip, bytes, start, ip.totalLength, ICMP_UNREACHABLE, FRAGMENTATION_NEEDED, mtu);
+      stack.icmp.sendError(packet, ICMP_UNREACHABLE, FRAGMENTATION_NEEDED, mtu);
       return 0;
     }
     this.counters.forwarded++;
-    const { frame } = stack;
-    const header = ip.headerLength;
-    const most = ip.totalLength <= mtu ? ip.payloadLength : (mtu - header) & ~7;
-    for (let from = 0; from < ip.payloadLength; from += most) {
-      const length = Math.min(most, ip.payloadLength - from);
-      const at = TX_HEADROOM + route.net.linkHeader;
-      frame.reset();
-      frame.header.set(bytes.subarray(start, start + header), at);
-      frame.header[at + 8] = ip.ttl - 1;
-      if (most === ip.payloadLength) {
-        const word = view.getUint16(start + 8);
-        frame.view.setUint16(at + 10, adjust(view.getUint16(start + 10), word, word - 0x100));
-      } else {
-        const more = from + length < ip.payloadLength || ip.mf ? MORE_FRAGMENTS : 0;
-        frame.view.setUint16(at + 2, header + length);
-        frame.view.setUint16(at + 6, more | ((ip.fragmentOffset + from) >>> 3));
-        frame.view.setUint16(at + 10, 0);
-        frame.view.setUint16(at + 10, ~sum16(frame.header, at, header, 0) & 0xffff);
-        this.counters.fragmentsSent++;
-      }
-      frame.headerLength = at + header - TX_HEADROOM;
-      frame.addPiece(bytes, ip.payloadOffset + from, length);
-      route.net.output(route.gateway === 0 ? ip.dst : route.gateway, ETHERTYPE_IPV4);
-    }
+    const part = ip.totalLength <= mtu ? ip.payloadLength : (mtu - ip.headerLength) & ~7;
+    for (let from = 0; from < ip.payloadLength; from += part) this.#forwardPart(packet, route, from, part);
     return 0;
+  }
+
+  /** Sends `part` bytes of the payload from `from` on, with the header that the packet came with. */
+  #forwardPart({ bytes, view, start }: IpPacket, route: Route, from: number, part: number): void {
+    const ip = this.#view;
+    const { frame } = this.#stack;
+    const header = ip.headerLength;
+    const length = Math.min(part, ip.payloadLength - from);
+    const at = TX_HEADROOM + route.net.linkHeader;
+    frame.reset();
+    frame.header.set(bytes.subarray(start, start + header), at);
+    frame.header[at + 8] = ip.ttl - 1;
+    if (part === ip.payloadLength) {
+      const word = view.getUint16(start + 8);
+      frame.view.setUint16(at + 10, adjust(view.getUint16(start + 10), word, word - 0x100));
+    } else {
+      const more = from + length < ip.payloadLength || ip.mf ? MORE_FRAGMENTS : 0;
+      frame.view.setUint16(at + 2, header + length);
+      frame.view.setUint16(at + 6, more | ((ip.fragmentOffset + from) >>> 3));
+      frame.view.setUint16(at + 10, 0);
+      frame.view.setUint16(at + 10, ~sum16(frame.header, at, header, 0) & 0xffff);
+      this.counters.fragmentsSent++;
+    }
+    frame.headerLength = at + header - TX_HEADROOM;
+    frame.addPiece(bytes, ip.payloadOffset + from, length);
+    route.net.output(route.gateway === 0 ? ip.dst : route.gateway, ETHERTYPE_IPV4);
   }
 
   /** Sends the stack's frame, whose pieces are an IP payload of `length` bytes, in fragments if it must be. */
@@ -189,38 +209,46 @@ export class Ipv4 {
     const net = options.net ?? route?.net;
     if (net === undefined) return false;
     const hop = route === null || route.gateway === 0 ? destination : route.gateway;
-    const tos = options.tos ?? 0;
-    const ttl = options.ttl ?? (destination >>> 28 === 14 ? 1 : DEFAULT_TTL);
     const mtu = stack.paths.get(destination, net.device.mtu, stack.now());
-    const id = stack.random.u32() & 0xffff;
-    const { frame } = stack;
+    const header = this.#header;
+    header.tos = options.tos ?? 0;
+    header.ttl = options.ttl ?? (destination >>> 28 === 14 ? 1 : DEFAULT_TTL);
+    header.id = stack.random.u32() & 0xffff;
+    header.protocol = protocol;
+    header.src = source;
+    header.dst = destination;
     const at = TX_HEADROOM + net.linkHeader;
-    const head = (payload: number, fragment: number): void => {
-      writeIpv4(frame.header, frame.view, at, tos, 20 + payload, id, fragment, ttl, protocol, source, destination);
-      frame.headerLength = at + 20 - TX_HEADROOM;
-    };
-    if (20 + length <= mtu) {
-      head(length, 0);
+    if (HEADER + length <= mtu) {
+      this.#writeHeader(at, length, 0);
       return net.output(hop, ETHERTYPE_IPV4);
     }
+    const { frame } = stack;
     const whole = frame.gather();
     const { committed } = frame;
-    const most = (mtu - 20) & ~7;
+    const part = (mtu - HEADER) & ~7;
     let sent = true;
-    for (let from = 0; from < length; from += most) {
-      const part = Math.min(most, length - from);
+    for (let from = 0; from < length; from += part) {
+      const bytes = Math.min(part, length - from);
       frame.reset();
       frame.committed = committed;
-      frame.addPiece(whole, from, part);
-      head(part, (from + part < length ? MORE_FRAGMENTS : 0) | (from >>> 3));
+      frame.addPiece(whole, from, bytes);
+      this.#writeHeader(at, bytes, (from + bytes < length ? MORE_FRAGMENTS : 0) | (from >>> 3));
       this.counters.fragmentsSent++;
       sent = net.output(hop, ETHERTYPE_IPV4) && sent;
     }
     return sent;
   }
+
+  #writeHeader(at: number, payload: number, fragment: number): void {
+    const { frame } = this.#stack;
+    this.#header.totalLength = HEADER + payload;
+    this.#header.fragment = fragment;
+    writeIpv4(frame.header, frame.view, at, this.#header);
+    frame.headerLength = at + HEADER - TX_HEADROOM;
+  }
 }
 
-/** Loose or strict source route, or options that do not add up. */
+/** Whether the options have a loose or strict source route, or are malformed. */
 function hasSourceRoute(bytes: Uint8Array, ip: Ipv4View): boolean {
   const end = ip.payloadOffset;
   for (let at = end - ip.optionsLength; at < end; ) {
@@ -238,7 +266,7 @@ function hasSourceRoute(bytes: Uint8Array, ip: Ipv4View): boolean {
   return false;
 }
 
-/** The way back of a packet that has come to the end of its source route, else null (RFC 9293 MUST-53). */
+/** The reverse of a source route that has been followed to its end, else null (RFC 9293 MUST-53). */
 function returnRoute(bytes: Uint8Array, view: DataView, ip: Ipv4View): number[] | null {
   const end = ip.payloadOffset;
   for (let at = end - ip.optionsLength; at < end; ) {
@@ -251,7 +279,7 @@ function returnRoute(bytes: Uint8Array, view: DataView, ip: Ipv4View): number[] 
     const length = at + 1 < end ? bytes[at + 1] : 0;
     if (length < 2 || at + length > end) return null;
     if (type === 131 || type === 137) {
-      // The pointer behind the option: every hop has been passed.
+      // A pointer behind the option: every hop has been visited.
       if (length < 3 || (length - 3) % 4 !== 0 || bytes[at + 2] <= length) return null;
       const back: number[] = [];
       for (let hop = at + length - 4; hop > at + 2; hop -= 4) back.push(view.getUint32(hop));
@@ -260,8 +288,4 @@ function returnRoute(bytes: Uint8Array, view: DataView, ip: Ipv4View): number[] 
     at += length;
   }
   return null;
-}
-
-export function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

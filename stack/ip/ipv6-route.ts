@@ -1,44 +1,37 @@
-/** The way from one local IPv6 address to one peer: writes Ethernet and IPv6 headers in front of a transport segment. */
+/** The path from one local IPv6 address to one peer: writes the IPv6 header in front of a TCP segment. */
 import { TX_HEADROOM } from '../../lib/device/device.js';
-import { ETHERTYPE_IPV6, writeEthernet } from '../../lib/packet/ethernet.js';
-import { writeIpv6 } from '../../lib/packet/ipv6.js';
-import type { NetInterface } from '../link/interface.js';
-import type { Neighbour } from '../link/neighbours.js';
+import { ETHERTYPE_IPV6 } from '../../lib/packet/ethernet.js';
+import { IPV6_HEADER, type Ipv6Fields, writeIpv6 } from '../../lib/packet/ipv6.js';
+import type { StackContext } from '../context.js';
 import type { TcpRoute } from '../tcp/connection.js';
+import { IpRoute, type PathEnds } from './ip-route.js';
+import { PROTOCOL_TCP } from './protocols.js';
 
-const PROTOCOL_TCP = 6;
+/** Of the packet that is sent; one object for all routes. */
+const header: Ipv6Fields = { trafficClass: 0, flowLabel: 0, payloadLength: 0, protocol: PROTOCOL_TCP, hopLimit: 0 };
 
-export class Ipv6Route implements TcpRoute {
+/** A path over IPv6. */
+export class Ipv6Route extends IpRoute implements TcpRoute {
   readonly version = 6;
-  readonly ipHeader = 40;
-  ttl = 0;
-  dscp = 0;
+  readonly ipHeader = IPV6_HEADER;
   readonly pseudoSum: number;
   readonly tcpOffset: number;
   readonly mtu: number;
-  #neighbour: Neighbour | null = null;
+  /** Source and destination as they are in the header. */
   readonly #addresses = new Uint8Array(32);
   readonly #flowLabel: number;
 
-  constructor(
-    readonly net: NetInterface,
-    readonly source: number,
-    readonly destination: number,
-    /** The peer itself, or the gateway. */
-    readonly nextHop: number,
-  ) {
-    this.mtu = net.stack.paths.get(destination, net.mtu6, net.stack.now());
-    this.tcpOffset = TX_HEADROOM + net.linkHeader + 40;
-    const { book } = net.stack;
+  constructor(stack: StackContext, ends: PathEnds) {
+    super(stack, ends);
+    const { net, source, destination } = ends;
+    const { book } = stack;
+    this.mtu = stack.paths.get(destination, net.mtu6, stack.now());
+    this.tcpOffset = TX_HEADROOM + net.linkHeader + IPV6_HEADER;
     this.pseudoSum = book.sum(source) + book.sum(destination) + PROTOCOL_TCP;
     book.write(source, this.#addresses, 0);
     book.write(destination, this.#addresses, 16);
-    // RFC 6437: one label per flow, so that routers may keep its packets on one path.
-    this.#flowLabel = net.stack.hash.hash(this.#addresses, 32) & 0xfffff;
-  }
-
-  get canChecksum(): boolean {
-    return this.net.device.capabilities.checksum;
+    // One label per flow, so that routers can keep its packets on one path (RFC 6437).
+    this.#flowLabel = stack.hash.hash(this.#addresses, 32) & 0xfffff;
   }
 
   get canSegment(): boolean {
@@ -50,26 +43,14 @@ export class Ipv6Route implements TcpRoute {
   }
 
   send(tcpLength: number, ecn: number): boolean {
-    const { net } = this;
-    const frame = net.stack.frame;
-    const at = TX_HEADROOM + net.linkHeader;
-    const hops = this.ttl > 0 ? this.ttl : net.hopLimit;
-    const trafficClass = (this.dscp << 2) | ecn;
-    writeIpv6(frame.header, frame.view, at, trafficClass, this.#flowLabel, tcpLength, PROTOCOL_TCP, hops);
+    const { frame } = this.stack;
+    const at = TX_HEADROOM + this.net.linkHeader;
+    header.trafficClass = (this.dscp << 2) | ecn;
+    header.flowLabel = this.#flowLabel;
+    header.payloadLength = tcpLength;
+    header.hopLimit = this.ttl > 0 ? this.ttl : this.net.hopLimit;
+    writeIpv6(frame.header, frame.view, at, header);
     frame.header.set(this.#addresses, at + 8);
-    if (net.linkHeader === 0) return net.transmit();
-    let neighbour = this.#neighbour;
-    if (neighbour === null || !neighbour.resolved || neighbour !== net.neighbours6.peek(this.nextHop)) {
-      neighbour = net.neighbours6.lookup(this.nextHop);
-      this.#neighbour = neighbour;
-    } else {
-      neighbour.usedUs = net.stack.now();
-    }
-    writeEthernet(frame.header, frame.view, TX_HEADROOM, neighbour.mac, net.mac, ETHERTYPE_IPV6);
-    if (!neighbour.resolved) {
-      net.hold(neighbour);
-      return true;
-    }
-    return net.transmit();
+    return this.transmit(this.net.neighbours6, ETHERTYPE_IPV6);
   }
 }

@@ -1,4 +1,4 @@
-/** IPv6 (RFC 8200): what arrives for us, what is not whole, what goes further, and what leaves. */
+/** IPv6 (RFC 8200): input, reassembly, forwarding and output. */
 import { TX_HEADROOM } from '../../lib/device/device.js';
 import { Drop } from '../../lib/packet/drop.js';
 import { ETHERTYPE_IPV6 } from '../../lib/packet/ethernet.js';
@@ -8,163 +8,176 @@ import {
   ICMP6_TOO_BIG,
   ICMP6_UNREACHABLE,
 } from '../../lib/packet/icmp6.js';
-import { FRAGMENT, IPV6_HEADER, Ipv6View, NO_NEXT_HEADER, writeIpv6 } from '../../lib/packet/ipv6.js';
-import type { NetInterface } from '../link/interface.js';
-import type { Stack } from '../stack.js';
-import { PROTOCOL_TCP, PROTOCOL_UDP, type SendOptions, viewOf } from './ipv4.js';
+import { FRAGMENT, IPV6_HEADER, type Ipv6Fields, Ipv6View, NO_NEXT_HEADER, writeIpv6 } from '../../lib/packet/ipv6.js';
+import type { NetworkContext, SendOptions } from '../context.js';
+import { IpPacket, viewOf } from './ip-packet.js';
+import { PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from './protocols.js';
 import { IpReassembly } from './reassembly.js';
 
-export const PROTOCOL_ICMP6 = 58;
 /** RFC 8200 section 4.5. */
-const REASSEMBLY_US = 60_000_000;
+const REASSEMBLY_TIMEOUT_US = 60_000_000;
+/** RFC 8200 section 5, bytes. */
 const MIN_MTU = 1280;
+/** Codes of ICMPv6 errors (RFC 4443 section 3). */
+const NO_ROUTE = 0;
+const PORT_UNREACHABLE = 4;
+const HOP_LIMIT_EXCEEDED = 0;
+const REASSEMBLY_TIME_EXCEEDED = 1;
+const ERRONEOUS_FIELD = 0;
+const UNKNOWN_NEXT_HEADER = 1;
 
+/** IPv6 of one stack. */
 export class Ipv6 {
+  /** `bookFull`: packets dropped because the address book was full of addresses in use. */
   readonly counters = { forwarded: 0, fragmentsSent: 0, notForwarded: 0, bookFull: 0 };
   readonly fragments: IpReassembly;
-  readonly #whole = new Ipv6View();
-  readonly #stack: Stack;
+  readonly #view = new Ipv6View();
+  readonly #stack: NetworkContext;
+  /** Of packets that are sent. */
+  readonly #header: Ipv6Fields = { trafficClass: 0, flowLabel: 0, payloadLength: 0, protocol: 0, hopLimit: 0 };
+  #source = 0;
+  #destination = 0;
 
-  constructor(stack: Stack) {
+  constructor(stack: NetworkContext) {
     this.#stack = stack;
-    this.fragments = new IpReassembly(
-      {
-        now: () => stack.now(),
-        schedule: (node, deadlineUs) => stack.wheel.schedule(node, deadlineUs),
-        cancel: (node) => stack.wheel.cancel(node),
-        timedOut: (source, destination, quote) => {
-          const net = stack.interfaceOf(destination);
-          if (net !== null && quote !== null)
-            stack.icmp6.sendError(net, source, destination, quote, 0, quote.length, ICMP6_TIME_EXCEEDED, 1, 0);
-        },
-      },
-      REASSEMBLY_US,
-    );
+    const host = {
+      now: () => stack.now(),
+      schedule: stack.wheel.schedule.bind(stack.wheel),
+      cancel: stack.wheel.cancel.bind(stack.wheel),
+      timedOut: (source: number, destination: number, quote: Uint8Array | null) =>
+        this.#reassemblyTimedOut(source, destination, quote),
+    };
+    this.fragments = new IpReassembly(host, REASSEMBLY_TIMEOUT_US, false);
   }
 
-  /** @returns a drop reason, 0 for none. */
-  input(net: NetInterface, ip: Ipv6View, bytes: Uint8Array, view: DataView, csumOk: boolean, parsed: number): number {
+  #reassemblyTimedOut(source: number, destination: number, quote: Uint8Array | null): void {
+    const net = this.#stack.interfaceOf(destination);
+    if (net === null || quote === null) return;
+    const packet = new IpPacket(net);
+    packet.place(quote, viewOf(quote), false);
+    packet.src = source;
+    packet.dst = destination;
+    packet.totalLength = quote.length;
+    this.#stack.icmp6.sendError(packet, ICMP6_TIME_EXCEEDED, REASSEMBLY_TIME_EXCEEDED, 0);
+  }
+
+  /** Copies the header that was parsed into the packet; the addresses are set apart. */
+  #fill(packet: IpPacket): void {
+    const ip = this.#view;
+    packet.start = ip.offset;
+    packet.totalLength = ip.totalLength;
+    packet.protocol = ip.protocol;
+    packet.trafficClass = ip.trafficClass;
+    packet.hopLimit = ip.hopLimit;
+    packet.fragmentOffset = ip.fragmentOffset;
+    packet.payloadOffset = ip.payloadOffset;
+    packet.payloadLength = ip.payloadLength;
+  }
+
+  /** A packet at `offset` of the packet's bytes, with `length` bytes available. @returns a drop reason, 0 for none */
+  input(packet: IpPacket, offset: number, length: number): number {
     const stack = this.#stack;
+    const ip = this.#view;
+    const { bytes, net } = packet;
+    const parsed = ip.parse(bytes, packet.view, offset, length);
     stack.counters.inPackets++;
     if (parsed !== 0 && parsed !== Drop.Ipv6Problem) return parsed;
     const { book } = stack;
-    const src = book.intern(bytes, ip.offset + 8);
-    const dst = src < 0 ? -1 : book.intern(bytes, ip.offset + 24);
+    const src = book.intern(bytes, offset + 8);
+    const dst = src < 0 ? -1 : book.intern(bytes, offset + 24);
     if (dst < 0) {
       this.counters.bookFull++;
       return Drop.Ipv6BadSource;
     }
+    this.#fill(packet);
+    packet.src = src;
+    packet.dst = dst;
     if (book.isMulticast(src) || (net.hasAddress(src) && !net.loopback)) return Drop.Ipv6BadSource;
     const unicast = net.hasAddress(dst) || ((net.loopback || stack.forwarding) && stack.isLocal(dst));
     const group = !unicast && book.isMulticast(dst) && net.hasGroup6(dst);
     if (!unicast && !group) {
       if (stack.forwarding && !book.isMulticast(dst) && !book.isLinkLocal(dst) && !book.isLinkLocal(src)) {
-        return parsed === 0 || ip.problemCode === 0 ? this.#forward(net, ip, src, dst, bytes) : parsed;
+        return parsed === 0 || ip.problemCode === 0 ? this.#forward(packet) : parsed;
       }
       stack.counters.notForUs++;
       return 0;
     }
     if (stack.frozen) return 0;
     if (parsed === Drop.Ipv6Problem) {
-      if (ip.problemCode >= 0 && (unicast || ip.problemToMulticast)) {
-        const { offset, totalLength, problemCode, problemAt } = ip;
-        const type = ICMP6_PARAMETER_PROBLEM;
-        stack.icmp6.sendError(net, src, dst, bytes, offset, totalLength, type, problemCode, problemAt, true);
-      }
+      if (ip.problemCode >= 0 && (unicast || ip.problemToMulticast))
+        stack.icmp6.sendError(packet, ICMP6_PARAMETER_PROBLEM, ip.problemCode, ip.problemAt, true);
       return parsed;
     }
-    if (ip.fragment) return this.#fragment(net, ip, src, dst, bytes);
-    return this.#deliver(net, ip, src, dst, bytes, view, csumOk);
+    if (ip.fragment) return this.#fragment(packet);
+    return this.#deliver(packet);
   }
 
-  #deliver(
-    net: NetInterface,
-    ip: Ipv6View,
-    src: number,
-    dst: number,
-    bytes: Uint8Array,
-    view: DataView,
-    csumOk: boolean,
-  ): number {
+  #deliver(packet: IpPacket): number {
     const stack = this.#stack;
-    const { payloadOffset, payloadLength, offset, totalLength } = ip;
-    switch (ip.protocol) {
+    switch (packet.protocol) {
       case PROTOCOL_TCP:
-        if (!stack.isLocal(dst)) return 0;
-        return stack.tcpInput(src, dst, ip.trafficClass, bytes, view, payloadOffset, payloadLength, csumOk);
+        return stack.isLocal(packet.dst) ? stack.tcpInput(packet) : 0;
       case PROTOCOL_UDP: {
-        const drop = stack.udp.input(src, dst, bytes, view, payloadOffset, payloadLength, csumOk, net);
+        const drop = stack.udp.input(packet);
         if (drop !== Drop.UdpPort) return drop;
-        stack.icmp6.sendError(net, src, dst, bytes, offset, totalLength, ICMP6_UNREACHABLE, 4, 0);
+        stack.icmp6.sendError(packet, ICMP6_UNREACHABLE, PORT_UNREACHABLE, 0);
         return 0;
       }
       case PROTOCOL_ICMP6:
-        return stack.icmp6.input(net, ip, src, dst, bytes, view, csumOk);
+        return stack.icmp6.input(packet);
       case NO_NEXT_HEADER:
         return 0;
-      default:
-        if (stack.raw.deliver(ip.protocol, src, dst, bytes, payloadOffset, payloadLength)) return 0;
-        stack.icmp6.sendError(
-          net,
-          src,
-          dst,
-          bytes,
-          offset,
-          totalLength,
-          ICMP6_PARAMETER_PROBLEM,
-          1,
-          ip.protocolAt - offset,
-        );
+      default: {
+        if (stack.raw.deliver(packet)) return 0;
+        const pointer = this.#view.protocolAt - packet.start;
+        stack.icmp6.sendError(packet, ICMP6_PARAMETER_PROBLEM, UNKNOWN_NEXT_HEADER, pointer);
         return Drop.Ipv4Protocol;
+      }
     }
   }
 
-  #fragment(net: NetInterface, ip: Ipv6View, src: number, dst: number, bytes: Uint8Array): number {
+  #fragment(packet: IpPacket): number {
     const stack = this.#stack;
+    const ip = this.#view;
+    const { bytes } = packet;
     stack.counters.fragments++;
-    const { fragmentId, fragmentOffset, more, offset, totalLength } = ip;
-    // What is fragmented begins behind the fragment header; further headers may stand there in the first one.
-    const at = this.#fragmentStart(ip, bytes);
-    const length = offset + totalLength - at;
-    if (more && (length & 7) !== 0) {
-      stack.icmp6.sendError(net, src, dst, bytes, offset, totalLength, ICMP6_PARAMETER_PROBLEM, 0, 4);
+    // The fragment begins behind the fragment header; the first one may have further headers there.
+    const at = this.#fragmentStart(bytes);
+    const length = ip.offset + ip.totalLength - at;
+    if (ip.more && (length & 7) !== 0) {
+      stack.icmp6.sendError(packet, ICMP6_PARAMETER_PROBLEM, ERRONEOUS_FIELD, 4);
       return Drop.FragmentTooLong;
     }
-    if (fragmentOffset + length > 65_535) {
-      stack.icmp6.sendError(net, src, dst, bytes, offset, totalLength, ICMP6_PARAMETER_PROBLEM, 0, at - 6 - offset);
+    if (ip.fragmentOffset + length > 65_535) {
+      stack.icmp6.sendError(packet, ICMP6_PARAMETER_PROBLEM, ERRONEOUS_FIELD, at - 6 - ip.offset);
       return Drop.FragmentTooLong;
     }
-    const whole = this.fragments.add(
-      src,
-      dst,
-      bytes[at - 8],
-      false,
-      fragmentId,
-      fragmentOffset,
-      more,
-      bytes,
-      offset,
-      at,
-      length,
-    );
-    if (whole === null) return this.fragments.drop;
-    const next = this.fragments.protocol;
-    if (whole.length > 65_535) return Drop.FragmentTooLong;
-    const packet = new Uint8Array(IPV6_HEADER + whole.length);
-    const view = viewOf(packet);
-    writeIpv6(packet, view, 0, ip.trafficClass, ip.flowLabel, whole.length, next, ip.hopLimit);
-    stack.book.write(src, packet, 8);
-    stack.book.write(dst, packet, 24);
-    packet.set(whole, IPV6_HEADER);
-    const drop = this.#whole.parse(packet, view, 0, packet.length);
-    if (drop !== 0 || this.#whole.fragment) return drop !== 0 ? drop : Drop.Ipv6Extension;
-    return this.#deliver(net, this.#whole, src, dst, packet, view, false);
+    packet.protocol = bytes[at - 8];
+    packet.payloadOffset = at;
+    packet.payloadLength = length;
+    const payload = this.fragments.add(packet, ip.fragmentId, ip.more);
+    if (payload === null) return this.fragments.drop;
+    if (payload.length > 65_535) return Drop.FragmentTooLong;
+    const whole = new Uint8Array(IPV6_HEADER + payload.length);
+    const view = viewOf(whole);
+    const { trafficClass, flowLabel, hopLimit } = ip;
+    const { protocol } = this.fragments;
+    writeIpv6(whole, view, 0, { trafficClass, flowLabel, payloadLength: payload.length, protocol, hopLimit });
+    stack.book.write(packet.src, whole, 8);
+    stack.book.write(packet.dst, whole, 24);
+    whole.set(payload, IPV6_HEADER);
+    packet.place(whole, view, false);
+    const drop = ip.parse(whole, view, 0, whole.length);
+    if (drop !== 0 || ip.fragment) return drop !== 0 ? drop : Drop.Ipv6Extension;
+    this.#fill(packet);
+    return this.#deliver(packet);
   }
 
   /** Where the bytes behind the fragment header begin. */
-  #fragmentStart(ip: Ipv6View, bytes: Uint8Array): number {
-    let at = ip.offset + IPV6_HEADER;
-    let next = bytes[ip.offset + 6];
+  #fragmentStart(bytes: Uint8Array): number {
+    const { offset } = this.#view;
+    let at = offset + IPV6_HEADER;
+    let next = bytes[offset + 6];
     while (next !== FRAGMENT) {
       const size = 8 * (bytes[at + 1] + 1);
       next = bytes[at];
@@ -173,33 +186,34 @@ export class Ipv6 {
     return at + 8;
   }
 
-  #forward(net: NetInterface, ip: Ipv6View, src: number, dst: number, bytes: Uint8Array): number {
+  /** Sends a packet for another host on (RFC 8200 section 3). */
+  #forward(packet: IpPacket): number {
     const stack = this.#stack;
     if (stack.frozen) return 0;
-    const { offset, totalLength } = ip;
-    if (ip.hopLimit <= 1) {
-      stack.icmp6.sendError(net, src, dst, bytes, offset, totalLength, ICMP6_TIME_EXCEEDED, 0, 0);
+    const { bytes, dst, start, totalLength, hopLimit } = packet;
+    if (hopLimit <= 1) {
+      stack.icmp6.sendError(packet, ICMP6_TIME_EXCEEDED, HOP_LIMIT_EXCEEDED, 0);
       return Drop.TtlExceeded;
     }
     const route = stack.routes.lookup(dst);
     if (route === null || route.net.loopback) {
       this.counters.notForwarded++;
-      stack.icmp6.sendError(net, src, dst, bytes, offset, totalLength, ICMP6_UNREACHABLE, 0, 0);
+      stack.icmp6.sendError(packet, ICMP6_UNREACHABLE, NO_ROUTE, 0);
       return Drop.NoRoute;
     }
     const { mtu } = route.net.device;
     if (totalLength > mtu) {
-      stack.icmp6.sendError(net, src, dst, bytes, offset, totalLength, ICMP6_TOO_BIG, 0, mtu);
+      stack.icmp6.sendError(packet, ICMP6_TOO_BIG, 0, mtu);
       return 0;
     }
     this.counters.forwarded++;
     const { frame } = stack;
     const at = TX_HEADROOM + route.net.linkHeader;
     frame.reset();
-    frame.header.set(bytes.subarray(offset, offset + IPV6_HEADER), at);
-    frame.header[at + 7] = ip.hopLimit - 1;
+    frame.header.set(bytes.subarray(start, start + IPV6_HEADER), at);
+    frame.header[at + 7] = hopLimit - 1;
     frame.headerLength = at + IPV6_HEADER - TX_HEADROOM;
-    if (totalLength > IPV6_HEADER) frame.addPiece(bytes, offset + IPV6_HEADER, totalLength - IPV6_HEADER);
+    if (totalLength > IPV6_HEADER) frame.addPiece(bytes, start + IPV6_HEADER, totalLength - IPV6_HEADER);
     route.net.output(route.gateway === 0 ? dst : route.gateway, ETHERTYPE_IPV6);
     return 0;
   }
@@ -209,44 +223,51 @@ export class Ipv6 {
     const stack = this.#stack;
     if (stack.frozen) return false;
     const { book, frame } = stack;
-    const multicast = book.isMulticast(destination);
     const route = options.net === undefined ? stack.routeFrom(source, destination) : null;
     const net = options.net ?? route?.net;
     if (net === undefined) return false;
     const hop = route === null || route.gateway === 0 ? destination : route.gateway;
-    const hopLimit = options.ttl ?? (multicast ? 1 : net.hopLimit);
     const at = TX_HEADROOM + net.linkHeader;
-    const head = (payload: number, next: number): void => {
-      writeIpv6(frame.header, frame.view, at, options.tos ?? 0, 0, payload, next, hopLimit);
-      book.write(source, frame.header, at + 8);
-      book.write(destination, frame.header, at + 24);
-      frame.headerLength = at + IPV6_HEADER - TX_HEADROOM;
-    };
+    const header = this.#header;
+    header.trafficClass = options.tos ?? 0;
+    header.hopLimit = options.ttl ?? (book.isMulticast(destination) ? 1 : net.hopLimit);
+    this.#source = source;
+    this.#destination = destination;
     const mtu = Math.max(MIN_MTU, stack.paths.get(destination, net.mtu6, stack.now()));
     if (IPV6_HEADER + length <= mtu) {
-      head(length, protocol);
+      this.#writeHeader(at, length, protocol);
       return net.output(hop, ETHERTYPE_IPV6);
     }
     const whole = frame.gather();
     const { committed } = frame;
-    const most = (mtu - IPV6_HEADER - 8) & ~7;
+    const part = (mtu - IPV6_HEADER - 8) & ~7;
     const id = stack.random.u32();
     let sent = true;
-    for (let from = 0; from < length; from += most) {
-      const part = Math.min(most, length - from);
+    for (let from = 0; from < length; from += part) {
+      const bytes = Math.min(part, length - from);
       frame.reset();
       frame.committed = committed;
-      frame.addPiece(whole, from, part);
-      head(part + 8, FRAGMENT);
+      frame.addPiece(whole, from, bytes);
+      this.#writeHeader(at, bytes + 8, FRAGMENT);
       const extension = at + IPV6_HEADER;
       frame.header[extension] = protocol;
       frame.header[extension + 1] = 0;
-      frame.view.setUint16(extension + 2, from | (from + part < length ? 1 : 0));
+      frame.view.setUint16(extension + 2, from | (from + bytes < length ? 1 : 0));
       frame.view.setUint32(extension + 4, id);
       frame.headerLength += 8;
       this.counters.fragmentsSent++;
       sent = net.output(hop, ETHERTYPE_IPV6) && sent;
     }
     return sent;
+  }
+
+  #writeHeader(at: number, payloadLength: number, protocol: number): void {
+    const { frame, book } = this.#stack;
+    this.#header.payloadLength = payloadLength;
+    this.#header.protocol = protocol;
+    writeIpv6(frame.header, frame.view, at, this.#header);
+    book.write(this.#source, frame.header, at + 8);
+    book.write(this.#destination, frame.header, at + 24);
+    frame.headerLength = at + IPV6_HEADER - TX_HEADROOM;
   }
 }

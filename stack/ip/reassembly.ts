@@ -1,16 +1,18 @@
 /**
- * Reassembly of IP fragments (RFC 791 section 3.2, RFC 8200 section 4.5), bounded in datagrams, bytes and pieces.
- * Overlapping fragments are an attack or a bug: the datagram is given up, and whatever else of it arrives (RFC 5722; the
- * same for IPv4). An exact copy of a piece is a duplicate of the network's, and ignored.
+ * Reassembly of IP fragments (RFC 791 section 3.2, RFC 8200 section 4.5), bounded in datagrams, bytes
+ * and fragments. Overlapping fragments are an attack or a bug: the datagram is dropped, with every
+ * fragment of it that follows (RFC 5722; the same for IPv4). An exact copy of a fragment is a
+ * duplicate made by the network, and ignored.
  */
 import { Drop } from '../../lib/packet/drop.js';
 import { TimerNode } from '../../lib/timer-wheel.js';
+import type { IpPacket } from './ip-packet.js';
 
 const MAX_DATAGRAMS = 256;
 const MAX_BYTES = 4 * 1024 * 1024;
 const MAX_PIECES = 256;
 const MAX_PAYLOAD = 65_535;
-/** Bytes of the first fragment that are kept for an ICMP error. */
+/** Bytes of the first fragment that are kept for an ICMP error (RFC 4443 section 2.4 c). */
 const MAX_QUOTE = 1232;
 
 interface Piece {
@@ -18,21 +20,24 @@ interface Piece {
   bytes: Uint8Array;
 }
 
+/** What reassembly uses of the stack. */
 export interface IpReassemblyHost {
+  /** Microseconds. */
   now(): number;
   schedule(node: TimerNode, deadlineUs: number): void;
   cancel(node: TimerNode): void;
-  /** The time of a datagram is over; `quote` is its first fragment's packet, as far as kept, or null if that never came. */
+  /** A datagram took too long; `quote` is the packet of its first fragment, up to 1232 bytes, or null if that never came. */
   timedOut(source: number, destination: number, quote: Uint8Array | null): void;
 }
 
 class Datagram {
   pieces: Piece[] = [];
   bytes = 0;
-  /** Length of the whole, -1 while the last fragment is missing. */
+  /** Length of the whole payload, bytes; -1 while the last fragment is missing. */
   total = -1;
-  spoilt = false;
-  /** The protocol that the first fragment names. */
+  /** Fragments overlapped; everything of it is dropped. */
+  poisoned = false;
+  /** Protocol of the first fragment. */
   protocol = 0;
   quote: Uint8Array | null = null;
   readonly timer: TimerNode;
@@ -47,30 +52,35 @@ class Datagram {
   }
 }
 
+/** The datagrams of one IP version that are incomplete. */
 export class IpReassembly {
   readonly counters = { received: 0, reassembled: 0, overlaps: 0, timeouts: 0, refused: 0, evicted: 0 };
   readonly #datagrams = new Map<string, Datagram>();
   #bytes = 0;
   /** Why the last fragment was not taken; 0 when it was. */
   drop = 0;
-  /** Of the datagram that was made whole: what its first fragment said the payload is. */
+  /** Protocol of the latest complete datagram, as its first fragment had it. */
   protocol = 0;
 
+  /** @param protocolInKey whether datagrams of different protocols are apart (IPv4), or the first fragment's counts (IPv6) */
   constructor(
     readonly host: IpReassemblyHost,
-    /** How long a datagram may take, in microseconds. */
+    /** Time that a datagram may take, microseconds. */
     readonly timeoutUs: number,
+    readonly protocolInKey: boolean,
   ) {}
 
-  /** Datagrams of which something has come. */
+  /** Incomplete datagrams. */
   get size(): number {
     return this.#datagrams.size;
   }
 
+  /** Bytes of payload that are kept. */
   get bytes(): number {
     return this.#bytes;
   }
 
+  /** Marks the addresses that the address book must keep. */
   keep(mark: (address: number) => void): void {
     for (const datagram of this.#datagrams.values()) {
       mark(datagram.source);
@@ -79,60 +89,52 @@ export class IpReassembly {
   }
 
   /**
-   * Takes the fragment at [at, at + length) of `bytes`; the packet begins at `start`. In IPv4 the protocol belongs to the
-   * key, in IPv6 only the first fragment's counts: `keyed` says which.
-   * @returns the whole payload when it was the last one missing, else null; see `drop`.
+   * Takes the fragment that is the packet's payload.
+   * @param id the datagram's identification
+   * @param more whether fragments follow it
+   * @returns the whole payload when it was the last one missing, else null; see `drop`
    */
-  add(
-    source: number,
-    destination: number,
-    protocol: number,
-    keyed: boolean,
-    id: number,
-    offset: number,
-    more: boolean,
-    bytes: Uint8Array,
-    start: number,
-    at: number,
-    length: number,
-  ): Uint8Array | null {
+  add(packet: IpPacket, id: number, more: boolean): Uint8Array | null {
+    const { src, dst, protocol, bytes, start, fragmentOffset, payloadOffset, payloadLength } = packet;
     this.counters.received++;
     this.drop = 0;
-    if (length === 0 || offset + length > MAX_PAYLOAD || (more && (length & 7) !== 0)) {
+    if (payloadLength === 0 || fragmentOffset + payloadLength > MAX_PAYLOAD || (more && (payloadLength & 7) !== 0)) {
       this.drop = Drop.FragmentTooLong;
       return null;
     }
-    const key = `${source} ${destination} ${keyed ? protocol : -1} ${id}`;
+    const key = `${src} ${dst} ${this.protocolInKey ? protocol : -1} ${id}`;
     let datagram = this.#datagrams.get(key);
     if (datagram === undefined) {
-      datagram = new Datagram(key, source, destination, (old) => this.#expire(old));
+      datagram = new Datagram(key, src, dst, (old) => this.#expire(old));
       this.#makeRoom();
       this.#datagrams.set(key, datagram);
       this.host.schedule(datagram.timer, this.host.now() + this.timeoutUs);
     }
-    if (datagram.spoilt) {
+    if (datagram.poisoned) {
       this.drop = Drop.FragmentOverlap;
       return null;
     }
-    if (!this.#insert(datagram, offset, more, bytes, at, length)) return null;
-    if (offset === 0) {
+    if (!this.#insert(datagram, packet, more)) return null;
+    if (fragmentOffset === 0) {
       datagram.protocol = protocol;
-      datagram.quote = bytes.slice(start, Math.min(at + length, start + MAX_QUOTE));
+      datagram.quote = bytes.slice(start, Math.min(payloadOffset + payloadLength, start + MAX_QUOTE));
     }
     if (datagram.total < 0 || datagram.bytes < datagram.total) return null;
     this.counters.reassembled++;
     this.protocol = datagram.protocol;
     const whole = new Uint8Array(datagram.total);
     for (const piece of datagram.pieces) whole.set(piece.bytes, piece.from);
-    this.#forget(datagram);
+    this.#remove(datagram);
     return whole;
   }
 
+  /** Gives up all datagrams. */
   clear(): void {
-    for (const datagram of [...this.#datagrams.values()]) this.#forget(datagram);
+    for (const datagram of [...this.#datagrams.values()]) this.#remove(datagram);
   }
 
-  #insert(datagram: Datagram, offset: number, more: boolean, bytes: Uint8Array, at: number, length: number): boolean {
+  #insert(datagram: Datagram, packet: IpPacket, more: boolean): boolean {
+    const { bytes, fragmentOffset: offset, payloadOffset: at, payloadLength: length } = packet;
     const end = offset + length;
     const { pieces } = datagram;
     let index = 0;
@@ -147,13 +149,13 @@ export class IpReassembly {
       (!more && pieces.length > 0 && pieces.at(-1)!.from + pieces.at(-1)!.bytes.length > end);
     if (overlaps) {
       this.counters.overlaps++;
-      this.#spoil(datagram);
+      this.#poison(datagram);
       this.drop = Drop.FragmentOverlap;
       return false;
     }
     if (pieces.length >= MAX_PIECES) {
       this.counters.refused++;
-      this.#spoil(datagram);
+      this.#poison(datagram);
       this.drop = Drop.FragmentLimit;
       return false;
     }
@@ -165,13 +167,13 @@ export class IpReassembly {
     return true;
   }
 
-  /** Nothing more of it is taken until its time is over. */
-  #spoil(datagram: Datagram): void {
+  /** Drops what is there, and what follows until the datagram's time is over. */
+  #poison(datagram: Datagram): void {
     this.#bytes -= datagram.bytes;
     datagram.bytes = 0;
     datagram.pieces = [];
     datagram.quote = null;
-    datagram.spoilt = true;
+    datagram.poisoned = true;
   }
 
   #makeRoom(): void {
@@ -182,7 +184,7 @@ export class IpReassembly {
     for (const datagram of this.#datagrams.values()) {
       if (datagram === except) continue;
       this.counters.evicted++;
-      this.#forget(datagram);
+      this.#remove(datagram);
       return true;
     }
     return false;
@@ -190,12 +192,12 @@ export class IpReassembly {
 
   #expire(datagram: Datagram): void {
     this.counters.timeouts++;
-    const { source, destination, quote, spoilt } = datagram;
-    this.#forget(datagram);
-    if (!spoilt) this.host.timedOut(source, destination, quote);
+    const { source, destination, quote, poisoned } = datagram;
+    this.#remove(datagram);
+    if (!poisoned) this.host.timedOut(source, destination, quote);
   }
 
-  #forget(datagram: Datagram): void {
+  #remove(datagram: Datagram): void {
     this.host.cancel(datagram.timer);
     this.#bytes -= datagram.bytes;
     this.#datagrams.delete(datagram.key);

@@ -1,26 +1,30 @@
 /** Where packets go: networks of the interfaces, default gateways and routes that were added, longest prefix first. */
 
-import type { NetInterface } from '../link/interface.js';
+import type { Link } from '../link/context.js';
 import { type AddressBook, isV6 } from './address-book.js';
 
+/** A route. Addresses are numbers of the address book. */
 export interface Route {
   readonly v6: boolean;
   /** Any address of the network. */
   readonly network: number;
+  /** Bits of `network` that count: 0 to 32 or 128. */
   readonly prefix: number;
-  readonly net: NetInterface;
-  /** 0: the destination is on the link. */
+  readonly net: Link;
+  /** The next hop; 0 when the destination is on the link. */
   readonly gateway: number;
 }
 
-/** Most routes; more are refused. */
+/** Maximum number of routes. */
 export const MAX_ROUTES = 1024;
 
+/** Routes of both families, in the order of their prefix lengths. */
 export class RouteTable {
   #routes: Route[] = [];
 
   constructor(readonly book: AddressBook) {}
 
+  /** All routes, longest prefix first. */
   get all(): readonly Route[] {
     return this.#routes;
   }
@@ -34,12 +38,13 @@ export class RouteTable {
     return true;
   }
 
+  /** Removes the routes that match. */
   remove(match: (route: Route) => boolean): void {
     this.#routes = this.#routes.filter((route) => !match(route));
   }
 
   /** The most specific route, one through `preferred` if several are; null for none. */
-  lookup(address: number, preferred: NetInterface | null = null): Route | null {
+  lookup(address: number, preferred: Link | null = null): Route | null {
     let best: Route | null = null;
     for (const route of this.#routes) {
       if (best !== null && route.prefix < best.prefix) break;
@@ -51,7 +56,7 @@ export class RouteTable {
   }
 
   /** The most specific route through one interface. */
-  through(net: NetInterface, address: number): Route | null {
+  through(net: Link, address: number): Route | null {
     for (const route of this.#routes) if (route.net === net && this.#matches(route, address)) return route;
     return null;
   }

@@ -1,10 +1,10 @@
 /**
- * IPv4 addresses that are ours only when nobody on the link has them (RFC 5227 section 2.1): three probes, a second or two
- * apart, then two announcements. An address that somebody has is given up, and counted.
+ * Probing of an IPv4 address before it is used (RFC 5227 section 2.1): three probes, one or two
+ * seconds apart, then two announcements. An address that another host has is given up.
  */
 import type { Cidr4 } from '../../lib/ipv4-address.js';
 import { TimerNode } from '../../lib/timer-wheel.js';
-import type { NetInterface } from './interface.js';
+import type { StackContext } from '../context.js';
 
 /** RFC 5227 section 1.1. */
 const PROBE_WAIT_US = 1_000_000;
@@ -15,42 +15,54 @@ const ANNOUNCE_WAIT_US = 2_000_000;
 const ANNOUNCEMENTS = 2;
 const ANNOUNCE_INTERVAL_US = 2_000_000;
 
+/** What a probe does and reports. */
+export interface AddressProbeHost {
+  /** Sends an ARP probe for the address. */
+  send(): void;
+  /** Sends an ARP announcement of the address. */
+  announce(): void;
+  /** No other host has the address; called once, before the first announcement. */
+  succeeded(): void;
+  /** Another host has it. */
+  failed(): void;
+}
+
+/** The probing of one address; begins at once. */
 export class AddressProbe {
   readonly address: Cidr4;
-  readonly #net: NetInterface;
+  readonly #stack: StackContext;
+  readonly #host: AddressProbeHost;
   readonly #timer: TimerNode;
   #step = 0;
 
-  constructor(net: NetInterface, address: Cidr4) {
-    this.#net = net;
+  constructor(stack: StackContext, address: Cidr4, host: AddressProbeHost) {
+    this.#stack = stack;
+    this.#host = host;
     this.address = address;
     this.#timer = new TimerNode(() => this.#next());
-    this.#in(net.stack.random.float() * PROBE_WAIT_US);
+    this.#in(stack.random.float() * PROBE_WAIT_US);
   }
 
-  /** Somebody has it, or asks for it as we do. */
+  /** Another host has the address, or probes for it too. */
   conflict(): void {
-    this.#net.stack.wheel.cancel(this.#timer);
-    this.#net.probeFailed(this);
+    this.#stack.wheel.cancel(this.#timer);
+    this.#host.failed();
   }
 
   #in(us: number): void {
-    const { stack } = this.#net;
-    stack.wheel.schedule(this.#timer, stack.now() + us);
+    this.#stack.wheel.schedule(this.#timer, this.#stack.now() + us);
   }
 
   #next(): void {
-    const net = this.#net;
     const step = ++this.#step;
     if (step <= PROBES) {
-      net.sendProbe(this.address.address);
-      this.#in(
-        step === PROBES ? ANNOUNCE_WAIT_US : PROBE_MIN_US + net.stack.random.float() * (PROBE_MAX_US - PROBE_MIN_US),
-      );
+      this.#host.send();
+      const apart = PROBE_MAX_US - PROBE_MIN_US;
+      this.#in(step === PROBES ? ANNOUNCE_WAIT_US : PROBE_MIN_US + this.#stack.random.float() * apart);
       return;
     }
-    if (step === PROBES + 1) net.probeSucceeded(this);
-    net.announceAddress(this.address.address);
+    if (step === PROBES + 1) this.#host.succeeded();
+    this.#host.announce();
     if (step < PROBES + ANNOUNCEMENTS) this.#in(ANNOUNCE_INTERVAL_US);
   }
 }

@@ -1,33 +1,36 @@
 /** IGMP version 2 (RFC 2236): tells the routers of one link which groups are wanted there. */
 import { finish, sum16 } from '../../lib/checksum.js';
 import { Drop } from '../../lib/packet/drop.js';
-import type { Ipv4View } from '../../lib/packet/ipv4.js';
 import { TimerNode } from '../../lib/timer-wheel.js';
-import type { NetInterface } from './interface.js';
+import type { StackContext } from '../context.js';
+import type { IpPacket } from '../ip/ip-packet.js';
+import { PROTOCOL_IGMP } from '../ip/protocols.js';
+import type { LinkHost } from './context.js';
 
 const QUERY = 0x11;
 const REPORT = 0x16;
 const LEAVE = 0x17;
-const PROTOCOL_IGMP = 2;
 const ALL_ROUTERS = 0xe0000002;
 const ALL_HOSTS = 0xe0000001;
-/** A report may get lost; a second one follows (RFC 2236 section 3). */
-const AGAIN_US = 2_000_000;
+/** A report may be lost; a second one follows within this time (RFC 2236 section 3). */
+const REPEAT_US = 2_000_000;
 
+/** Group membership of one interface. */
 export class Igmp {
   readonly counters = { queries: 0, reports: 0, leaves: 0 };
-  readonly #net: NetInterface;
+  readonly #stack: StackContext;
+  readonly #net: LinkHost;
   readonly #timers = new Map<number, TimerNode>();
 
-  constructor(net: NetInterface) {
+  constructor(stack: StackContext, net: LinkHost) {
+    this.#stack = stack;
     this.#net = net;
   }
 
   /** @returns a drop reason, 0 for none. */
-  input(ip: Ipv4View, bytes: Uint8Array, view: DataView): number {
-    const at = ip.payloadOffset;
-    if (ip.payloadLength < 8) return Drop.IcmpShort;
-    if (sum16(bytes, at, ip.payloadLength, 0) !== 0xffff) return Drop.IcmpChecksum;
+  input({ bytes, view, payloadOffset: at, payloadLength }: IpPacket): number {
+    if (payloadLength < 8) return Drop.IcmpShort;
+    if (sum16(bytes, at, payloadLength, 0) !== 0xffff) return Drop.IcmpChecksum;
     const group = view.getUint32(at + 4);
     if (bytes[at] === QUERY) {
       this.counters.queries++;
@@ -37,28 +40,31 @@ export class Igmp {
     return 0;
   }
 
+  /** The interface has joined a group. */
   joined(group: number): void {
     this.#report(group);
-    this.#later(group, AGAIN_US);
+    this.#later(group, REPEAT_US);
   }
 
-  /** As if all had just been joined: somebody else was heard here before. */
+  /** Reports all groups anew: the link heard another host with them before. */
   announce(): void {
     for (const group of this.#net.groups4()) this.joined(group);
   }
 
+  /** The interface has left a group. */
   left(group: number): void {
     this.#cancel(group);
     this.counters.leaves++;
     this.#send(LEAVE, group, ALL_ROUTERS);
   }
 
+  /** Stops all timers. */
   close(): void {
     for (const group of [...this.#timers.keys()]) this.#cancel(group);
   }
 
   #later(group: number, maxUs: number): void {
-    const { stack } = this.#net;
+    const stack = this.#stack;
     if (this.#timers.has(group)) return;
     const timer = new TimerNode(() => {
       this.#timers.delete(group);
@@ -71,7 +77,7 @@ export class Igmp {
   #cancel(group: number): void {
     const timer = this.#timers.get(group);
     if (timer === undefined) return;
-    this.#net.stack.wheel.cancel(timer);
+    this.#stack.wheel.cancel(timer);
     this.#timers.delete(group);
   }
 
@@ -84,16 +90,16 @@ export class Igmp {
   #send(type: number, group: number, to: number): void {
     const net = this.#net;
     const source = net.addresses[0]?.address;
-    if (source === undefined || net.stack.frozen || net.loopback) return;
+    if (source === undefined || this.#stack.frozen || net.loopback) return;
     const message = new Uint8Array(8);
     message[0] = type;
     new DataView(message.buffer).setUint32(4, group);
     const sum = finish(sum16(message, 0, 8, 0));
     message[2] = sum >>> 8;
     message[3] = sum & 0xff;
-    const { frame } = net.stack;
+    const { frame } = this.#stack;
     frame.reset();
     frame.addPiece(message, 0, 8);
-    net.stack.send(source, to, PROTOCOL_IGMP, 8, { net, ttl: 1 });
+    this.#stack.send(source, to, PROTOCOL_IGMP, 8, { net, ttl: 1 });
   }
 }

@@ -1,13 +1,12 @@
 /**
- * One interface: a device with its addresses, its neighbours and the input path from a batch of frames to the protocols.
- * Frames are parsed by views that belong to the interface and are reused for every frame.
+ * One interface: a device with its addresses, its neighbours and its groups, and the input path from a
+ * batch of frames to IP. Parsers' views belong to the interface and are reused for every frame.
  */
 
-import { finish, sum16 } from '../../lib/checksum.js';
 import { type DeviceHandler, type FrameDevice, TX_HEADROOM, TxFrame } from '../../lib/device/device.js';
+import { completeChecksum } from '../../lib/device/frame-copy.js';
 import { RX_CSUM_OK, RX_META_WORDS, type RxBatch } from '../../lib/device/rx-batch.js';
-import type { Cidr4 } from '../../lib/ipv4-address.js';
-import { ARP_REPLY, ARP_REQUEST, ArpView, writeArp } from '../../lib/packet/arp.js';
+import { type Cidr4, isBroadcast4 } from '../../lib/ipv4-address.js';
 import { Drop } from '../../lib/packet/drop.js';
 import {
   ETHERTYPE_ARP,
@@ -16,24 +15,21 @@ import {
   EthernetView,
   writeEthernet,
 } from '../../lib/packet/ethernet.js';
-import { Ipv4View } from '../../lib/packet/ipv4.js';
-import { IPV6_HEADER, Ipv6View, writeIpv6 } from '../../lib/packet/ipv6.js';
+import { IPV6_HEADER, writeIpv6 } from '../../lib/packet/ipv6.js';
 import { TimerNode } from '../../lib/timer-wheel.js';
+import type { LinkStack } from '../context.js';
 import { isV6 } from '../ip/address-book.js';
-import type { Stack } from '../stack.js';
-import { AddressProbe } from './address-probe.js';
+import { fillChecksum } from '../ip/icmp-message.js';
+import { type InputLink, IpPacket } from '../ip/ip-packet.js';
+import { PROTOCOL_ICMP6 } from '../ip/protocols.js';
+import { Arp, BROADCAST_MAC, sameMac } from './arp.js';
+import type { Address6, LinkHost } from './context.js';
+import { Groups } from './groups.js';
 import { Igmp } from './igmp.js';
-import { type Address6, NeighbourDiscovery } from './neighbour-discovery.js';
+import { NeighbourDiscovery } from './neighbour-discovery.js';
 import { type Neighbour, NeighbourCache } from './neighbours.js';
 
-const BROADCAST = new Uint8Array(6).fill(0xff);
-const PROTOCOL_ICMP6 = 58;
-/** RFC 5227 section 1.1. */
-const DEFEND_INTERVAL_US = 10_000_000;
-const ALL_HOSTS = 0xe0000001;
-/** Groups that one interface may be a member of. */
-const MAX_GROUPS = 64;
-
+/** How an interface is made. */
 export interface InterfaceOptions {
   name: string;
   mac: Uint8Array;
@@ -44,43 +40,36 @@ export interface InterfaceOptions {
   autoconfigure: boolean;
 }
 
-export class NetInterface implements DeviceHandler {
+/** A device as a part of the stack. Addresses are numbers of the stack's address book. */
+export class NetInterface implements DeviceHandler, LinkHost, InputLink {
   readonly name: string;
   readonly mac: Uint8Array;
   readonly addresses: Cidr4[];
-  /** Those that we do not have yet. */
-  readonly #probes: AddressProbe[] = [];
   readonly addresses6: Address6[] = [];
   readonly loopback: boolean;
   readonly autoconfigure: boolean;
   readonly neighbours: NeighbourCache;
   readonly neighbours6: NeighbourCache;
+  readonly arp: Arp;
   readonly nd: NeighbourDiscovery;
   readonly igmp: Igmp;
-  /** Hop limit of what we send, as routers advise. */
   hopLimit = 64;
-  /** Largest IPv6 packet, as routers advise. */
   mtu6: number;
-  /** Well-known groups of this link. */
   readonly allNodes: number;
   readonly allRouters: number;
   readonly mldRouters: number;
-  /** Groups joined, with how often. */
-  readonly #groups = new Map<number, number>();
-  /** Bytes of link header in front of IP. */
+  readonly #groups: Groups;
   readonly linkHeader: number;
   /** Frames dropped on input, by reason (see lib/packet/drop.ts). */
   readonly drops = new Uint32Array(64);
   readonly counters = { inFrames: 0, inBytes: 0, batches: 0, notForUs: 0, heldReplies: 0, otherVlan: 0 };
-  /** For what the interface sends by itself: a request may go out while the stack's frame is being built. */
+  /** For messages of the link: a request may leave while the stack's frame is being built. */
   readonly #ownFrame = new TxFrame();
   readonly #eth = new EthernetView();
-  readonly #arp = new ArpView();
-  readonly #ip = new Ipv4View();
-  readonly #ip6 = new Ipv6View();
+  readonly #packet = new IpPacket(this);
 
   constructor(
-    readonly stack: Stack,
+    readonly stack: LinkStack,
     readonly device: FrameDevice,
     options: InterfaceOptions,
   ) {
@@ -94,15 +83,17 @@ export class NetInterface implements DeviceHandler {
     this.allNodes = stack.group6(1);
     this.allRouters = stack.group6(2);
     this.mldRouters = stack.group6(22);
+    this.#groups = new Groups(stack.book, this.addresses6, this.allNodes);
     const cache = {
       now: () => stack.now(),
       schedule: (node: TimerNode, deadlineUs: number) => stack.wheel.schedule(node, deadlineUs),
       cancel: (node: TimerNode) => stack.wheel.cancel(node),
       release: (frame: Uint8Array, mac: Uint8Array) => this.#release(frame, mac),
     };
-    this.nd = new NeighbourDiscovery(this);
-    this.igmp = new Igmp(this);
-    this.neighbours = new NeighbourCache({ ...cache, request: (address, mac) => this.#request(address, mac) });
+    this.arp = new Arp(stack, this);
+    this.nd = new NeighbourDiscovery(stack, this);
+    this.igmp = new Igmp(stack, this);
+    this.neighbours = new NeighbourCache({ ...cache, request: (address, mac) => this.arp.request(address, mac) });
     this.neighbours6 = new NeighbourCache({ ...cache, request: (address, mac) => this.nd.request(address, mac) });
   }
 
@@ -110,8 +101,7 @@ export class NetInterface implements DeviceHandler {
 
   onFrames(batch: RxBatch): void {
     const { stack } = this;
-    stack.beginBatch(batch.more === true);
-    stack.tcp.loans.begin(batch);
+    stack.beginBatch(batch);
     this.counters.batches++;
     for (let i = 0; i < batch.count; i++) {
       const at = i * RX_META_WORDS;
@@ -119,7 +109,6 @@ export class NetInterface implements DeviceHandler {
       const drop = this.#frame(batch, batch.meta[at], batch.meta[at + 1], batch.meta[at + 2]);
       if (drop !== 0) this.drops[drop & 63]++;
     }
-    stack.tcp.loans.end();
     stack.endBatch();
   }
 
@@ -127,59 +116,42 @@ export class NetInterface implements DeviceHandler {
     this.stack.flush();
   }
 
-  /** @returns a drop reason, 0 for none. */
+  /** @returns a drop reason, 0 for none */
   #frame(batch: RxBatch, offset: number, length: number, flags: number): number {
     this.counters.inFrames++;
     this.counters.inBytes += length;
     const { bytes, view } = batch;
+    const packet = this.#packet;
+    packet.place(bytes, view, (flags & RX_CSUM_OK) !== 0);
     if (this.linkHeader === 0) {
+      const { ipv4, ipv6 } = this.stack;
       return length > 0 && bytes[offset] >>> 4 === 6
-        ? this.#ipv6(bytes, view, offset, length, flags)
-        : this.#ipv4(bytes, view, offset, length, flags);
+        ? ipv6.input(packet, offset, length)
+        : ipv4.input(packet, offset, length);
     }
     const eth = this.#eth;
     const drop = eth.parse(bytes, view, offset, length);
     if (drop !== 0) return drop;
-    // Tag 0 carries a priority only; other networks than our own have interfaces of their own (lib/device/vlan.ts).
+    // Tag 0 carries a priority only; other VLANs have interfaces of their own (lib/device/vlan.ts).
     if (eth.vlan > 0) {
       this.counters.otherVlan++;
       return 0;
     }
-    const to = offset;
-    const multicast = (bytes[to] & 1) !== 0;
-    if (!multicast && !this.#isOurMac(bytes, to)) {
+    const multicast = (bytes[offset] & 1) !== 0;
+    if (!multicast && !sameMac(this.mac, bytes, offset)) {
       this.counters.notForUs++;
       return 0;
     }
-    const rest = length - (eth.payloadOffset - offset);
-    if (eth.etherType === ETHERTYPE_IPV4) return this.#ipv4(bytes, view, eth.payloadOffset, rest, flags);
-    if (eth.etherType === ETHERTYPE_IPV6) return this.#ipv6(bytes, view, eth.payloadOffset, rest, flags);
-    if (eth.etherType === ETHERTYPE_ARP) return this.#arpArrives(bytes, view, eth.payloadOffset, rest);
+    const { payloadOffset, etherType } = eth;
+    const rest = length - (payloadOffset - offset);
+    if (etherType === ETHERTYPE_IPV4) return this.stack.ipv4.input(packet, payloadOffset, rest);
+    if (etherType === ETHERTYPE_IPV6) return this.stack.ipv6.input(packet, payloadOffset, rest);
+    if (etherType === ETHERTYPE_ARP) return this.arp.input(bytes, view, payloadOffset, rest);
     return Drop.EthType;
-  }
-
-  #isOurMac(bytes: Uint8Array, at: number): boolean {
-    const mac = this.mac;
-    for (let i = 5; i >= 0; i--) if (bytes[at + i] !== mac[i]) return false;
-    return true;
-  }
-
-  #ipv4(bytes: Uint8Array, view: DataView, offset: number, length: number, flags: number): number {
-    const ip = this.#ip;
-    const drop = ip.parse(bytes, view, offset, length);
-    if (drop !== 0) return drop;
-    return this.stack.ipv4.input(this, ip, bytes, view, (flags & RX_CSUM_OK) !== 0);
-  }
-
-  #ipv6(bytes: Uint8Array, view: DataView, offset: number, length: number, flags: number): number {
-    const ip = this.#ip6;
-    const parsed = ip.parse(bytes, view, offset, length);
-    return this.stack.ipv6.input(this, ip, bytes, view, (flags & RX_CSUM_OK) !== 0, parsed);
   }
 
   // --- Addresses ---
 
-  /** Whether packets to the address are for us through this interface. */
   hasAddress(address: number): boolean {
     if (isV6(address)) {
       for (const own of this.addresses6) if (own.address === address && !own.tentative) return true;
@@ -190,7 +162,11 @@ export class NetInterface implements DeviceHandler {
     return this.loopback && address >>> 24 === 127;
   }
 
-  /** Gives the interface an IPv6 address; with `probe` it is used only when nobody else has it (RFC 4862 section 5.4). */
+  addAddress4(address: Cidr4): void {
+    this.addresses.push(address);
+    this.stack.routes.add({ v6: false, network: address.address, prefix: address.prefix, net: this, gateway: 0 });
+  }
+
   addAddress6(address: number, prefix: number, probe: boolean, auto: boolean): void {
     const entry: Address6 = {
       address,
@@ -212,15 +188,14 @@ export class NetInterface implements DeviceHandler {
     this.stack.routes.remove((route) => route.net === this && route.network === entry.address && route.gateway === 0);
   }
 
-  /** The link-local address, 0 for none. */
   linkLocal(): number {
     const { book } = this.stack;
     return this.addresses6.find((own) => !own.tentative && book.isLinkLocal(own.address))?.address ?? 0;
   }
 
   /**
-   * The address to reach a peer from, 0 for none: of the same scope, then with the longest common prefix (RFC 6724
-   * rules 2 and 8).
+   * The address to reach a peer from, 0 for none: one of the same scope, then the one with the longest
+   * common prefix (RFC 6724 section 5, rules 2 and 8).
    */
   sourceFor(remote: number): number {
     if (!isV6(remote)) {
@@ -249,7 +224,7 @@ export class NetInterface implements DeviceHandler {
     return best;
   }
 
-  /** The lower 64 bits of an address in the network of `prefix`: stable, but telling nobody who we are (RFC 7217). */
+  /** The lower 64 bits of an address in the network of `prefix`: stable, but opaque (RFC 7217). */
   interfaceId(prefix: Uint8Array): Uint8Array {
     const { hash } = this.stack;
     const input = new Uint8Array(14);
@@ -263,204 +238,86 @@ export class NetInterface implements DeviceHandler {
     return id;
   }
 
-  // --- Groups ---
-
-  /** Whether packets to an IPv4 group are for us. */
-  hasGroup(address: number): boolean {
-    return address === ALL_HOSTS || this.#groups.has(address);
-  }
-
-  /** Whether packets to an IPv6 group are for us: all nodes, the solicited-node groups of our addresses, those joined. */
-  hasGroup6(address: number): boolean {
-    if (address === this.allNodes || this.#groups.has(address)) return true;
-    const { book } = this.stack;
-    if (book.word(address, 0) === 0xff010000 && book.word(address, 3) === 1) return true;
-    if (book.word(address, 0) !== 0xff020000 || book.word(address, 1) !== 0 || book.word(address, 2) !== 1)
-      return false;
-    const low = book.word(address, 3);
-    if (low >>> 24 !== 255) return false;
-    for (const own of this.addresses6) if ((book.word(own.address, 3) | 0xff000000) >>> 0 === low) return true;
+  isBroadcast(address: number): boolean {
+    if (address === 0xffffffff) return true;
+    for (const own of this.addresses) if (isBroadcast4(address, own)) return true;
     return false;
   }
 
-  groups4(): number[] {
-    return [...this.#groups.keys()].filter((group) => !isV6(group));
-  }
-
-  /** What MLD reports: joined groups and the solicited-node groups, without that of all nodes. */
-  groups6(): number[] {
-    const solicited = this.addresses6.map((own) => this.solicitedNode(own.address));
-    return [...new Set([...this.#groups.keys(), ...solicited])].filter((group) => isV6(group));
-  }
-
-  /** @returns false when the interface is in too many groups. */
-  join(group: number): boolean {
-    const count = this.#groups.get(group) ?? 0;
-    if (count === 0 && this.#groups.size >= MAX_GROUPS) return false;
-    this.#groups.set(group, count + 1);
-    if (count > 0) return true;
-    if (isV6(group)) this.nd.announceGroups();
-    else this.igmp.joined(group);
-    return true;
-  }
-
-  leave(group: number): void {
-    const count = this.#groups.get(group) ?? 0;
-    if (count > 1) this.#groups.set(group, count - 1);
-    else if (count === 1) {
-      this.#groups.delete(group);
-      if (isV6(group)) this.nd.announceGroups();
-      else this.igmp.left(group);
-    }
-  }
-
-  /** The group that a neighbour is asked in (RFC 4291 section 2.7.1). */
-  solicitedNode(address: number): number {
-    const bytes = this.#scratch;
-    this.stack.book.write(address, bytes, 0);
-    bytes.set([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff]);
-    return this.stack.book.intern(bytes, 0);
-  }
-
-  readonly #scratch = new Uint8Array(16);
-
-  /** Addresses that the address book must keep. */
+  /** Marks the addresses that the address book must keep. */
   keep(mark: (address: number) => void): void {
-    for (const own of this.addresses6) {
-      mark(own.address);
-      mark(this.solicitedNode(own.address));
-    }
-    for (const group of this.#groups.keys()) mark(group);
+    for (const own of this.addresses6) mark(own.address);
+    this.#groups.keep(mark);
     mark(this.allNodes);
     mark(this.allRouters);
     mark(this.mldRouters);
     this.neighbours6.keep(mark);
   }
 
-  isBroadcast(address: number): boolean {
-    if (address === 0xffffffff) return true;
-    for (const own of this.addresses) {
-      if (own.prefix < 31 && address === ((own.address & own.mask) | (~own.mask >>> 0)) >>> 0) return true;
-    }
-    return false;
-  }
-
-  onLink(address: number): boolean {
-    for (const own of this.addresses) if ((address & own.mask) === (own.address & own.mask)) return true;
-    for (const { address: own } of this.#probes) if ((address & own.mask) === (own.address & own.mask)) return true;
-    return false;
-  }
-
-  // --- ARP ---
-
-  #arpArrives(bytes: Uint8Array, view: DataView, offset: number, length: number): number {
-    const arp = this.#arp;
-    const drop = arp.parse(bytes, view, offset, length);
-    if (drop !== 0) return drop;
-    if ((bytes[arp.senderMacOffset] & 1) !== 0) return Drop.ArpBadSender;
-    if (arp.senderIp !== 0 && this.hasAddress(arp.senderIp)) {
-      if (!this.#isOurMac(bytes, arp.senderMacOffset)) this.#defend(arp.senderIp);
-      return 0;
-    }
-    const sought = arp.senderIp === 0 && !this.#isOurMac(bytes, arp.senderMacOffset) ? arp.targetIp : arp.senderIp;
-    if (sought !== 0) this.#probes.find(({ address }) => address.address === sought)?.conflict();
-    const forUs = this.hasAddress(arp.targetIp);
-    if (arp.senderIp !== 0) this.neighbours.learn(arp.senderIp, bytes, arp.senderMacOffset, forUs);
-    if (forUs && arp.op === ARP_REQUEST && !this.stack.frozen) {
-      this.#sendArp(
-        ARP_REPLY,
-        arp.targetIp,
-        arp.senderIp,
-        bytes.slice(arp.senderMacOffset, arp.senderMacOffset + 6),
-        null,
-      );
-    }
-    return 0;
-  }
-
-  /** Somebody else says that an address of ours is theirs: contradict, but not for ever (RFC 5227 section 2.4 c). */
-  #defend(address: number): void {
-    this.neighbours.counters.conflicts++;
-    const now = this.stack.now();
-    if (this.stack.frozen || now - this.#defendedUs < DEFEND_INTERVAL_US) return;
-    this.#defendedUs = now;
-    this.#sendArp(ARP_REQUEST, address, address, null, BROADCAST);
-  }
-
-  #defendedUs = Number.NEGATIVE_INFINITY;
-
-  /** Tells everybody on the link where our addresses are (gratuitous ARP, unsolicited neighbour advertisements). */
+  /** Tells the link where our addresses and groups are, as after a takeover (gratuitous ARP, RFC 4861 section 7.2.6). */
   announce(): void {
     if (this.linkHeader === 0) return;
-    for (const own of this.addresses) this.#sendArp(ARP_REQUEST, own.address, own.address, null, BROADCAST);
+    this.arp.announce();
     this.nd.announce();
     this.igmp.announce();
   }
 
-  // --- Probing (arp-probe.ts) ---
+  // --- Groups ---
 
-  /** Asks the link whether anybody has the address; it is ours some seconds later if not (RFC 5227 section 2.1). */
-  probeAddress(address: Cidr4): void {
-    this.#probes.push(new AddressProbe(this, address));
+  hasGroup(address: number): boolean {
+    return this.#groups.has4(address);
   }
 
-  sendProbe(address: number): void {
-    if (!this.stack.frozen) this.#sendArp(ARP_REQUEST, 0, address, null, BROADCAST);
+  hasGroup6(address: number): boolean {
+    return this.#groups.has6(address);
   }
 
-  announceAddress(address: number): void {
-    if (!this.stack.frozen) this.#sendArp(ARP_REQUEST, address, address, null, BROADCAST);
+  groups4(): number[] {
+    return this.#groups.joined4();
   }
 
-  probeSucceeded(probe: AddressProbe): void {
-    const { address } = probe;
-    this.#probes.splice(this.#probes.indexOf(probe), 1);
-    this.addresses.push(address);
-    this.stack.routes.add({ v6: false, network: address.address, prefix: address.prefix, net: this, gateway: 0 });
+  groups6(): number[] {
+    return this.#groups.reported6();
   }
 
-  probeFailed(probe: AddressProbe): void {
-    this.#probes.splice(this.#probes.indexOf(probe), 1);
-    this.neighbours.counters.conflicts++;
+  solicitedNode(address: number): number {
+    return this.#groups.solicitedNode(address);
   }
 
-  #request(address: number, mac: Uint8Array | null): void {
-    if (this.stack.frozen) return;
-    const from = this.addresses.find((own) => (own.address & own.mask) === (address & own.mask)) ?? this.addresses[0];
-    if (from !== undefined) this.#sendArp(ARP_REQUEST, from.address, address, null, mac ?? BROADCAST);
+  join(group: number): boolean {
+    const joined = this.#groups.join(group);
+    if (joined === 'first') {
+      if (isV6(group)) this.nd.announceGroups();
+      else this.igmp.joined(group);
+    }
+    return joined !== null;
   }
 
-  #sendArp(op: number, senderIp: number, targetIp: number, targetMac: Uint8Array | null, to: Uint8Array | null): void {
-    const frame = this.#ownFrame;
-    frame.reset();
-    writeEthernet(frame.header, frame.view, TX_HEADROOM, to ?? targetMac ?? BROADCAST, this.mac, ETHERTYPE_ARP);
-    writeArp(frame.header, frame.view, TX_HEADROOM + 14, op, this.mac, senderIp, targetMac, targetIp);
-    frame.headerLength = 42;
-    this.#sendOwn(frame);
+  leave(group: number): void {
+    if (!this.#groups.leave(group)) return;
+    if (isV6(group)) this.nd.announceGroups();
+    else this.igmp.left(group);
   }
 
   // --- Output ---
 
-  /** Sends the stack's frame as it stands. */
   transmit(): boolean {
     return this.device.send(this.stack.frame);
   }
 
-  /** Sends the stack's frame, complete from its IP header on, to a neighbour or a group. */
   output(hop: number, etherType: number): boolean {
     if (this.linkHeader === 0) return this.transmit();
     const { frame, book } = this.stack;
-    const { header, view } = frame;
     if (hop === 0xffffffff || this.isBroadcast(hop)) {
-      writeEthernet(header, view, TX_HEADROOM, BROADCAST, this.mac, etherType);
+      writeEthernet(frame.header, TX_HEADROOM, BROADCAST_MAC, this.mac, etherType);
       return this.transmit();
     }
     if (book.isMulticast(hop)) {
-      writeEthernet(header, view, TX_HEADROOM, this.#groupMac(hop), this.mac, etherType);
+      writeEthernet(frame.header, TX_HEADROOM, this.#groups.mac(hop), this.mac, etherType);
       return this.transmit();
     }
     const neighbour = (isV6(hop) ? this.neighbours6 : this.neighbours).lookup(hop);
-    writeEthernet(header, view, TX_HEADROOM, neighbour.mac, this.mac, etherType);
+    writeEthernet(frame.header, TX_HEADROOM, neighbour.mac, this.mac, etherType);
     if (!neighbour.resolved) {
       this.hold(neighbour);
       return true;
@@ -468,71 +325,63 @@ export class NetInterface implements DeviceHandler {
     return this.transmit();
   }
 
-  readonly #group = new Uint8Array(6);
-
-  /** RFC 1112 section 6.4, RFC 2464 section 7. */
-  #groupMac(group: number): Uint8Array {
-    const low = isV6(group) ? this.stack.book.word(group, 3) : group & 0x7fffff;
-    const mac = this.#group;
-    if (isV6(group)) mac.set([0x33, 0x33, low >>> 24, (low >>> 16) & 255, (low >>> 8) & 255, low & 255]);
-    else mac.set([1, 0, 0x5e, low >>> 16, (low >>> 8) & 255, low & 255]);
-    return mac;
-  }
-
-  /**
-   * Sends a neighbour discovery message, its checksum still to be filled in, to a group or straight to a link address.
-   * Uses a frame of its own: the stack's may be under construction.
-   */
   sendNd(source: number, destination: number, message: Uint8Array, mac: Uint8Array | null): void {
     if (this.linkHeader === 0) return;
     const { book } = this.stack;
-    const frame = this.#ownFrame;
     const at = TX_HEADROOM + this.linkHeader;
-    const known = book.isMulticast(destination) ? this.#groupMac(destination) : this.neighbours6.peek(destination)?.mac;
+    const known = book.isMulticast(destination)
+      ? this.#groups.mac(destination)
+      : this.neighbours6.peek(destination)?.mac;
     const to = mac ?? known;
     if (to === undefined) return;
-    message[2] = 0;
-    message[3] = 0;
-    const pseudo = book.sum(source) + book.sum(destination) + PROTOCOL_ICMP6 + message.length;
-    const sum = finish(sum16(message, 0, message.length, pseudo));
-    message[2] = sum >>> 8;
-    message[3] = sum & 0xff;
-    frame.reset();
-    writeEthernet(frame.header, frame.view, TX_HEADROOM, to, this.mac, ETHERTYPE_IPV6);
-    writeIpv6(frame.header, frame.view, at, 0, 0, message.length, PROTOCOL_ICMP6, 255);
-    book.write(source, frame.header, at + 8);
-    book.write(destination, frame.header, at + 24);
+    fillChecksum(message, book.sum(source) + book.sum(destination) + PROTOCOL_ICMP6 + message.length);
+    const frame = this.ownFrame();
+    const { header, view } = frame;
+    const payloadLength = message.length;
+    writeEthernet(header, TX_HEADROOM, to, this.mac, ETHERTYPE_IPV6);
+    writeIpv6(header, view, at, {
+      trafficClass: 0,
+      flowLabel: 0,
+      payloadLength,
+      protocol: PROTOCOL_ICMP6,
+      hopLimit: 255,
+    });
+    book.write(source, header, at + 8);
+    book.write(destination, header, at + 24);
     frame.headerLength = this.linkHeader + IPV6_HEADER;
     frame.addPiece(message, 0, message.length);
-    this.#sendOwn(frame);
+    this.sendOwn();
   }
 
   hold(neighbour: Neighbour): void {
-    const frame = this.stack.frame;
+    const { frame } = this.stack;
     if (frame.gsoSize > 0) {
       // A super-segment cannot wait as one frame; its connection sends it again.
       this.neighbours.counters.heldDropped++;
       return;
     }
-    this.stack.completeChecksum(frame, this.linkHeader);
+    completeChecksum(frame);
     this.neighbours.hold(neighbour, frame);
   }
 
-  /** A held frame may go: its neighbour is known now. */
+  /** Sends a held frame: its neighbour's link address is known now. */
   #release(copy: Uint8Array, mac: Uint8Array): void {
-    const frame = this.#ownFrame;
-    frame.reset();
+    const frame = this.ownFrame();
     copy.set(mac, 0);
     frame.header.set(copy.subarray(0, 14), TX_HEADROOM);
     frame.headerLength = 14;
     if (copy.length > 14) frame.addPiece(copy, 14, copy.length - 14);
     this.counters.heldReplies++;
-    this.#sendOwn(frame);
+    this.sendOwn();
   }
 
-  /** What depends on nothing that the gate guards: where neighbours are, and what had left but for its link address. */
-  #sendOwn(frame: TxFrame): void {
-    frame.committed = true;
-    this.device.send(frame);
+  ownFrame(): TxFrame {
+    this.#ownFrame.reset();
+    return this.#ownFrame;
+  }
+
+  sendOwn(): void {
+    this.#ownFrame.committed = true;
+    this.device.send(this.#ownFrame);
   }
 }

@@ -12,9 +12,11 @@ import {
   ROUTER_ADVERTISEMENT,
   ROUTER_SOLICITATION,
 } from '../../lib/packet/icmp6.js';
-import type { Ipv6View } from '../../lib/packet/ipv6.js';
 import { TimerNode } from '../../lib/timer-wheel.js';
-import type { NetInterface } from './interface.js';
+import type { SendOptions, StackContext } from '../context.js';
+import type { IpPacket } from '../ip/ip-packet.js';
+import { sameMac } from './arp.js';
+import type { Address6, Link, LinkHost } from './context.js';
 
 const SOURCE_LINK = 1;
 const TARGET_LINK = 2;
@@ -29,28 +31,25 @@ const SOLICITATION_INTERVAL_US = 4_000_000;
 /** Addresses that router advertisements may give one interface. */
 const MAX_AUTO = 16;
 
-/** An IPv6 address of an interface. */
-export interface Address6 {
-  address: number;
-  prefix: number;
-  /** Not yet known to be ours alone; nothing is sent from it. */
-  tentative: boolean;
-  /** Whether a router's word made it. */
-  auto: boolean;
-  /** When it ends; Infinity for one that was configured. */
-  validUs: number;
-  timer: TimerNode;
+/** What neighbour discovery uses of the stack beside its context. */
+interface NdStack {
+  readonly icmp6: {
+    message(source: number, destination: number, message: Uint8Array, options?: SendOptions): boolean;
+  };
 }
 
+/** Neighbour discovery, address configuration and MLD of one interface. */
 export class NeighbourDiscovery {
   readonly counters = { conflicts: 0, inAdvertisements: 0, inSolicitations: 0, inRouterAdvertisements: 0, refused: 0 };
-  readonly #net: NetInterface;
+  readonly #stack: StackContext & NdStack;
+  readonly #net: LinkHost;
   #solicitations = 0;
   readonly #solicitTimer: TimerNode;
   readonly #routerTimers = new Map<number, TimerNode>();
   readonly #mld: TimerNode;
 
-  constructor(net: NetInterface) {
+  constructor(stack: StackContext & NdStack, net: LinkHost) {
+    this.#stack = stack;
     this.#net = net;
     this.#solicitTimer = new TimerNode(() => this.#solicitRouters());
     this.#mld = new TimerNode(() => this.#report());
@@ -59,35 +58,34 @@ export class NeighbourDiscovery {
   // --- In ---
 
   /** Everything of ICMPv6 that is not error or echo. @returns a drop reason, 0 for none. */
-  input(icmp: Icmp6View, ip: Ipv6View, src: number, dst: number, bytes: Uint8Array, view: DataView): number {
-    const at = ip.payloadOffset;
-    const length = ip.payloadLength;
+  input(icmp: Icmp6View, packet: IpPacket): number {
+    const { bytes, view, payloadOffset: at, payloadLength: length } = packet;
     if (icmp.type === MLD_QUERY) {
-      if (ip.hopLimit !== 1 || length < 24) return Drop.NdFormat;
+      if (packet.hopLimit !== 1 || length < 24) return Drop.NdFormat;
       this.#queried(view.getUint16(at + 4));
       return 0;
     }
     if (icmp.type < ROUTER_SOLICITATION || icmp.type > NEIGHBOUR_ADVERTISEMENT) return 0;
     // Only a neighbour can have sent it (RFC 4861 section 6.1 and 7.1).
-    if (ip.hopLimit !== 255) return Drop.NdHopLimit;
+    if (packet.hopLimit !== 255) return Drop.NdHopLimit;
     if (icmp.code !== 0) return Drop.NdFormat;
     const head = icmp.type === ROUTER_ADVERTISEMENT ? 16 : icmp.type === ROUTER_SOLICITATION ? 8 : 24;
     if (length < head || !optionsOk(bytes, at + head, at + length)) return Drop.NdFormat;
     switch (icmp.type) {
       case NEIGHBOUR_SOLICITATION:
-        return this.#solicitation(src, dst, bytes, at, length);
+        return this.#solicitation(packet);
       case NEIGHBOUR_ADVERTISEMENT:
-        return this.#advertisement(icmp.rest, dst, bytes, at, length);
+        return this.#advertisement(icmp.rest, packet);
       case ROUTER_ADVERTISEMENT:
-        return this.#routerAdvertisement(src, bytes, view, at, length);
+        return this.#routerAdvertisement(packet);
       default:
         return 0;
     }
   }
 
-  #solicitation(src: number, dst: number, bytes: Uint8Array, at: number, length: number): number {
+  #solicitation({ src, bytes, payloadOffset: at, payloadLength: length }: IpPacket): number {
     const net = this.#net;
-    const { stack } = net;
+    const stack = this.#stack;
     const { book } = stack;
     this.counters.inSolicitations++;
     const target = book.intern(bytes, at + 8);
@@ -105,14 +103,13 @@ export class NeighbourDiscovery {
     if (own === undefined || own.tentative) return 0;
     if (link >= 0) net.neighbours6.learn(src, bytes, link + 2, true);
     if (stack.frozen) return 0;
-    void dst;
     this.#advertise(target, src, SOLICITED | OVERRIDE);
     return 0;
   }
 
-  #advertisement(flags: number, dst: number, bytes: Uint8Array, at: number, length: number): number {
+  #advertisement(flags: number, { dst, bytes, payloadOffset: at, payloadLength: length }: IpPacket): number {
     const net = this.#net;
-    const { book } = net.stack;
+    const { book } = this.#stack;
     this.counters.inAdvertisements++;
     const target = book.intern(bytes, at + 8);
     if (target < 0 || book.isMulticast(target)) return Drop.NdFormat;
@@ -132,9 +129,9 @@ export class NeighbourDiscovery {
     return 0;
   }
 
-  #routerAdvertisement(src: number, bytes: Uint8Array, view: DataView, at: number, length: number): number {
+  #routerAdvertisement({ src, bytes, view, payloadOffset: at, payloadLength: length }: IpPacket): number {
     const net = this.#net;
-    const { stack } = net;
+    const stack = this.#stack;
     if (!stack.book.isLinkLocal(src)) return Drop.NdFormat;
     this.counters.inRouterAdvertisements++;
     if (!net.autoconfigure) return 0;
@@ -156,8 +153,8 @@ export class NeighbourDiscovery {
   /** A default router for `seconds`, 0 for none any more. */
   #router(router: number, seconds: number): void {
     const net = this.#net;
-    const { stack } = net;
-    const ours = (route: { net: NetInterface; gateway: number; prefix: number }): boolean =>
+    const stack = this.#stack;
+    const ours = (route: { net: Link; gateway: number; prefix: number }): boolean =>
       route.net === net && route.gateway === router && route.prefix === 0;
     const timer = this.#routerTimers.get(router);
     if (seconds === 0) {
@@ -180,7 +177,7 @@ export class NeighbourDiscovery {
   /** A prefix information option (RFC 4862 section 5.5.3). */
   #prefix(bytes: Uint8Array, view: DataView, option: number): void {
     const net = this.#net;
-    const { stack } = net;
+    const stack = this.#stack;
     const { book } = stack;
     const prefix = bytes[option + 2];
     const flags = bytes[option + 3];
@@ -217,7 +214,7 @@ export class NeighbourDiscovery {
   }
 
   #armEnd(entry: Address6): void {
-    const { stack } = this.#net;
+    const stack = this.#stack;
     if (entry.validUs === Number.POSITIVE_INFINITY) stack.wheel.cancel(entry.timer);
     else stack.wheel.schedule(entry.timer, entry.validUs);
   }
@@ -226,10 +223,9 @@ export class NeighbourDiscovery {
 
   /** Asks the link whether anybody has the address (RFC 4862 section 5.4). */
   probe(entry: Address6): void {
-    const net = this.#net;
     entry.tentative = true;
-    this.#solicit(entry.address, net.stack.unspecified6, null, false);
-    net.stack.wheel.schedule(entry.timer, net.stack.now() + RETRANS_US);
+    this.#solicit(entry.address, this.#stack.unspecified6, null, false);
+    this.#stack.wheel.schedule(entry.timer, this.#stack.now() + RETRANS_US);
   }
 
   /** The address's timer: it is ours now, or its time is over. */
@@ -241,12 +237,12 @@ export class NeighbourDiscovery {
       this.announceGroups();
       return;
     }
-    if (net.stack.now() >= entry.validUs) net.removeAddress6(entry);
+    if (this.#stack.now() >= entry.validUs) net.removeAddress6(entry);
   }
 
   #conflict(entry: Address6): void {
     this.counters.conflicts++;
-    this.#net.stack.wheel.cancel(entry.timer);
+    this.#stack.wheel.cancel(entry.timer);
     this.#net.removeAddress6(entry);
   }
 
@@ -258,7 +254,7 @@ export class NeighbourDiscovery {
 
   #solicitRouters(): void {
     const net = this.#net;
-    const { stack } = net;
+    const stack = this.#stack;
     if (this.#solicitations++ >= MAX_SOLICITATIONS || !net.autoconfigure) return;
     const source = net.linkLocal();
     const from = source === 0 ? stack.unspecified6 : source;
@@ -275,13 +271,13 @@ export class NeighbourDiscovery {
   request(address: number, mac: Uint8Array | null): void {
     const net = this.#net;
     const source = net.sourceFor(address);
-    if (net.stack.frozen || source === 0) return;
+    if (this.#stack.frozen || source === 0) return;
     this.#solicit(address, source, mac, true);
   }
 
   #solicit(target: number, source: number, mac: Uint8Array | null, withLink: boolean): void {
     const net = this.#net;
-    const { stack } = net;
+    const stack = this.#stack;
     const message = new Uint8Array(withLink ? 32 : 24);
     message[0] = NEIGHBOUR_SOLICITATION;
     stack.book.write(target, message, 8);
@@ -292,11 +288,11 @@ export class NeighbourDiscovery {
 
   #advertise(target: number, to: number, flags: number): void {
     const net = this.#net;
-    if (net.stack.frozen) return;
+    if (this.#stack.frozen) return;
     const message = new Uint8Array(32);
     message[0] = NEIGHBOUR_ADVERTISEMENT;
     new DataView(message.buffer).setUint32(4, flags);
-    net.stack.book.write(target, message, 8);
+    this.#stack.book.write(target, message, 8);
     putLink(message, 24, TARGET_LINK, net.mac);
     net.sendNd(target, to, message, null);
   }
@@ -311,12 +307,12 @@ export class NeighbourDiscovery {
   // --- Groups (MLDv2, RFC 3810) ---
 
   announceGroups(): void {
-    const { stack } = this.#net;
+    const stack = this.#stack;
     if (!this.#mld.active) stack.wheel.schedule(this.#mld, stack.now() + 1000);
   }
 
   #queried(maxDelayMs: number): void {
-    const { stack } = this.#net;
+    const stack = this.#stack;
     if (this.#mld.active) return;
     const delay = Math.min(maxDelayMs, 10_000) * stack.random.float();
     stack.wheel.schedule(this.#mld, stack.now() + delay * 1000);
@@ -324,7 +320,7 @@ export class NeighbourDiscovery {
 
   #report(): void {
     const net = this.#net;
-    const { stack } = net;
+    const stack = this.#stack;
     const source = net.linkLocal();
     const groups = net.groups6();
     if (stack.frozen || source === 0 || groups.length === 0) return;
@@ -340,7 +336,7 @@ export class NeighbourDiscovery {
   }
 
   close(): void {
-    const { wheel } = this.#net.stack;
+    const { wheel } = this.#stack;
     wheel.cancel(this.#solicitTimer);
     wheel.cancel(this.#mld);
     for (const timer of this.#routerTimers.values()) wheel.cancel(timer);
@@ -370,9 +366,4 @@ function putLink(message: Uint8Array, at: number, type: number, mac: Uint8Array)
   message[at] = type;
   message[at + 1] = 1;
   message.set(mac, at + 2);
-}
-
-function sameMac(mac: Uint8Array, bytes: Uint8Array, at: number): boolean {
-  for (let i = 0; i < 6; i++) if (mac[i] !== bytes[at + i]) return false;
-  return true;
 }

@@ -1,29 +1,35 @@
 /**
- * The neighbour cache of one Ethernet interface, filled by ARP (RFC 826, with the timing of RFC 1122 section 2.3.2):
- * resolve, answer, age, and hold a few frames while an address is unresolved. Entries are used while they are refreshed.
+ * The neighbour cache of one Ethernet interface, for ARP (RFC 826, with the timing of RFC 1122 section
+ * 2.3.2) and for neighbour discovery (RFC 4861). It resolves addresses, keeps a few frames while an
+ * address is unresolved, and drops entries that are not used. Entries in use stay usable while they
+ * are refreshed.
  */
 import type { TxFrame } from '../../lib/device/device.js';
-import { TX_HEADROOM } from '../../lib/device/device.js';
+import { copyFrame } from '../../lib/device/frame-copy.js';
 import { TimerNode } from '../../lib/timer-wheel.js';
 
-/** Frames held per unresolved neighbour. */
-const HELD_FRAMES = 16;
-/** Most neighbours; the one unused for longest gives way. */
+/** Frames kept per unresolved neighbour. */
+const MAX_HELD_FRAMES = 16;
+/** Entries of one cache; the least recently used one gives way. */
 const MAX_NEIGHBOURS = 1024;
 const REQUEST_INTERVAL_US = 1_000_000;
-const REQUESTS = 3;
+/** Requests without an answer after which a neighbour is unreachable. */
+const MAX_REQUESTS = 3;
 const REACHABLE_US = 60_000_000;
 
+/** What the cache uses of its interface. */
 export interface NeighbourHost {
+  /** Microseconds. */
   now(): number;
   schedule(node: TimerNode, deadlineUs: number): void;
   cancel(node: TimerNode): void;
   /** Broadcasts (or, with a MAC, unicasts) a request for the address. */
   request(address: number, mac: Uint8Array | null): void;
-  /** Sends a complete frame (after the headroom) that was held. */
+  /** Sends a frame that was kept, complete from its Ethernet header on. */
   release(frame: Uint8Array, mac: Uint8Array): void;
 }
 
+/** A host on the link. */
 export class Neighbour {
   readonly mac = new Uint8Array(6);
   resolved = false;
@@ -41,6 +47,7 @@ export class Neighbour {
   }
 }
 
+/** The neighbours of one interface and IP version. */
 export class NeighbourCache {
   readonly #entries = new Map<number, Neighbour>();
   readonly #host: NeighbourHost;
@@ -50,6 +57,7 @@ export class NeighbourCache {
     this.#host = host;
   }
 
+  /** Entries in the cache. */
   get size(): number {
     return this.#entries.size;
   }
@@ -69,7 +77,8 @@ export class NeighbourCache {
   }
 
   /**
-   * Takes a sender's mapping. Without `create` only what is known already is updated, so that strangers cannot fill the table.
+   * Records a sender's link address, 6 bytes at `offset` of `source`. Without `create` only existing
+   * entries change, so that unsolicited packets cannot fill the cache.
    */
   learn(address: number, source: Uint8Array, offset: number, create: boolean): void {
     let entry = this.#entries.get(address);
@@ -89,31 +98,23 @@ export class NeighbourCache {
     }
   }
 
-  /** Asks everybody again, while the entry goes on being used: its owner may have moved, or never have said so. */
+  /** Asks the whole link again, and uses the entry meanwhile: the neighbour may have moved without an announcement. */
   suspect(address: number): void {
     if (this.#entries.get(address)?.resolved !== true) return;
     this.counters.requests++;
     this.#host.request(address, null);
   }
 
-  /** Keeps a copy of a frame until the neighbour is resolved; the oldest gives way. */
+  /** Keeps a copy of a frame until the neighbour is resolved; the oldest copy gives way. */
   hold(entry: Neighbour, frame: TxFrame): void {
-    const copy = new Uint8Array(frame.headerLength + frame.payloadLength);
-    copy.set(frame.header.subarray(TX_HEADROOM, TX_HEADROOM + frame.headerLength), 0);
-    let at = frame.headerLength;
-    for (let i = 0; i < frame.pieceCount; i++) {
-      const from = frame.spans[2 * i];
-      const length = frame.spans[2 * i + 1];
-      copy.set(frame.pieces[i].subarray(from, from + length), at);
-      at += length;
-    }
-    if (entry.held.length >= HELD_FRAMES) {
+    if (entry.held.length >= MAX_HELD_FRAMES) {
       entry.held.shift();
       this.counters.heldDropped++;
     }
-    entry.held.push(copy);
+    entry.held.push(copyFrame(frame));
   }
 
+  /** The entry's timer has fired: asks again, or drops the entry. */
   timeout(entry: Neighbour): void {
     const now = this.#host.now();
     if (entry.resolved) {
@@ -121,8 +122,8 @@ export class NeighbourCache {
         this.#drop(entry);
         return;
       }
-      // In use but old: ask the neighbour itself, and go on using it meanwhile.
-      if (entry.tries < REQUESTS) {
+      // In use but old: asks the neighbour itself, and uses the entry meanwhile.
+      if (entry.tries < MAX_REQUESTS) {
         entry.tries++;
         this.counters.requests++;
         this.#host.request(entry.address, entry.mac);
@@ -134,7 +135,7 @@ export class NeighbourCache {
       this.#ask(entry);
       return;
     }
-    if (entry.tries >= REQUESTS) {
+    if (entry.tries >= MAX_REQUESTS) {
       this.counters.unreachable++;
       this.counters.heldDropped += entry.held.length;
       this.#drop(entry);
@@ -143,10 +144,12 @@ export class NeighbourCache {
     this.#ask(entry);
   }
 
+  /** Marks the addresses that the address book must keep. */
   keep(mark: (address: number) => void): void {
     for (const address of this.#entries.keys()) mark(address);
   }
 
+  /** Drops all entries. */
   clear(): void {
     for (const entry of this.#entries.values()) this.#host.cancel(entry.timer);
     this.#entries.clear();

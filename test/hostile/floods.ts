@@ -25,7 +25,7 @@ export type Flood = (random: Random, target: Target) => Uint8Array;
 function ethernet(target: Target, type: number, length: number): { bytes: Uint8Array; view: DataView } {
   const bytes = new Uint8Array(14 + length);
   const view = new DataView(bytes.buffer);
-  writeEthernet(bytes, view, 0, target.mac, target.from, type);
+  writeEthernet(bytes, 0, target.mac, target.from, type);
   return { bytes, view };
 }
 
@@ -38,7 +38,16 @@ function tcp4(flags: number, own?: (random: Random) => { source: number; port: n
   return (random, target) => {
     const { bytes, view } = ethernet(target, ETHERTYPE_IPV4, 40);
     const who = own?.(random) ?? { source: stranger(random), port: 1024 + (random.u32() % 60_000) };
-    writeIpv4(bytes, view, 14, 0, 40, random.u32() & 0xffff, 0, 60, 6, who.source, target.address);
+    writeIpv4(bytes, view, 14, {
+      tos: 0,
+      totalLength: 40,
+      id: random.u32() & 0xffff,
+      fragment: 0,
+      ttl: 60,
+      protocol: 6,
+      src: who.source,
+      dst: target.address,
+    });
     const [seq, ack] = [random.u32(), (flags & TCP_ACK) !== 0 ? random.u32() : 0];
     writeTcpHeader(bytes, view, 34, who.port, target.port, seq, ack, flags, 1024, 0, 20);
     const pseudo = sum16(bytes, 26, 8, 0) + 6 + 20;
@@ -56,7 +65,13 @@ function ip6(
   checksumAt: number,
 ): Uint8Array {
   const { bytes, view } = ethernet(target, ETHERTYPE_IPV6, 40 + payload.length);
-  writeIpv6(bytes, view, 14, 0, 0, payload.length, protocol, hops);
+  writeIpv6(bytes, view, 14, {
+    trafficClass: 0,
+    flowLabel: 0,
+    payloadLength: payload.length,
+    protocol,
+    hopLimit: hops,
+  });
   // 2001:2::/48 is for benchmarks; on the link fe80::/64.
   bytes.set(hops === 255 ? [0xfe, 0x80] : [0x20, 1, 0, 2], 22);
   view.setUint32(30, random.u32());
@@ -95,19 +110,16 @@ export const FLOODS: Record<string, Flood> = {
   'fragments that never become whole': (random, target) => {
     const { bytes, view } = ethernet(target, ETHERTYPE_IPV4, 20 + 1400);
     const offset = (random.u32() % 40) * 175;
-    writeIpv4(
-      bytes,
-      view,
-      14,
-      0,
-      1420,
-      random.u32() & 0xffff,
-      0x2000 | offset,
-      60,
-      17,
-      stranger(random),
-      target.address,
-    );
+    writeIpv4(bytes, view, 14, {
+      tos: 0,
+      totalLength: 1420,
+      id: random.u32() & 0xffff,
+      fragment: 0x2000 | offset,
+      ttl: 60,
+      protocol: 17,
+      src: stranger(random),
+      dst: target.address,
+    });
     return bytes;
   },
   'fragments of IPv6': (random, target) => {
@@ -121,16 +133,13 @@ export const FLOODS: Record<string, Flood> = {
   'ARP from everybody': (random, target) => {
     const { bytes, view } = ethernet(target, ETHERTYPE_ARP, 28);
     const mac = Uint8Array.of(2, 0, random.u32() & 255, random.u32() & 255, random.u32() & 255, 1);
-    writeArp(
-      bytes,
-      view,
-      14,
-      1,
-      mac,
-      ((target.address & 0xffff0000) | (random.u32() & 0xffff)) >>> 0,
-      null,
-      target.address,
-    );
+    writeArp(bytes, view, 14, {
+      op: 1,
+      senderMac: mac,
+      senderIp: ((target.address & 0xffff0000) | (random.u32() & 0xffff)) >>> 0,
+      targetMac: null,
+      targetIp: target.address,
+    });
     return bytes;
   },
   'neighbour solicitations from everybody': (random, target) => {
@@ -142,7 +151,16 @@ export const FLOODS: Record<string, Flood> = {
   },
   'UDP to closed ports': (random, target) => {
     const { bytes, view } = ethernet(target, ETHERTYPE_IPV4, 28);
-    writeIpv4(bytes, view, 14, 0, 28, random.u32() & 0xffff, 0, 60, 17, stranger(random), target.address);
+    writeIpv4(bytes, view, 14, {
+      tos: 0,
+      totalLength: 28,
+      id: random.u32() & 0xffff,
+      fragment: 0,
+      ttl: 60,
+      protocol: 17,
+      src: stranger(random),
+      dst: target.address,
+    });
     view.setUint16(34, 1024 + (random.u32() % 60_000));
     view.setUint16(36, 1 + (random.u32() % 1000));
     view.setUint16(38, 8);

@@ -1,14 +1,6 @@
 import { isIPv6 } from 'node:net';
 import t from 'tap';
-import {
-  formatIPv4,
-  formatMac,
-  isBroadcast4,
-  isMulticast4,
-  parseCidr4,
-  parseIPv4,
-  parseMac,
-} from '../../lib/ipv4-address.js';
+import { formatIPv4, isBroadcast4, isMulticast4, parseCidr4, parseIPv4 } from '../../lib/ipv4-address.js';
 import {
   formatIPv6,
   inCidr6,
@@ -18,6 +10,7 @@ import {
   parseCidr6,
   parseIPv6,
 } from '../../lib/ipv6-address.js';
+import { formatMac, parseMac } from '../../lib/mac-address.js';
 import { SeededRandom } from '../../lib/random.js';
 
 t.test('IPv4', async (t) => {

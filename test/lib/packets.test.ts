@@ -40,7 +40,7 @@ t.test('an IPv4 header as ip-packet reads it', async (t) => {
     const [tos, id, ttl] = [random.u32() & 255, random.u32() & 0xffff, random.u32() & 255];
     const fragment = random.u32() & 0x7fff;
     const [src, dst] = [random.u32(), random.u32()];
-    writeIpv4(bytes, view, 0, tos, 60, id, fragment, ttl, 6, src, dst);
+    writeIpv4(bytes, view, 0, { tos, totalLength: 60, id, fragment, ttl, protocol: 6, src, dst });
     const read = oracle.decode({ start: 0, end: 60, buffer: bytes });
     t.same(
       [read.dscp * 4 + read.ecn, read.identification, read.flags * 8192 + read.fragmentOffset, read.ttl, read.protocol],
@@ -66,7 +66,8 @@ t.test('IPv4 refusals', async (t) => {
   const bytes = Buffer.alloc(40);
   const view = viewOf(bytes);
   const ip = new Ipv4View();
-  const fresh = (): void => writeIpv4(bytes, view, 0, 0, 40, 1, 0, 64, 17, 1, 2);
+  const fresh = (): void =>
+    writeIpv4(bytes, view, 0, { tos: 0, totalLength: 40, id: 1, fragment: 0, ttl: 64, protocol: 17, src: 1, dst: 2 });
   fresh();
   t.equal(ip.parse(bytes, view, 0, 19), Drop.Ipv4Short);
   t.equal(ip.parse(bytes, view, 0, 39), Drop.Ipv4TotalLength, 'cut short');
@@ -86,7 +87,7 @@ t.test('Ethernet, with a tag and without', async (t) => {
   const bytes = Buffer.alloc(64);
   const view = viewOf(bytes);
   const eth = new EthernetView();
-  writeEthernet(bytes, view, 0, Uint8Array.of(1, 2, 3, 4, 5, 6), Uint8Array.of(7, 8, 9, 10, 11, 12), 0x0800);
+  writeEthernet(bytes, 0, Uint8Array.of(1, 2, 3, 4, 5, 6), Uint8Array.of(7, 8, 9, 10, 11, 12), 0x0800);
   t.equal(eth.parse(bytes, view, 0, 64), 0);
   t.same([eth.etherType, eth.vlan, eth.payloadOffset], [0x0800, -1, 14]);
   t.equal(bytes.subarray(0, 14).toString('hex'), '0102030405060708090a0b0c0800');
@@ -101,16 +102,13 @@ t.test('ARP', async (t) => {
   const bytes = Buffer.alloc(40);
   const view = viewOf(bytes);
   const arp = new ArpView();
-  writeArp(
-    bytes,
-    view,
-    4,
-    ARP_REPLY,
-    Uint8Array.of(2, 0, 0, 0, 0, 1),
-    0x0a000001,
-    Uint8Array.of(2, 0, 0, 0, 0, 2),
-    0x0a000002,
-  );
+  writeArp(bytes, view, 4, {
+    op: ARP_REPLY,
+    senderMac: Uint8Array.of(2, 0, 0, 0, 0, 1),
+    senderIp: 0x0a000001,
+    targetMac: Uint8Array.of(2, 0, 0, 0, 0, 2),
+    targetIp: 0x0a000002,
+  });
   t.equal(bytes.subarray(4, 32).toString('hex'), '00010800060400020200000000010a0000010200000000020a000002');
   t.equal(arp.parse(bytes, view, 4, 28), 0);
   t.same(
@@ -200,7 +198,16 @@ t.test('ICMP quotes what it complains about', async (t) => {
   bytes[0] = ICMP_UNREACHABLE;
   bytes[1] = 4;
   view.setUint16(6, 1400);
-  writeIpv4(bytes, view, 8, 0, 1500, 7, 0x4000, 64, 6, 0x0a000002, 0x0a000001);
+  writeIpv4(bytes, view, 8, {
+    tos: 0,
+    totalLength: 1500,
+    id: 7,
+    fragment: 0x4000,
+    ttl: 64,
+    protocol: 6,
+    src: 0x0a000002,
+    dst: 0x0a000001,
+  });
   writeTcpHeader(bytes, view, 16 + 12, 80, 40000, 0x01020304, 0, 0, 0, 0, 20);
   view.setUint16(2, 0);
   view.setUint16(2, finish(sum16(bytes, 0, 36, 0)));

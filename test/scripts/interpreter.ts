@@ -328,7 +328,16 @@ export class Script {
     const tos = values.has('ce') ? 3 : values.has('ect') ? 2 : 0;
     const from = ip(values.get('from') ?? PEER);
     const to = ip(values.get('to') ?? LOCAL);
-    writeIpv4(packet, view, 0, tos, total, this.#ipId++ & 0xffff, 0x4000, 64, 6, from, to);
+    writeIpv4(packet, view, 0, {
+      tos,
+      totalLength: total,
+      id: this.#ipId++ & 0xffff,
+      fragment: 0x4000,
+      ttl: 64,
+      protocol: 6,
+      src: from,
+      dst: to,
+    });
     const pseudo = sum16(packet, 12, 8, 0) + 6 + total - 20;
     view.setUint16(36, ~sum16(packet, 20, total - 20, pseudo) & 0xffff);
     if (values.has('badsum')) packet[36]! ^= 1;
@@ -370,13 +379,31 @@ export class Script {
     message[0] = Number(words[0]);
     message[1] = Number(words[1]);
     if (words[3] === 'mtu') view.setUint16(6, Number(words[4]));
-    writeIpv4(message, view, 8, 0, 1500, 1, 0x4000, 64, 6, ip(LOCAL), ip(PEER));
+    writeIpv4(message, view, 8, {
+      tos: 0,
+      totalLength: 1500,
+      id: 1,
+      fragment: 0x4000,
+      ttl: 64,
+      protocol: 6,
+      src: ip(LOCAL),
+      dst: ip(PEER),
+    });
     view.setUint16(28, this.#local);
     view.setUint16(30, this.#peer);
     view.setUint32(32, (this.#iss + Number(words[2])) >>> 0);
     view.setUint16(2, ~sum16(message, 0, 36, 0) & 0xffff);
     const packet = new Uint8Array(56);
-    writeIpv4(packet, new DataView(packet.buffer), 0, 0, 56, this.#ipId++ & 0xffff, 0, 64, 1, ip(PEER), ip(LOCAL));
+    writeIpv4(packet, new DataView(packet.buffer), 0, {
+      tos: 0,
+      totalLength: 56,
+      id: this.#ipId++ & 0xffff,
+      fragment: 0,
+      ttl: 64,
+      protocol: 1,
+      src: ip(PEER),
+      dst: ip(LOCAL),
+    });
     packet.set(message, 20);
     this.#expectOk('inject', Buffer.from(packet).toString('hex'));
   }

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { Drop } from '../../lib/packet/drop.js';
+import { IpPacket } from '../../stack/ip/ip-packet.js';
 import type { StreamEvents } from '../../stack/sockets/endpoint.js';
 import type { Stack } from '../../stack/stack.js';
 import { listenUdp, Net } from './support/net.js';
@@ -135,8 +136,12 @@ t.test('fragments: overlap spoils the datagram, a duplicate does not, time ends 
   const { fragments } = b.ipv4;
   const { fragments: six } = b.ipv6;
   const piece = (at: number, more: boolean, length: number, id: number, table = fragments): number => {
+    const packet = new IpPacket(b.interfaces[0]);
     const bytes = pattern(at + length);
-    const whole = table.add(1, 2, 17, true, id, at, more, bytes, 0, at, length);
+    packet.place(bytes, new DataView(bytes.buffer), false);
+    const payload = { payloadOffset: at, payloadLength: length };
+    Object.assign(packet, { src: 1, dst: 2, protocol: 17, fragmentOffset: at, ...payload });
+    const whole = table.add(packet, id, more);
     return whole === null ? -table.drop : whole.length;
   };
   for (const table of [fragments, six]) {

@@ -12,7 +12,7 @@ function connection() {
   const { stack, host, link } = peer;
   let more = false;
   const begin = stack.beginBatch.bind(stack);
-  stack.beginBatch = () => begin(more);
+  stack.beginBatch = (batch) => begin({ ...batch, more });
   const round = (): void => {
     link.run();
     while (host.turn());

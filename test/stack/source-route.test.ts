@@ -73,7 +73,16 @@ function syn(pointer: number): Uint8Array {
   const options = 4 + 4 * HOPS.length;
   const packet = new Uint8Array(20 + options + 20);
   const view = new DataView(packet.buffer);
-  writeIpv4(packet, view, 0, 0, packet.length, 1, 0, 60, 6, PEER, 0x0a000001);
+  writeIpv4(packet, view, 0, {
+    tos: 0,
+    totalLength: packet.length,
+    id: 1,
+    fragment: 0,
+    ttl: 60,
+    protocol: 6,
+    src: PEER,
+    dst: 0x0a000001,
+  });
   packet[0] = 0x40 | ((20 + options) / 4);
   packet.set([1, 131, options - 1, pointer], 20);
   for (const [i, hop] of HOPS.entries()) view.setUint32(24 + 4 * i, hop);

@@ -15,16 +15,25 @@ const PEER_MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
 function arp(op: number, senderMac: Uint8Array, senderIp: number, targetIp: number, to = BROADCAST): Uint8Array {
   const frame = new Uint8Array(60);
   const view = new DataView(frame.buffer);
-  writeEthernet(frame, view, 0, to, senderMac, 0x0806);
-  writeArp(frame, view, 14, op, senderMac, senderIp, op === 1 ? null : STACK_MAC, targetIp);
+  writeEthernet(frame, 0, to, senderMac, 0x0806);
+  writeArp(frame, view, 14, { op, senderMac, senderIp, targetMac: op === 1 ? null : STACK_MAC, targetIp });
   return frame;
 }
 
 function ip(protocol: number, payload: Uint8Array | number[], src = PEER_IP, dst = STACK_IP, fragment = 0): Uint8Array {
   const frame = new Uint8Array(34 + payload.length);
   const view = new DataView(frame.buffer);
-  writeEthernet(frame, view, 0, STACK_MAC, PEER_MAC, 0x0800);
-  writeIpv4(frame, view, 14, 0, 20 + payload.length, 1, fragment, 64, protocol, src, dst);
+  writeEthernet(frame, 0, STACK_MAC, PEER_MAC, 0x0800);
+  writeIpv4(frame, view, 14, {
+    tos: 0,
+    totalLength: 20 + payload.length,
+    id: 1,
+    fragment,
+    ttl: 64,
+    protocol,
+    src,
+    dst,
+  });
   frame.set(payload, 34);
   return frame;
 }
@@ -239,7 +248,16 @@ t.test('path MTU: a believable "fragmentation needed" makes segments smaller, ot
   const quote = (seq: number): Uint8Array => {
     const inner = new Uint8Array(28);
     const view = new DataView(inner.buffer);
-    writeIpv4(inner, view, 0, 0, 1500, 1, 0x4000, 64, 6, STACK_IP, PEER_IP);
+    writeIpv4(inner, view, 0, {
+      tos: 0,
+      totalLength: 1500,
+      id: 1,
+      fragment: 0x4000,
+      ttl: 64,
+      protocol: 6,
+      src: STACK_IP,
+      dst: PEER_IP,
+    });
     view.setUint16(20, 80);
     view.setUint16(22, peer.port);
     view.setUint32(24, seq >>> 0);

@@ -5,6 +5,7 @@
  */
 import { finish, fold, sum16 } from '../../../lib/checksum.js';
 import { TX_HEADROOM } from '../../../lib/device/device.js';
+import { payloadSum } from '../../../lib/device/frame-copy.js';
 import {
   TCP_ACK,
   TCP_CWR,
@@ -546,16 +547,4 @@ function writeSack(conn: TcpConnection, view: DataView, at: number, most: number
   view.setUint32(at, 0x01010500 | (2 + 8 * blocks));
   for (let i = 0; i < 2 * blocks; i++) view.setUint32(at + 4 + 4 * i, (conn.irs + sackScratch[i]!) >>> 0);
   return 4 + 8 * blocks;
-}
-
-/** Adds the payload pieces to a folded sum; a piece that begins at an odd place counts with its bytes swapped. */
-export function payloadSum(frame: TcpConnection['tcp']['frame'], sum: number): number {
-  let odd = false;
-  for (let i = 0; i < frame.pieceCount; i++) {
-    const length = frame.spans[2 * i + 1]!;
-    const part = sum16(frame.pieces[i]!, frame.spans[2 * i]!, length, 0);
-    sum += odd ? ((part & 0xff) << 8) | (part >>> 8) : part;
-    if ((length & 1) !== 0) odd = !odd;
-  }
-  return fold(sum);
 }

@@ -156,8 +156,17 @@ export class Peer {
     const header = 20 + options.length;
     const frame = new Uint8Array(34 + header + data.length);
     const view = new DataView(frame.buffer);
-    writeEthernet(frame, view, 0, STACK_MAC, PEER_MAC, 0x0800);
-    writeIpv4(frame, view, 14, 0, 20 + header + data.length, this.#id++ & 0xffff, 0x4000, 64, 6, PEER_IP, STACK_IP);
+    writeEthernet(frame, 0, STACK_MAC, PEER_MAC, 0x0800);
+    writeIpv4(frame, view, 14, {
+      tos: 0,
+      totalLength: 20 + header + data.length,
+      id: this.#id++ & 0xffff,
+      fragment: 0x4000,
+      ttl: 64,
+      protocol: 6,
+      src: PEER_IP,
+      dst: STACK_IP,
+    });
     const [src, dst] = [segment.srcPort ?? this.port, segment.dstPort ?? 80];
     const flags = flagBits(segment.flags);
     writeTcpHeader(
@@ -250,8 +259,14 @@ export class Peer {
       return;
     const frame = new Uint8Array(42);
     const out = new DataView(frame.buffer);
-    writeEthernet(frame, out, 0, STACK_MAC, PEER_MAC, 0x0806);
-    writeArp(frame, out, 14, ARP_REPLY, PEER_MAC, PEER_IP, STACK_MAC, STACK_IP);
+    writeEthernet(frame, 0, STACK_MAC, PEER_MAC, 0x0806);
+    writeArp(frame, out, 14, {
+      op: ARP_REPLY,
+      senderMac: PEER_MAC,
+      senderIp: PEER_IP,
+      targetMac: STACK_MAC,
+      targetIp: STACK_IP,
+    });
     this.link.a.inject(frame);
   }
 }
