@@ -222,7 +222,7 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
     const { receiveQueue } = this.conn;
     let n = receiveQueue.lengthAt(0);
     if (receiveQueue.length === 1) return n;
-    const most = this.events?.appetite?.() ?? 0;
+    const most = this.events?.readBudget?.() ?? 0;
     for (let i = 1; i < receiveQueue.length && n + receiveQueue.lengthAt(i) <= most; i++) n += receiveQueue.lengthAt(i);
     return n;
   }
@@ -254,7 +254,7 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
           conn.readFirst();
           left -= length;
           if (events === null) continue;
-          conn.glanced = events.glance?.(bytes, from, length, left > 0) === true;
+          conn.glanced = events.peek?.(bytes, from, length, left > 0) === true;
           if (conn.glanced) conn.tcp.loans.done(bytes);
           else events.onData(owned(bytes, from, length));
         }

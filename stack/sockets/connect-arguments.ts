@@ -1,4 +1,4 @@
-import type net from 'node:net';
+import net from 'node:net';
 import { nodeError } from './socket-errors.js';
 
 /** What `connect` of an FtSocket takes besides Node's positional forms. */
@@ -60,4 +60,16 @@ export function pick<T extends object, K extends keyof T>(
     if (from[name] !== undefined) out[name] = from[name] as Exclude<T[K], undefined>;
   }
   return out;
+}
+
+/** @throws TypeError ERR_INVALID_ARG_VALUE for a path: the stack has no Unix sockets */
+export function refusePath(options: Record<string, unknown> | FtConnectOptions): void {
+  if (!('path' in options) || options['path'] === undefined) return;
+  throw nodeError('ERR_INVALID_ARG_VALUE', 'A socket of the ft-tcp stack connects to a port, not to a path', TypeError);
+}
+
+/** @throws TypeError ERR_INVALID_IP_ADDRESS, as Node does */
+export function checkLocalAddress(address: string | undefined): void {
+  if (address && !net.isIP(address))
+    throw nodeError('ERR_INVALID_IP_ADDRESS', `Invalid IP address: ${address}`, TypeError);
 }

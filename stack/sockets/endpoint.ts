@@ -14,9 +14,9 @@ export interface StreamEvents {
    * Before `onData`: the same bytes, [from, from + length), to look at only during the call. True when that was all that the socket
    * needs, and `onData` is not called for them. With `more` another chunk follows in the same event.
    */
-  glance?(bytes: Uint8Array, from: number, length: number, more: boolean): boolean;
+  peek?(bytes: Uint8Array, from: number, length: number, more: boolean): boolean;
   /** Bytes that one event may bring in several chunks: 0 where each chunk is an event. */
-  appetite?(): number;
+  readBudget?(): number;
   /** The peer has sent FIN, and all data was delivered. */
   onEnd(): void;
   /**

@@ -8,7 +8,7 @@ export const COPY_BELOW = 16384;
 export type WriteCallback = (error?: Error | null) => void;
 
 /** A user's write callback that may have to wait for an acknowledgement. */
-export interface Awaiting {
+interface Awaiting {
   callback: WriteCallback;
   error: Error | null | undefined;
   /** Runs once this many bytes are acknowledged; -1: not known before its chunk is handed over. */
@@ -45,7 +45,7 @@ export class SocketWriter {
   #uncopiedEnd = 0;
   /** Threshold of the request to the endpoint that is under way; 0: none. */
   #asked = 0;
-  #held: WriteCallback | null = null;
+  #blockedCallback: WriteCallback | null = null;
   #releaseAt = 0;
   #finalCallback: WriteCallback | null = null;
   #finalAt = 0;
@@ -67,8 +67,8 @@ export class SocketWriter {
   }
 
   /** A write of the stream is held back. */
-  get holding(): boolean {
-    return this.#held !== null;
+  get blocked(): boolean {
+    return this.#blockedCallback !== null;
   }
 
   /** Bytes of a buffer that is not ours may still be sent again. */
@@ -129,13 +129,13 @@ export class SocketWriter {
   // ---- completing
 
   /** Completes a write for the stream, or holds it back until the peer has acknowledged enough. */
-  settle(callback: WriteCallback): void {
+  complete(callback: WriteCallback): void {
     const limit = this.#limit;
     const unacked = this.written - this.acked;
     if (unacked > limit) {
-      this.#held = callback;
+      this.#blockedCallback = callback;
       this.#releaseAt = this.written - (limit >>> 1);
-      this.ask();
+      this.requestSpace();
       return;
     }
     // Asked for early, so that a writer whose bytes are acknowledged in time is never held.
@@ -144,30 +144,40 @@ export class SocketWriter {
   }
 
   /** The stream has ended: 'finish' and the callback of end() tell the user that his buffers are his again. */
-  settleFinal(callback: WriteCallback): void {
+  completeFinal(callback: WriteCallback): void {
     if (!this.borrowing || this.private) {
       callback();
       return;
     }
     this.#finalCallback = callback;
     this.#finalAt = this.#uncopiedEnd;
-    this.ask();
+    this.requestSpace();
   }
 
-  /** The chunk of this entry was just handed over: it is known what its callback waits for. */
-  bound(entry: Awaiting): void {
-    entry.end = this.#uncopiedEnd;
+  /**
+   * Writes a chunk whose callback runs only once its buffer is free.
+   * @param write writes it to the stream, with the callback to run when the stream is done with it
+   * @returns what `write` returns
+   */
+  wrap(callback: WriteCallback, write: (completed: WriteCallback) => boolean): boolean {
+    const entry: Awaiting = { callback, error: null, end: -1 };
+    const before = this.written;
+    this.wrapped++;
+    const more = write((error) => this.#completed(entry, error));
+    // The chunk was handed over just now: this is what its callback waits for.
+    if (this.written !== before) entry.end = this.#uncopiedEnd;
+    return more;
   }
 
   /** A write of the user is complete for the stream: its callback runs once no byte of a foreign buffer is needed any more. */
-  completed(entry: Awaiting, error: Error | null | undefined): void {
+  #completed(entry: Awaiting, error: Error | null | undefined): void {
     entry.error = error;
     if (error && entry.end < 0) entry.end = 0;
     else if (entry.end < 0) entry.end = this.#uncopiedEnd;
     if (entry.end > this.acked && this.endpoint !== null) {
       if (this.#awaiting === NOBODY) this.#awaiting = [];
       this.#awaiting.push(entry);
-      this.ask();
+      this.requestSpace();
       return;
     }
     this.wrapped--;
@@ -191,21 +201,21 @@ export class SocketWriter {
       this.wrapped--;
       process.nextTick(callback, error);
     }
-    const held = this.#held !== null && acked >= this.#releaseAt ? this.#held : null;
-    if (held !== null) this.#held = null;
+    const held = this.#blockedCallback !== null && acked >= this.#releaseAt ? this.#blockedCallback : null;
+    if (held !== null) this.#blockedCallback = null;
     const final = this.#finalCallback !== null && acked >= this.#finalAt ? this.#finalCallback : null;
     if (final !== null) this.#finalCallback = null;
-    this.ask();
+    this.requestSpace();
     if (this.drained !== null && this.wrapped === 0) this.drained();
     held?.();
     final?.();
   }
 
   /** Asks for the nearest of the thresholds that something waits for. */
-  ask(): void {
+  requestSpace(): void {
     if (this.endpoint === null) return;
     let at = Number.POSITIVE_INFINITY;
-    if (this.#held !== null) {
+    if (this.#blockedCallback !== null) {
       at = this.#releaseAt;
       // With an idle timer running, slow progress must be seen: it is activity.
       if (this.idle.armed) at = Math.min(at, this.acked + Math.max(1, this.#limit >>> 4));
@@ -225,8 +235,8 @@ export class SocketWriter {
 
   /** The socket is destroyed. As in Node, the write under way completes; those behind it fail. */
   dropStream(): void {
-    const held = this.#held;
-    this.#held = null;
+    const held = this.#blockedCallback;
+    this.#blockedCallback = null;
     this.#finalCallback = null;
     if (held !== null) process.nextTick(held);
   }

@@ -2,33 +2,37 @@ import net from 'node:net';
 import { addAbortSignal } from 'node:stream';
 import { serialize } from 'node:v8';
 import { errorCode, FtError } from '../../lib/errors.js';
-import { checkedPort, connectArguments, type FtConnectOptions, pick } from './connect-arguments.js';
+import {
+  checkedPort,
+  checkLocalAddress,
+  connectArguments,
+  type FtConnectOptions,
+  pick,
+  refusePath,
+} from './connect-arguments.js';
 import type { SocketHost, SocketTimer, SocketTimers, StreamEndpoint, StreamEvents } from './endpoint.js';
 import type { IdleTimeout } from './idle-timeout.js';
+import { OnReadBuffer } from './onread-buffer.js';
 import { resolveHost } from './resolve-host.js';
+import { type AddressInfo, SocketAddresses } from './socket-addresses.js';
 import { type FtSocketOptions, SocketBase } from './socket-base.js';
 import { connectError, nodeError, systemError } from './socket-errors.js';
-import { type Awaiting, SocketWriter, type WriteCallback } from './socket-writer.js';
+import { SocketWriter, type WriteCallback } from './socket-writer.js';
 import { type TlsCarrier, tlsCarrier } from './tls.js';
 
-/** How long a destroyed socket waits for acknowledgements that a write callback was promised, before it resets. */
+/** Time that a destroyed socket waits for acknowledgements that write callbacks need, before it resets, ms. */
 const LINGER_MS = 60_000;
 
-interface AddressInfo {
-  address?: string;
-  port?: number;
-  family?: string;
-}
+/** Longest context of a connection, bytes. */
+const MAX_CONTEXT_BYTES = 65_536;
+/** Bytes discarded in one event where the program does not listen for data. */
+const MAX_DISCARDED_BYTES = 1024 * 1024;
 
 /**
- * A genuine `net.Socket` whose bytes go through a StreamEndpoint. It has no handle: everything that `net.Socket` would ask
- * of one is overridden here. What it does is a function of its own calls and of the endpoint's events, of nothing else.
+ * A genuine `net.Socket` whose bytes go through a StreamEndpoint. It has no handle: everything that
+ * `net.Socket` would ask of one is overridden here. Its behaviour depends on its own calls and on the
+ * endpoint's events only, so that it is the same on every replica.
  */
-/** Bytes of a context at most. */
-const MOST_CONTEXT = 65_536;
-/** Bytes that are thrown away in one event, where nobody listens. */
-const MOST_UNHEARD = 1024 * 1024;
-
 export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   readonly #host: SocketHost;
   #endpoint: StreamEndpoint | null = null;
@@ -39,25 +43,22 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   /** No more bytes from us: the endpoint was told to shut down. */
   #finished = false;
   #bytesRead = 0;
-  /** Whose addresses are ours; they are made into objects when somebody asks, or when it goes. */
-  #named: StreamEndpoint | null = null;
-  #peer: AddressInfo | null = null;
-  #local: AddressInfo | null = null;
+  readonly #addresses = new SocketAddresses();
   #target: { address: string; port: number; localAddress?: string; localPort?: number } | null = null;
 
   readonly #writer: SocketWriter;
   #lingering = false;
   #lingerTimer: SocketTimer | null = null;
   #resetting = false;
-  readonly #onread: net.OnReadOpts | null;
-  /** Bytes in its buffer that the program has not been told of. */
-  #filled = 0;
+  readonly #onread: OnReadBuffer | null;
 
   constructor(host: SocketHost, endpoint: StreamEndpoint | null, options: FtSocketOptions = {}) {
     super(host.timers, options);
     this.#host = host;
     this.#writer = new SocketWriter(host.sendBuffer, this._idle);
-    this.#onread = options.onread ?? null;
+    this.#onread = options.onread
+      ? new OnReadBuffer(options.onread, { ended: () => this.destroyed, stopReading: () => this.#stopReading() })
+      : null;
     if (options.signal) addAbortSignal(options.signal, this);
     if (endpoint !== null && !this.destroyed) {
       this.#attach(endpoint);
@@ -73,23 +74,23 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   }
 
   /**
-   * Saves what the program has to know of this connection when it gets it back (state mode, docs/guides/state-mode.md): any value that
-   * `structuredClone` takes. What was read and written in the same event belongs to it. Without effect where nothing is
-   * replicated, or the program itself is.
+   * Saves the program's context of this connection, which a successor gets with the connection (state
+   * mode, docs/guides/state-mode.md): any value that `structuredClone` takes. Bytes read and written in the same
+   * event belong to it. No effect where nothing is replicated, or where the program itself is replicated.
    * @throws FtError ERR_FT_CONTEXT when it is longer than 64 KiB
    */
   override checkpoint(context: unknown): void {
     const bytes = serialize(context);
-    if (bytes.length > MOST_CONTEXT)
+    if (bytes.length > MAX_CONTEXT_BYTES)
       throw new FtError(
         'ERR_FT_CONTEXT',
         `The context of a connection has ${bytes.length} bytes`,
-        `Keep it below ${MOST_CONTEXT}, and what is larger elsewhere`,
+        `Keep it below ${MAX_CONTEXT_BYTES} bytes, and store larger data elsewhere`,
       );
     this._live()?.checkpoint?.(bytes);
   }
 
-  /** @internal It cannot be given back as it is now. */
+  /** @internal The connection cannot be restored in its present state. */
   _unsaved(): void {
     this._live()?.checkpoint?.(null);
   }
@@ -101,7 +102,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
 
   /** @internal Bytes that an earlier program has written to the connection (state mode). */
   get writtenBefore(): number {
-    return this.#named?.writtenBefore ?? 0;
+    return this.#addresses.endpoint?.writtenBefore ?? 0;
   }
 
   /** @internal A TLSSocket writes through from now on. */
@@ -120,13 +121,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   override connect(...args: unknown[]): this {
     const { options, listener } = connectArguments(args);
     if (listener) this.once('connect', listener);
-    if ('path' in options && options['path'] !== undefined) {
-      throw nodeError(
-        'ERR_INVALID_ARG_VALUE',
-        'A socket of the ft-tcp stack connects to a port, not to a path',
-        TypeError,
-      );
-    }
+    refusePath(options);
     if (this.#endpoint !== null || this.connecting) {
       throw nodeError('EISCONN', 'The socket is connected or connecting already');
     }
@@ -135,9 +130,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
     if (options.noDelay !== undefined) this.setNoDelay(options.noDelay);
     if (options.keepAlive !== undefined) this.setKeepAlive(options.keepAlive, options.keepAliveInitialDelay);
     const port = checkedPort(options.port);
-    if (options.localAddress && !net.isIP(options.localAddress)) {
-      throw nodeError('ERR_INVALID_IP_ADDRESS', `Invalid IP address: ${options.localAddress}`, TypeError);
-    }
+    checkLocalAddress(options.localAddress);
     this._unrefTimer();
     this.connecting = true;
     this.#resolve(options, port);
@@ -169,20 +162,16 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
     this.#endpoint = endpoint;
     this.#writer.begin(endpoint);
     endpoint.events = this;
-    this.#named = endpoint;
-    this.#peer = null;
-    this.#local = null;
+    this.#addresses.reset(endpoint);
   }
 
-  /** Makes a destroyed socket as good as new, for another `connect`. */
+  /** Makes a destroyed socket ready for another `connect`. */
   #reopen(): void {
     (this as unknown as { _undestroy(): void })._undestroy();
     this.#over = this.#reading = this.#readEnded = this.#finished = this.#resetting = this.#lingering = false;
     this.#bytesRead = 0;
     this.#writer.reset();
-    this.#named = null;
-    this.#peer = null;
-    this.#local = null;
+    this.#addresses.reset(null);
   }
 
   // ---- events of the endpoint
@@ -201,25 +190,25 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   }
 
   /** @internal */
-  glance(bytes: Uint8Array, from: number, length: number, more: boolean): boolean {
+  peek(bytes: Uint8Array, from: number, length: number, more: boolean): boolean {
     if (this.destroyed || this.#readEnded) return true;
     const onread = this.#onread;
-    if (onread === null && !this.#unheard()) return false;
+    if (onread === null && !this.#discards()) return false;
     this.#bytesRead += length;
     this._idle.touch();
-    if (onread !== null) this.#deliver(bytes, from, length, onread, more);
+    onread?.fill(bytes, from, length, more);
     return true;
   }
 
   /** @internal A buffer is filled as by one read of the kernel's. */
-  appetite(): number {
+  readBudget(): number {
     const onread = this.#onread;
-    if (onread === null) return this.#unheard() ? MOST_UNHEARD : 0;
-    return typeof onread.buffer === 'function' ? 0 : onread.buffer.byteLength;
+    if (onread === null) return this.#discards() ? MAX_DISCARDED_BYTES : 0;
+    return onread.size;
   }
 
-  /** It flows, and nobody listens: what comes is thrown away. */
-  #unheard(): boolean {
+  /** Whether the stream flows without a listener, so that received bytes are discarded. */
+  #discards(): boolean {
     return (
       this.readableFlowing === true &&
       this.readableLength === 0 &&
@@ -273,7 +262,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
       const { address, port, localAddress, localPort } = this.#target;
       return connectError(code, address, port, pick({ address: localAddress, port: localPort }, 'address', 'port'));
     }
-    return systemError(code, this.#writer.holding && !this.#reading ? 'write' : 'read');
+    return systemError(code, this.#writer.blocked && !this.#reading ? 'write' : 'read');
   }
 
   // ---- reading
@@ -293,22 +282,6 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
     if (!this.#reading) return;
     this.#reading = false;
     if (!this.#over) this.#endpoint?.setReading(false);
-  }
-
-  /** The `onread` option: bytes go into the user's buffer instead of the stream. */
-  #deliver(bytes: Uint8Array, from: number, length: number, onread: net.OnReadOpts, more: boolean): void {
-    const end = from + length;
-    for (let at = from; at < end && !this.destroyed; ) {
-      const buffer = typeof onread.buffer === 'function' ? onread.buffer() : onread.buffer;
-      const part = Math.min(buffer.byteLength - this.#filled, end - at);
-      buffer.set(bytes.subarray(at, at + part), this.#filled);
-      at += part;
-      this.#filled += part;
-      if (more && this.#filled < buffer.byteLength) continue;
-      const filled = this.#filled;
-      this.#filled = 0;
-      if (onread.callback(filled, buffer) === false) this.#stopReading();
-    }
   }
 
   override pause(): this {
@@ -331,21 +304,13 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   ): boolean;
   override write(chunk: Uint8Array | string, encoding?: unknown, callback?: unknown): boolean {
     const done = (typeof encoding === 'function' ? encoding : callback) as WriteCallback | undefined;
-    // Most callbacks need no acknowledgement: nothing was handed over without a copy, nor will this chunk be.
+    // Most callbacks need no acknowledgement: no chunk is sent from the program's memory.
     const writer = this.#writer;
     if (typeof done !== 'function' || !writer.mayWait(chunk, this.writableLength)) {
       return super.write(chunk as string, encoding as BufferEncoding, callback as WriteCallback);
     }
-    const entry: Awaiting = { callback: done, error: null, end: -1 };
-    const before = writer.written;
-    writer.wrapped++;
-    const more = super.write(
-      chunk as string,
-      typeof encoding === 'function' ? undefined : (encoding as BufferEncoding),
-      (error?: Error | null) => writer.completed(entry, error),
-    );
-    if (writer.written !== before) writer.bound(entry);
-    return more;
+    const form = typeof encoding === 'function' ? undefined : (encoding as BufferEncoding);
+    return writer.wrap(done, (completed) => super.write(chunk as string, form, completed));
   }
 
   override _write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void {
@@ -357,7 +322,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
     const writer = this.#writer;
     writer.add(chunk, encoding);
     writer.flush();
-    writer.settle(callback);
+    writer.complete(callback);
   }
 
   override _writev(chunks: { chunk: Buffer | string; encoding: BufferEncoding }[], callback: WriteCallback): void {
@@ -369,7 +334,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
     const writer = this.#writer;
     for (const { chunk, encoding } of chunks) writer.add(chunk, encoding);
     writer.flush();
-    writer.settle(callback);
+    writer.complete(callback);
   }
 
   /** Writes once the connection stands. */
@@ -413,7 +378,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
     }
     this.#finished = true;
     endpoint.shutdown();
-    this.#writer.settleFinal(callback);
+    this.#writer.completeFinal(callback);
   }
 
   // ---- closing
@@ -421,14 +386,13 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   override resetAndDestroy(): this {
     if (this.#endpoint === null && !this.connecting)
       return this.destroy(nodeError('ERR_SOCKET_CLOSED', 'Socket is closed'));
-    if (this.connecting) this.once('connect', () => this.#reset());
-    else this.#reset();
+    const reset = (): void => {
+      this.#resetting = true;
+      this.destroy();
+    };
+    if (this.connecting) this.once('connect', reset);
+    else reset();
     return this;
-  }
-
-  #reset(): void {
-    this.#resetting = true;
-    this.destroy();
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
@@ -438,7 +402,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
     this.#writer.dropStream();
     const hadError = error !== null && error !== undefined;
     callback(error);
-    // A real handle closes a loop phase later; whoever awaits 'error' first and then 'close' relies on that.
+    // A real handle closes a loop phase later; programs that await 'error' and then 'close' rely on it.
     process.nextTick(() => queueMicrotask(() => process.nextTick(() => this.emit('close', hadError))));
     const server = this._server;
     if (server) {
@@ -449,9 +413,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
 
   #closeEndpoint(error: Error | null): void {
     const endpoint = this.#endpoint;
-    // What the peer was called outlives it, itself must not.
-    this.#peerInfo();
-    this.#named = null;
+    this.#addresses.release();
     this.#reading = false;
     if (endpoint !== null && !this.#over) {
       if (this.#resetting) {
@@ -470,8 +432,8 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   }
 
   /**
-   * Someone was promised a call when his buffer is free, and the endpoint still sends from it: closing now would mean never
-   * to know. So the stream is ended, and the endpoint is closed when the peer has acknowledged, or reset after a while.
+   * A write callback is due when its buffer is free, and the endpoint still sends from that buffer. So the
+   * stream ends, and the endpoint is closed when the peer has acknowledged all, or reset after a minute.
    */
   #linger(endpoint: StreamEndpoint): void {
     this.#lingering = true;
@@ -483,7 +445,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
       this.#endLinger(systemError('ETIMEDOUT', 'write'));
     });
     this.#writer.drained = () => this.#endLinger(null);
-    this.#writer.ask();
+    this.#writer.requestSpace();
   }
 
   #endLinger(error: Error | null): void {
@@ -515,26 +477,12 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
 
   /** @internal */
   _getpeername(): AddressInfo {
-    return this.connecting ? {} : this.#peerInfo();
+    return this.connecting ? {} : this.#addresses.peer();
   }
 
   /** @internal */
   _getsockname(): AddressInfo {
-    return this.#endpoint === null ? {} : this.#localInfo();
-  }
-
-  #peerInfo(): AddressInfo {
-    const named = this.#named;
-    if (this.#peer === null && named !== null)
-      this.#peer = { address: named.remoteAddress, family: named.family, port: named.remotePort };
-    return this.#peer ?? {};
-  }
-
-  #localInfo(): AddressInfo {
-    const named = this.#named;
-    if (this.#local === null && named !== null)
-      this.#local = { address: named.localAddress, family: named.family, port: named.localPort };
-    return this.#local ?? {};
+    return this.#endpoint === null ? {} : this.#addresses.local();
   }
 
   /** @internal Node's `bytesWritten` adds what is still buffered in the stream. */

@@ -312,7 +312,7 @@ export class LoopbackEndpoint implements StreamEndpoint {
       this.#inboxBytes -= chunk.length;
       this.host.wake(this.peer);
       this.#emit((events) => {
-        if (events.glance?.(chunk, 0, chunk.length, false) !== true) events.onData(chunk);
+        if (events.peek?.(chunk, 0, chunk.length, false) !== true) events.onData(chunk);
       });
       return true;
     }
