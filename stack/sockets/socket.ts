@@ -1,7 +1,6 @@
 import net from 'node:net';
 import { addAbortSignal } from 'node:stream';
-import { serialize } from 'node:v8';
-import { errorCode, FtError } from '../../lib/errors.js';
+import { errorCode } from '../../lib/errors.js';
 import {
   checkedPort,
   checkLocalAddress,
@@ -10,6 +9,7 @@ import {
   pick,
   refusePath,
 } from './connect-arguments.js';
+import { encodeContext } from './connection-context.js';
 import type { SocketHost, SocketTimer, SocketTimers, StreamEndpoint, StreamEvents } from './endpoint.js';
 import type { IdleTimeout } from './idle-timeout.js';
 import { OnReadBuffer } from './onread-buffer.js';
@@ -23,8 +23,6 @@ import { type TlsCarrier, tlsCarrier } from './tls.js';
 /** Time that a destroyed socket waits for acknowledgements that write callbacks need, before it resets, ms. */
 const LINGER_MS = 60_000;
 
-/** Longest context of a connection, bytes. */
-const MAX_CONTEXT_BYTES = 65_536;
 /** Bytes discarded in one event where the program does not listen for data. */
 const MAX_DISCARDED_BYTES = 1024 * 1024;
 
@@ -80,14 +78,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
    * @throws FtError ERR_FT_CONTEXT when it is longer than 64 KiB
    */
   override checkpoint(context: unknown): void {
-    const bytes = serialize(context);
-    if (bytes.length > MAX_CONTEXT_BYTES)
-      throw new FtError(
-        'ERR_FT_CONTEXT',
-        `The context of a connection has ${bytes.length} bytes`,
-        `Keep it below ${MAX_CONTEXT_BYTES} bytes, and store larger data elsewhere`,
-      );
-    this._live()?.checkpoint?.(bytes);
+    this._live()?.checkpoint?.(encodeContext(context));
   }
 
   /** @internal The connection cannot be restored in its present state. */
