@@ -1,30 +1,36 @@
-/** What is measured, against what, and what is aimed at. */
+/** Rows of the result: what was measured, against what, and the goal. */
+
+/** One row. */
 export interface Row {
   name: string;
   what: string;
   unit: string;
   ours: number;
-  /** What ours is compared with, and its figure. */
+  /** What `ours` is compared with; `other` is its figure. */
   against: string;
   other: number;
   ratio: number;
-  /** As ">= 0.95" or "<= 20"; the bound is for the ratio, or for `ours` where there is nothing to compare. "": none. */
+  /** As ">= 0.95" or "<= 20"; the bound is for the ratio, or for `ours` where nothing is compared. "": no goal. */
   goal: string;
   /** Null where there is no goal. */
   met: boolean | null;
 }
 
-/** Makes a row; `of` says what the goal bounds. */
-export function row(
-  name: string,
-  what: string,
-  unit: string,
-  ours: number,
-  against: string,
-  other: number,
-  goal: string,
-  of: 'ratio' | 'ours' | 'difference' = 'ratio',
-): Row {
+/** A row before its ratio is known. */
+export interface RowInput {
+  name: string;
+  what: string;
+  unit: string;
+  ours: number;
+  against: string;
+  other: number;
+  goal: string;
+  /** What the goal bounds (default: the ratio). */
+  of?: 'ratio' | 'ours' | 'difference';
+}
+
+/** Makes a row, with figures rounded to four digits. */
+export function row({ name, what, unit, ours, against, other, goal, of = 'ratio' }: RowInput): Row {
   const ratio = other === 0 ? 0 : ours / other;
   const value = of === 'ratio' ? ratio : of === 'ours' ? ours : ours - other;
   const [, sign, bound] = /^(>=|<=) \+?([\d.]+)/.exec(goal) ?? [];

@@ -5,8 +5,8 @@ import { STACK_ADDRESS, TAP } from '../failover/lab/network.js';
 import type { Breakdown, ReplicaProcess } from '../failover/lab/replica-process.js';
 import { type Row, row } from './goals.js';
 import { cpuSeconds, resident } from './measure.js';
-import { IdleConnections, PORTS, peer } from './peer.js';
-import { replicas } from './serve.js';
+import { replicas } from './server-setups.js';
+import { IdleConnections, PORTS, runClient } from './traffic-client.js';
 
 /** Sources that the client's connections come from, when one has not ports enough. */
 export const SOURCES = 8;
@@ -47,46 +47,63 @@ async function takeover(
 const MANY = 10_000;
 
 /** Idle connections with a backup: memory, and takeovers: with others at work, and without. */
-export async function held(directory: string, client: string, count: number): Promise<Row[]> {
+export async function measureIdleConnections(directory: string, client: string, count: number): Promise<Row[]> {
   const served = await replicas(directory, ['--log-size', '256'], true);
-  const [primary, backup] = served.replicas as [ReplicaProcess, ReplicaProcess];
-  await peer(client, 'ping', STACK_ADDRESS, PORTS.echo, 64, 0.3);
-  const [alone] = await peer(client, 'ping', STACK_ADDRESS, PORTS.echo, 64, 1);
+  const [primary, backup] = served.startReplicas as [ReplicaProcess, ReplicaProcess];
+  await runClient(client, 'ping', STACK_ADDRESS, PORTS.echo, 64, 0.3);
+  const [alone] = await runClient(client, 'ping', STACK_ADDRESS, PORTS.echo, 64, 1);
   const before = [resident(primary.pid), resident(backup.pid)];
   const idle = await IdleConnections.open(client, STACK_ADDRESS, PORTS.echo, count, SOURCES);
   await new Promise((done) => setTimeout(done, 1500));
   const [ours, theirs] = [primary, backup].map(({ pid }, n) => (resident(pid) - before[n]) / count) as [number, number];
   const name = count.toLocaleString('en');
   const rows = [
-    row(
-      `memory, ${name} idle, primary`,
-      'resident memory per connection, Node sockets included',
-      'bytes',
+    row({
+      name: `memory, ${name} idle, primary`,
+      what: 'resident memory per connection, Node sockets included',
+      unit: 'bytes',
       ours,
-      'goal',
-      4096,
-      count < MANY ? '' : '<= 4096',
-      'ours',
-    ),
-    row(
-      `memory, ${name} idle, backup`,
-      'resident memory per connection, Node sockets included',
-      'bytes',
-      theirs,
-      'goal',
-      4096,
-      count < MANY ? '' : '<= 4096',
-      'ours',
-    ),
+      against: 'goal',
+      other: 4096,
+      goal: count < MANY ? '' : '<= 4096',
+      of: 'ours',
+    }),
+    row({
+      name: `memory, ${name} idle, backup`,
+      what: 'resident memory per connection, Node sockets included',
+      unit: 'bytes',
+      ours: theirs,
+      against: 'goal',
+      other: 4096,
+      goal: count < MANY ? '' : '<= 4096',
+      of: 'ours',
+    }),
   ];
   // What they cost while nothing happens, and what another one pays for them.
   const [busy, since] = [cpuSeconds(primary.pid), monotonicMs()];
   await new Promise((done) => setTimeout(done, 2000));
   const share = (100 * (cpuSeconds(primary.pid) - busy)) / ((monotonicMs() - since) / 1000);
-  const [beside] = await peer(client, 'ping', STACK_ADDRESS, PORTS.echo, 64, 1);
+  const [beside] = await runClient(client, 'ping', STACK_ADDRESS, PORTS.echo, 64, 1);
   rows.push(
-    row(`CPU, ${name} idle`, 'of one core, while nothing happens', '%', share, 'nothing', 0, '', 'ours'),
-    row(`echo beside ${name} idle`, '64 bytes there and back (p50)', 'us', beside!, 'without them', alone!, '<= 1.5'),
+    row({
+      name: `CPU, ${name} idle`,
+      what: 'of one core, while nothing happens',
+      unit: '%',
+      ours: share,
+      against: 'nothing',
+      other: 0,
+      goal: '',
+      of: 'ours',
+    }),
+    row({
+      name: `echo beside ${name} idle`,
+      what: '64 bytes there and back (p50)',
+      unit: 'us',
+      ours: beside!,
+      against: 'without them',
+      other: alone!,
+      goal: '<= 1.5',
+    }),
   );
   // Some that are at work all the time: one byte there and back on each, round after round.
   const active = await IdleConnections.open(client, STACK_ADDRESS, PORTS.echo, ACTIVE, SOURCES);
@@ -115,48 +132,48 @@ export async function held(directory: string, client: string, count: number): Pr
   const { firstMs, kickedMs } = await takeover(backup, third, count);
   const again = await idle.ping();
   rows.push(
-    row(
-      `takeover, ${name} idle and ${ACTIVE} active`,
-      `longest round trip of ${ACTIVE} busy connections; rounds that were not answered: ${lost}`,
-      'ms',
-      longestMs,
-      'nothing',
-      0,
-      '',
-      'ours',
-    ),
-    row(
-      `takeover, ${name}, first byte`,
-      'from SIGKILL to the first frame of the new primary',
-      'ms',
-      firstMs,
-      'goal',
-      20,
-      count > MANY ? '' : '<= 20',
-      'ours',
-    ),
-    row(
-      `takeover, ${name}, all`,
-      `from SIGKILL until every connection has heard of it; all echo again: ${echoed >= 0 && again >= 0}`,
-      'ms',
-      kickedMs,
-      'goal',
-      250,
-      count > MANY ? '' : '<= 250',
-      'ours',
-    ),
+    row({
+      name: `takeover, ${name} idle and ${ACTIVE} active`,
+      what: `longest round trip of ${ACTIVE} busy connections; rounds that were not answered: ${lost}`,
+      unit: 'ms',
+      ours: longestMs,
+      against: 'nothing',
+      other: 0,
+      goal: '',
+      of: 'ours',
+    }),
+    row({
+      name: `takeover, ${name}, first byte`,
+      what: 'from SIGKILL to the first frame of the new primary',
+      unit: 'ms',
+      ours: firstMs,
+      against: 'goal',
+      other: 20,
+      goal: count > MANY ? '' : '<= 20',
+      of: 'ours',
+    }),
+    row({
+      name: `takeover, ${name}, all`,
+      what: `from SIGKILL until every connection has heard of it; all echo again: ${echoed >= 0 && again >= 0}`,
+      unit: 'ms',
+      ours: kickedMs,
+      against: 'goal',
+      other: 250,
+      goal: count > MANY ? '' : '<= 250',
+      of: 'ours',
+    }),
   );
   rows.push(
-    row(
-      `protected again, ${name}`,
-      'from the start of a new replica until it follows, all connections known',
-      'ms',
-      protectedMs,
-      'goal',
-      3000,
-      count > MANY ? '' : '<= 3000',
-      'ours',
-    ),
+    row({
+      name: `protected again, ${name}`,
+      what: 'from the start of a new replica until it follows, all connections known',
+      unit: 'ms',
+      ours: protectedMs,
+      against: 'goal',
+      other: 3000,
+      goal: count > MANY ? '' : '<= 3000',
+      of: 'ours',
+    }),
   );
   idle.close();
   await served.close();

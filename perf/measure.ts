@@ -1,8 +1,8 @@
 /** What is measured of one way of serving. */
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { PORTS, peer } from './peer.js';
-import { type Mode, OTHERS, type Served } from './serve.js';
+import { type Mode, OTHERS, type ServerSetup } from './server-setups.js';
+import { PORTS, runClient } from './traffic-client.js';
 
 export interface Plan {
   quick: boolean;
@@ -10,7 +10,7 @@ export interface Plan {
   seconds: number;
   requests: number;
   /** Connections that are held for memory and takeover. */
-  held: number[];
+  connectionCounts: number[];
   only: string;
 }
 
@@ -39,7 +39,7 @@ export function resident(pid: number): number {
 export type Figures = Record<string, number>;
 
 /** Everything that is measured of one way of serving. */
-export async function measure(mode: Mode, served: Served, client: string, plan: Plan): Promise<Figures> {
+export async function measure(mode: Mode, served: ServerSetup, client: string, plan: Plan): Promise<Figures> {
   const { address, pid } = served;
   const { seconds, requests } = plan;
   const figures: Figures = {};
@@ -53,25 +53,27 @@ export async function measure(mode: Mode, served: Served, client: string, plan: 
       if (!wanted(name)) continue;
       const before = cpuSeconds(pid);
       // The client reads what the server sends out.
-      const [rate] = await peer(client, way === 'out' ? 'in' : 'out', address, port, streams, seconds);
+      const [rate] = await runClient(client, way === 'out' ? 'in' : 'out', address, port, streams, seconds);
       figures[name] = rate!;
       if (streams === 1) figures[`cpu ${way}`] = (cpuSeconds(pid) - before) / ((rate! * seconds * 1.2) / 1e9);
     }
   }
   if (wanted('bulk in, listened to') && ['alone', 'node', 'relay'].includes(mode))
-    [figures['bulk in, listened to']] = (await peer(client, 'out', address, PORTS.listener, 1, seconds)) as [number];
+    [figures['bulk in, listened to']] = (await runClient(client, 'out', address, PORTS.listener, 1, seconds)) as [
+      number,
+    ];
   if (wanted('echo')) {
-    const [p50, p99, p999] = await peer(client, 'ping', address, PORTS.echo, 64, seconds);
+    const [p50, p99, p999] = await runClient(client, 'ping', address, PORTS.echo, 64, seconds);
     Object.assign(figures, { 'echo p50': p50!, 'echo p99': p99!, 'echo p99.9': p999! });
   }
   // A client's ports are held for a minute; where nothing is compared they are not spent.
   if (wanted('churn') && ['kernel', 'alone', 'node'].includes(mode)) {
-    await peer(client, 'churn', address, PORTS.echo, 50, seconds / 2);
-    [figures['churn']] = (await peer(client, 'churn', address, PORTS.echo, 50, seconds)) as [number];
+    await runClient(client, 'churn', address, PORTS.echo, 50, seconds / 2);
+    [figures['churn']] = (await runClient(client, 'churn', address, PORTS.echo, 50, seconds)) as [number];
   }
   if ((OTHERS as readonly Mode[]).includes(mode)) return figures;
   if (wanted('ping')) {
-    const [p50, p99, p999] = await peer(client, 'ping', address, PORTS.echo, 1, seconds);
+    const [p50, p99, p999] = await runClient(client, 'ping', address, PORTS.echo, 1, seconds);
     Object.assign(figures, { 'ping p50': p50!, 'ping p99': p99!, 'ping p99.9': p999! });
   }
   for (const [name, keep] of [

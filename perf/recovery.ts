@@ -5,8 +5,8 @@ import { median } from '../failover/demo/arrivals.js';
 import { monotonicMs } from '../failover/demo/clients.js';
 import { STACK_ADDRESS } from '../failover/lab/network.js';
 import { type Row, row } from './goals.js';
-import { PORTS } from './peer.js';
-import { replicas } from './serve.js';
+import { replicas } from './server-setups.js';
+import { PORTS } from './traffic-client.js';
 
 const RMEM = '/proc/sys/net/ipv4/tcp_rmem';
 /** Receive buffers of the client, in KiB: so much is under way at most. */
@@ -51,7 +51,7 @@ async function one(directory: string): Promise<Return> {
   socket.on('error', () => undefined);
   await new Promise((done) => setTimeout(done, WARM_MS));
   killed = monotonicMs();
-  served.replicas[0].kill('SIGKILL');
+  served.startReplicas[0].kill('SIGKILL');
   await new Promise((done) => setTimeout(done, AFTER_MS));
   socket.destroy();
   await served.close();
@@ -79,26 +79,26 @@ export async function recovery(directory: string, rounds: number): Promise<Row[]
       const name = `${kib} KiB under way`;
       const what = `a stream of ${rate} Gbit/s when its server is killed`;
       rows.push(
-        row(
-          `gap, ${name}`,
-          `${what}: longest silence`,
-          'ms',
-          median(all.map((r) => r.gapMs)),
-          'nothing',
-          0,
-          '',
-          'ours',
-        ),
-        row(
-          `recovery, ${name}`,
-          `${what}: until it is as fast as before`,
-          'ms',
-          median(all.map((r) => r.againMs)),
-          'nothing',
-          0,
-          '',
-          'ours',
-        ),
+        row({
+          name: `gap, ${name}`,
+          what: `${what}: longest silence`,
+          unit: 'ms',
+          ours: median(all.map((r) => r.gapMs)),
+          against: 'nothing',
+          other: 0,
+          goal: '',
+          of: 'ours',
+        }),
+        row({
+          name: `recovery, ${name}`,
+          what: `${what}: until it is as fast as before`,
+          unit: 'ms',
+          ours: median(all.map((r) => r.againMs)),
+          against: 'nothing',
+          other: 0,
+          goal: '',
+          of: 'ours',
+        }),
       );
     }
   } finally {

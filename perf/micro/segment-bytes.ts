@@ -5,6 +5,15 @@ import { segmentOperations } from './segments.js';
 
 export function segmentBytes(): Row[] {
   return Object.entries(segmentOperations()).map(([name, operation]) =>
-    row(`allocated: ${name.split(':')[0]}`, name, 'bytes', allocated(operation), 'goal', 0, '<= 0', 'ours'),
+    row({
+      name: `allocated: ${name.split(':')[0]}`,
+      what: name,
+      unit: 'bytes',
+      ours: allocated(operation),
+      against: 'goal',
+      other: 0,
+      goal: '<= 0',
+      of: 'ours',
+    }),
   );
 }

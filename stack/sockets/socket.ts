@@ -103,8 +103,6 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
     this.allowHalfOpen = true;
   }
 
-  // ---- opening
-
   override connect(options: FtConnectOptions | net.SocketConnectOpts, listener?: () => void): this;
   override connect(port: number, host: string, listener?: () => void): this;
   override connect(port: number, listener?: () => void): this;
@@ -391,10 +389,9 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
     this._idle.clear();
     this.#closeEndpoint(error);
     this.#writer.dropStream();
-    const hadError = error !== null && error !== undefined;
     callback(error);
     // A real handle closes a loop phase later; programs that await 'error' and then 'close' rely on it.
-    process.nextTick(() => queueMicrotask(() => process.nextTick(() => this.emit('close', hadError))));
+    process.nextTick(() => queueMicrotask(() => process.nextTick(() => this.emit('close', Boolean(error)))));
     const server = this._server;
     if (server) {
       server._connections--;

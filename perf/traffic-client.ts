@@ -9,7 +9,7 @@ import { FtError } from '../lib/errors.js';
 export const PORTS = { source: 9101, sink: 9102, echo: 9103, listener: 9105 } as const;
 
 /** Compiles it. Throws FtError ERR_FT_TOOLS without a compiler. */
-export function buildPeer(directory: string, name = 'peer'): string {
+export function buildClient(directory: string, name = 'peer'): string {
   const path = `${directory}/${name}`;
   if (existsSync(path)) return path;
   const source = fileURLToPath(new URL(`../../perf/peers/${name}.c`, import.meta.url));
@@ -24,7 +24,7 @@ export function buildPeer(directory: string, name = 'peer'): string {
 }
 
 /** Runs it as a client. @returns the numbers that it prints. */
-export async function peer(path: string, ...words: (string | number)[]): Promise<number[]> {
+export async function runClient(path: string, ...words: (string | number)[]): Promise<number[]> {
   const child = spawn(path, words.map(String), { stdio: ['ignore', 'pipe', 'inherit'] });
   let text = '';
   child.stdout.on('data', (part) => {
@@ -36,7 +36,7 @@ export async function peer(path: string, ...words: (string | number)[]): Promise
 }
 
 /** The kernel's server, in another process's network namespace. */
-export async function peerServer(path: string, netnsOf: number): Promise<ChildProcess> {
+export async function kernelServer(path: string, netnsOf: number): Promise<ChildProcess> {
   const ports = [PORTS.source, PORTS.sink, PORTS.echo].map(String);
   const child = spawn('nsenter', ['-t', String(netnsOf), '-n', path, 'serve', ...ports], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -46,19 +46,19 @@ export async function peerServer(path: string, netnsOf: number): Promise<ChildPr
 }
 
 /** Connections that one process holds: where the limit of descriptors is hard, it is often 20,000. */
-const MOST_HELD = 15_000;
+const MAX_CONNECTIONS_PER_PROCESS = 15_000;
 
-interface Holder {
+interface ClientProcess {
   child: ChildProcess;
   lines: AsyncIterator<string>;
 }
 
 /** Many connections that are held open, and can be asked to say a byte each. */
 export class IdleConnections {
-  readonly #holders: Holder[];
+  readonly #processes: ClientProcess[];
 
-  private constructor(holders: Holder[]) {
-    this.#holders = holders;
+  private constructor(holders: ClientProcess[]) {
+    this.#processes = holders;
   }
 
   static async open(
@@ -68,9 +68,9 @@ export class IdleConnections {
     count: number,
     sources: number,
   ): Promise<IdleConnections> {
-    const holders: Holder[] = [];
-    for (let left = count; left > 0; left -= MOST_HELD) {
-      const words = ['idle', host, String(port), String(Math.min(left, MOST_HELD)), String(sources)];
+    const holders: ClientProcess[] = [];
+    for (let left = count; left > 0; left -= MAX_CONNECTIONS_PER_PROCESS) {
+      const words = ['idle', host, String(port), String(Math.min(left, MAX_CONNECTIONS_PER_PROCESS)), String(sources)];
       const child = spawn(path, words, { stdio: ['pipe', 'pipe', 'inherit'] });
       const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
       holders.push({ child, lines });
@@ -82,7 +82,7 @@ export class IdleConnections {
   /** One byte on each. @returns microseconds until all were back, -1 when some never came. */
   async ping(): Promise<number> {
     const all = await Promise.all(
-      this.#holders.map(({ child, lines }) => {
+      this.#processes.map(({ child, lines }) => {
         child.stdin!.write('go\n');
         return lines.next();
       }),
@@ -92,7 +92,7 @@ export class IdleConnections {
   }
 
   close(): void {
-    for (const { child } of this.#holders) child.kill('SIGKILL');
+    for (const { child } of this.#processes) child.kill('SIGKILL');
   }
 }
 

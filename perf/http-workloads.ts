@@ -5,7 +5,7 @@ import { median } from '../failover/demo/arrivals.js';
 import { findTool } from '../failover/lab/required-tools.js';
 import { type Row, row } from './goals.js';
 import { output, type Plan } from './measure.js';
-import { replicas, type Served } from './serve.js';
+import { replicas, type ServerSetup } from './server-setups.js';
 
 /** Rounds of the loop per request (FT-Linux, figure 6), and bytes to compress (its figures 4 and 5). */
 const LOOPS = [0, 2 ** 12, 2 ** 16, 2 ** 20];
@@ -16,7 +16,7 @@ const SECONDS = 4;
 
 /** Requests per second and the 99th percentile in milliseconds, by ab. */
 async function ab(
-  served: Served,
+  served: ServerSetup,
   path: string,
   clients: number,
   keep: boolean,
@@ -30,14 +30,14 @@ async function ab(
 }
 
 /** Records and bytes that the log has had. */
-async function logged(served: Served): Promise<{ records: number; bytes: number }> {
+async function logged(served: ServerSetup): Promise<{ records: number; bytes: number }> {
   const { directory, group } = served.place!;
   const status = await askStatus(join(directory, group, `${served.pid}.sock`));
   const log = status?.counters['log'] ?? {};
   return { records: log['records'] ?? Number.NaN, bytes: log['bytes'] ?? Number.NaN };
 }
 
-export async function works(directory: string, plan: Plan): Promise<Row[]> {
+export async function measureHttpWorkloads(directory: string, plan: Plan): Promise<Row[]> {
   const rows: Row[] = [];
   const wanted = (name: string): boolean => plan.only === '' || plan.only === name;
   const figures = new Map<string, number[]>();
@@ -78,7 +78,17 @@ export async function works(directory: string, plan: Plan): Promise<Row[]> {
   const of = (key: string): number => median(figures.get(key) ?? [Number.NaN]);
   const compare = (name: string, what: string, key: string): void => {
     if (figures.has(`alone ${key}`))
-      rows.push(row(name, what, 'requests/s', of(`written ${key}`), 'stack alone', of(`alone ${key}`), '>= 0.9'));
+      rows.push(
+        row({
+          name,
+          what,
+          unit: 'requests/s',
+          ours: of(`written ${key}`),
+          against: 'stack alone',
+          other: of(`alone ${key}`),
+          goal: '>= 0.9',
+        }),
+      );
   };
   for (const loop of LOOPS) {
     compare(
@@ -89,9 +99,33 @@ export async function works(directory: string, plan: Plan): Promise<Row[]> {
     if (!figures.has(`records ${loop}`)) continue;
     const [p99, alone] = [of(`written work p99 ${loop}`), of(`alone work p99 ${loop}`)];
     rows.push(
-      row(`written: work, ${loop}, p99`, 'longest but one in a hundred', 'ms', p99, 'stack alone', alone, ''),
-      row(`records, work ${loop}`, 'log records', '1/s', of(`records ${loop}`), 'nothing', 0, ''),
-      row(`log bytes, work ${loop}`, 'bytes of the log', 'bytes/s', of(`bytes ${loop}`), 'nothing', 0, ''),
+      row({
+        name: `written: work, ${loop}, p99`,
+        what: 'longest but one in a hundred',
+        unit: 'ms',
+        ours: p99,
+        against: 'stack alone',
+        other: alone,
+        goal: '',
+      }),
+      row({
+        name: `records, work ${loop}`,
+        what: 'log records',
+        unit: '1/s',
+        ours: of(`records ${loop}`),
+        against: 'nothing',
+        other: 0,
+        goal: '',
+      }),
+      row({
+        name: `log bytes, work ${loop}`,
+        what: 'bytes of the log',
+        unit: 'bytes/s',
+        ours: of(`bytes ${loop}`),
+        against: 'nothing',
+        other: 0,
+        goal: '',
+      }),
     );
   }
   for (const bytes of BLOCKS)

@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { APP } from '../failover/demo/run-once.js';
 import { CLIENT_ADDRESS, ip, STACK_ADDRESS, TAP, VETH_CLIENT, VETH_SERVER } from '../failover/lab/network.js';
 import { ReplicaProcess } from '../failover/lab/replica-process.js';
-import { buildGvisor, buildLwip, buildPeer, type ForeignPeer, PORTS, peerServer } from './peer.js';
+import { buildClient, buildGvisor, buildLwip, type ForeignPeer, kernelServer, PORTS } from './traffic-client.js';
 
-export const SERVER = fileURLToPath(new URL('./server.js', import.meta.url));
+export const PROGRAM = fileURLToPath(new URL('./benchmark-program.js', import.meta.url));
 /** Ways of serving: the kernel across a veth; the stack alone, with a backup in either commit mode, with one on another machine. */
 export const MODES = ['kernel', 'alone', 'written', 'acked', 'machines'] as const;
 /** Without offload; Node's net on the kernel, across the veth and behind a TAP; and other stacks, where their packages are. */
@@ -22,11 +22,11 @@ const RELAY = { device: 'rl0', far: 'rl1', network: '10.84.0' };
 /** At its best: frames as large as they can be, which a TAP allows. */
 const GVISOR = { device: 'gv0', network: '10.82.0', mtu: 65_000 };
 
-export interface Served {
+export interface ServerSetup {
   address: string;
   /** Process that serves streams. */
   pid: number;
-  replicas: ReplicaProcess[];
+  startReplicas: ReplicaProcess[];
   /** Another replica of the group. */
   start: () => ReplicaProcess;
   close: () => Promise<void>;
@@ -36,12 +36,12 @@ export interface Served {
 
 let group = 0;
 
-export async function replicas(directory: string, options: string[], backup: boolean): Promise<Served> {
+export async function replicas(directory: string, options: string[], backup: boolean): Promise<ServerSetup> {
   const name = `perf${group++}`;
   const words = ['--group', name, '--dir', directory, '--tap', TAP, '--ip', `${STACK_ADDRESS}/24`];
   const all: ReplicaProcess[] = [];
   const start = (): ReplicaProcess => {
-    const replica = new ReplicaProcess([...words, '--gateway', CLIENT_ADDRESS, ...options, SERVER]);
+    const replica = new ReplicaProcess([...words, '--gateway', CLIENT_ADDRESS, ...options, PROGRAM]);
     all.push(replica);
     return replica;
   };
@@ -53,7 +53,7 @@ export async function replicas(directory: string, options: string[], backup: boo
   return {
     address: STACK_ADDRESS,
     pid: all[0].pid,
-    replicas: all,
+    startReplicas: all,
     place: { directory, group: name },
     start,
     close: async () => void (await Promise.all(all.map((replica) => replica.close()))),
@@ -61,7 +61,7 @@ export async function replicas(directory: string, options: string[], backup: boo
 }
 
 /** Two agents: one in this namespace, one across the veth; the log goes over TLS 1.3. */
-async function machines(directory: string, holder: ChildProcess): Promise<Served> {
+async function startMachines(directory: string, holder: ChildProcess): Promise<ServerSetup> {
   const place = `${directory}/machines${group++}`;
   mkdirSync(place);
   writeFileSync(`${place}/key`, 'ab'.repeat(32));
@@ -74,14 +74,14 @@ async function machines(directory: string, holder: ChildProcess): Promise<Served
   const both = nodes.map(({ name }) => {
     const words = ['--cluster', `${place}/cluster.json`, '--node', name, '--dir', `${place}/${name}`];
     const net = ['--tap', TAP, '--ip', `${STACK_ADDRESS}/24`, '--gateway', CLIENT_ADDRESS];
-    return new ReplicaProcess([...words, ...net, SERVER], name === 'a' ? undefined : holder.pid);
+    return new ReplicaProcess([...words, ...net, PROGRAM], name === 'a' ? undefined : holder.pid);
   });
   await both[0].event('in-sync', 30_000);
   return {
     address: STACK_ADDRESS,
     // The replica itself, not its agent.
     pid: Number((await both[0].event('ready')).pid),
-    replicas: both,
+    startReplicas: both,
     start: () => {
       throw new Error('agents start their replicas');
     },
@@ -89,15 +89,20 @@ async function machines(directory: string, holder: ChildProcess): Promise<Served
   };
 }
 
-export async function serve(mode: Mode, directory: string, client: string, holder: ChildProcess): Promise<Served> {
-  if (mode === 'machines') return machines(directory, holder);
-  if (mode === 'plain') return plain(directory);
-  if (mode === 'lwip' || mode === 'gvisor') return foreign(mode);
-  if (mode === 'node') return onKernel(VETH_SERVER, holder);
-  if (mode === 'relay') return relayed(directory, holder);
+export async function startSetup(
+  mode: Mode,
+  directory: string,
+  client: string,
+  holder: ChildProcess,
+): Promise<ServerSetup> {
+  if (mode === 'machines') return startMachines(directory, holder);
+  if (mode === 'plain') return startWithoutOffload(directory);
+  if (mode === 'lwip' || mode === 'gvisor') return startOtherStack(mode);
+  if (mode === 'node') return startOnKernel(VETH_SERVER, holder);
+  if (mode === 'relay') return startBehindRelay(directory, holder);
   if (mode !== 'kernel')
     return replicas(directory, mode === 'alone' ? ['--solo'] : ['--commit', mode], mode !== 'alone');
-  const streams = await peerServer(client, holder.pid!);
+  const streams = await kernelServer(client, holder.pid!);
   const pages = spawn('nsenter', ['-t', String(holder.pid), '-n', process.execPath, APP], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
@@ -105,7 +110,7 @@ export async function serve(mode: Mode, directory: string, client: string, holde
   return {
     address: VETH_SERVER,
     pid: streams.pid!,
-    replicas: [],
+    startReplicas: [],
     start: () => {
       throw new Error('the kernel has no replicas');
     },
@@ -131,12 +136,12 @@ export function makeDevices(): void {
 }
 
 /** The benchmarks' program on Node's own sockets, in the other namespace. */
-async function onKernel(address: string, holder: ChildProcess, relay?: ChildProcess): Promise<Served> {
-  const program = spawn('nsenter', ['-t', String(holder.pid), '-n', process.execPath, SERVER], {
+async function startOnKernel(address: string, holder: ChildProcess, relay?: ChildProcess): Promise<ServerSetup> {
+  const program = spawn('nsenter', ['-t', String(holder.pid), '-n', process.execPath, PROGRAM], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   await new Promise((done) => setTimeout(done, 700));
-  return single(address, program.pid!, async () => {
+  return singleProcess(address, program.pid!, async () => {
     for (const child of [program, relay]) {
       if (child === undefined) continue;
       const ended = new Promise((done) => child.once('exit', done));
@@ -147,7 +152,7 @@ async function onKernel(address: string, holder: ChildProcess, relay?: ChildProc
 }
 
 /** The same behind two TAPs, with a process between them that hands frames over. */
-async function relayed(directory: string, holder: ChildProcess): Promise<Served> {
+async function startBehindRelay(directory: string, holder: ChildProcess): Promise<ServerSetup> {
   const { device, far, network } = RELAY;
   const relay = spawn(`${directory}/relay`, [device, String(holder.pid), far], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -165,10 +170,10 @@ async function relayed(directory: string, holder: ChildProcess): Promise<Served>
     ip(`link set ${name} up`, pid);
     ip(`route replace ${network}.0/24 dev ${name} congctl cubic`, pid);
   }
-  return onKernel(`${network}.2`, holder, relay);
+  return startOnKernel(`${network}.2`, holder, relay);
 }
 
-async function plain(directory: string): Promise<Served> {
+async function startWithoutOffload(directory: string): Promise<ServerSetup> {
   const words = [
     '--group',
     `plain${group++}`,
@@ -179,16 +184,16 @@ async function plain(directory: string): Promise<Served> {
     '--ip',
     `${PLAIN.network}.2/24`,
   ];
-  const replica = new ReplicaProcess([...words, '--solo', '--no-offload', SERVER]);
+  const replica = new ReplicaProcess([...words, '--solo', '--no-offload', PROGRAM]);
   await replica.event('ready');
-  return single(`${PLAIN.network}.2`, replica.pid, () => replica.close());
+  return singleProcess(`${PLAIN.network}.2`, replica.pid, () => replica.close());
 }
 
-function single(address: string, pid: number, close: () => Promise<void>): Served {
+function singleProcess(address: string, pid: number, close: () => Promise<void>): ServerSetup {
   return {
     address,
     pid,
-    replicas: [],
+    startReplicas: [],
     start: () => {
       throw new Error('it has no replicas');
     },
@@ -200,14 +205,14 @@ const built: Record<'lwip' | 'gvisor', ForeignPeer | null | undefined> = { lwip:
 
 /** Whether a way can be measured here. Builds what it needs; says so when it cannot. */
 export function available(mode: Mode, directory: string): boolean {
-  if (mode === 'relay') return buildPeer(directory, 'relay') !== '';
+  if (mode === 'relay') return buildClient(directory, 'relay') !== '';
   if (mode === 'lwip') built.lwip ??= buildLwip(directory);
   else if (mode === 'gvisor') built.gvisor ??= buildGvisor(directory);
   else return true;
   return built[mode] !== null;
 }
 
-async function foreign(mode: 'lwip' | 'gvisor'): Promise<Served> {
+async function startOtherStack(mode: 'lwip' | 'gvisor'): Promise<ServerSetup> {
   const { device, network, mtu } = mode === 'lwip' ? LWIP : GVISOR;
   const ports = [PORTS.source, PORTS.sink, PORTS.echo].map(String);
   const address = `${network}.2`;
@@ -217,7 +222,7 @@ async function foreign(mode: 'lwip' | 'gvisor'): Promise<Served> {
     child.stdout.once('data', () => done());
     child.once('exit', () => fail(new Error(`${mode} has ended`)));
   });
-  return single(address, child.pid!, async () => {
+  return singleProcess(address, child.pid!, async () => {
     const ended = new Promise((done) => child.once('exit', done));
     child.kill('SIGKILL');
     await ended;
