@@ -1,4 +1,4 @@
-/** A program's context of a connection, as it is saved for a successor (state mode, docs/state-mode.md). */
+/** A program's context of a connection, as it is saved for a successor (state mode, docs/guides/state-mode.md). */
 import { serialize } from 'node:v8';
 import { FtError } from '../../lib/errors.js';
 
