@@ -4,6 +4,7 @@
 const LEAST = 16;
 const KEPT = 4096;
 
+/** A queue without holes: `shift` costs no copy of the rest. */
 export class Fifo<T> {
   #items: (T | undefined)[] = new Array(LEAST).fill(undefined);
   #head = 0;

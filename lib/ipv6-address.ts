@@ -1,6 +1,7 @@
 /** IPv6 addresses (RFC 4291) as 16 bytes; written in the one form that RFC 5952 recommends. */
 import { parseIPv4 } from './ipv4-address.js';
 
+/** An address with the prefix length of its network, 0 to 128 bits. */
 export interface Cidr6 {
   address: Uint8Array;
   prefix: number;

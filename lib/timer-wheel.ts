@@ -11,6 +11,7 @@ const REACH = 2 ** (BITS * LEVELS) - 1;
 /** Ticks that a slot of each level covers. */
 const SPANS = Array.from({ length: LEVELS + 1 }, (_, level) => 2 ** (BITS * level));
 
+/** A timer; scheduled on one wheel at a time, and reused. */
 export class TimerNode {
   /** Microseconds; meaningful while active. */
   deadline = Number.POSITIVE_INFINITY;
@@ -34,6 +35,7 @@ export class TimerNode {
   }
 }
 
+/** Timers by deadline, in microseconds of the caller's clock. */
 export class TimerWheel {
   /** Timers that wait. */
   size = 0;

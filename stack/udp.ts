@@ -18,6 +18,7 @@ const MAX_PAYLOAD6 = 65_527;
 const MAX_WAITING = 4096;
 const MAX_WAITING_BYTES = 8 << 20;
 
+/** What a UDP socket is told. */
 export interface UdpEvents {
   /** A datagram arrived; the buffer is the receiver's. Addresses are the stack's numbers (address-book.ts), valid during the call. */
   onMessage(payload: Buffer, remoteAddress: number, remotePort: number, localAddress: number): void;
@@ -25,6 +26,7 @@ export interface UdpEvents {
   onUnreachable?(remoteAddress: number, remotePort: number): void;
 }
 
+/** A bound UDP port. */
 export class UdpSocket {
   closed = false;
   /** Groups joined, with the interface. */
@@ -77,6 +79,7 @@ export interface UdpBind {
   reuse?: boolean;
 }
 
+/** UDP of one stack. */
 export class Udp {
   readonly counters = { inDatagrams: 0, noPorts: 0, inErrors: 0, outDatagrams: 0, outDropped: 0 };
   /** Datagrams that wait for the gate, complete from the UDP header on. */

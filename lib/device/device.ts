@@ -72,6 +72,7 @@ export class TxFrame {
   }
 }
 
+/** Work that a device does for the stack (offloads). */
 export interface DeviceCapabilities {
   /** TxFrame.csumStart is understood, and received frames may carry RX_CSUM_OK. */
   readonly checksum: boolean;
@@ -80,6 +81,7 @@ export interface DeviceCapabilities {
   readonly tso6: boolean;
 }
 
+/** Who receives from a device: an interface, or a decorator of the device. */
 export interface DeviceHandler {
   /** Frames have arrived. */
   onFrames(batch: RxBatch): void;
@@ -87,6 +89,7 @@ export interface DeviceHandler {
   onWritable(): void;
 }
 
+/** A network device; frames are Ethernet frames or IP packets. */
 export interface FrameDevice {
   /** What a frame begins with: an Ethernet header, or the IP header at once. */
   readonly link: 'ethernet' | 'ip';

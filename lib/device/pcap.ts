@@ -40,6 +40,7 @@ export interface CaptureWriter {
   close(): void;
 }
 
+/** Writes a capture file in the pcap format, with nanoseconds. */
 export class PcapWriter implements CaptureWriter {
   readonly counters = { frames: 0, bytes: 0, errors: 0 };
   readonly #snaplen: number;

@@ -20,6 +20,7 @@ const BLOCK = 1 << 20;
 const INBOUND = 1;
 const OUTBOUND = 2;
 
+/** Writes a capture file in the pcapng format, several interfaces in one file. */
 export class PcapngWriter implements CaptureWriter {
   readonly counters = { frames: 0, bytes: 0, errors: 0 };
   readonly #block = Buffer.allocUnsafe(BLOCK);

@@ -18,6 +18,7 @@ function plainStore(words: Int32Array, index: number, value: number): void {
   words[index] = value;
 }
 
+/** Memory for one batch of received frames and its meta words. */
 export class RxSlab {
   readonly batch: RxBatch;
   readonly slots: number;

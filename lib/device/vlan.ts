@@ -9,6 +9,7 @@ import { RX_META_WORDS, type RxBatch } from './rx-batch.js';
 
 const TAG = 4;
 
+/** The Ethernet device that carries all VLANs. */
 export class VlanTrunk implements DeviceHandler {
   readonly counters = { otherVlan: 0 };
   readonly #devices = new Map<number, VlanDevice>();
@@ -77,6 +78,7 @@ export class VlanTrunk implements DeviceHandler {
   }
 }
 
+/** The device of one VLAN; its frames have no tag. */
 export class VlanDevice implements FrameDevice {
   readonly link = 'ethernet' as const;
   // The offload of the kernel counts headers without a tag.

@@ -5,6 +5,7 @@
 import { createRequire } from 'node:module';
 import { FtError } from '../errors.js';
 
+/** How the kernel is asked for a TAP or TUN device. */
 export interface TapRequest {
   /** Interface name, 1 to 15 bytes; `%d` lets the kernel choose a number. */
   name: string;
@@ -16,6 +17,7 @@ export interface TapRequest {
   detached: boolean;
 }
 
+/** What the kernel has granted. */
 export interface TapOpened {
   fd: number;
   name: string;
@@ -41,6 +43,7 @@ export type FrameArguments<Where = number> = [
 /** An opaque native object. */
 export type NativeHandle = object & { readonly __native: never };
 
+/** The functions of the native addon (lib/native/*.c). */
 export interface NativeAddon {
   /** Opens /dev/net/tun non-blocking and sets it up. Throws an Error with `code` (EPERM, EBUSY, ENOENT, …) and `syscall`. */
   tapOpen(request: TapRequest): TapOpened;

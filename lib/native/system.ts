@@ -4,6 +4,7 @@ import type { Clock } from '../clock.js';
 import type { Random } from '../random.js';
 import { native } from './native.js';
 
+/** CLOCK_MONOTONIC of this machine. */
 export const systemClock: Clock = {
   now: () => native().monotonicUs(),
   wall: () => native().realtimeMs(),
@@ -29,4 +30,5 @@ class SystemRandom implements Random {
   }
 }
 
+/** The kernel's random numbers. */
 export const systemRandom: Random = new SystemRandom();

@@ -1,9 +1,12 @@
 /** ARP for IPv4 over Ethernet (RFC 826). */
 import { Drop } from './drop.js';
 
+/** Operation: request. */
 export const ARP_REQUEST = 1;
+/** Operation: reply. */
 export const ARP_REPLY = 2;
 
+/** A received ARP packet; one object for all packets. */
 export class ArpView {
   op = 0;
   senderMacOffset = 0;

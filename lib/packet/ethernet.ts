@@ -1,11 +1,16 @@
 /** Ethernet II with at most one 802.1Q tag. */
 import { Drop } from './drop.js';
 
+/** EtherTypes (IEEE 802 Numbers, IANA). */
 export const ETHERTYPE_IPV4 = 0x0800;
+/** See {@link ETHERTYPE_IPV4}. */
 export const ETHERTYPE_ARP = 0x0806;
+/** The tag of IEEE 802.1Q. */
 export const ETHERTYPE_VLAN = 0x8100;
+/** See {@link ETHERTYPE_IPV4}. */
 export const ETHERTYPE_IPV6 = 0x86dd;
 
+/** A received Ethernet header; one object for all frames. */
 export class EthernetView {
   etherType = 0;
   /** VLAN identifier, -1 without a tag. */

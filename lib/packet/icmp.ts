@@ -2,12 +2,18 @@
 import { sum16 } from '../checksum.js';
 import { Drop } from './drop.js';
 
+/** Message types of ICMP (RFC 792). */
 export const ICMP_ECHO_REPLY = 0;
+/** See {@link ICMP_ECHO_REPLY}. */
 export const ICMP_UNREACHABLE = 3;
+/** See {@link ICMP_ECHO_REPLY}. */
 export const ICMP_ECHO_REQUEST = 8;
+/** See {@link ICMP_ECHO_REPLY}. */
 export const ICMP_TIME_EXCEEDED = 11;
+/** See {@link ICMP_ECHO_REPLY}. */
 export const ICMP_PARAMETER_PROBLEM = 12;
 
+/** A received ICMP message; one object for all messages. */
 export class IcmpView {
   type = 0;
   code = 0;

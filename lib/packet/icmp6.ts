@@ -2,19 +2,32 @@
 import { Drop } from './drop.js';
 import { DESTINATION_OPTIONS, FRAGMENT, HOP_BY_HOP, IPV6_HEADER, ROUTING } from './ipv6.js';
 
+/** Types of error messages (RFC 4443 section 3). */
 export const ICMP6_UNREACHABLE = 1;
+/** See {@link ICMP6_UNREACHABLE}. */
 export const ICMP6_TOO_BIG = 2;
+/** See {@link ICMP6_UNREACHABLE}. */
 export const ICMP6_TIME_EXCEEDED = 3;
+/** See {@link ICMP6_UNREACHABLE}. */
 export const ICMP6_PARAMETER_PROBLEM = 4;
+/** RFC 4443 section 4.1. */
 export const ICMP6_ECHO_REQUEST = 128;
+/** RFC 4443 section 4.2. */
 export const ICMP6_ECHO_REPLY = 129;
+/** Multicast listener query (RFC 3810 section 5.1). */
 export const MLD_QUERY = 130;
+/** RFC 4861 section 4.1. */
 export const ROUTER_SOLICITATION = 133;
+/** RFC 4861 section 4.2. */
 export const ROUTER_ADVERTISEMENT = 134;
+/** RFC 4861 section 4.3. */
 export const NEIGHBOUR_SOLICITATION = 135;
+/** RFC 4861 section 4.4. */
 export const NEIGHBOUR_ADVERTISEMENT = 136;
+/** Multicast listener report, version 2 (RFC 3810 section 5.2). */
 export const MLD2_REPORT = 143;
 
+/** A received ICMPv6 message; one object for all messages. */
 export class Icmp6View {
   type = 0;
   code = 0;

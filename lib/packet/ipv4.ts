@@ -2,6 +2,7 @@
 import { finish, sum16 } from '../checksum.js';
 import { Drop } from './drop.js';
 
+/** A received IPv4 header; one object for all packets. */
 export class Ipv4View {
   headerLength = 0;
   totalLength = 0;

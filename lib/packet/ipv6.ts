@@ -1,15 +1,22 @@
 /** IPv6 with its extension headers (RFC 8200 section 4). */
 import { Drop } from './drop.js';
 
+/** Length of the fixed header, bytes. */
 export const IPV6_HEADER = 40;
+/** Protocol numbers of extension headers (RFC 8200 section 4.1). */
 export const HOP_BY_HOP = 0;
+/** See {@link HOP_BY_HOP}. */
 export const ROUTING = 43;
+/** See {@link HOP_BY_HOP}. */
 export const FRAGMENT = 44;
+/** Nothing follows (RFC 8200 section 4.7). */
 export const NO_NEXT_HEADER = 59;
+/** See {@link HOP_BY_HOP}. */
 export const DESTINATION_OPTIONS = 60;
 /** More extension headers than that are no sane packet's. */
 const MAX_HEADERS = 8;
 
+/** A received IPv6 header with its extension headers; one object for all packets. */
 export class Ipv6View {
   /** Where the header begins. */
   offset = 0;

@@ -1,13 +1,21 @@
 /** TCP segments (RFC 9293 section 3.1) and their options. */
 import { Drop } from './drop.js';
 
+/** Control bits of the TCP header (RFC 9293 section 3.1). */
 export const TCP_FIN = 0x01;
+/** See {@link TCP_FIN}. */
 export const TCP_SYN = 0x02;
+/** See {@link TCP_FIN}. */
 export const TCP_RST = 0x04;
+/** See {@link TCP_FIN}. */
 export const TCP_PSH = 0x08;
+/** See {@link TCP_FIN}. */
 export const TCP_ACK = 0x10;
+/** See {@link TCP_FIN}. */
 export const TCP_URG = 0x20;
+/** See {@link TCP_FIN}; RFC 3168. */
 export const TCP_ECE = 0x40;
+/** See {@link TCP_FIN}; RFC 3168. */
 export const TCP_CWR = 0x80;
 /** The lowest of the once reserved bits (RFC 9768 section 3.1). */
 export const TCP_AE = 0x100;
@@ -21,6 +29,7 @@ const OPT_SACK = 5;
 const OPT_TIMESTAMPS = 8;
 const OPT_FAST_OPEN = 34;
 
+/** A received segment, header and options parsed; one object for all segments. */
 export class TcpView {
   srcPort = 0;
   dstPort = 0;

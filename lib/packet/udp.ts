@@ -1,6 +1,7 @@
 /** UDP (RFC 768). */
 import { Drop } from './drop.js';
 
+/** A received UDP header; one object for all datagrams. */
 export class UdpView {
   srcPort = 0;
   dstPort = 0;

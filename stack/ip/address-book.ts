@@ -5,7 +5,7 @@
  * The book is bounded. Strangers' packets fill it, so when it is full all entries go that nobody has any more: `keep` names
  * those that somebody has. A number stays valid as long as its owner is named there, or until control leaves the stack.
  */
-import { formatIPv4, parseIPv4 } from '../../lib/ipv4-address.js';
+import { formatIPv4, isMulticast4, parseIPv4 } from '../../lib/ipv4-address.js';
 import { formatIPv6, parseIPv6 } from '../../lib/ipv6-address.js';
 
 const BASE = 2 ** 32;
@@ -19,6 +19,7 @@ export function isV6(address: number): boolean {
   return address >= BASE;
 }
 
+/** The numbers of IPv6 addresses in use. */
 export class AddressBook {
   readonly counters = { sweeps: 0, refused: 0 };
   /** Calls its argument for every address that is in use; the stack sets it. */
@@ -120,7 +121,7 @@ export class AddressBook {
   }
 
   isMulticast(address: number): boolean {
-    return address >= BASE ? this.word(address, 0) >>> 24 === 255 : address >>> 28 === 14;
+    return address >= BASE ? this.word(address, 0) >>> 24 === 255 : isMulticast4(address);
   }
 
   isLinkLocal(address: number): boolean {

@@ -9,6 +9,7 @@ import type { Stack } from '../stack.js';
 import type { UdpSocket } from '../udp.js';
 import { nodeError } from './socket-errors.js';
 
+/** How a datagram socket is made; as in node:dgram. */
 export interface FtDgramOptions {
   type: 'udp4' | 'udp6';
   /** Share the port with others that say so too. */
@@ -19,6 +20,7 @@ export interface FtDgramOptions {
 
 type Callback = (error: Error | null, bytes: number) => void;
 
+/** A datagram socket like `dgram.Socket`, on a stack. */
 export class FtDgram extends EventEmitter<{
   message: [Buffer, dgram.RemoteInfo];
   listening: [];

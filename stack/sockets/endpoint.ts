@@ -66,6 +66,7 @@ export interface SocketTimers {
   set(ms: number, fn: () => void): SocketTimer;
 }
 
+/** A timer that was set. */
 export interface SocketTimer {
   /** Starts the interval anew from now. */
   refresh(): void;
@@ -95,6 +96,7 @@ export interface ListenOptions {
   independent?: boolean;
 }
 
+/** A listener as the server that opened it sees it. */
 export interface ListenerHandle {
   readonly address: string;
   readonly port: number;

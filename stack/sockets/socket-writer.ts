@@ -5,6 +5,7 @@ import { writeSlab } from './write-slab.js';
 /** Chunks from this size on are handed to the endpoint as they are; smaller ones are copied. */
 export const COPY_BELOW = 16384;
 
+/** The callback of a write. */
 export type WriteCallback = (error?: Error | null) => void;
 
 /** A user's write callback that may have to wait for an acknowledgement. */
@@ -22,6 +23,7 @@ interface Awaiting {
 /** Nobody waits; never changed. */
 const NOBODY: Awaiting[] = [];
 
+/** The sending half of one socket. */
 export class SocketWriter {
   /** Takes the bytes; null before the connection is begun and after its end. */
   endpoint: StreamEndpoint | null = null;

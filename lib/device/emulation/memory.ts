@@ -35,6 +35,7 @@ export interface Impairment {
 /** What became of a frame: 'sent' is on its way, 'lost' met misfortune, 'overflow' found a queue full. */
 export type Fate = 'sent' | 'lost' | 'overflow';
 
+/** What the emulated link does to frames. */
 export interface MemoryLinkOptions {
   clock: Clock;
   random: Random;
@@ -66,6 +67,7 @@ interface Arrival {
 const MAX_IN_FLIGHT = 65_536;
 const ETHERNET_HEADER = 14;
 
+/** An emulated link between two devices, in virtual time. */
 export class MemoryLink {
   readonly a: MemoryDevice;
   readonly b: MemoryDevice;
@@ -183,6 +185,7 @@ function sooner(one: Arrival, other: Arrival): boolean {
   return one.atUs < other.atUs || (one.atUs === other.atUs && one.order < other.order);
 }
 
+/** One end of an emulated link. */
 export class MemoryDevice implements FrameDevice, FrameLender {
   readonly link = 'ethernet' as const;
   readonly capabilities: DeviceCapabilities;
