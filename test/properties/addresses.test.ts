@@ -2,8 +2,9 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import fc from 'fast-check';
 import t from 'tap';
-import { formatIPv4, formatMac, parseCidr4, parseIPv4, parseMac } from '../../lib/ipv4-address.js';
+import { formatIPv4, parseCidr4, parseIPv4 } from '../../lib/ipv4-address.js';
 import { formatIPv6, parseCidr6, parseIPv6 } from '../../lib/ipv6-address.js';
+import { formatMac, parseMac } from '../../lib/mac-address.js';
 
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
 const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
