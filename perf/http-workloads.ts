@@ -5,7 +5,7 @@ import { median } from '../failover/demo/arrivals.js';
 import { findTool } from '../failover/lab/required-tools.js';
 import { type Row, row } from './goals.js';
 import { output, type Plan } from './measure.js';
-import { replicas, type ServerSetup } from './server-setups.js';
+import { type ServerSetup, startReplicas } from './server-setups.js';
 
 /** Rounds of the loop per request (FT-Linux, figure 6), and bytes to compress (its figures 4 and 5). */
 const LOOPS = [0, 2 ** 12, 2 ** 16, 2 ** 20];
@@ -46,7 +46,7 @@ export async function measureHttpWorkloads(directory: string, plan: Plan): Promi
   if (wrk === null) process.stderr.write('wrk is left out: it is not installed (Debian: apt-get install -y wrk)\n');
   for (let round = 0; round < Math.min(plan.rounds, 3); round++) {
     for (const mode of ['alone', 'written'] as const) {
-      const served = await replicas(directory, mode === 'alone' ? ['--solo'] : [], mode === 'written');
+      const served = await startReplicas(directory, mode === 'alone' ? ['--solo'] : [], mode === 'written');
       if (wanted('work'))
         for (const loop of LOOPS) {
           const before = mode === 'written' ? await logged(served) : null;

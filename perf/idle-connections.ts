@@ -5,7 +5,7 @@ import { STACK_ADDRESS, TAP } from '../failover/lab/network.js';
 import type { Breakdown, ReplicaProcess } from '../failover/lab/replica-process.js';
 import { type Row, row } from './goals.js';
 import { cpuSeconds, resident } from './measure.js';
-import { replicas } from './server-setups.js';
+import { startReplicas } from './server-setups.js';
 import { IdleConnections, PORTS, runClient } from './traffic-client.js';
 
 /** Sources that the client's connections come from, when one has not ports enough. */
@@ -41,141 +41,126 @@ async function takeover(
 }
 
 /**
- * The goals are for so many connections: less memory each where there are more (they are for 100,000), as a process has some of its
- * own, and a takeover within a time where there are no more.
+ * Connections that the goals are for: memory per connection where there are at least as many, as a
+ * process has some memory of its own; times of a takeover where there are at most as many.
  */
 const MANY = 10_000;
 
-/** Idle connections with a backup: memory, and takeovers: with others at work, and without. */
+/** One measurement with `count` idle connections. */
+class IdleRun {
+  readonly rows: Row[] = [];
+  readonly #name: string;
+
+  constructor(
+    readonly client: string,
+    readonly count: number,
+  ) {
+    this.#name = count.toLocaleString('en');
+  }
+
+  /** A row with a limit for `ours`, or with no goal. */
+  #add(name: string, what: string, unit: string, ours: number, limit?: number): void {
+    const label = name.replace('N', this.#name);
+    // Memory has a goal for many connections, times have one for few.
+    const applies = limit !== undefined && (unit === 'bytes' ? this.count >= MANY : this.count <= MANY);
+    const against = limit === undefined ? 'nothing' : 'goal';
+    const goal = applies ? `<= ${limit}` : '';
+    this.rows.push(row({ name: label, what, unit, ours, against, other: limit ?? 0, goal, of: 'ours' }));
+  }
+
+  /** Round trip of 64 bytes, p50, microseconds. */
+  async echo(seconds = 1): Promise<number> {
+    const [p50] = await runClient(this.client, 'ping', STACK_ADDRESS, PORTS.echo, 64, seconds);
+    return p50;
+  }
+
+  open(count: number): Promise<IdleConnections> {
+    return IdleConnections.open(this.client, STACK_ADDRESS, PORTS.echo, count, SOURCES);
+  }
+
+  /** Memory of both replicas, since `before`. */
+  memory(replicas: ReplicaProcess[], before: number[]): void {
+    const [ours, theirs] = replicas.map(({ pid }, n) => (resident(pid) - before[n]) / this.count);
+    const what = 'resident memory per connection, Node sockets included';
+    this.#add('memory, N idle, primary', what, 'bytes', ours, 4096);
+    this.#add('memory, N idle, backup', what, 'bytes', theirs, 4096);
+  }
+
+  /** What idle connections cost, and what another connection pays for them. */
+  async idleCost(primary: ReplicaProcess, echoAlone: number): Promise<void> {
+    const [busy, since] = [cpuSeconds(primary.pid), monotonicMs()];
+    await new Promise((done) => setTimeout(done, 2000));
+    const share = (100 * (cpuSeconds(primary.pid) - busy)) / ((monotonicMs() - since) / 1000);
+    this.#add('CPU, N idle', 'of one core, while nothing happens', '%', share);
+    const ours = await this.echo();
+    const [name, what] = [`echo beside ${this.#name} idle`, '64 bytes there and back (p50)'];
+    this.rows.push(row({ name, what, unit: 'us', ours, against: 'without them', other: echoAlone, goal: '<= 1.5' }));
+  }
+
+  /** A takeover while other connections exchange bytes all the time. */
+  async busyTakeover(primary: ReplicaProcess, backup: ReplicaProcess): Promise<void> {
+    const active = await this.open(ACTIVE);
+    let longestMs = 0;
+    let lost = 0;
+    let stopping = false;
+    const working = (async () => {
+      while (!stopping) {
+        const us = await active.ping();
+        if (us < 0) lost++;
+        longestMs = Math.max(longestMs, us / 1000);
+      }
+    })();
+    await takeover(primary, backup, this.count);
+    // The idle connections are asked only after these have stopped: ten thousand answers take time of their own.
+    await new Promise((done) => setTimeout(done, 1000));
+    stopping = true;
+    await working;
+    active.close();
+    const what = `longest round trip of ${ACTIVE} busy connections; rounds that were not answered: ${lost}`;
+    this.#add(`takeover, N idle and ${ACTIVE} active`, what, 'ms', longestMs);
+  }
+
+  /** A takeover while nothing else happens. @param echoed whether all connections answered after the one before */
+  async idleTakeover(idle: IdleConnections, from: ReplicaProcess, to: ReplicaProcess, echoed: boolean): Promise<void> {
+    const { firstMs, kickedMs } = await takeover(from, to, this.count);
+    const all = echoed && (await idle.ping()) >= 0;
+    this.#add('takeover, N, first byte', 'from SIGKILL to the first frame of the new primary', 'ms', firstMs, 20);
+    const what = `from SIGKILL until every connection has heard of it; all echo again: ${all}`;
+    this.#add('takeover, N, all', what, 'ms', kickedMs, 250);
+  }
+
+  /** Time from the start of a replica until it follows. */
+  async join(start: () => ReplicaProcess): Promise<{ replica: ReplicaProcess; ms: number }> {
+    const started = monotonicMs();
+    const replica = start();
+    await replica.event('ready', 60_000);
+    return { replica, ms: monotonicMs() - started };
+  }
+
+  protectedAgain(ms: number): void {
+    const what = 'from the start of a new replica until it follows, all connections known';
+    this.#add('protected again, N', what, 'ms', ms, 3000);
+  }
+}
+
+/** Idle connections with a backup: memory, cost, and takeovers with other connections at work and without. */
 export async function measureIdleConnections(directory: string, client: string, count: number): Promise<Row[]> {
-  const served = await replicas(directory, ['--log-size', '256'], true);
-  const [primary, backup] = served.startReplicas as [ReplicaProcess, ReplicaProcess];
-  await runClient(client, 'ping', STACK_ADDRESS, PORTS.echo, 64, 0.3);
-  const [alone] = await runClient(client, 'ping', STACK_ADDRESS, PORTS.echo, 64, 1);
+  const setup = await startReplicas(directory, ['--log-size', '256'], true);
+  const [primary, backup] = setup.replicas;
+  const run = new IdleRun(client, count);
+  await run.echo(0.3);
+  const echoAlone = await run.echo();
   const before = [resident(primary.pid), resident(backup.pid)];
-  const idle = await IdleConnections.open(client, STACK_ADDRESS, PORTS.echo, count, SOURCES);
+  const idle = await run.open(count);
   await new Promise((done) => setTimeout(done, 1500));
-  const [ours, theirs] = [primary, backup].map(({ pid }, n) => (resident(pid) - before[n]) / count) as [number, number];
-  const name = count.toLocaleString('en');
-  const rows = [
-    row({
-      name: `memory, ${name} idle, primary`,
-      what: 'resident memory per connection, Node sockets included',
-      unit: 'bytes',
-      ours,
-      against: 'goal',
-      other: 4096,
-      goal: count < MANY ? '' : '<= 4096',
-      of: 'ours',
-    }),
-    row({
-      name: `memory, ${name} idle, backup`,
-      what: 'resident memory per connection, Node sockets included',
-      unit: 'bytes',
-      ours: theirs,
-      against: 'goal',
-      other: 4096,
-      goal: count < MANY ? '' : '<= 4096',
-      of: 'ours',
-    }),
-  ];
-  // What they cost while nothing happens, and what another one pays for them.
-  const [busy, since] = [cpuSeconds(primary.pid), monotonicMs()];
-  await new Promise((done) => setTimeout(done, 2000));
-  const share = (100 * (cpuSeconds(primary.pid) - busy)) / ((monotonicMs() - since) / 1000);
-  const [beside] = await runClient(client, 'ping', STACK_ADDRESS, PORTS.echo, 64, 1);
-  rows.push(
-    row({
-      name: `CPU, ${name} idle`,
-      what: 'of one core, while nothing happens',
-      unit: '%',
-      ours: share,
-      against: 'nothing',
-      other: 0,
-      goal: '',
-      of: 'ours',
-    }),
-    row({
-      name: `echo beside ${name} idle`,
-      what: '64 bytes there and back (p50)',
-      unit: 'us',
-      ours: beside!,
-      against: 'without them',
-      other: alone!,
-      goal: '<= 1.5',
-    }),
-  );
-  // Some that are at work all the time: one byte there and back on each, round after round.
-  const active = await IdleConnections.open(client, STACK_ADDRESS, PORTS.echo, ACTIVE, SOURCES);
-  let longestMs = 0;
-  let lost = 0;
-  let stopping = false;
-  const working = (async () => {
-    while (!stopping) {
-      const us = await active.ping();
-      if (us < 0) lost++;
-      longestMs = Math.max(longestMs, us / 1000);
-    }
-  })();
-  await takeover(primary, backup, count);
-  // Only when these have stopped are the others asked: ten thousand answers at once are a wait of their own.
-  await new Promise((done) => setTimeout(done, 1000));
-  stopping = true;
-  await working;
-  active.close();
-  const echoed = await idle.ping();
-  const restarted = monotonicMs();
-  const third = served.start();
-  await third.event('ready', 60_000);
-  const protectedMs = monotonicMs() - restarted;
-  // And once more, where nobody else is at work.
-  const { firstMs, kickedMs } = await takeover(backup, third, count);
-  const again = await idle.ping();
-  rows.push(
-    row({
-      name: `takeover, ${name} idle and ${ACTIVE} active`,
-      what: `longest round trip of ${ACTIVE} busy connections; rounds that were not answered: ${lost}`,
-      unit: 'ms',
-      ours: longestMs,
-      against: 'nothing',
-      other: 0,
-      goal: '',
-      of: 'ours',
-    }),
-    row({
-      name: `takeover, ${name}, first byte`,
-      what: 'from SIGKILL to the first frame of the new primary',
-      unit: 'ms',
-      ours: firstMs,
-      against: 'goal',
-      other: 20,
-      goal: count > MANY ? '' : '<= 20',
-      of: 'ours',
-    }),
-    row({
-      name: `takeover, ${name}, all`,
-      what: `from SIGKILL until every connection has heard of it; all echo again: ${echoed >= 0 && again >= 0}`,
-      unit: 'ms',
-      ours: kickedMs,
-      against: 'goal',
-      other: 250,
-      goal: count > MANY ? '' : '<= 250',
-      of: 'ours',
-    }),
-  );
-  rows.push(
-    row({
-      name: `protected again, ${name}`,
-      what: 'from the start of a new replica until it follows, all connections known',
-      unit: 'ms',
-      ours: protectedMs,
-      against: 'goal',
-      other: 3000,
-      goal: count > MANY ? '' : '<= 3000',
-      of: 'ours',
-    }),
-  );
+  run.memory([primary, backup], before);
+  await run.idleCost(primary, echoAlone);
+  await run.busyTakeover(primary, backup);
+  const echoed = (await idle.ping()) >= 0;
+  const { replica: third, ms } = await run.join(setup.start);
+  await run.idleTakeover(idle, backup, third, echoed);
+  run.protectedAgain(ms);
   idle.close();
-  await served.close();
-  return rows;
+  await setup.close();
+  return run.rows;
 }

@@ -5,7 +5,7 @@ import { median } from '../failover/demo/arrivals.js';
 import { monotonicMs } from '../failover/demo/clients.js';
 import { STACK_ADDRESS } from '../failover/lab/network.js';
 import { type Row, row } from './goals.js';
-import { replicas } from './server-setups.js';
+import { startReplicas } from './server-setups.js';
 import { PORTS } from './traffic-client.js';
 
 const RMEM = '/proc/sys/net/ipv4/tcp_rmem';
@@ -25,7 +25,7 @@ interface Return {
 
 /** Reads from the source until some time after its server was killed. */
 async function one(directory: string): Promise<Return> {
-  const served = await replicas(directory, ['--commit', 'written'], true);
+  const served = await startReplicas(directory, ['--commit', 'written'], true);
   const buffer = Buffer.allocUnsafe(1 << 20);
   // Bytes by window of time since the beginning.
   const windows: number[] = [];
@@ -51,7 +51,7 @@ async function one(directory: string): Promise<Return> {
   socket.on('error', () => undefined);
   await new Promise((done) => setTimeout(done, WARM_MS));
   killed = monotonicMs();
-  served.startReplicas[0].kill('SIGKILL');
+  served.replicas[0].kill('SIGKILL');
   await new Promise((done) => setTimeout(done, AFTER_MS));
   socket.destroy();
   await served.close();

@@ -26,7 +26,7 @@ export interface ServerSetup {
   address: string;
   /** Process that serves streams. */
   pid: number;
-  startReplicas: ReplicaProcess[];
+  replicas: ReplicaProcess[];
   /** Another replica of the group. */
   start: () => ReplicaProcess;
   close: () => Promise<void>;
@@ -36,7 +36,7 @@ export interface ServerSetup {
 
 let group = 0;
 
-export async function replicas(directory: string, options: string[], backup: boolean): Promise<ServerSetup> {
+export async function startReplicas(directory: string, options: string[], backup: boolean): Promise<ServerSetup> {
   const name = `perf${group++}`;
   const words = ['--group', name, '--dir', directory, '--tap', TAP, '--ip', `${STACK_ADDRESS}/24`];
   const all: ReplicaProcess[] = [];
@@ -53,7 +53,7 @@ export async function replicas(directory: string, options: string[], backup: boo
   return {
     address: STACK_ADDRESS,
     pid: all[0].pid,
-    startReplicas: all,
+    replicas: all,
     place: { directory, group: name },
     start,
     close: async () => void (await Promise.all(all.map((replica) => replica.close()))),
@@ -81,7 +81,7 @@ async function startMachines(directory: string, holder: ChildProcess): Promise<S
     address: STACK_ADDRESS,
     // The replica itself, not its agent.
     pid: Number((await both[0].event('ready')).pid),
-    startReplicas: both,
+    replicas: both,
     start: () => {
       throw new Error('agents start their replicas');
     },
@@ -101,7 +101,7 @@ export async function startSetup(
   if (mode === 'node') return startOnKernel(VETH_SERVER, holder);
   if (mode === 'relay') return startBehindRelay(directory, holder);
   if (mode !== 'kernel')
-    return replicas(directory, mode === 'alone' ? ['--solo'] : ['--commit', mode], mode !== 'alone');
+    return startReplicas(directory, mode === 'alone' ? ['--solo'] : ['--commit', mode], mode !== 'alone');
   const streams = await kernelServer(client, holder.pid!);
   const pages = spawn('nsenter', ['-t', String(holder.pid), '-n', process.execPath, APP], {
     stdio: ['ignore', 'ignore', 'inherit'],
@@ -110,7 +110,7 @@ export async function startSetup(
   return {
     address: VETH_SERVER,
     pid: streams.pid!,
-    startReplicas: [],
+    replicas: [],
     start: () => {
       throw new Error('the kernel has no replicas');
     },
@@ -193,7 +193,7 @@ function singleProcess(address: string, pid: number, close: () => Promise<void>)
   return {
     address,
     pid,
-    startReplicas: [],
+    replicas: [],
     start: () => {
       throw new Error('it has no replicas');
     },

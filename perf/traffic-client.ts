@@ -105,7 +105,8 @@ export interface ForeignPeer {
 export function buildLwip(directory: string): ForeignPeer | null {
   const path = `${directory}/lwip`;
   const source = fileURLToPath(new URL('../../perf/peers/lwip.c', import.meta.url));
-  return build('lwIP', 'liblwip-dev', 'cc', ['-O2', '-w', '-o', path, source, '-I/usr/include/lwip', '-llwip'], path);
+  const words = ['-O2', '-w', '-o', path, source, '-I/usr/include/lwip', '-llwip'];
+  return build({ name: 'lwIP', packages: 'liblwip-dev', command: 'cc', words, path });
 }
 
 /** gVisor's netstack, or null where Debian's packages are not installed. */
@@ -115,17 +116,23 @@ export function buildGvisor(directory: string): ForeignPeer | null {
   const cache = fileURLToPath(new URL('../../node_modules/.cache/ft-tcp-go', import.meta.url));
   const source = fileURLToPath(new URL('../../perf/peers/gvisor/main.go', import.meta.url));
   const env = { GO111MODULE: 'off', GOPATH: '/usr/share/gocode', GOCACHE: cache };
-  return build('gVisor', 'golang-go golang-gvisor-gvisor-dev', 'go', ['build', '-o', path, source], path, env);
+  const packages = 'golang-go golang-gvisor-gvisor-dev';
+  return build({ name: 'gVisor', packages, command: 'go', words: ['build', '-o', path, source], path, env });
 }
 
-function build(
-  name: string,
-  packages: string,
-  command: string,
-  words: string[],
-  path: string,
-  env: Record<string, string> = {},
-): ForeignPeer | null {
+/** How a server of another stack is built. */
+interface ForeignBuild {
+  name: string;
+  /** Debian's packages. */
+  packages: string;
+  command: string;
+  words: string[];
+  /** The program that is built. */
+  path: string;
+  env?: Record<string, string>;
+}
+
+function build({ name, packages, command, words, path, env = {} }: ForeignBuild): ForeignPeer | null {
   const { status } = spawnSync(command, words, { encoding: 'utf8', env: { ...process.env, ...env } });
   if (status === 0) return { path };
   process.stderr.write(`${name} is left out: it cannot be built (Debian: apt-get install -y ${packages})\n`);

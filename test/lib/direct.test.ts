@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { DirectPayload } from '../../lib/device/direct-placement.js';
 import { type PayloadPlace, RX_DIRECT, RX_HEADERS_SHIFT, type RxBatch } from '../../lib/device/rx-batch.js';
 import { RxSlab, SLOT_BYTES, slabBytes } from '../../lib/device/rx-slab.js';
@@ -57,7 +57,11 @@ function make(made: Made): Buffer {
   return frame;
 }
 
-t.test('the addon reads it', async (t) => {
+const GAP = 24;
+const LEAST = 1000;
+
+/** A reader of frames from a fifo, and `reads`, which sends one frame and says whether it was read directly. */
+function directReader(t: Test) {
   const fd = addon.fifoOpen(join(directory, 'frames'));
   const slab = new RxSlab(new ArrayBuffer(slabBytes(4)));
   const { bytes, meta } = slab.batch;
@@ -80,8 +84,6 @@ t.test('the addon reads it', async (t) => {
   });
   t.teardown(() => addon.readerClose(reader, true));
   addon.readerRun(reader, true);
-  const GAP = 24;
-  const LEAST = 1000;
   addon.readerDirect(reader, place, next, GAP, LEAST, true);
 
   /** Whether a frame was read directly; it is what was sent in any case. */
@@ -95,7 +97,11 @@ t.test('the addon reads it', async (t) => {
     t.ok(seen !== null && frame.subarray(VNET).equals(seen), `what was sent is what is seen: ${JSON.stringify(made)}`);
     return direct;
   }
+  return { reader, place, next, counts, reads };
+}
 
+t.test('the addon reads payload to its place', async (t) => {
+  const { place, next, reads } = directReader(t);
   t.equal(await reads({ payload: 5000 }), false, 'nowhere to put it');
   next[0] = 64;
   t.equal(await reads({ payload: 5000 }), true);
@@ -135,8 +141,10 @@ t.test('the addon reads it', async (t) => {
     next[1] = end!;
     t.equal(await reads({ payload: 5000 }), false, `${at} to ${end}`);
   }
-  next[0] = -1;
-  next[1] = place.length;
+});
+
+t.test('the addon asks for a place, and refuses one that cannot be', async (t) => {
+  const { reader, place, next, counts, reads } = directReader(t);
   counts.length = 0;
   t.equal(await reads({ payload: 5000 }), false);
   t.ok(counts.includes(0), 'it asks where large payload is wanted');

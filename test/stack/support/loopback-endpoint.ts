@@ -93,10 +93,8 @@ export class LoopbackHost implements SocketHost {
     const client = new LoopbackEndpoint(
       this,
       this.#nextId++,
-      options.localAddress ?? '127.0.0.1',
-      options.localPort ?? this.#nextPort++,
-      options.address,
-      options.port,
+      { address: options.localAddress ?? '127.0.0.1', port: options.localPort ?? this.#nextPort++ },
+      { address: options.address, port: options.port },
     );
     this.endpoints.push(client);
     this.task(() => {
@@ -109,10 +107,8 @@ export class LoopbackHost implements SocketHost {
       const server = new LoopbackEndpoint(
         this,
         this.#nextId++,
-        options.address,
-        options.port,
-        client.localAddress,
-        client.localPort,
+        { address: options.address, port: options.port },
+        { address: client.localAddress, port: client.localPort },
       );
       this.endpoints.push(server);
       server.peer = client;
@@ -177,6 +173,11 @@ export class LoopbackHost implements SocketHost {
   }
 }
 
+interface Address {
+  address: string;
+  port: number;
+}
+
 /** One end of a connection in memory. Bytes are copied when they reach the other end's window: that is the acknowledgement. */
 export class LoopbackEndpoint implements StreamEndpoint {
   readonly family: 'IPv4' | 'IPv6';
@@ -205,15 +206,22 @@ export class LoopbackEndpoint implements StreamEndpoint {
   #over = false;
   #failure: string | null = null;
 
+  readonly localAddress: string;
+  readonly localPort: number;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+
   constructor(
     readonly host: LoopbackHost,
     readonly id: number,
-    readonly localAddress: string,
-    readonly localPort: number,
-    readonly remoteAddress: string,
-    readonly remotePort: number,
+    local: Address,
+    remote: Address,
   ) {
-    this.family = remoteAddress.includes(':') ? 'IPv6' : 'IPv4';
+    this.localAddress = local.address;
+    this.localPort = local.port;
+    this.remoteAddress = remote.address;
+    this.remotePort = remote.port;
+    this.family = remote.address.includes(':') ? 'IPv6' : 'IPv4';
   }
 
   get queued(): number {
