@@ -145,6 +145,10 @@ t.test('the addon reads payload to its place', async (t) => {
 
 t.test('the addon asks for a place, and refuses one that cannot be', async (t) => {
   const { reader, place, next, counts, reads } = directReader(t);
+  await reads({ payload: 5000 });
+  next[0] = 64;
+  t.equal(await reads({ payload: 5000 }), true);
+  next[0] = -1;
   counts.length = 0;
   t.equal(await reads({ payload: 5000 }), false);
   t.ok(counts.includes(0), 'it asks where large payload is wanted');
