@@ -55,7 +55,7 @@ for (const [name, flood] of Object.entries(FLOODS)) {
   const ratio = ratios[ratios.length >> 1];
   worst = Math.min(worst, ratio);
   const { connections, neighbours, neighbours6, fragments, fragments6, fragmentBytes, addresses } = last.sizes;
-  const held = `connections ${connections}, neighbours ${neighbours! + neighbours6!}, fragments ${fragments! + fragments6!} (${fragmentBytes} bytes), addresses ${addresses}`;
+  const held = `connections ${connections}, neighbours ${neighbours + neighbours6}, fragments ${fragments + fragments6} (${fragmentBytes} bytes), addresses ${addresses}`;
   console.log(`${name.padEnd(40)} ${ratio.toFixed(2)} of its throughput kept; held: ${held}`);
 }
 console.log(`worst ${worst.toFixed(2)}`);

@@ -54,8 +54,8 @@ export async function measure(mode: Mode, served: ServerSetup, client: string, p
       const before = cpuSeconds(pid);
       // The client reads what the server sends out.
       const [rate] = await runClient(client, way === 'out' ? 'in' : 'out', address, port, streams, seconds);
-      figures[name] = rate!;
-      if (streams === 1) figures[`cpu ${way}`] = (cpuSeconds(pid) - before) / ((rate! * seconds * 1.2) / 1e9);
+      figures[name] = rate;
+      if (streams === 1) figures[`cpu ${way}`] = (cpuSeconds(pid) - before) / ((rate * seconds * 1.2) / 1e9);
     }
   }
   if (wanted('bulk in, listened to') && ['alone', 'node', 'relay'].includes(mode))
@@ -64,7 +64,7 @@ export async function measure(mode: Mode, served: ServerSetup, client: string, p
     ];
   if (wanted('echo')) {
     const [p50, p99, p999] = await runClient(client, 'ping', address, PORTS.echo, 64, seconds);
-    Object.assign(figures, { 'echo p50': p50!, 'echo p99': p99!, 'echo p99.9': p999! });
+    Object.assign(figures, { 'echo p50': p50, 'echo p99': p99, 'echo p99.9': p999 });
   }
   // A client's ports are held for a minute; where nothing is compared they are not spent.
   if (wanted('churn') && ['kernel', 'alone', 'node'].includes(mode)) {
@@ -74,7 +74,7 @@ export async function measure(mode: Mode, served: ServerSetup, client: string, p
   if ((OTHERS as readonly Mode[]).includes(mode)) return figures;
   if (wanted('ping')) {
     const [p50, p99, p999] = await runClient(client, 'ping', address, PORTS.echo, 1, seconds);
-    Object.assign(figures, { 'ping p50': p50!, 'ping p99': p99!, 'ping p99.9': p999! });
+    Object.assign(figures, { 'ping p50': p50, 'ping p99': p99, 'ping p99.9': p999 });
   }
   for (const [name, keep] of [
     ['pages', []],

@@ -72,7 +72,7 @@ export class IdleConnections {
     for (let left = count; left > 0; left -= MAX_CONNECTIONS_PER_PROCESS) {
       const words = ['idle', host, String(port), String(Math.min(left, MAX_CONNECTIONS_PER_PROCESS)), String(sources)];
       const child = spawn(path, words, { stdio: ['pipe', 'pipe', 'inherit'] });
-      const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+      const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
       holders.push({ child, lines });
       if ((await lines.next()).value !== 'ready') throw new Error(`${count} connections could not be opened`);
     }

@@ -94,10 +94,10 @@ export function pairCells(): Cell[] {
     let bestCount = -1;
     // A pair that is still open is in every candidate, so each row gets on.
     const [first] = open;
-    const fixed = first!.split(',').map((part) => part.split('=').map(Number));
+    const fixed = first.split(',').map((part) => part.split('=').map(Number));
     for (let tries = 0; tries < 200; tries++) {
       const row = KEYS.map((key) => random.u32() % DIMENSIONS[key].length);
-      for (const [at, value] of fixed) row[at!] = value!;
+      for (const [at, value] of fixed) row[at] = value;
       const count = pairsOf(row).filter((pair) => open.has(pair)).length;
       if (count > bestCount) [best, bestCount] = [row, count];
     }

@@ -57,7 +57,7 @@ export function kernelCounters(): Map<string, number> {
       const [group, ...names] = lines[i].split(' ');
       const values = lines[i + 1].split(' ').slice(1);
       names.forEach((name, at) => {
-        counters.set(`${group!.slice(0, -1)}.${name}`, Number(values[at]));
+        counters.set(`${group.slice(0, -1)}.${name}`, Number(values[at]));
       });
     }
   }

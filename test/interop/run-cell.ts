@@ -134,8 +134,8 @@ async function kernelServer(
     listener.listen(PORT, host);
     await once(listener, 'listening');
     const accepted = once(listener, 'connection').then(([socket]: net.Socket[]) => {
-      kernel.add(socket!);
-      return serve(socket!);
+      kernel.add(socket);
+      return serve(socket);
     });
     const opened = stack.transfer({ op: 'open', address: host, port: PORT, direction: cell.direction, bytes });
     const [side, outcome]: [Side, Outcome] = await Promise.all([accepted, opened]);

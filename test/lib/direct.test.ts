@@ -74,11 +74,11 @@ function directReader(t: Test) {
     counts.push(count);
     if (count <= 0) return false;
     const [offset, length, flags, sizes] = meta;
-    direct = (flags! & RX_DIRECT) !== 0;
-    const headers = direct ? sizes! >>> RX_HEADERS_SHIFT : length!;
-    const rest = place.subarray(flags! & ~7, (flags! & ~7) + length! - headers);
+    direct = (flags & RX_DIRECT) !== 0;
+    const headers = direct ? sizes >>> RX_HEADERS_SHIFT : length;
+    const rest = place.subarray(flags & ~7, (flags & ~7) + length - headers);
     seen = Buffer.concat(
-      direct ? [bytes.subarray(offset!, offset! + headers), rest] : [bytes.subarray(offset!, offset! + length!)],
+      direct ? [bytes.subarray(offset, offset + headers), rest] : [bytes.subarray(offset, offset + length)],
     );
     return false;
   });
@@ -137,8 +137,8 @@ t.test('the addon reads payload to its place', async (t) => {
     [64, -1],
     [-8, place.length],
   ]) {
-    next[0] = at!;
-    next[1] = end!;
+    next[0] = at;
+    next[1] = end;
     t.equal(await reads({ payload: 5000 }), false, `${at} to ${end}`);
   }
 });
@@ -185,18 +185,18 @@ t.test('without headers of its own, or of Ethernet', async (t) => {
     const { meta } = slab.batch;
     const flags: number[] = [];
     const next = Int32Array.of(0, 100_000);
-    const reader = addon.readerOpen(fd, vnet!, slab.buffer, SLOT_BYTES, meta, (count) => {
+    const reader = addon.readerOpen(fd, vnet, slab.buffer, SLOT_BYTES, meta, (count) => {
       if (count > 0) flags.push(meta[2] & RX_DIRECT);
       return false;
     });
-    addon.readerDirect(reader, new Uint8Array(100_000), next, 24, 1000, ethernet!);
+    addon.readerDirect(reader, new Uint8Array(100_000), next, 24, 1000, ethernet);
     addon.readerRun(reader, true);
     const whole = make({ payload: 3000 });
-    const head = whole.subarray(0, vnet! ? VNET : 0);
-    const frame = Buffer.concat([head, whole.subarray(VNET + (ethernet! ? 0 : 14))]);
+    const head = whole.subarray(0, vnet ? VNET : 0);
+    const frame = Buffer.concat([head, whole.subarray(VNET + (ethernet ? 0 : 14))]);
     addon.send(fd, frame, 0, frame.length, [], new Int32Array(0), 0);
     for (let i = 0; i < 200 && flags.length === 0; i++) await sleep(1);
-    t.same(flags, [wanted! ? RX_DIRECT : 0]);
+    t.same(flags, [wanted ? RX_DIRECT : 0]);
     addon.readerClose(reader, true);
   }
 });
@@ -352,7 +352,7 @@ t.test('who finds the frames of a dead process puts them together', async (t) =>
     [3, 2000 << RX_HEADERS_SHIFT],
   ]) {
     const bad = batchOf();
-    bad.batch.meta[word!] = value!;
+    bad.batch.meta[word] = value;
     t.equal(
       new RxSlab(bad.batch.bytes.buffer as ArrayBuffer).recover(bad.place.bytes).count,
       0,

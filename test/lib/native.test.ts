@@ -294,15 +294,15 @@ t.test('the same key and state give the same randomness in two processes', async
   const [a, b, c] = await Promise.all(
     ['1', '1', '2'].map(async (key) => JSON.parse(await play('random', key).line()) as Draws),
   );
-  t.equal(a!.drawn, b!.drawn);
-  t.equal(a!.uuid, b!.uuid);
-  t.not(a!.drawn, c!.drawn, 'another key');
-  t.not(a!.free, b!.free, 'not while it is off');
-  t.not(a!.other, b!.other, 'not on other threads');
-  t.equal(a!.count, 1 + 63 + 1 + 500 + 16, 'the position counts bytes');
-  t.equal(a!.after, a!.count);
+  t.equal(a.drawn, b.drawn);
+  t.equal(a.uuid, b.uuid);
+  t.not(a.drawn, c.drawn, 'another key');
+  t.not(a.free, b.free, 'not while it is off');
+  t.not(a.other, b.other, 'not on other threads');
+  t.equal(a.count, 1 + 63 + 1 + 500 + 16, 'the position counts bytes');
+  t.equal(a.after, a.count);
   t.equal(
-    createHash('sha256').update(Buffer.from(a!.drawn, 'hex')).digest('hex'),
+    createHash('sha256').update(Buffer.from(a.drawn, 'hex')).digest('hex'),
     createHash('sha256')
       .update(chacha20(1, 7, 9).subarray(0, 565))
       .digest('hex'),

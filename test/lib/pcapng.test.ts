@@ -37,16 +37,16 @@ t.test('two interfaces, both directions, times, cut frames', async (t) => {
   }
   writer.flush();
   const [section, one, two, first, second] = blocks(file);
-  t.equal(section!.type, 0x0a0d0d0a);
-  t.equal(section!.body.readUInt32LE(0), 0x1a2b3c4d);
-  t.same([one!.body.readUInt16LE(0), two!.body.readUInt16LE(0)], [1, 101]);
-  t.match(one!.body.toString('latin1'), /eth7/);
-  const time = (BigInt(first!.body.readUInt32LE(4)) << 32n) | BigInt(first!.body.readUInt32LE(8));
+  t.equal(section.type, 0x0a0d0d0a);
+  t.equal(section.body.readUInt32LE(0), 0x1a2b3c4d);
+  t.same([one.body.readUInt16LE(0), two.body.readUInt16LE(0)], [1, 101]);
+  t.match(one.body.toString('latin1'), /eth7/);
+  const time = (BigInt(first.body.readUInt32LE(4)) << 32n) | BigInt(first.body.readUInt32LE(8));
   t.ok(Math.abs(Number(time) / 1e6 - wall) < 0.001, `${time}`);
-  t.same([first!.body.readUInt32LE(0), first!.body.readUInt32LE(12), first!.body.readUInt32LE(16)], [0, 5, 5]);
-  t.same([...first!.body.subarray(20, 28)], [0, 1, 2, 3, 4, 0, 0, 0], 'padded');
-  t.same([second!.body.readUInt32LE(0), second!.body.readUInt32LE(12), second!.body.readUInt32LE(16)], [1, 64, 101]);
-  t.same([first!.body.readUInt32LE(32), second!.body.readUInt32LE(20 + 64 + 4)], [1, 2], 'in and out');
+  t.same([first.body.readUInt32LE(0), first.body.readUInt32LE(12), first.body.readUInt32LE(16)], [0, 5, 5]);
+  t.same([...first.body.subarray(20, 28)], [0, 1, 2, 3, 4, 0, 0, 0], 'padded');
+  t.same([second.body.readUInt32LE(0), second.body.readUInt32LE(12), second.body.readUInt32LE(16)], [1, 64, 101]);
+  t.same([first.body.readUInt32LE(32), second.body.readUInt32LE(20 + 64 + 4)], [1, 2], 'in and out');
   writer.close();
   t.equal(writer.begin(wall, 10), 0, 'closed');
   t.throws(() => new PcapngWriter(join(directory, 'no/such/place')), { code: 'ENOENT' });

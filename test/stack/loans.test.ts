@@ -32,12 +32,12 @@ class OneSlot implements FrameDevice {
       onFrames: ({ bytes, meta }) => {
         this.reuse();
         const [offset, length, flags, gso] = meta;
-        this.slot.set(bytes.subarray(offset!, offset! + length!));
+        this.slot.set(bytes.subarray(offset, offset + length));
         const batch: RxBatch = {
           lender: this,
           bytes: this.slot,
           view: this.#view,
-          meta: Int32Array.of(0, length!, flags!, gso!),
+          meta: Int32Array.of(0, length, flags, gso),
           count: 1,
         };
         handler.onFrames(batch);

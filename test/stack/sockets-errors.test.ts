@@ -178,8 +178,8 @@ t.test('ECONNREFUSED, ETIMEDOUT and EHOSTUNREACH while connecting', async (t) =>
   // The connection attempt begins in the next tick.
   await new Promise((resolve) => process.nextTick(resolve));
   const [endpoint] = host.endpoints.slice(-1);
-  endpoint!.gone = true;
-  endpoint!.events!.onClose('ETIMEDOUT');
+  endpoint.gone = true;
+  endpoint.events!.onClose('ETIMEDOUT');
   t.match(show((await once(slow, 'error'))[0]), {
     message: 'connect ETIMEDOUT 127.0.0.1:10',
     errno: -110,

@@ -36,8 +36,8 @@ function transfer(seed: string, impairment: Impairment, offload: boolean): Outco
   const state = `${client.received} and ${server?.received} of ${LENGTH} after ${seconds} s`;
   let problem = '';
   if (!done) problem = `stalled: ${state}`;
-  else if (client.wrongAt >= 0 || server!.wrongAt >= 0) problem = `wrong at ${client.wrongAt}, ${server!.wrongAt}`;
-  else if (client.received !== LENGTH || server!.received !== LENGTH) problem = `wrong length: ${state}`;
+  else if (client.wrongAt >= 0 || server.wrongAt >= 0) problem = `wrong at ${client.wrongAt}, ${server.wrongAt}`;
+  else if (client.received !== LENGTH || server.received !== LENGTH) problem = `wrong length: ${state}`;
   else {
     const leaks = JSON.stringify(sim.leaks());
     if (leaks !== JSON.stringify(NO_LEAKS)) problem = `left over: ${leaks}`;

@@ -35,9 +35,9 @@ export function split(batch: RxBatch): Frame[] {
   return Array.from({ length: batch.count }, (_, i) => {
     const [offset, length, flags, gsoSize] = batch.meta.subarray(i * RX_META_WORDS, (i + 1) * RX_META_WORDS);
     return {
-      bytes: Buffer.from(batch.bytes.subarray(offset!, offset! + length!)),
-      checksumOk: (flags! & RX_CSUM_OK) !== 0,
-      gsoSize: gsoSize!,
+      bytes: Buffer.from(batch.bytes.subarray(offset, offset + length)),
+      checksumOk: (flags & RX_CSUM_OK) !== 0,
+      gsoSize: gsoSize,
     };
   });
 }
