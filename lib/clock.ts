@@ -27,7 +27,7 @@ export class ManualClock implements Clock {
     return this.#wallAtZero + this.#us / 1000;
   }
 
-  /** The wall clock is set to another time, by so many milliseconds; the monotonic one goes on. */
+  /** Sets the wall clock forward by `ms` milliseconds; the monotonic clock is not changed. */
   setWall(ms: number): void {
     this.#wallAtZero += ms;
   }

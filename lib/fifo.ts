@@ -1,6 +1,6 @@
 /** First in, first out, in a ring that is used again: a queue that is emptied a thousand times a second makes no garbage. */
 
-/** Room to begin with, and what is kept when a long queue has been emptied. */
+/** Slots at first, and after a long queue has been emptied. */
 const LEAST = 16;
 const KEPT = 4096;
 

@@ -1,19 +1,20 @@
-/** Objects that are used again: a few serve thousands of users who need one now and then. Bounded. */
+/** A pool of objects: a few serve thousands of users that need one for a short time. Bounded. */
 export class Pool<T> {
   readonly #free: T[] = [];
 
   constructor(
-    /** Kept at most; what is given back beyond that is left to the garbage collector. */
-    readonly most: number,
+    /** Objects kept; further ones are left to the garbage collector. */
+    readonly max: number,
     readonly make: () => T,
   ) {}
 
+  /** An object from the pool, or a new one. */
   take(): T {
     return this.#free.pop() ?? this.make();
   }
 
-  /** Nobody uses it any more. */
+  /** Returns an object that is no longer in use. */
   give(one: T): void {
-    if (this.#free.length < this.most) this.#free.push(one);
+    if (this.#free.length < this.max) this.#free.push(one);
   }
 }

@@ -67,7 +67,7 @@ export class TimerWheel {
     this.size--;
   }
 
-  /** Fires what is due, tick by tick. Callbacks may schedule and cancel any timer, themselves included. */
+  /** Fires the timers that are due, tick by tick. Callbacks may schedule and cancel any timer, their own included. */
   advance(nowUs: number): void {
     const target = Math.floor(nowUs / TICK_US);
     while (this.#tick < target) {

@@ -26,7 +26,7 @@ net
   })
   .listen(9102);
 
-// A program that gets what comes.
+// A sink with a data listener.
 net
   .createServer((socket) => {
     socket.on('error', () => undefined);
@@ -45,14 +45,14 @@ net
 const PAGE = Buffer.alloc(10_240, 'x');
 const CONTENT = chunk(0, 64 * 1024);
 
-/** A loop that nobody can leave away. */
+/** A loop that the compiler cannot remove. */
 function spin(times: number): number {
   let x = 1;
   for (let n = 0; n < times; n++) x = (Math.imul(x, 1_103_515_245) + 12_345) | 0;
   return x;
 }
 
-// /work/N: a page of 10 KB after N rounds of a loop; /zip/BYTES: so much, compressed block by block.
+// /work/N: a page of 10 KB after N rounds of a loop; /zip/BYTES: that many bytes, compressed.
 http
   .createServer((request, response) => {
     const [, what, argument] = (request.url ?? '').split('/');

@@ -1,11 +1,11 @@
-/** The rows as a picture: a bar per row, as part of its goal; what reaches the line has met it. */
+/** The rows as a picture: a bar per row, as a part of its goal; a bar that reaches the line has met the goal. */
 import type { Row } from './goals.js';
 
 const LEFT = 230;
 const WIDTH = 420;
 const ROW = 20;
 const TOP = 40;
-/** Where the goal's line is; what is twice as good ends at the right. */
+/** Where the goal's line is, as a part of the width; a figure twice as good ends at the right. */
 const GOAL = 0.5;
 
 /** How much of its goal a row reaches: 1 is the goal, more is better. */

@@ -1,4 +1,4 @@
-/** Rows of the result: what was measured, against what, and the goal. */
+/** Rows of the result: a figure, the figure that it is compared with, and the goal. */
 
 /** One row. */
 export interface Row {

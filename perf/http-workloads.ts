@@ -1,4 +1,4 @@
-/** Requests with work in them: a loop, compression, and many clients; what the replicas say to each other meanwhile. */
+/** HTTP requests that cost CPU: a loop, compression, and many clients; and the log records that they cause. */
 import { join } from 'node:path';
 import { askStatus } from '../failover/admin/status.js';
 import { median } from '../failover/demo/arrivals.js';
@@ -11,7 +11,7 @@ import { type ServerSetup, startReplicas } from './server-setups.js';
 const LOOPS = [0, 2 ** 12, 2 ** 16, 2 ** 20];
 const BLOCKS = [4096, 65_536, 1_048_576];
 const CLIENTS = [1, 100, 1000];
-/** A run takes so long at most, in seconds. */
+/** Duration of a run, seconds. */
 const SECONDS = 4;
 
 /** Requests per second and the 99th percentile in milliseconds, by ab. */

@@ -1,4 +1,4 @@
-/** Many connections that are held open: memory, takeover, protection again, and what they cost while they do nothing. */
+/** Many idle connections: memory, CPU, takeover, and the time until the group is protected again. */
 import { readFileSync } from 'node:fs';
 import { monotonicMs } from '../failover/demo/clients.js';
 import { STACK_ADDRESS, TAP } from '../failover/lab/network.js';
@@ -8,11 +8,11 @@ import { cpuSeconds, resident } from './measure.js';
 import { startReplicas } from './server-setups.js';
 import { IdleConnections, PORTS, runClient } from './traffic-client.js';
 
-/** Sources that the client's connections come from, when one has not ports enough. */
+/** Source addresses of the client's connections: one address does not have enough ports. */
 export const SOURCES = 8;
 const ACTIVE = 1000;
 
-/** Frames that the kernel has got from the stack. */
+/** Frames that the kernel has received from the stack. */
 function framesFromStack(): number {
   const line = readFileSync('/proc/net/dev', 'utf8')
     .split('\n')

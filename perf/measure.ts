@@ -1,4 +1,4 @@
-/** What is measured of one way of serving. */
+/** The figures of one setup. */
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { type Mode, OTHERS, type ServerSetup } from './server-setups.js';
@@ -38,7 +38,7 @@ export function resident(pid: number): number {
 
 export type Figures = Record<string, number>;
 
-/** Everything that is measured of one way of serving. */
+/** Measures all wanted figures of one setup. */
 export async function measure(mode: Mode, served: ServerSetup, client: string, plan: Plan): Promise<Figures> {
   const { address, pid } = served;
   const { seconds, requests } = plan;

@@ -1,4 +1,4 @@
-/** A stream when its server dies: how long it stands still, and until it is as fast as before, by the bytes that are under way. */
+/** A stream whose server dies: the gap, and the time until it is as fast as before, by the bytes in flight. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { median } from '../failover/demo/arrivals.js';
@@ -9,7 +9,7 @@ import { startReplicas } from './server-setups.js';
 import { PORTS } from './traffic-client.js';
 
 const RMEM = '/proc/sys/net/ipv4/tcp_rmem';
-/** Receive buffers of the client, in KiB: so much is under way at most. */
+/** Receive buffers of the client, KiB: they bound the bytes in flight. */
 const BUFFERS = [64, 512, 4096];
 const WINDOW_MS = 20;
 const WARM_MS = 1500;
@@ -57,7 +57,7 @@ async function one(directory: string): Promise<Return> {
   await served.close();
   const of = (n: number): number => windows[n] ?? 0;
   const mark = Math.floor((killed - began) / WINDOW_MS);
-  // Alone it is faster than with a backup: what counts is what it gets to afterwards, if that is less.
+  // A server without a backup is faster than one with a backup: the lower of the two rates counts.
   const before = median(Array.from({ length: 25 }, (_, n) => of(mark - 26 + n)));
   const later = median(Array.from({ length: 25 }, (_, n) => of(mark + Math.floor(AFTER_MS / WINDOW_MS) - 30 + n)));
   const goal = AGAIN * Math.min(before, later);

@@ -1,4 +1,4 @@
-/** The ways of serving that are compared, each started for a round and ended. */
+/** The server setups that are compared; each is started and ended in every round. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,7 @@ import { ReplicaProcess } from '../failover/lab/replica-process.js';
 import { buildClient, buildGvisor, buildLwip, type ForeignPeer, kernelServer, PORTS } from './traffic-client.js';
 
 export const PROGRAM = fileURLToPath(new URL('./benchmark-program.js', import.meta.url));
-/** Ways of serving: the kernel across a veth; the stack alone, with a backup in either commit mode, with one on another machine. */
+/** Setups: the kernel across a veth; the stack alone, with a backup in either commit mode, with one on another machine. */
 export const MODES = ['kernel', 'alone', 'written', 'acked', 'machines'] as const;
 /** Without offload; Node's net on the kernel, across the veth and behind a TAP; and other stacks, where their packages are. */
 export const OTHERS = ['plain', 'node', 'relay', 'lwip', 'gvisor'] as const;
@@ -30,7 +30,7 @@ export interface ServerSetup {
   /** Another replica of the group. */
   start: () => ReplicaProcess;
   close: () => Promise<void>;
-  /** Where its replicas say how they are. */
+  /** Where the status sockets of its replicas are. */
   place?: { directory: string; group: string };
 }
 
@@ -124,7 +124,7 @@ export async function startSetup(
   };
 }
 
-/** Devices of the other ways. */
+/** Makes the devices of the other setups. */
 export function makeDevices(): void {
   for (const { device, network, mtu } of [PLAIN, LWIP, GVISOR]) {
     const queues = device === PLAIN.device ? ' multi_queue' : '';
@@ -203,7 +203,7 @@ function singleProcess(address: string, pid: number, close: () => Promise<void>)
 
 const built: Record<'lwip' | 'gvisor', ForeignPeer | null | undefined> = { lwip: undefined, gvisor: undefined };
 
-/** Whether a way can be measured here. Builds what it needs; says so when it cannot. */
+/** Whether a setup can be measured here. Builds its programs; reports on stderr when that fails. */
 export function available(mode: Mode, directory: string): boolean {
   if (mode === 'relay') return buildClient(directory, 'relay') !== '';
   if (mode === 'lwip') built.lwip ??= buildLwip(directory);

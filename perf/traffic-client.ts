@@ -1,4 +1,4 @@
-/** The C end of the benchmarks (peers/peer.c): built on first use, run as client, or as the kernel's server. */
+/** The C program of the benchmarks (peers/peer.c): built on first use, run as a client or as the kernel's server. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';

@@ -37,7 +37,7 @@ export interface TransportError {
   seq: number;
   /** The path's MTU in bytes, 0 when the error is not about it. */
   mtu: number;
-  /** Nobody listens there. */
+  /** The port or the protocol is closed. */
   refused: boolean;
   /** A hard error (RFC 1122 section 4.2.3.9). */
   hard: boolean;
@@ -90,7 +90,7 @@ export interface StackCounters {
   noRoute: number;
 }
 
-/** What IP uses of the stack: where a packet's payload goes, and who reports errors to its sender. */
+/** What IP uses of the stack: the receivers of payloads, and the senders of errors. */
 export interface NetworkContext extends StackContext {
   readonly counters: StackCounters;
   /** Whether packets for others are forwarded between the interfaces. */

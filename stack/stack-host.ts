@@ -1,6 +1,7 @@
 /**
- * Drives a stack in a real process: turns of Node's event loop in which sockets are told things one at a time, and a
- * flush when nothing is due. For programs that use the stack without failover; a replica has turns of its own.
+ * Drives a stack in a real process: turns of Node's event loop, each of which delivers one event to a
+ * socket, and a flush when no event is due. For programs that use the stack without failover; a replica has
+ * an event loop of its own.
  */
 import type { NativeAddon, NativeHandle } from '../lib/native/native.js';
 import { TimerNode } from '../lib/timer-wheel.js';
@@ -17,6 +18,7 @@ import type {
 } from './sockets/endpoint.js';
 import type { Stack } from './stack.js';
 
+/** Turns in one iteration of the event loop. */
 const MAX_TURNS = 256;
 
 /** Socket timers on the stack's own wheel. */
@@ -34,7 +36,7 @@ class WheelTimers implements SocketTimers {
 
 /**
  * A stack as the host of sockets. Without `native` nothing runs by itself: the owner calls `turn` (tests do).
- * `busyPollUs`: the event loop looks for so long before it sleeps, microseconds (default 0: not at all).
+ * `busyPollUs`: time that the event loop polls before it sleeps, microseconds (default 0).
  */
 export class StackHost implements SocketHost {
   readonly timers: SocketTimers;

@@ -1,6 +1,6 @@
 /**
- * UDP (RFC 768): bound ports with a callback each. Where output has to wait for a log (stack.gate), datagrams wait too, up to a limit, in the
- * order in which they were sent; on a frozen stack nobody sends.
+ * UDP (RFC 768): bound ports with a callback each. Where output waits for replication (stack.gate),
+ * datagrams wait too, up to a limit and in order. A frozen stack sends none.
  */
 import { finish, sum16 } from '../lib/checksum.js';
 import { FtError } from '../lib/errors.js';
@@ -14,15 +14,15 @@ import type { Link } from './link/context.js';
 
 const MAX_PAYLOAD4 = 65_507;
 const MAX_PAYLOAD6 = 65_527;
-/** What may wait for the gate, in datagrams and bytes; more is dropped, as UDP may. */
+/** Datagrams and bytes that may wait for the gate; more are dropped, as UDP may. */
 const MAX_WAITING = 4096;
 const MAX_WAITING_BYTES = 8 << 20;
 
 /** What a UDP socket is told. */
 export interface UdpEvents {
-  /** A datagram arrived; the buffer is the receiver's. Addresses are the stack's numbers (address-book.ts), valid during the call. */
+  /** A datagram arrived; the receiver owns the buffer. Addresses are numbers of the address book, valid during the call. */
   onMessage(payload: Buffer, remoteAddress: number, remotePort: number, localAddress: number): void;
-  /** The peer's host says that nobody listens there. */
+  /** The peer's host reports that the port is closed. */
   onUnreachable?(remoteAddress: number, remotePort: number): void;
 }
 
@@ -75,7 +75,7 @@ export class UdpSocket {
 export interface UdpBind {
   /** Take datagrams of both families when bound to "::" (default true). */
   dual?: boolean;
-  /** Share the port with others that say so too: each gets a copy of multicasts, the last one everything else. */
+  /** Share the port with sockets that set this too: each gets a copy of multicasts, the last one all unicasts. */
   reuse?: boolean;
 }
 
@@ -140,7 +140,7 @@ export class Udp {
   }
 
   #freePort(): number {
-    // Out of the secret that replicas share: a copy of this program elsewhere gets the same ports.
+    // Derived from the secret that replicas share: each replica of a program gets the same ports.
     const input = new Uint8Array(8);
     new DataView(input.buffer).setUint32(0, this.#nextPort);
     const from = this.#stack.hash.hash(input, 8) % 16_384;
@@ -227,6 +227,7 @@ export class Udp {
     return Drop.UdpPort;
   }
 
+  /** ICMP reports that a remote port is closed: tells the sockets that may have sent to it. */
   unreachable(local: number, localPort: number, remoteAddress: number, remotePort: number): void {
     for (const socket of this.#ports.get(localPort) ?? []) {
       const any = socket.address === 0 || socket.address === this.#stack.unspecified6;
@@ -234,6 +235,7 @@ export class Udp {
     }
   }
 
+  /** Marks the addresses that the address book must keep. */
   keep(mark: (address: number) => void): void {
     for (const { source, remote } of this.#waiting) {
       mark(source);
@@ -255,9 +257,9 @@ export class Udp {
     const source = bound ? socket.address : (options?.net?.sourceFor(remoteAddress) ?? stack.sourceFor(remoteAddress));
     if (source === 0 || isV6(source) !== isV6(remoteAddress))
       throw new FtError('EHOSTUNREACH', `No route to ${book.format(remoteAddress)}`, 'Give the stack a gateway');
-    const most = isV6(remoteAddress) ? MAX_PAYLOAD6 : MAX_PAYLOAD4;
-    if (payload.length > most) {
-      throw new FtError('EMSGSIZE', `A datagram of ${payload.length} bytes does not fit`, `Send at most ${most} bytes`);
+    const max = isV6(remoteAddress) ? MAX_PAYLOAD6 : MAX_PAYLOAD4;
+    if (payload.length > max) {
+      throw new FtError('EMSGSIZE', `A datagram of ${payload.length} bytes does not fit`, `Send at most ${max} bytes`);
     }
     const datagram = new Uint8Array(8 + payload.length);
     const view = new DataView(datagram.buffer);
@@ -268,7 +270,7 @@ export class Udp {
     const pseudo = book.sum(source) + book.sum(remoteAddress) + PROTOCOL_UDP + datagram.length;
     const sum = finish(sum16(datagram, 0, datagram.length, pseudo));
     view.setUint16(6, sum === 0 ? 0xffff : sum);
-    // Whoever it is a copy of sends it.
+    // The stack that this one follows sends it.
     if (stack.frozen) return true;
     if (stack.gate === null) return this.#transmit(source, remoteAddress, datagram, options);
     if (this.#waiting.length >= MAX_WAITING || this.#waitingBytes + datagram.length > MAX_WAITING_BYTES) {
@@ -280,7 +282,7 @@ export class Udp {
     return true;
   }
 
-  /** What has waited leaves, as far as the gate lets it. */
+  /** Sends the datagrams that have waited, as far as the gate is open. */
   flush(): void {
     if (this.#waiting.length === 0) return;
     const { gate } = this.#stack;
@@ -295,7 +297,7 @@ export class Udp {
     if (done > 0) this.#waiting = this.#waiting.slice(done);
   }
 
-  /** What the gate has to reach for something of ours to leave; null when nothing waits for it. */
+  /** The position that the gate must reach before the next datagram leaves; null when none waits. */
   get waitsFor(): number | null {
     return this.#waiting[0]?.position ?? null;
   }

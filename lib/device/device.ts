@@ -81,7 +81,7 @@ export interface DeviceCapabilities {
   readonly tso6: boolean;
 }
 
-/** Who receives from a device: an interface, or a decorator of the device. */
+/** The receiver of a device's frames: an interface, or a decorator of the device. */
 export interface DeviceHandler {
   /** Frames have arrived. */
   onFrames(batch: RxBatch): void;

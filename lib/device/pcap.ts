@@ -2,7 +2,7 @@
  * Captures in the classic pcap format with nanoseconds, which tcpdump and Wireshark read. Frames are as they pass the
  * device: super-segments whole, and checksums that the device was to complete not completed.
  *
- * Writing is synchronous and in blocks: what was flushed is in the file even when the process is killed next.
+ * Writing is synchronous and in blocks: flushed packets are in the file even if the process is killed.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import bufferLayout from 'buffer-layout';

@@ -1,6 +1,6 @@
 /**
  * Captures in the pcapng format: several interfaces with their names in one file, the direction of each frame, and
- * nanoseconds. Wireshark and tcpdump read it. Written like pcap.ts: in blocks, and what was flushed survives the process.
+ * nanoseconds. Wireshark and tcpdump read it. Written like pcap.ts: in blocks, and flushed packets survive the process.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { errorCode, FtError } from '../errors.js';

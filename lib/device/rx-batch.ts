@@ -68,7 +68,7 @@ export interface FrameLender {
 
 /** A batch of received frames; valid only during the call that delivers it, or until its lender calls `giveBack`. */
 export interface RxBatch {
-  /** Who can keep the frames; absent when nobody can. */
+  /** The device, if it can keep the frames. */
   readonly lender?: FrameLender;
   /** The buffer with all frames of the batch. */
   readonly bytes: Uint8Array;

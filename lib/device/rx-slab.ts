@@ -1,15 +1,15 @@
 /**
- * Memory that a device receives into: room for so many frames of the largest kind, then their meta words. It can be shared between
- * processes: then whoever survives finds the frames that were read from the device but may not have been looked at.
+ * Memory that a device receives into: slots for frames of the largest size, then their meta words. Where
+ * processes share it, a survivor finds the frames that were read but perhaps not processed.
  */
 
 import { gatherFrame } from './direct-placement.js';
 import { type FrameLender, RX_META_WORDS, type RxBatch } from './rx-batch.js';
 
-/** At least 65563 (the largest frame). */
+/** Bytes of a slot: at least 65,563, the largest frame. */
 export const SLOT_BYTES = 65_664;
 
-/** Bytes that so many slots need. */
+/** Bytes that `slots` slots need. */
 export function slabBytes(slots: number): number {
   return slots * (SLOT_BYTES + RX_META_WORDS * 4);
 }
@@ -40,8 +40,8 @@ export class RxSlab {
   }
 
   /**
-   * Counts the frames of the last batch, of a process that did not live to say how many there are. Bad words end it.
-   * @param elsewhere where payload may lie that was read elsewhere; it is put behind its headers
+   * Counts the frames of the last batch of a process that has died. The first invalid meta word ends it.
+   * @param elsewhere memory that payload may have been placed in; it moves behind its headers
    */
   recover(elsewhere?: Uint8Array): RxBatch {
     const { batch } = this;

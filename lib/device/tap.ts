@@ -102,7 +102,7 @@ export class TapDevice implements FrameDevice, FrameLender {
   #direct: DirectPayload | null = null;
   /** Batches in which the place for payload is still offered. */
   #offers = 0;
-  /** Whoever borrowed the frames of the last batch. */
+  /** Ends the loan of the last batch's frames; null when they are not borrowed. */
   #giveBack: (() => void) | null = null;
   readonly #onWritable = (): void => this.#handler?.onWritable();
   readonly #onError: ((error: FtError) => void) | undefined;

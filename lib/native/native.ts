@@ -11,7 +11,7 @@ export interface TapRequest {
   name: string;
   mode: 'tap' | 'tun';
   multiQueue: boolean;
-  /** Ask for IFF_VNET_HDR and CSUM/TSO4/TSO6; the result says what was granted. */
+  /** Ask for IFF_VNET_HDR and CSUM/TSO4/TSO6; the result says which were granted. */
   offload: boolean;
   /** Multi-queue only: the queue is detached at once, before any frame can arrive. */
   detached: boolean;
@@ -61,7 +61,7 @@ export interface NativeAddon {
    * 0x10000 when the batch ended for want of room, and not because the device is dry.
    * A length of 0 follows the last frame, also while the batch is being filled.
    * Repeats while the fd is readable, at most 4 batches a wakeup. `onBatch(-errno)` on a dead descriptor, after which reading has stopped.
-   * When `onBatch` returned true, somebody still looks at the frames: `onBatch(0)` is called before their memory is used again.
+   * When `onBatch` returned true, the frames are borrowed: `onBatch(0)` is called before their memory is used again.
    */
   readerOpen(
     fd: number,
@@ -134,7 +134,7 @@ export interface NativeAddon {
   /**
    * A hook on the event loop. Before each time the loop would block (uv_prepare), `turn()` is called through
    * napi_make_callback (so ticks and microtasks drain after every call) until it returns false or was called `max` times in a row; in
-   * the latter case the loop does not block and the hook goes on in the next iteration.
+   * the latter case the loop does not block and the hook continues in the next iteration.
    */
   loopHook(turn: () => boolean, max: number): NativeHandle;
   /** The loop comes round without blocking once. */
@@ -171,7 +171,7 @@ export interface NativeAddon {
   fifoOpen(path: string): number;
   /** Writes one byte; a full FIFO is fine. */
   fifoRing(fd: number): void;
-  /** Opens (creating 0600) and flock(LOCK_EX | LOCK_NB)s a file. Returns the fd, or -1 if somebody else holds it. Throws with `code`. */
+  /** Opens (creating 0600) and flock(LOCK_EX | LOCK_NB)s a file. Returns the fd, or -1 if another process holds it. Throws with `code`. */
   lockFile(path: string): number;
 
   /** pidfd_open. Throws with `code` (ESRCH: no such process). */
@@ -186,7 +186,7 @@ export interface NativeAddon {
   letCopy(pid: number): void;
   /** prctl(PR_SET_PDEATHSIG, SIGKILL): this process dies with its parent. */
   dieWithParent(): void;
-  /** glibc keeps up to so much memory that was freed, and maps only larger blocks by themselves (mallopt); nothing elsewhere. */
+  /** glibc keeps up to `keptBytes` of freed memory, and maps blocks from `mappedBytes` on by themselves (mallopt). No effect elsewhere. */
   keepMemory(keptBytes: number, mappedBytes: number): void;
 
   /** CRC-32C (Castagnoli), hardware where there is one; `seed` is 0 or an earlier result. */

@@ -108,7 +108,7 @@ export class Ipv6View {
     return Drop.Ipv6Extension;
   }
 
-  /** Options that nobody here knows: the two highest bits of the type say what to do (RFC 8200 section 4.2). */
+  /** Unknown options: the two highest bits of the type say what to do (RFC 8200 section 4.2). */
   #options(bytes: Uint8Array, from: number, end: number): number {
     for (let at = from; at < end; ) {
       const type = bytes[at];

@@ -17,7 +17,7 @@ const STACK_MAC = Uint8Array.of(2, 0, 0, 0, 0, 2);
 const PEER_MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
 const PAYLOAD = 1448;
 
-/** Swallows what is sent. */
+/** Discards all frames. */
 class NullDevice implements FrameDevice {
   readonly link = 'ethernet' as const;
   readonly mtu = 1500;

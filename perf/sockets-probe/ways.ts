@@ -60,7 +60,7 @@ class DuplexSocket extends Duplex implements StreamEvents {
   }
 }
 
-/** What is used of Node's JSStream, the C++ class behind tls over a stream; there is no public name for it. */
+/** The used part of Node's JSStream, the C++ class behind tls over a stream; it has no public name. */
 interface JsStream {
   onreadstart(): number;
   onreadstop(): number;

@@ -2,14 +2,15 @@
  * Addresses as numbers. IPv4 addresses are their 32 bits; IPv6 addresses are entries of this book, numbered from 2^32 on.
  * So tables, connections and comparisons are the same for both, and a packet's addresses cost no allocation.
  *
- * The book is bounded. Strangers' packets fill it, so when it is full all entries go that nobody has any more: `keep` names
- * those that somebody has. A number stays valid as long as its owner is named there, or until control leaves the stack.
+ * The book is bounded. Packets from any host add entries, so a full book drops all entries that are not in
+ * use: `keep` marks those in use. A number stays valid while its owner marks it, and otherwise until control
+ * leaves the stack.
  */
 import { formatIPv4, isMulticast4, parseIPv4 } from '../../lib/ipv4-address.js';
 import { formatIPv6, parseIPv6 } from '../../lib/ipv6-address.js';
 
 const BASE = 2 ** 32;
-/** Texts of addresses that are kept. */
+/** Texts of addresses in the cache. */
 const TEXTS = 16;
 const FIRST_SIZE = 256;
 const DEFAULT_LIMIT = 2 ** 19;
@@ -22,7 +23,7 @@ export function isV6(address: number): boolean {
 /** The numbers of IPv6 addresses in use. */
 export class AddressBook {
   readonly counters = { sweeps: 0, refused: 0 };
-  /** Calls its argument for every address that is in use; the stack sets it. */
+  /** Calls its argument for every address in use; the stack sets it. */
   keep: (mark: (address: number) => void) => void = () => undefined;
   #words = new Uint32Array(4 * FIRST_SIZE);
   #next = new Int32Array(FIRST_SIZE);
@@ -120,20 +121,24 @@ export class AddressBook {
     return true;
   }
 
+  /** Whether the address is a group's (RFC 5771, RFC 4291 section 2.7). */
   isMulticast(address: number): boolean {
     return address >= BASE ? this.word(address, 0) >>> 24 === 255 : isMulticast4(address);
   }
 
+  /** Whether it is an IPv6 link-local address, fe80::/10 (RFC 4291 section 2.5.6). */
   isLinkLocal(address: number): boolean {
     return address >= BASE && this.word(address, 0) >>> 22 === 0x3fa;
   }
 
+  /** Whether it is 0.0.0.0 or ::. */
   isUnspecified(address: number): boolean {
     if (address < BASE) return address === 0;
     for (let i = 0; i < 4; i++) if (this.word(address, i) !== 0) return false;
     return true;
   }
 
+  /** The address as text (RFC 5952). */
   format(address: number): string {
     if (address < BASE) {
       // Thousands of connections have the same text of our address, and often of the peer's.
@@ -185,7 +190,7 @@ export class AddressBook {
     this.#buckets[bucket] = i;
   }
 
-  /** Gives back what nobody has. */
+  /** Drops all entries that are not in use. */
   #sweep(): void {
     this.counters.sweeps++;
     const used = new Uint8Array(this.#top);

@@ -167,7 +167,7 @@ export class IpReassembly {
     return true;
   }
 
-  /** Drops what is there, and what follows until the datagram's time is over. */
+  /** Drops the datagram's fragments, also those that follow until its time is over. */
   #poison(datagram: Datagram): void {
     this.#bytes -= datagram.bytes;
     datagram.bytes = 0;

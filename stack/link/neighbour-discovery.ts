@@ -66,7 +66,7 @@ export class NeighbourDiscovery {
       return 0;
     }
     if (icmp.type < ROUTER_SOLICITATION || icmp.type > NEIGHBOUR_ADVERTISEMENT) return 0;
-    // Only a neighbour can have sent it (RFC 4861 section 6.1 and 7.1).
+    // A hop limit of 255 proves that a neighbour sent it (RFC 4861 sections 6.1 and 7.1).
     if (packet.hopLimit !== 255) return Drop.NdHopLimit;
     if (icmp.code !== 0) return Drop.NdFormat;
     const head = icmp.type === ROUTER_ADVERTISEMENT ? 16 : icmp.type === ROUTER_SOLICITATION ? 8 : 24;
@@ -93,7 +93,7 @@ export class NeighbourDiscovery {
     const own = net.addresses6.find((entry) => entry.address === target);
     const link = optionAt(bytes, at + 24, at + length, SOURCE_LINK);
     if (book.isUnspecified(src)) {
-      // Somebody asks whether the address is free.
+      // Duplicate address detection of another host (RFC 4862 section 5.4.3).
       if (link >= 0) return Drop.NdFormat;
       if (own === undefined) return 0;
       if (own.tentative) this.#conflict(own);
@@ -123,7 +123,7 @@ export class NeighbourDiscovery {
     const link = optionAt(bytes, at + 24, at + length, TARGET_LINK);
     if (link < 0) return 0;
     const known = net.neighbours6.peek(target);
-    // Without override what is known stands (RFC 4861 section 7.2.5).
+    // Without the override flag a known link address stays (RFC 4861 section 7.2.5).
     if (known?.resolved === true && (flags & OVERRIDE) === 0 && !sameMac(known.mac, bytes, link + 2)) return 0;
     net.neighbours6.learn(target, bytes, link + 2, false);
     return 0;
@@ -192,7 +192,7 @@ export class NeighbourDiscovery {
     const validUs = validS === 0xffffffff ? Number.POSITIVE_INFINITY : stack.now() + validS * 1e6;
     if (known !== undefined) {
       if (!known.auto) return;
-      // Nobody may end our address at once by forging a short lifetime (RFC 4862 section 5.5.3 e).
+      // A forged short lifetime must not end the address at once (RFC 4862 section 5.5.3 e).
       const twoHours = stack.now() + 7200e6;
       if (validUs < known.validUs && validUs < twoHours) {
         if (known.validUs > twoHours) this.#lasts(known, twoHours);
@@ -221,14 +221,14 @@ export class NeighbourDiscovery {
 
   // --- Addresses ---
 
-  /** Asks the link whether anybody has the address (RFC 4862 section 5.4). */
+  /** Begins duplicate address detection (RFC 4862 section 5.4). */
   probe(entry: Address6): void {
     entry.tentative = true;
     this.#solicit(entry.address, this.#stack.unspecified6, null, false);
     this.#stack.wheel.schedule(entry.timer, this.#stack.now() + RETRANS_US);
   }
 
-  /** The address's timer: it is ours now, or its time is over. */
+  /** The address's timer has fired: detection is over, or the address is no longer valid. */
   addressTimer(entry: Address6): void {
     const net = this.#net;
     if (entry.tentative) {
@@ -246,7 +246,7 @@ export class NeighbourDiscovery {
     this.#net.removeAddress6(entry);
   }
 
-  /** Begins to look for routers. */
+  /** Begins to solicit routers (RFC 4861 section 6.3.7). */
   start(): void {
     this.#solicitations = 0;
     this.#solicitRouters();
@@ -267,7 +267,7 @@ export class NeighbourDiscovery {
 
   // --- Out ---
 
-  /** Asks for the link address of a neighbour: everybody, or (with a MAC) that neighbour itself. */
+  /** Asks for the link address of a neighbour: the whole link, or (with a MAC) that neighbour itself. */
   request(address: number, mac: Uint8Array | null): void {
     const net = this.#net;
     const source = net.sourceFor(address);
@@ -297,7 +297,7 @@ export class NeighbourDiscovery {
     net.sendNd(target, to, message, null);
   }
 
-  /** Tells everybody on the link where our addresses are, as after a takeover (RFC 4861 section 7.2.6). */
+  /** Announces our addresses and groups on the link, as after a takeover (RFC 4861 section 7.2.6). */
   announce(): void {
     const net = this.#net;
     for (const entry of net.addresses6) if (!entry.tentative) this.#advertise(entry.address, net.allNodes, OVERRIDE);
@@ -328,7 +328,7 @@ export class NeighbourDiscovery {
     message[0] = MLD2_REPORT;
     new DataView(message.buffer).setUint16(6, groups.length);
     groups.forEach((group, index) => {
-      // "Exclude nobody": every sender of the group.
+      // CHANGE_TO_EXCLUDE_MODE with no sources: all senders of the group (RFC 3810 section 5.2.12).
       message[8 + 20 * index] = 2;
       stack.book.write(group, message, 12 + 20 * index);
     });

@@ -12,7 +12,7 @@ import { nodeError } from './socket-errors.js';
 /** How a datagram socket is made; as in node:dgram. */
 export interface FtDgramOptions {
   type: 'udp4' | 'udp6';
-  /** Share the port with others that say so too. */
+  /** Share the port with sockets that set this too. */
   reuseAddr?: boolean;
   /** udp6: no IPv4. */
   ipv6Only?: boolean;
@@ -102,7 +102,7 @@ export class FtDgram extends EventEmitter<{
     process.nextTick(() => this._message(payload, info));
   }
 
-  /** @internal The peer's host says that nobody listens there. */
+  /** @internal The peer's host reports that the port is closed. */
   protected _refused(): void {
     process.nextTick(() => this._failRefused());
   }

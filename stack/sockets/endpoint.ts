@@ -4,18 +4,19 @@
  * synchronous; events come one at a time and never from inside a call of the endpoint's own methods.
  */
 
-/** What a socket is told. */
+/** Events of a connection. */
 export interface StreamEvents {
   /** An outgoing connection is established. */
   onConnect(): void;
   /** Bytes in order. The socket owns the chunk. Only called while reading is on. */
   onData(chunk: Buffer): void;
   /**
-   * Before `onData`: the same bytes, [from, from + length), to look at only during the call. True when that was all that the socket
-   * needs, and `onData` is not called for them. With `more` another chunk follows in the same event.
+   * Called before `onData` with the same bytes, [from, from + length), valid during the call. True: the
+   * socket needs no copy, and `onData` is not called for them. With `more` another chunk follows in the same
+   * event.
    */
   peek?(bytes: Uint8Array, from: number, length: number, more: boolean): boolean;
-  /** Bytes that one event may bring in several chunks: 0 where each chunk is an event. */
+  /** Bytes that one event may bring in several chunks; 0: each chunk is an event. */
   readBudget?(): number;
   /** The peer has sent FIN, and all data was delivered. */
   onEnd(): void;
@@ -28,7 +29,7 @@ export interface StreamEvents {
   onClose(code: string | null): void;
 }
 
-/** What a socket can ask for. */
+/** A connection, as its socket uses it. */
 export interface StreamEndpoint {
   /** Number of the connection, unique in its stack. */
   readonly id: number;
@@ -37,9 +38,9 @@ export interface StreamEndpoint {
   readonly localPort: number;
   readonly remoteAddress: string;
   readonly remotePort: number;
-  /** Bytes that an earlier program has written to the connection; what is asked for and told counts them. 0 if absent. */
+  /** Bytes that an earlier program has written to the connection; all counts of written bytes include them. 0 if absent. */
   readonly writtenBefore?: number;
-  /** Who gets the events; set right after the endpoint is handed over. */
+  /** Receives the events; set right after the endpoint is handed over. */
   events: StreamEvents | null;
   /** Appends bytes to the stream. The endpoint keeps the reference, not a copy, until the peer has acknowledged them. */
   write(chunk: Uint8Array): void;
@@ -49,11 +50,11 @@ export interface StreamEndpoint {
   shutdown(): void;
   /** Turns delivery of data and end on or off (initially off). */
   setReading(on: boolean): void;
-  /** The socket is gone: what was written is still delivered, then FIN; unread bytes make it a RST (RFC 2525 2.17). No more events. */
+  /** Ends the connection: written bytes are delivered, then FIN; RST if bytes are unread (RFC 2525 section 2.17). No more events. */
   close(): void;
   /** RST at once. No more events. */
   abort(): void;
-  /** Saves what a program that gets the connection back has to know; null: it cannot be given back as it is. Absent, or without effect, where nothing is replicated. */
+  /** Saves the program's context for a successor; null: the connection cannot be restored. Absent or without effect where nothing is replicated. */
   checkpoint?(context: Uint8Array | null): void;
   setNoDelay(on: boolean): void;
   /** Keepalive probes after `delayMs` of silence (0: the stack's default). */
@@ -76,7 +77,7 @@ export interface SocketTimer {
 /** What a listening socket is told. */
 export interface ListenerEvents {
   onConnection(endpoint: StreamEndpoint): void;
-  /** A connection of another program's, with what that one saved; absent: it is reset. */
+  /** A connection of an earlier program, with the context that it saved; absent: it is reset. */
   onRestore?(endpoint: StreamEndpoint, context: Uint8Array | null): void;
   /** Whether `onRestore` would take a connection (`old`: only one that is there already); absent: it would if it is there. */
   restores?(): boolean | 'old';
@@ -92,7 +93,7 @@ export interface ListenOptions {
   backlog?: number;
   /** Absent: as the group does. Without effect where nothing is replicated. */
   replication?: Replication;
-  /** What is said on a connection depends on no other one: a backup may repeat each by itself. Absent: as the group says. */
+  /** No connection depends on another one: a backup may replay each by itself. Absent: the group's setting. */
   independent?: boolean;
 }
 

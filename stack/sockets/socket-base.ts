@@ -55,7 +55,7 @@ export abstract class SocketBase extends net.Socket {
   /** @internal The endpoint, if the connection stands. */
   protected abstract _live(): StreamEndpoint | null;
 
-  /** @internal Tells a new connection what was set before it stood. */
+  /** @internal Applies to a new connection the options that were set before it was established. */
   protected _applyOptions(endpoint: StreamEndpoint): void {
     if (this.#noDelay) endpoint.setNoDelay(true);
     if (this.#keepAlive) endpoint.setKeepAlive(true, this.#keepAliveDelay);

@@ -17,10 +17,10 @@ interface Awaiting {
 }
 
 /**
- * The sending half of a socket: what was given to the endpoint, how much of it is acknowledged, and who waits for how much.
+ * The sending half of a socket: bytes given to the endpoint, bytes acknowledged, and the callbacks that wait for them.
  * Small chunks are copied and gathered; large ones go by reference, so their callbacks wait for the acknowledgement.
  */
-/** Nobody waits; never changed. */
+/** No waiting callbacks; never changed. */
 const NOBODY: Awaiting[] = [];
 
 /** The sending half of one socket. */
@@ -110,7 +110,7 @@ export class SocketWriter {
       writeSlab.addText(text, encoding, most);
       return;
     }
-    // A Buffer of our own that nobody else can write to.
+    // A new buffer, to which the program cannot write.
     const bytes = Buffer.from(text, encoding);
     this.flush();
     this.#hand(bytes);
@@ -187,14 +187,14 @@ export class SocketWriter {
     if (this.drained !== null) this.release();
   }
 
-  /** So much is acknowledged in total, as was asked for; and so much may be under way now. */
+  /** `acked` bytes in total are acknowledged; up to `limit` bytes may be unacknowledged from now on. */
   onSpace(acked: number, limit: number): void {
     this.#asked = 0;
     if (limit > this.#limit) this.#limit = limit;
     if (acked > this.acked) this.acked = acked;
   }
 
-  /** Lets go whatever the acknowledged bytes allow, and asks for what is next. */
+  /** Runs the callbacks that the acknowledged bytes allow, and asks for the next threshold. */
   release(): void {
     const { acked } = this;
     const awaiting = this.#awaiting;
@@ -243,7 +243,7 @@ export class SocketWriter {
     if (held !== null) process.nextTick(held);
   }
 
-  /** The endpoint will send no more: whoever waits for an acknowledgement is told how it ended. */
+  /** The endpoint sends no more: runs all waiting callbacks with the reason. */
   abandon(error: Error | null): void {
     this.#lost = error;
     for (const entry of this.#awaiting.splice(0)) {

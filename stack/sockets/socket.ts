@@ -473,7 +473,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
     return this.#endpoint === null ? {} : this.#addresses.local();
   }
 
-  /** @internal Node's `bytesWritten` adds what is still buffered in the stream. */
+  /** @internal Node's `bytesWritten` adds the bytes that are still in the stream's buffer. */
   get _bytesDispatched(): number {
     return this.#writer.written - this.#writer.before;
   }

@@ -2,7 +2,7 @@ import tls from 'node:tls';
 import type { SocketTimers } from './endpoint.js';
 import { IdleTimeout, timeoutCallback, timeoutDuration } from './idle-timeout.js';
 
-/** Where a socket tells `tls` what it cannot find out from a socket without a handle. */
+/** What `tls` has to know of a socket without a handle. */
 export const tlsCarrier = Symbol('ft-tcp.tlsCarrier');
 
 /** What a TLSSocket needs of the FtSocket below it. */

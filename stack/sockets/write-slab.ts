@@ -23,7 +23,7 @@ class WriteSlab {
     this.#end += bytes.byteLength;
   }
 
-  /** Adds text to the run; `length` is what it takes at most, and the caller has asked `fits`. */
+  /** Adds text to the run; `length` is an upper bound of its bytes, for which `fits` was true. */
   addText(text: string, encoding: BufferEncoding, length: number): void {
     this.#reserve(length);
     this.#end += this.#slab.write(text, this.#end, length, encoding);

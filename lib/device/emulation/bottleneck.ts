@@ -1,4 +1,4 @@
-/** The slow part of a path: a line of some rate behind a drop-tail queue of so many bytes. Links may share one. */
+/** The bottleneck of a path: a line with a rate, behind a drop-tail queue with a limit in bytes. Links may share one. */
 export class Bottleneck {
   /** Frames that found the queue full. */
   dropped = 0;

@@ -11,7 +11,7 @@ import { type FrameLender, RX_CSUM_OK, type RxBatch } from '../rx-batch.js';
 import { completeChecksum, segmentTcp } from '../segment.js';
 import { Bottleneck } from './bottleneck.js';
 
-/** What happens to frames in one direction. Probabilities are 0 to 1; what is absent does not happen. */
+/** Impairments of one direction. Probabilities are 0 to 1; an absent one does not happen. */
 export interface Impairment {
   loss?: number;
   duplicate?: number;
@@ -47,7 +47,7 @@ export interface MemoryLinkOptions {
   mtu?: number;
   /** Checksum and segmentation offload at both ends, or that of checksums only (default false). */
   offload?: boolean | 'checksum';
-  /** Frames in flight at most (default 65 536); more are lost. */
+  /** Maximum number of frames in flight (default 65,536); more are lost. */
   maxInFlight?: number;
   /** Told of every frame that a device sends; must not keep it. */
   watch?: (from: MemoryDevice, frame: Uint8Array, fate: Fate) => void;
@@ -104,7 +104,7 @@ export class MemoryLink {
     return this.#queue[0]?.atUs ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Delivers what has arrived by now. @returns the number of frames. */
+  /** Delivers the frames that have arrived by now. @returns how many */
   run(): number {
     const now = this.clock.now();
     let count = 0;
