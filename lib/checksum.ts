@@ -1,6 +1,12 @@
-/** The Internet checksum (RFC 1071) and its incremental update (RFC 1624). Sums are of 16-bit big-endian words. */
+/**
+ * The Internet checksum (RFC 1071) and its incremental update (RFC 1624). Sums are of 16-bit
+ * big-endian words.
+ */
 
-/** Sum of the words in bytes [offset, offset + length), plus `seed` (a partial sum), folded to 16 bits, not complemented. */
+/**
+ * Sum of the words in bytes [offset, offset + length), plus `seed` (a partial sum), folded to 16
+ * bits, not complemented.
+ */
 export type ChecksumKernel = (bytes: Uint8Array, offset: number, length: number, seed: number) => number;
 
 /** From this length on a native kernel, if there is one, is worth its call. */

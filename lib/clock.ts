@@ -1,9 +1,13 @@
 /**
- * Time is handed in: nothing in lib/ or stack/ reads a clock by itself. The one place that reads the machine's clocks is
- * {@link systemClock} in lib/native/system.ts, which only programs (not the stack) ask for.
+ * Time is handed in: nothing in lib/ or stack/ reads a clock by itself. The one place that reads
+ * the machine's clocks is {@link systemClock} in lib/native/system.ts, which only programs (not the
+ * stack) ask for.
  */
 export interface Clock {
-  /** Monotonic time in microseconds since an arbitrary origin (CLOCK_MONOTONIC on a real machine, so replicas share it). */
+  /**
+   * Monotonic time in microseconds since an arbitrary origin (CLOCK_MONOTONIC on a real machine, so
+   * replicas share it).
+   */
   now(): number;
   /** Wall-clock time in milliseconds since the Unix epoch. */
   wall(): number;

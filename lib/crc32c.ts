@@ -1,6 +1,6 @@
 /**
- * CRC-32C (Castagnoli, RFC 3720 appendix B.4) in JavaScript: for a few bytes it is faster than a call into the addon, and it is there without it.
- * The addon's is by far the faster one for many.
+ * CRC-32C (Castagnoli, RFC 3720 appendix B.4) in JavaScript: for a few bytes it is faster than a
+ * call into the addon, and it is there without it. The addon's is by far the faster one for many.
  */
 
 /** Tables for four bytes at once, one after the other. */

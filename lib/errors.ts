@@ -1,6 +1,6 @@
 /**
- * Errors that a user of ft-tcp can meet. Each has a stable `code` (Node's own where one exists, `ERR_FT_*` otherwise)
- * and a message that says what to do.
+ * Errors that a user of ft-tcp can meet. Each has a stable `code` (Node's own where one exists,
+ * `ERR_FT_*` otherwise) and a message that says what to do.
  */
 export class FtError extends Error {
   readonly code: string;

@@ -1,4 +1,7 @@
-/** First in, first out, in a ring that is used again: a queue that is emptied a thousand times a second makes no garbage. */
+/**
+ * First in, first out, in a ring that is used again: a queue that is emptied a thousand times a
+ * second makes no garbage.
+ */
 
 /** Slots at first, and after a long queue has been emptied. */
 const LEAST = 16;

@@ -1,4 +1,7 @@
-/** IPv4 addresses as unsigned 32-bit numbers. Parsers are strict and return undefined for anything else. */
+/**
+ * IPv4 addresses as unsigned 32-bit numbers. Parsers are strict and return undefined for anything
+ * else.
+ */
 
 /** An address with the prefix length of its network (RFC 4632). */
 export interface Cidr4 {
@@ -48,7 +51,10 @@ export function isMulticast4(address: number): boolean {
   return address >>> 28 === 14;
 }
 
-/** Whether the address is all ones, or the directed broadcast of the network (RFC 922); networks of /31 and /32 have none (RFC 3021). */
+/**
+ * Whether the address is all ones, or the directed broadcast of the network (RFC 922); networks of
+ * /31 and /32 have none (RFC 3021).
+ */
 export function isBroadcast4(address: number, net: Cidr4): boolean {
   if (address === 0xffffffff) return true;
   return net.prefix < 31 && address === ((net.address & net.mask) | (~net.mask >>> 0)) >>> 0;

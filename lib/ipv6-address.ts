@@ -9,7 +9,10 @@ export interface Cidr6 {
 
 const GROUP = /^[0-9a-fA-F]{1,4}$/;
 
-/** Groups of 16 bits; undefined when one is not hexadecimal, or a dotted quad stands where it may not. */
+/**
+ * Groups of 16 bits; undefined when one is not hexadecimal, or a dotted quad stands where it may
+ * not.
+ */
 function groups(text: string, last: boolean): number[] | undefined {
   if (text === '') return [];
   const out: number[] = [];
@@ -25,7 +28,10 @@ function groups(text: string, last: boolean): number[] | undefined {
   return out;
 }
 
-/** "2001:db8::1", "::ffff:192.0.2.1"; no zone ("%eth0"), which says nothing to a stack that chooses interfaces itself. */
+/**
+ * "2001:db8::1", "::ffff:192.0.2.1"; no zone ("%eth0"), which says nothing to a stack that chooses
+ * interfaces itself.
+ */
 export function parseIPv6(text: string): Uint8Array | undefined {
   const halves = text.split('::');
   if (halves.length > 2) return undefined;
@@ -56,7 +62,10 @@ function longestZeros(all: readonly number[]): [number, number] {
   return best;
 }
 
-/** RFC 5952: lower case, no leading zeros, the longest run of zeros as "::"; an IPv4-mapped address ends in a dotted quad. */
+/**
+ * RFC 5952: lower case, no leading zeros, the longest run of zeros as "::"; an IPv4-mapped address
+ * ends in a dotted quad.
+ */
 export function formatIPv6(address: Uint8Array): string {
   const all = Array.from({ length: 8 }, (_, i) => (address[2 * i] << 8) | address[2 * i + 1]);
   if (isMapped4(address)) return `::ffff:${address[12]}.${address[13]}.${address[14]}.${address[15]}`;

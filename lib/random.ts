@@ -1,4 +1,6 @@
-/** Randomness is handed in, like time; and the keyed hash that initial sequence numbers are made of. */
+/**
+ * Randomness is handed in, like time; and the keyed hash that initial sequence numbers are made of.
+ */
 
 export interface Random {
   /** 32 random bits. */

@@ -1,7 +1,7 @@
 /**
- * Sequence numbers (RFC 9293 section 3.4) are 32 bits on the wire. The stack counts bytes from the start
- * of a connection, in numbers that never wrap (exact up to 2^53, eight petabytes); {@link unwrap} leads
- * from the wire to such an offset and {@link wire} back.
+ * Sequence numbers (RFC 9293 section 3.4) are 32 bits on the wire. The stack counts bytes from the
+ * start of a connection, in numbers that never wrap (exact up to 2^53, eight petabytes); {@link
+ * unwrap} leads from the wire to such an offset and {@link wire} back.
  */
 
 /** The offset from `initial` that `seq` stands for: the one nearest to the offset `near`. */

@@ -1,7 +1,8 @@
 /**
- * A hierarchical timing wheel: schedule and cancel in O(1) without allocation, on a clock that is handed in. One tick is
- * a millisecond; a timer never fires early and at most a tick late. Four levels of 256 slots reach 49 days; what lies
- * beyond waits in the last slot and is scheduled again.
+ * A hierarchical timing wheel: schedule and cancel in O(1) without allocation, on a clock that is
+ * handed in. One tick is a millisecond; a timer never fires early and at most a tick late. Four
+ * levels of 256 slots reach 49 days; what lies beyond waits in the last slot and is scheduled
+ * again.
  */
 const TICK_US = 1000;
 const BITS = 8;
@@ -23,7 +24,8 @@ export class TimerNode {
 
   /**
    * @param fire called as a method of the node
-   * @param owner for a `fire` that many nodes share: a function of its own for each costs more than the node
+   * @param owner for a `fire` that many nodes share: a function of its own for each costs more than
+   * the node
    */
   constructor(
     readonly fire: (this: TimerNode, nowUs: number) => void,
@@ -48,7 +50,10 @@ export class TimerWheel {
     for (let i = 0; i < LEVELS; i++) this.#heads.push(new Array<TimerNode | null>(SLOTS).fill(null));
   }
 
-  /** Sets the timer, moving it if it waits already. A deadline in the past fires at the next advance. */
+  /**
+   * Sets the timer, moving it if it waits already. A deadline in the past fires at the next
+   * advance.
+   */
   schedule(node: TimerNode, deadlineUs: number): void {
     if (node.level >= 0) this.cancel(node);
     node.deadline = deadlineUs;
@@ -67,7 +72,10 @@ export class TimerWheel {
     this.size--;
   }
 
-  /** Fires the timers that are due, tick by tick. Callbacks may schedule and cancel any timer, their own included. */
+  /**
+   * Fires the timers that are due, tick by tick. Callbacks may schedule and cancel any timer, their
+   * own included.
+   */
   advance(nowUs: number): void {
     const target = Math.floor(nowUs / TICK_US);
     while (this.#tick < target) {
@@ -83,7 +91,10 @@ export class TimerWheel {
     }
   }
 
-  /** When `advance` is next needed, in microseconds; never late, early by less than a slot of the timer's level. */
+  /**
+   * When `advance` is next needed, in microseconds; never late, early by less than a slot of the
+   * timer's level.
+   */
   nextDeadline(): number {
     if (this.size === 0) return Number.POSITIVE_INFINITY;
     for (let level = 0; level < LEVELS; level++) {

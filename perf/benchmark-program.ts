@@ -1,4 +1,7 @@
-/** The benchmarks' program: the demo's pages on 80, a source on 9101, a sink on 9102, an echo on 9103, work on 9104, a listener on 9105. */
+/**
+ * The benchmarks' program: the demo's pages on 80, a source on 9101, a sink on 9102, an echo on
+ * 9103, work on 9104, a listener on 9105.
+ */
 import http from 'node:http';
 import net from 'node:net';
 import { gzipSync } from 'node:zlib';

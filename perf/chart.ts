@@ -1,4 +1,7 @@
-/** The rows as a picture: a bar per row, as a part of its goal; a bar that reaches the line has met the goal. */
+/**
+ * The rows as a picture: a bar per row, as a part of its goal; a bar that reaches the line has met
+ * the goal.
+ */
 import type { Row } from './goals.js';
 
 const LEFT = 230;

@@ -1,6 +1,7 @@
 /**
- * `npm run floods`: how much of its throughput a connection keeps while a flood meets the same stack, as a ratio. Both
- * measurements are of one process and one core, one after the other, again and again; the median of the ratios counts.
+ * `npm run floods`: how much of its throughput a connection keeps while a flood meets the same
+ * stack, as a ratio. Both measurements are of one process and one core, one after the other, again
+ * and again; the median of the ratios counts.
  */
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';

@@ -10,7 +10,10 @@ export interface Row {
   against: string;
   other: number;
   ratio: number;
-  /** As ">= 0.95" or "<= 20"; the bound is for the ratio, or for `ours` where nothing is compared. "": no goal. */
+  /**
+   * As ">= 0.95" or "<= 20"; the bound is for the ratio, or for `ours` where nothing is compared.
+   * "": no goal.
+   */
   goal: string;
   /** Null where there is no goal. */
   met: boolean | null;

@@ -1,4 +1,7 @@
-/** HTTP requests that cost CPU: a loop, compression, and many clients; and the log records that they cause. */
+/**
+ * HTTP requests that cost CPU: a loop, compression, and many clients; and the log records that they
+ * cause.
+ */
 import { join } from 'node:path';
 import { askStatus } from '../failover/admin/status.js';
 import { median } from '../failover/demo/arrivals.js';
@@ -7,7 +10,9 @@ import { type Row, row } from './goals.js';
 import { output, type Plan } from './measure.js';
 import { type ServerSetup, startReplicas } from './server-setups.js';
 
-/** Rounds of the loop per request (FT-Linux, figure 6), and bytes to compress (its figures 4 and 5). */
+/**
+ * Rounds of the loop per request (FT-Linux, figure 6), and bytes to compress (its figures 4 and 5).
+ */
 const LOOPS = [0, 2 ** 12, 2 ** 16, 2 ** 20];
 const BLOCKS = [4096, 65_536, 1_048_576];
 const CLIENTS = [1, 100, 1000];

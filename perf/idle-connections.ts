@@ -1,4 +1,6 @@
-/** Many idle connections: memory, CPU, takeover, and the time until the group is protected again. */
+/**
+ * Many idle connections: memory, CPU, takeover, and the time until the group is protected again.
+ */
 import { readFileSync } from 'node:fs';
 import { monotonicMs } from '../failover/demo/clients.js';
 import { STACK_ADDRESS, TAP } from '../failover/lab/network.js';
@@ -20,7 +22,10 @@ function framesFromStack(): number {
   return Number(line?.split(':')[1]?.trim().split(/\s+/)[1]);
 }
 
-/** The primary is killed. @returns until the first frame of its successor, and until there were as many as connections. */
+/**
+ * The primary is killed.
+ * @returns until the first frame of its successor, and until there were as many as connections.
+ */
 async function takeover(
   primary: ReplicaProcess,
   backup: ReplicaProcess,
@@ -111,7 +116,8 @@ class IdleRun {
       }
     })();
     await takeover(primary, backup, this.count);
-    // The idle connections are asked only after these have stopped: ten thousand answers take time of their own.
+    // The idle connections are asked only after these have stopped: ten thousand answers take time
+    // of their own.
     await new Promise((done) => setTimeout(done, 1000));
     stopping = true;
     await working;
@@ -120,7 +126,10 @@ class IdleRun {
     this.#add(`takeover, N idle and ${ACTIVE} active`, what, 'ms', longestMs);
   }
 
-  /** A takeover while nothing else happens. @param echoed whether all connections answered after the one before */
+  /**
+   * A takeover while nothing else happens.
+   * @param echoed whether all connections answered after the one before
+   */
   async idleTakeover(idle: IdleConnections, from: ReplicaProcess, to: ReplicaProcess, echoed: boolean): Promise<void> {
     const { firstMs, kickedMs } = await takeover(from, to, this.count);
     const all = echoed && (await idle.ping()) >= 0;
@@ -143,7 +152,10 @@ class IdleRun {
   }
 }
 
-/** Idle connections with a backup: memory, cost, and takeovers with other connections at work and without. */
+/**
+ * Idle connections with a backup: memory, cost, and takeovers with other connections at work and
+ * without.
+ */
 export async function measureIdleConnections(directory: string, client: string, count: number): Promise<Row[]> {
   const setup = await startReplicas(directory, ['--log-size', '256'], true);
   const [primary, backup] = setup.replicas;

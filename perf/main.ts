@@ -1,6 +1,7 @@
 /**
- * `npm run perf [-- --quick] [--only WORD] [--rounds N] [--json]`: the same program and the same clients in turn on the kernel's
- * TCP across a veth, on the stack alone, and with a backup in both commit modes; medians of one run, as ratios.
+ * `npm run perf [-- --quick] [--only WORD] [--rounds N] [--json]`: the same program and the same
+ * clients in turn on the kernel's TCP across a veth, on the stack alone, and with a backup in both
+ * commit modes; medians of one run, as ratios.
  */
 import type { ChildProcess } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -22,7 +23,10 @@ import { buildClient, PORTS, runClient } from './traffic-client.js';
 
 const PICTURE = fileURLToPath(new URL('../../docs/performance.svg', import.meta.url));
 
-/** Thousands of connections a second use up a client's ports: more of them, and again after a second (RFC 6191). */
+/**
+ * Thousands of connections a second use up a client's ports: more of them, and again after a second
+ * (RFC 6191).
+ */
 function morePorts(): void {
   const settings = { ip_local_port_range: '10000 65535', tcp_tw_reuse: '1' };
   for (const [name, value] of Object.entries(settings)) {

@@ -1,4 +1,7 @@
-/** A stream whose server dies: the gap, and the time until it is as fast as before, by the bytes in flight. */
+/**
+ * A stream whose server dies: the gap, and the time until it is as fast as before, by the bytes in
+ * flight.
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { median } from '../failover/demo/arrivals.js';

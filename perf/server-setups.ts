@@ -8,9 +8,15 @@ import { ReplicaProcess } from '../failover/lab/replica-process.js';
 import { buildClient, buildGvisor, buildLwip, type ForeignPeer, kernelServer, PORTS } from './traffic-client.js';
 
 export const PROGRAM = fileURLToPath(new URL('./benchmark-program.js', import.meta.url));
-/** Setups: the kernel across a veth; the stack alone, with a backup in either commit mode, with one on another machine. */
+/**
+ * Setups: the kernel across a veth; the stack alone, with a backup in either commit mode, with one
+ * on another machine.
+ */
 export const MODES = ['kernel', 'alone', 'written', 'acked', 'machines'] as const;
-/** Without offload; Node's net on the kernel, across the veth and behind a TAP; and other stacks, where their packages are. */
+/**
+ * Without offload; Node's net on the kernel, across the veth and behind a TAP; and other stacks,
+ * where their packages are.
+ */
 export const OTHERS = ['plain', 'node', 'relay', 'lwip', 'gvisor'] as const;
 export type Mode = (typeof MODES)[number] | (typeof OTHERS)[number];
 

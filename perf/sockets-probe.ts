@@ -1,7 +1,9 @@
 /**
- * Three ways to give Node's http a connection of our own, compared: a Duplex, our FtSocket, and a genuine net.Socket over a
- * handle of Node's own JSStream class. What works with each, and how many 10 KB responses a second each serves to a peer in
- * memory. Run: `npm run build && node dist/perf/sockets-probe.js [seconds per run] [runs]`. Findings: docs/internals/decisions/0009-subclass-of-net-socket.md.
+ * Three ways to give Node's http a connection of our own, compared: a Duplex, our FtSocket, and a
+ * genuine net.Socket over a handle of Node's own JSStream class. What works with each, and how many
+ * 10 KB responses a second each serves to a peer in memory. Run: `npm run build && node
+ * dist/perf/sockets-probe.js [seconds per run] [runs]`. Findings:
+ * docs/internals/decisions/0009-subclass-of-net-socket.md.
  */
 import http from 'node:http';
 import type { StreamEndpoint, StreamEvents } from '../stack/sockets/endpoint.js';

@@ -1,4 +1,7 @@
-/** The C program of the benchmarks (peers/peer.c): built on first use, run as a client or as the kernel's server. */
+/**
+ * The C program of the benchmarks (peers/peer.c): built on first use, run as a client or as the
+ * kernel's server.
+ */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
@@ -45,7 +48,9 @@ export async function kernelServer(path: string, netnsOf: number): Promise<Child
   return child;
 }
 
-/** Connections that one process holds: where the limit of descriptors is hard, it is often 20,000. */
+/**
+ * Connections that one process holds: where the limit of descriptors is hard, it is often 20,000.
+ */
 const MAX_CONNECTIONS_PER_PROCESS = 15_000;
 
 interface ClientProcess {

@@ -1,4 +1,6 @@
-/** Kinds of events that a socket is told of; their order on the primary is the order on a backup. */
+/**
+ * Kinds of events that a socket is told of; their order on the primary is the order on a backup.
+ */
 export const AppEvent = {
   Accept: 1,
   Connect: 2,

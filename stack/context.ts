@@ -1,7 +1,7 @@
 /**
- * The stack as its protocols see it, so that none of them needs the class {@link Stack}. Protocols call
- * down (send, routes, timers) through {@link StackContext}; IP hands packets up through
- * {@link NetworkContext}; an interface hands frames up through {@link LinkStack}.
+ * The stack as its protocols see it, so that none of them needs the class {@link Stack}. Protocols
+ * call down (send, routes, timers) through {@link StackContext}; IP hands packets up through {@link
+ * NetworkContext}; an interface hands frames up through {@link LinkStack}.
  */
 
 import type { TxFrame } from '../lib/device/device.js';
@@ -70,7 +70,10 @@ export interface StackContext {
   routeFrom(source: number, destination: number): Route | null;
   /** The local address to reach a peer from, 0 for none. */
   sourceFor(remoteAddress: number): number;
-  /** Sends the frame, whose pieces are a complete IP payload of `length` bytes. @returns false when it could not leave. */
+  /**
+   * Sends the frame, whose pieces are a complete IP payload of `length` bytes.
+   * @returns false when it could not leave.
+   */
   send(source: number, destination: number, protocol: number, length: number, options?: SendOptions): boolean;
   /** The same for what depends on nothing that the gate guards. */
   sendFreely(source: number, destination: number, protocol: number, length: number): boolean;
@@ -124,7 +127,10 @@ export interface LinkStack extends StackContext {
   beginBatch(batch: RxBatch): void;
   /** All frames of the batch have been handed over. */
   endBatch(): void;
-  /** IP input; `offset` and `length` say where the packet is in its bytes. @returns a drop reason, 0 for none */
+  /**
+   * IP input; `offset` and `length` say where the packet is in its bytes.
+   * @returns a drop reason, 0 for none
+   */
   readonly ipv4: { input(packet: IpPacket, offset: number, length: number): number };
   readonly ipv6: { input(packet: IpPacket, offset: number, length: number): number };
   readonly icmp6: {

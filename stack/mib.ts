@@ -1,8 +1,14 @@
-/** The stack's counters under the names of the standard MIBs: TCP (RFC 4022), UDP (RFC 4113), IP and ICMP (RFC 4293). */
+/**
+ * The stack's counters under the names of the standard MIBs: TCP (RFC 4022), UDP (RFC 4113), IP and
+ * ICMP (RFC 4293).
+ */
 import type { Stack } from './stack.js';
 import { TcpState } from './tcp/state.js';
 
-/** Numbers by name; what no MIB has keeps our own name, with its place in front ("tcp.challengeAcks"). */
+/**
+ * Numbers by name; what no MIB has keeps our own name, with its place in front
+ * ("tcp.challengeAcks").
+ */
 export function mib(stack: Stack): Record<string, number> {
   const { tcp, udp, icmp, icmp6, ipv4, ipv6 } = stack;
   let established = 0;

@@ -7,7 +7,10 @@ const MAX_SOCKETS = 64;
 
 /** What a raw socket is told. */
 export interface RawEvents {
-  /** A packet's payload arrived; a copy. Addresses are numbers of the stack's address book, valid during the call. */
+  /**
+   * A packet's payload arrived; a copy. Addresses are numbers of the stack's address book, valid
+   * during the call.
+   */
   onPacket(payload: Buffer, remoteAddress: number, localAddress: number): void;
 }
 
@@ -21,7 +24,10 @@ export class RawSocket {
     readonly events: RawEvents,
   ) {}
 
-  /** Sends a payload (copied) as it is: checksums are the caller's. @returns false when it could not leave. */
+  /**
+   * Sends a payload (copied) as it is: checksums are the caller's.
+   * @returns false when it could not leave.
+   */
   send(payload: Uint8Array, remoteAddress: number, options?: SendOptions): boolean {
     return this.raw.send(this, payload, remoteAddress, options);
   }

@@ -1,7 +1,7 @@
 /**
- * Drives a stack in a real process: turns of Node's event loop, each of which delivers one event to a
- * socket, and a flush when no event is due. For programs that use the stack without failover; a replica has
- * an event loop of its own.
+ * Drives a stack in a real process: turns of Node's event loop, each of which delivers one event to
+ * a socket, and a flush when no event is due. For programs that use the stack without failover; a
+ * replica has an event loop of its own.
  */
 import type { NativeAddon, NativeHandle } from '../lib/native/native.js';
 import { TimerNode } from '../lib/timer-wheel.js';
@@ -35,8 +35,9 @@ class WheelTimers implements SocketTimers {
 }
 
 /**
- * A stack as the host of sockets. Without `native` nothing runs by itself: the owner calls `turn` (tests do).
- * `busyPollUs`: time that the event loop polls before it sleeps, microseconds (default 0).
+ * A stack as the host of sockets. Without `native` nothing runs by itself: the owner calls `turn`
+ * (tests do). `busyPollUs`: time that the event loop polls before it sleeps, microseconds (default
+ * 0).
  */
 export class StackHost implements SocketHost {
   readonly timers: SocketTimers;

@@ -1,13 +1,14 @@
 /**
- * The stack: interfaces below, TCP, UDP and ICMP above, one clock, one timer wheel, one queue of socket
- * events.
+ * The stack: interfaces below, TCP, UDP and ICMP above, one clock, one timer wheel, one queue of
+ * socket events.
  *
  * It does nothing by itself. Its owner calls, in this order and as often as there is reason to:
- *   - a device delivers a batch of frames (`NetInterface.onFrames`), which changes state and queues events;
+ *   - a device delivers a batch of frames (`NetInterface.onFrames`), which changes state and queues
+ *     events;
  *   - `poll()` fires the timers that are due;
  *   - `events.shift()?.deliverNext()` delivers one event to one socket;
- *   - `flush()` sends the output that all this made due;
- * and comes back at `nextDeadline()`. stack-host.ts does so in a real process, tests in virtual time.
+ *   - `flush()` sends the output that all this made due; and comes back at `nextDeadline()`.
+ *     stack-host.ts does so in a real process, tests in virtual time.
  */
 
 import { sum16 } from '../lib/checksum.js';
@@ -47,7 +48,10 @@ import { Tcp, type TcpHost, type TcpOptions } from './tcp/tcp.js';
 import { Thaw } from './thaw.js';
 import { Udp } from './udp.js';
 
-/** Smallest MTU that an ICMP error can make us believe, by family, bytes (RFC 791, RFC 8200 section 5). */
+/**
+ * Smallest MTU that an ICMP error can make us believe, by family, bytes (RFC 791, RFC 8200 section
+ * 5).
+ */
 const MIN_MTU4 = 68;
 const MIN_MTU6 = 1280;
 /** The MTU where there is no route, bytes. */
@@ -57,7 +61,10 @@ const DEFAULT_MTU = 1500;
 export interface StackOptions {
   clock: Clock;
   random: Random;
-  /** 16 bytes: key of initial sequence numbers and timestamp offsets. Replicas of a group share it. Drawn if absent. */
+  /**
+   * 16 bytes: key of initial sequence numbers and timestamp offsets. Replicas of a group share it.
+   * Drawn if absent.
+   */
   secret?: Uint8Array;
   tcp?: Partial<TcpOptions>;
   /** Forward packets for other hosts between the interfaces (default false). */
@@ -82,7 +89,8 @@ export interface AddInterface {
   autoconfigure?: boolean;
   /**
    * Use addresses only after probes have shown that no other host has them (RFC 5227 section 2.1,
-   * RFC 4862 section 5.4). Default false: a replica takes over addresses that its primary has just had.
+   * RFC 4862 section 5.4). Default false: a replica takes over addresses that its primary has just
+   * had.
    */
   probe?: boolean;
 }
@@ -226,12 +234,16 @@ export class Stack implements TcpHost, NetworkContext, LinkStack {
   beginBatch(batch: RxBatch): void {
     this.refresh();
     this.batches++;
-    // Output that waits for replication is late enough: acknowledgements then wait for no further frames.
+    // Output that waits for replication is late enough: acknowledgements then wait for no further
+    // frames.
     this.more = batch.more === true && this.gate?.partial !== true;
     this.tcp.loans.begin(batch);
   }
 
-  /** Output waits for the flush: the batch's socket events may add data for the acknowledgements to ride on. */
+  /**
+   * Output waits for the flush: the batch's socket events may add data for the acknowledgements to
+   * ride on.
+   */
   endBatch(): void {
     this.tcp.loans.end();
   }
@@ -334,7 +346,8 @@ export class Stack implements TcpHost, NetworkContext, LinkStack {
         this.tcp.markDirty(conn);
       }
     } else if (conn.state === TcpState.SynSent && error.hard) {
-      // Hard errors end an attempt, and only hint at trouble for an established connection (RFC 5461).
+      // Hard errors end an attempt, and only hint at trouble for an established connection (RFC
+      // 5461).
       this.tcp.remove(conn, error.refused ? 'ECONNREFUSED' : 'EHOSTUNREACH');
     } else {
       conn.softError = error.refused ? 'ECONNREFUSED' : 'EHOSTUNREACH';
@@ -387,8 +400,8 @@ export class Stack implements TcpHost, NetworkContext, LinkStack {
   }
 
   /**
-   * The address for a listener. Undefined, "" and "::" stand for every address, of IPv4 only when the
-   * stack has no IPv6 address.
+   * The address for a listener. Undefined, "" and "::" stand for every address, of IPv4 only when
+   * the stack has no IPv6 address.
    * @throws FtError EADDRNOTAVAIL
    */
   listenAddress(text: string | undefined): number {
@@ -407,7 +420,10 @@ export class Stack implements TcpHost, NetworkContext, LinkStack {
     return this.interfaces.some((net) => net.addresses6.length > 0 && !net.loopback);
   }
 
-  /** Both ends of a new connection; `local` 0 lets the stack choose. @throws FtError EINVAL, EADDRNOTAVAIL */
+  /**
+   * Both ends of a new connection; `local` 0 lets the stack choose.
+   * @throws FtError EINVAL, EADDRNOTAVAIL
+   */
   connectAddresses(remoteText: string, localText: string | undefined): { remote: number; local: number } {
     const remote = parseAddress(this.book, remoteText, 'Resolve the name first');
     const local = localText === undefined ? 0 : this.listenAddress(localText);

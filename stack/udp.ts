@@ -20,7 +20,10 @@ const MAX_WAITING_BYTES = 8 << 20;
 
 /** What a UDP socket is told. */
 export interface UdpEvents {
-  /** A datagram arrived; the receiver owns the buffer. Addresses are numbers of the address book, valid during the call. */
+  /**
+   * A datagram arrived; the receiver owns the buffer. Addresses are numbers of the address book,
+   * valid during the call.
+   */
   onMessage(payload: Buffer, remoteAddress: number, remotePort: number, localAddress: number): void;
   /** The peer's host reports that the port is closed. */
   onUnreachable?(remoteAddress: number, remotePort: number): void;
@@ -49,7 +52,8 @@ export class UdpSocket {
 
   /**
    * Sends a datagram (copied), at once or when the gate lets it.
-   * @returns false when the device was busy, or too much was waiting, and the datagram was dropped, as UDP may.
+   * @returns false when the device was busy, or too much was waiting, and the datagram was dropped,
+   * as UDP may.
    * @throws FtError EMSGSIZE, EHOSTUNREACH
    */
   send(payload: Uint8Array, remoteAddress: number, remotePort: number, options?: SendOptions): boolean {
@@ -75,7 +79,10 @@ export class UdpSocket {
 export interface UdpBind {
   /** Take datagrams of both families when bound to "::" (default true). */
   dual?: boolean;
-  /** Share the port with sockets that set this too: each gets a copy of multicasts, the last one all unicasts. */
+  /**
+   * Share the port with sockets that set this too: each gets a copy of multicasts, the last one all
+   * unicasts.
+   */
   reuse?: boolean;
 }
 
@@ -108,7 +115,10 @@ export class Udp {
     return count;
   }
 
-  /** Binds a port (0 chooses one); address 0 is every IPv4 one, "::" every one. Throws FtError EADDRINUSE, EADDRNOTAVAIL. */
+  /**
+   * Binds a port (0 chooses one); address 0 is every IPv4 one, "::" every one. Throws FtError
+   * EADDRINUSE, EADDRNOTAVAIL.
+   */
   bind(address: number, port: number, events: UdpEvents, options: UdpBind = {}): UdpSocket {
     const stack = this.#stack;
     const any = address === 0 || address === stack.unspecified6;
@@ -297,7 +307,9 @@ export class Udp {
     if (done > 0) this.#waiting = this.#waiting.slice(done);
   }
 
-  /** The position that the gate must reach before the next datagram leaves; null when none waits. */
+  /**
+   * The position that the gate must reach before the next datagram leaves; null when none waits.
+   */
   get waitsFor(): number | null {
     return this.#waiting[0]?.position ?? null;
   }

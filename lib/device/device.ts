@@ -1,17 +1,22 @@
 /**
- * A network device as the stack sees it: batches of frames in, one frame at a time out, no allocation per frame.
- * Implementations: TAP/TUN (tap.ts), in-memory link (memory.ts), and decorators (pcap, impairment).
+ * A network device as the stack sees it: batches of frames in, one frame at a time out, no
+ * allocation per frame. Implementations: TAP/TUN (tap.ts), in-memory link (memory.ts), and
+ * decorators (pcap, impairment).
  */
 
 import type { RxBatch } from './rx-batch.js';
 
-/** Bytes reserved at the front of every outgoing header for the device's own use (the virtio_net_hdr of a TAP). */
+/**
+ * Bytes reserved at the front of every outgoing header for the device's own use (the virtio_net_hdr
+ * of a TAP).
+ */
 export const TX_HEADROOM = 12;
 /** Most payload pieces that one outgoing frame may be gathered from. */
 export const TX_MAX_PIECES = 16;
 /**
- * An outgoing frame, owned and reused by the sender: headers in one buffer, payload gathered from pieces of other
- * buffers. The device must have copied or sent everything before `send` returns true, so the object may be reused at once.
+ * An outgoing frame, owned and reused by the sender: headers in one buffer, payload gathered from
+ * pieces of other buffers. The device must have copied or sent everything before `send` returns
+ * true, so the object may be reused at once.
  */
 export class TxFrame {
   /** Headers from TX_HEADROOM on; the first TX_HEADROOM bytes are the device's. */
@@ -25,16 +30,23 @@ export class TxFrame {
   pieceCount = 0;
   /** Bytes of payload in all pieces. */
   payloadLength = 0;
-  /** Offset (from the frame's first byte) where the checksum starts, or -1 when the checksum is complete. */
+  /**
+   * Offset (from the frame's first byte) where the checksum starts, or -1 when the checksum is
+   * complete.
+   */
   csumStart = -1;
   /** Offset of the checksum field from csumStart; the field holds the pseudo-header sum. */
   csumOffset = 0;
-  /** 0: one plain frame; 4 or 6: TCP over that IP version, to be cut into segments of gsoSize bytes of payload. */
+  /**
+   * 0: one plain frame; 4 or 6: TCP over that IP version, to be cut into segments of gsoSize bytes
+   * of payload.
+   */
   gsoVersion = 0;
   gsoSize = 0;
   /**
-   * The log records that this frame depends on are committed, so it may pass an output gate that is not fully open.
-   * Whoever builds the frame sets it after `reset`; without a gate it means nothing.
+   * The log records that this frame depends on are committed, so it may pass an output gate that is
+   * not fully open. Whoever builds the frame sets it after `reset`; without a gate it means
+   * nothing.
    */
   committed = false;
 
@@ -99,8 +111,8 @@ export interface FrameDevice {
   /** Begins to deliver frames; once per device. */
   start(handler: DeviceHandler): void;
   /**
-   * Sends one frame. True: taken (sent, or counted as dropped by the link). False: the device cannot take it now; nothing
-   * was kept, and `onWritable` will follow.
+   * Sends one frame. True: taken (sent, or counted as dropped by the link). False: the device
+   * cannot take it now; nothing was kept, and `onWritable` will follow.
    */
   send(frame: TxFrame): boolean;
   /** Stops reading, as backpressure; frames wait in the kernel or the link (bounded there). */

@@ -1,4 +1,7 @@
-/** Outgoing frames that must be kept or read as a whole: copies, and checksums that no device completes. */
+/**
+ * Outgoing frames that must be kept or read as a whole: copies, and checksums that no device
+ * completes.
+ */
 import { finish, fold, sum16 } from '../checksum.js';
 import { TX_HEADROOM, type TxFrame } from './device.js';
 
@@ -16,7 +19,10 @@ export function copyFrame(frame: TxFrame): Uint8Array {
   return copy;
 }
 
-/** Adds the frame's payload to a folded sum; a piece that begins at an odd offset counts with its bytes swapped (RFC 1071). */
+/**
+ * Adds the frame's payload to a folded sum; a piece that begins at an odd offset counts with its
+ * bytes swapped (RFC 1071).
+ */
 export function payloadSum(frame: TxFrame, sum: number): number {
   let odd = false;
   for (let i = 0; i < frame.pieceCount; i++) {

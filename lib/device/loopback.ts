@@ -1,4 +1,7 @@
-/** A device that receives what it sends: the stack's path to itself. Frames wait until `run`, so that no call nests. */
+/**
+ * A device that receives what it sends: the stack's path to itself. Frames wait until `run`, so
+ * that no call nests.
+ */
 import type { DeviceCapabilities, DeviceHandler, FrameDevice, TxFrame } from './device.js';
 import { copyFrame } from './frame-copy.js';
 import { RX_CSUM_OK, RX_META_WORDS } from './rx-batch.js';

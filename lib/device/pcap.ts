@@ -1,8 +1,10 @@
 /**
- * Captures in the classic pcap format with nanoseconds, which tcpdump and Wireshark read. Frames are as they pass the
- * device: super-segments whole, and checksums that the device was to complete not completed.
+ * Captures in the classic pcap format with nanoseconds, which tcpdump and Wireshark read. Frames
+ * are as they pass the device: super-segments whole, and checksums that the device was to complete
+ * not completed.
  *
- * Writing is synchronous and in blocks: flushed packets are in the file even if the process is killed.
+ * Writing is synchronous and in blocks: flushed packets are in the file even if the process is
+ * killed.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import bufferLayout from 'buffer-layout';
@@ -29,7 +31,8 @@ const BLOCK = 1 << 20;
 /** Where captured frames go: classic pcap here, pcapng in pcapng.ts. */
 export interface CaptureWriter {
   /**
-   * Begins a frame of `length` bytes that came in, or goes out, through the interface of that number.
+   * Begins a frame of `length` bytes that came in, or goes out, through the interface of that
+   * number.
    * @returns how many of them to add, 0 when the file is closed.
    */
   begin(wallMs: number, length: number, outgoing?: boolean, port?: number): number;
@@ -49,7 +52,8 @@ export class PcapWriter implements CaptureWriter {
   #used = 0;
 
   /**
-   * Creates the file, or empties it. Throws FtError with the code of the file system (EACCES, ENOENT, …).
+   * Creates the file, or empties it. Throws FtError with the code of the file system (EACCES,
+   * ENOENT, …).
    * @param snaplen bytes kept of a frame, 64 to 262144.
    */
   constructor(file: string, link: FrameDevice['link'], snaplen = 262_144) {
@@ -66,7 +70,10 @@ export class PcapWriter implements CaptureWriter {
     this.flush();
   }
 
-  /** Begins a frame of `length` bytes. @returns how many of them to add, 0 when the file is closed. */
+  /**
+   * Begins a frame of `length` bytes.
+   * @returns how many of them to add, 0 when the file is closed.
+   */
   begin(wallMs: number, length: number): number {
     if (this.#fd < 0) return 0;
     const kept = Math.min(length, this.#snaplen);

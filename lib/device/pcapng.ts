@@ -1,6 +1,7 @@
 /**
- * Captures in the pcapng format: several interfaces with their names in one file, the direction of each frame, and
- * nanoseconds. Wireshark and tcpdump read it. Written like pcap.ts: in blocks, and flushed packets survive the process.
+ * Captures in the pcapng format: several interfaces with their names in one file, the direction of
+ * each frame, and nanoseconds. Wireshark and tcpdump read it. Written like pcap.ts: in blocks, and
+ * flushed packets survive the process.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { errorCode, FtError } from '../errors.js';
@@ -34,7 +35,8 @@ export class PcapngWriter implements CaptureWriter {
   #outgoing = false;
 
   /**
-   * Creates the file, or empties it. Throws FtError with the code of the file system (EACCES, ENOENT, …).
+   * Creates the file, or empties it. Throws FtError with the code of the file system (EACCES,
+   * ENOENT, …).
    * @param snaplen bytes kept of a frame, 64 to 262144.
    */
   constructor(file: string, snaplen = 262_144) {

@@ -5,12 +5,14 @@
 
 /** Words per frame in {@link RxBatch.meta}. */
 export const RX_META_WORDS = 4;
-/** Bit of word 2: the checksum need not be verified (it is partial, or the device has verified it). */
+/**
+ * Bit of word 2: the checksum need not be verified (it is partial, or the device has verified it).
+ */
 export const RX_CSUM_OK = 1;
 /**
- * Bit of word 2: the payload is in the {@link PayloadPlace}, not behind its headers. The word's other
- * bits are its offset there (a multiple of 8); word 3 holds the length of the headers, shifted left by
- * {@link RX_HEADERS_SHIFT}.
+ * Bit of word 2: the payload is in the {@link PayloadPlace}, not behind its headers. The word's
+ * other bits are its offset there (a multiple of 8); word 3 holds the length of the headers,
+ * shifted left by {@link RX_HEADERS_SHIFT}.
  */
 export const RX_DIRECT = 2;
 /** See {@link RX_DIRECT}. */
@@ -18,11 +20,17 @@ export const RX_HEADERS_SHIFT = 16;
 
 /** A device's direct placement, as the owner of the memory sees it. */
 export interface PlacedPayload {
-  /** Called before the owner writes to the memory: payload that lies there moves back behind its headers. */
+  /**
+   * Called before the owner writes to the memory: payload that lies there moves back behind its
+   * headers.
+   */
   yield(): void;
 }
 
-/** Payload of a received batch that may be in a {@link PayloadPlace}, as the reader of the batch sees it. */
+/**
+ * Payload of a received batch that may be in a {@link PayloadPlace}, as the reader of the batch
+ * sees it.
+ */
 export interface DirectFrames extends PlacedPayload {
   /**
    * Offset in the batch where the payload of the current frame belongs; Infinity when it is there
@@ -46,7 +54,9 @@ export interface DirectFrames extends PlacedPayload {
 export interface PayloadPlace {
   /** The memory. */
   readonly bytes: Uint8Array;
-  /** [where the next payload may be put (a multiple of 8, or -1 for nowhere), where the room ends]. */
+  /**
+   * [where the next payload may be put (a multiple of 8, or -1 for nowhere), where the room ends].
+   */
   readonly next: Int32Array;
   /** Smallest frame, in bytes, whose payload is worth placing. */
   readonly least: number;
@@ -62,11 +72,17 @@ export interface PayloadPlace {
 
 /** A device that can keep a batch's frames as they are after the call that delivered them. */
 export interface FrameLender {
-  /** Keeps the frames of this batch until it has called `giveBack`, which it does before it uses their memory again. */
+  /**
+   * Keeps the frames of this batch until it has called `giveBack`, which it does before it uses
+   * their memory again.
+   */
   borrow(giveBack: () => void): void;
 }
 
-/** A batch of received frames; valid only during the call that delivers it, or until its lender calls `giveBack`. */
+/**
+ * A batch of received frames; valid only during the call that delivers it, or until its lender
+ * calls `giveBack`.
+ */
 export interface RxBatch {
   /** The device, if it can keep the frames. */
   readonly lender?: FrameLender;
@@ -74,7 +90,10 @@ export interface RxBatch {
   readonly bytes: Uint8Array;
   /** A view of `bytes`. */
   readonly view: DataView;
-  /** Per frame: [offset, length, flags (RX_CSUM_OK, RX_DIRECT), gsoSize (payload bytes per original segment, 0 if not merged)]. */
+  /**
+   * Per frame: [offset, length, flags (RX_CSUM_OK, RX_DIRECT), gsoSize (payload bytes per original
+   * segment, 0 if not merged)].
+   */
   readonly meta: Int32Array;
   /** Payload that may be placed elsewhere; absent or null when none is. */
   direct?: DirectFrames | null;

@@ -1,6 +1,6 @@
 /**
- * Memory that a device receives into: slots for frames of the largest size, then their meta words. Where
- * processes share it, a survivor finds the frames that were read but perhaps not processed.
+ * Memory that a device receives into: slots for frames of the largest size, then their meta words.
+ * Where processes share it, a survivor finds the frames that were read but perhaps not processed.
  */
 
 import { gatherFrame } from './direct-placement.js';
@@ -40,7 +40,8 @@ export class RxSlab {
   }
 
   /**
-   * Counts the frames of the last batch of a process that has died. The first invalid meta word ends it.
+   * Counts the frames of the last batch of a process that has died. The first invalid meta word
+   * ends it.
    * @param elsewhere memory that payload may have been placed in; it moves behind its headers
    */
   recover(elsewhere?: Uint8Array): RxBatch {

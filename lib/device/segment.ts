@@ -1,13 +1,17 @@
 /**
- * What a network card does for a stack with offload, in software: completing checksums and cutting a TCP super-segment
- * into the segments it stands for. Frames here are whole copies; the stack itself never needs this.
+ * What a network card does for a stack with offload, in software: completing checksums and cutting
+ * a TCP super-segment into the segments it stands for. Frames here are whole copies; the stack
+ * itself never needs this.
  */
 import { finish, fold, sum16 } from '../checksum.js';
 import { TCP_CWR, TCP_FIN, TCP_PSH } from '../packet/tcp.js';
 
 const PROTOCOL_TCP = 6;
 
-/** Completes a checksum whose field holds the folded pseudo-header sum. Offsets are from the frame's start. */
+/**
+ * Completes a checksum whose field holds the folded pseudo-header sum. Offsets are from the frame's
+ * start.
+ */
 export function completeChecksum(frame: Uint8Array, csumStart: number, csumOffset: number): void {
   const sum = finish(sum16(frame, csumStart, frame.length - csumStart, 0));
   frame[csumStart + csumOffset] = sum >>> 8;
@@ -15,8 +19,9 @@ export function completeChecksum(frame: Uint8Array, csumStart: number, csumOffse
 }
 
 /**
- * Cuts a TCP super-segment over IPv4 or IPv6 (without extension headers). Each part gets its own IP id, lengths, sequence
- * number and checksums; FIN and PSH stay with the last part, CWR with the first (as RFC 3168 section 6.1.2 needs it).
+ * Cuts a TCP super-segment over IPv4 or IPv6 (without extension headers). Each part gets its own IP
+ * id, lengths, sequence number and checksums; FIN and PSH stay with the last part, CWR with the
+ * first (as RFC 3168 section 6.1.2 needs it).
  * @param ipAt where the IP header begins.
  * @param gsoSize bytes of payload in each part.
  */
@@ -46,7 +51,8 @@ export function segmentTcp(frame: Uint8Array, ipAt: number, gsoSize: number): Ui
     out.setUint32(tcpAt + 4, (seq + at) >>> 0);
     let kept = flags;
     if (!last) kept &= ~(TCP_FIN | TCP_PSH);
-    // With accurate ECN the bit is part of a number that all parts have; the bit above is only set there.
+    // With accurate ECN the bit is part of a number that all parts have; the bit above is only set
+    // there.
     if (at > 0 && (part[tcpAt + 12] & 1) === 0) kept &= ~TCP_CWR;
     part[tcpAt + 13] = kept;
     // The addresses stand next to each other, at the end of the fixed header.

@@ -6,13 +6,19 @@ import type { NativeAddon, NativeHandle } from '../native/native.js';
 import type { TxFrame } from './device.js';
 import { errnoName } from './tap-errors.js';
 
-/** Words that the thread writes: frames refused, errno of the last of them, frames after the lease's end. */
+/**
+ * Words that the thread writes: frames refused, errno of the last of them, frames after the lease's
+ * end.
+ */
 const STATS_WORDS = 3;
 const ERRORS = 0;
 const LAST_ERROR = 1;
 const AFTER_LEASE = 2;
 
-/** Until when frames may leave: milliseconds modulo 2^32 in `words[index]`, of a clock that is CLOCK_MONOTONIC plus `offset[0]` microseconds. */
+/**
+ * Until when frames may leave: milliseconds modulo 2^32 in `words[index]`, of a clock that is
+ * CLOCK_MONOTONIC plus `offset[0]` microseconds.
+ */
 export interface SendLease {
   words: Int32Array;
   index: number;
@@ -56,7 +62,9 @@ export class TapSender {
     this.#handle = null;
   }
 
-  /** Frames do not leave any more once the lease is over; they are then counted as errors (ESTALE). */
+  /**
+   * Frames do not leave any more once the lease is over; they are then counted as errors (ESTALE).
+   */
   obey(lease: SendLease): void {
     this.#lease = lease;
     if (this.#handle !== null) this.#native.senderLease(this.#handle, lease.words, lease.index, lease.offset);
@@ -67,7 +75,10 @@ export class TapSender {
     if (this.#handle !== null) this.#native.senderFinish(this.#handle);
   }
 
-  /** Sends a frame whose header begins at `offset` and has `length` bytes. @returns its bytes, or a negative errno */
+  /**
+   * Sends a frame whose header begins at `offset` and has `length` bytes.
+   * @returns its bytes, or a negative errno
+   */
   send(frame: TxFrame, offset: number, length: number): number {
     // A sender is open whenever frames are sent.
     const handle = this.#handle as NativeHandle;

@@ -27,8 +27,8 @@ export interface TapOptions {
   /** Another addon than this machine's, for tests. */
   native?: NativeAddon;
   /**
-   * A thread hands small frames to the kernel, and looks for more for `lookUs` microseconds before it
-   * sleeps. Without it the caller of `send` does so. Not for devices without offload.
+   * A thread hands small frames to the kernel, and looks for more for `lookUs` microseconds before
+   * it sleeps. Without it the caller of `send` does so. Not for devices without offload.
    */
   sender?: { lookUs: number } | undefined;
   /** The device no longer exists or works; no frames will follow. */
@@ -90,7 +90,9 @@ export class TapDevice implements FrameDevice, FrameLender {
   #fd: number;
   readonly #vnet: boolean;
   readonly #split: boolean;
-  /** Where in the header buffer the native send begins, and by how much that lengthens the header. */
+  /**
+   * Where in the header buffer the native send begins, and by how much that lengthens the header.
+   */
   readonly #txOffset: number;
   readonly #txExtra: number;
   #reader: NativeHandle;
@@ -163,7 +165,10 @@ export class TapDevice implements FrameDevice, FrameLender {
     this.#sender?.open(opened.fd);
   }
 
-  /** txErrors by error name ('EIO': the interface is down, …); with a sender, by the last error since the last call. */
+  /**
+   * txErrors by error name ('EIO': the interface is down, …); with a sender, by the last error
+   * since the last call.
+   */
   get txErrorCodes(): ReadonlyMap<string, number> {
     this.#sender?.count();
     return this.#txErrorCodes;
@@ -203,8 +208,9 @@ export class TapDevice implements FrameDevice, FrameLender {
   }
 
   /**
-   * Frames in the sender do not leave any more once the time `words[index]` has come (see {@link SendLease});
-   * they are then counted as errors (ESTALE). Without a sender this has no effect: sent frames have left.
+   * Frames in the sender do not leave any more once the time `words[index]` has come (see {@link
+   * SendLease}); they are then counted as errors (ESTALE). Without a sender this has no effect:
+   * sent frames have left.
    */
   obeyLease(words: Int32Array, index: number, offset: Float64Array): void {
     this.#sender?.obey({ words, index, offset });
@@ -263,8 +269,8 @@ export class TapDevice implements FrameDevice, FrameLender {
   }
 
   /**
-   * Keeps the queue but receives nothing; frames that wait in it are lost. The carrier stays up. The
-   * kernel lets a detached queue send, so this is no fence: only the end of the process is.
+   * Keeps the queue but receives nothing; frames that wait in it are lost. The carrier stays up.
+   * The kernel lets a detached queue send, so this is no fence: only the end of the process is.
    */
   detach(): void {
     this.#assertOpen();

@@ -1,7 +1,7 @@
 /**
- * VLANs (IEEE 802.1Q): one Ethernet device as several, one for each VLAN identifier. The trunk removes the
- * tag of received frames and gives them to the device of their VLAN; frames that this device sends get the
- * tag. Untagged frames belong to the device with identifier 0.
+ * VLANs (IEEE 802.1Q): one Ethernet device as several, one for each VLAN identifier. The trunk
+ * removes the tag of received frames and gives them to the device of their VLAN; frames that this
+ * device sends get the tag. Untagged frames belong to the device with identifier 0.
  */
 import { FtError } from '../errors.js';
 import { ETHERTYPE_VLAN } from '../packet/ethernet.js';

@@ -1,6 +1,7 @@
 /**
- * The native addon, typed. Everything that needs C is here and nowhere else; see lib/native/addon.c for what each call
- * does. The addon is optional for the parts of the package that run on in-memory links: `native()` loads it on first use.
+ * The native addon, typed. Everything that needs C is here and nowhere else; see lib/native/addon.c
+ * for what each call does. The addon is optional for the parts of the package that run on in-memory
+ * links: `native()` loads it on first use.
  */
 import { createRequire } from 'node:module';
 import { FtError } from '../errors.js';
@@ -45,7 +46,10 @@ export type NativeHandle = object & { readonly __native: never };
 
 /** The functions of the native addon (lib/native/*.c). */
 export interface NativeAddon {
-  /** Opens /dev/net/tun non-blocking and sets it up. Throws an Error with `code` (EPERM, EBUSY, ENOENT, …) and `syscall`. */
+  /**
+   * Opens /dev/net/tun non-blocking and sets it up. Throws an Error with `code` (EPERM, EBUSY,
+   * ENOENT, …) and `syscall`.
+   */
   tapOpen(request: TapRequest): TapOpened;
   /** TUNSETQUEUE IFF_ATTACH_QUEUE / IFF_DETACH_QUEUE. Throws with `code`. */
   tapAttach(fd: number): void;
@@ -55,13 +59,15 @@ export interface NativeAddon {
   closeFd(fd: number): void;
 
   /**
-   * Watches a TAP/TUN fd with uv_poll. At each wakeup reads frames until EAGAIN, as many as `meta` has room for or the budget (1 MiB
-   * a wakeup), one behind the other into `slab` (`frameBytes` >= 65563: room that a frame may need), fills `meta` (4 words a frame: offset of
-   * the frame behind its vnet header, length, flags (1: checksum need not be verified), gsoSize), and calls `onBatch(count)` once; plus
-   * 0x10000 when the batch ended for want of room, and not because the device is dry.
-   * A length of 0 follows the last frame, also while the batch is being filled.
-   * Repeats while the fd is readable, at most 4 batches a wakeup. `onBatch(-errno)` on a dead descriptor, after which reading has stopped.
-   * When `onBatch` returned true, the frames are borrowed: `onBatch(0)` is called before their memory is used again.
+   * Watches a TAP/TUN fd with uv_poll. At each wakeup reads frames until EAGAIN, as many as `meta`
+   * has room for or the budget (1 MiB a wakeup), one behind the other into `slab` (`frameBytes` >=
+   * 65563: room that a frame may need), fills `meta` (4 words a frame: offset of the frame behind
+   * its vnet header, length, flags (1: checksum need not be verified), gsoSize), and calls
+   * `onBatch(count)` once; plus 0x10000 when the batch ended for want of room, and not because the
+   * device is dry. A length of 0 follows the last frame, also while the batch is being filled.
+   * Repeats while the fd is readable, at most 4 batches a wakeup. `onBatch(-errno)` on a dead
+   * descriptor, after which reading has stopped. When `onBatch` returned true, the frames are
+   * borrowed: `onBatch(0)` is called before their memory is used again.
    */
   readerOpen(
     fd: number,
@@ -72,11 +78,14 @@ export interface NativeAddon {
     onBatch: (count: number) => boolean,
   ): NativeHandle;
   /**
-   * From now on the payload of TCP segments is read to `bytes[next[0]]`, a multiple of 8, unless it is -1, which may change at any time
-   * but during the reading; those of one batch behind each other, each at the next multiple of 8 behind `gap` bytes, as long as there
-   * is room for `frameBytes` before next[1]. Such a frame has the flag 2 with where its payload is in the other bits, and the length of its headers << 16 beside gsoSize.
-   * Others are whole, as are those whose headers are not as long as the last ones'; one with data ends the batch. When there
-   * were frames of `least` (> 114) bytes or more, and `next` says nowhere, `onBatch(0)` asks for it. No effect without vnetHdr.
+   * From now on the payload of TCP segments is read to `bytes[next[0]]`, a multiple of 8, unless it
+   * is -1, which may change at any time but during the reading; those of one batch behind each
+   * other, each at the next multiple of 8 behind `gap` bytes, as long as there is room for
+   * `frameBytes` before next[1]. Such a frame has the flag 2 with where its payload is in the other
+   * bits, and the length of its headers << 16 beside gsoSize. Others are whole, as are those whose
+   * headers are not as long as the last ones'; one with data ends the batch. When there were frames
+   * of `least` (> 114) bytes or more, and `next` says nowhere, `onBatch(0)` asks for it. No effect
+   * without vnetHdr.
    */
   readerDirect(
     reader: NativeHandle,
@@ -93,14 +102,15 @@ export interface NativeAddon {
   /** Calls `onWritable` once when the fd can be written again. */
   readerArmWritable(reader: NativeHandle, onWritable: () => void): void;
   /**
-   * writev of header bytes [offset, offset+length) and `pieces[i]` [spans[2i], +spans[2i+1]) for i < count, as one frame.
-   * Returns the bytes written, or -errno (-EAGAIN: nothing was written).
+   * writev of header bytes [offset, offset+length) and `pieces[i]` [spans[2i], +spans[2i+1]) for i
+   * < count, as one frame. Returns the bytes written, or -errno (-EAGAIN: nothing was written).
    */
   send(...frame: FrameArguments): number;
 
   /**
-   * The same for a device without offload: `csumStart` and what follows as in TxFrame, to be done here. A super-segment leaves as
-   * so many frames; where the device takes only some of them, the rest is lost. Returns the bytes taken, headers once, or -errno.
+   * The same for a device without offload: `csumStart` and what follows as in TxFrame, to be done
+   * here. A super-segment leaves as so many frames; where the device takes only some of them, the
+   * rest is lost. Returns the bytes taken, headers once, or -errno.
    */
   sendSplit(
     ...frame: [
@@ -114,16 +124,22 @@ export interface NativeAddon {
   ): number;
 
   /**
-   * A thread that hands frames to a device, which has to outlive it: small ones are copied into a ring of 1 MiB that it empties, in
-   * their order with the large ones, which the caller writes. It starts with the first frame, and looks for `lookUs` before it sleeps.
-   * `stats` (3 words at least) is written by it: frames refused, the errno of the last, frames that the lease was over for.
+   * A thread that hands frames to a device, which has to outlive it: small ones are copied into a
+   * ring of 1 MiB that it empties, in their order with the large ones, which the caller writes. It
+   * starts with the first frame, and looks for `lookUs` before it sleeps. `stats` (3 words at
+   * least) is written by it: frames refused, the errno of the last, frames that the lease was over
+   * for.
    */
   senderOpen(fd: number, lookUs: number, stats: Int32Array): NativeHandle;
-  /** As `send`, with the sender in place of the descriptor: the bytes of the frame, or -errno where it could not be taken. */
+  /**
+   * As `send`, with the sender in place of the descriptor: the bytes of the frame, or -errno where
+   * it could not be taken.
+   */
   senderSend(...frame: FrameArguments<NativeHandle>): number;
   /**
-   * Nothing leaves any more once `words[index]`, milliseconds modulo 2^32 of a clock that is CLOCK_MONOTONIC and `offset[0]`
-   * microseconds, is over: what was sent before is thrown away and counted. Both may be in shared memory.
+   * Nothing leaves any more once `words[index]`, milliseconds modulo 2^32 of a clock that is
+   * CLOCK_MONOTONIC and `offset[0]` microseconds, is over: what was sent before is thrown away and
+   * counted. Both may be in shared memory.
    */
   senderLease(sender: NativeHandle, words: Int32Array, index: number, offset: Float64Array): void;
   /** Returns when all frames have left, or the device takes no more. */
@@ -132,9 +148,10 @@ export interface NativeAddon {
   senderClose(sender: NativeHandle): void;
 
   /**
-   * A hook on the event loop. Before each time the loop would block (uv_prepare), `turn()` is called through
-   * napi_make_callback (so ticks and microtasks drain after every call) until it returns false or was called `max` times in a row; in
-   * the latter case the loop does not block and the hook continues in the next iteration.
+   * A hook on the event loop. Before each time the loop would block (uv_prepare), `turn()` is
+   * called through napi_make_callback (so ticks and microtasks drain after every call) until it
+   * returns false or was called `max` times in a row; in the latter case the loop does not block
+   * and the hook continues in the next iteration.
    */
   loopHook(turn: () => boolean, max: number): NativeHandle;
   /** The loop comes round without blocking once. */
@@ -142,9 +159,10 @@ export interface NativeAddon {
   /** The loop wakes up after `ms` (>= 0, fractions are rounded up; < 0 disarms) at the latest. */
   loopTimer(hook: NativeHandle, ms: number): void;
   /**
-   * How long the loop looks for events before it sleeps, microseconds up to 10,000 (initially 0: not at all). It looks again after each
-   * look that found something; after looks in vain it sleeps at once 1, 3, 7 … 63 times before the next, and always when it has worked
-   * for longer than `workedUs` since it slept.
+   * How long the loop looks for events before it sleeps, microseconds up to 10,000 (initially 0:
+   * not at all). It looks again after each look that found something; after looks in vain it sleeps
+   * at once 1, 3, 7 … 63 times before the next, and always when it has worked for longer than
+   * `workedUs` since it slept.
    */
   loopLook(hook: NativeHandle, us: number, workedUs: number): void;
   /** How often the loop has looked so far, and how often it found something. */
@@ -154,46 +172,77 @@ export interface NativeAddon {
   loopClose(hook: NativeHandle): void;
 
   /**
-   * Watches any fd: calls back when readable. With `drain`, pending bytes are read and thrown away first (for FIFO
-   * doorbells). Used for pidfds (readable = process gone) and doorbells. Keeps the process alive unless `unref`.
+   * Watches any fd: calls back when readable. With `drain`, pending bytes are read and thrown away
+   * first (for FIFO doorbells). Used for pidfds (readable = process gone) and doorbells. Keeps the
+   * process alive unless `unref`.
    */
   watchOpen(fd: number, drain: boolean, onReadable: () => void): NativeHandle;
   watchRef(watch: NativeHandle, on: boolean): void;
   /** Stops; with closeFd also closes the descriptor. */
   watchClose(watch: NativeHandle, closeFd: boolean): void;
 
-  /** Maps a file shared (created 0600 and sized if `create`); the ArrayBuffer is the mapping itself. Throws with `code`. */
+  /**
+   * Maps a file shared (created 0600 and sized if `create`); the ArrayBuffer is the mapping itself.
+   * Throws with `code`.
+   */
   shmMap(path: string, size: number, create: boolean): ArrayBuffer;
-  /** Makes all stores before it visible to other processes before the store itself: 32-bit store-release. */
+  /**
+   * Makes all stores before it visible to other processes before the store itself: 32-bit
+   * store-release.
+   */
   storeRelease(words: Int32Array, index: number, value: number): void;
   loadAcquire(words: Int32Array, index: number): number;
-  /** Creates (if missing, 0600) and opens a FIFO read-write and non-blocking, so that it never ends and never blocks. */
+  /**
+   * Creates (if missing, 0600) and opens a FIFO read-write and non-blocking, so that it never ends
+   * and never blocks.
+   */
   fifoOpen(path: string): number;
   /** Writes one byte; a full FIFO is fine. */
   fifoRing(fd: number): void;
-  /** Opens (creating 0600) and flock(LOCK_EX | LOCK_NB)s a file. Returns the fd, or -1 if another process holds it. Throws with `code`. */
+  /**
+   * Opens (creating 0600) and flock(LOCK_EX | LOCK_NB)s a file. Returns the fd, or -1 if another
+   * process holds it. Throws with `code`.
+   */
   lockFile(path: string): number;
 
   /** pidfd_open. Throws with `code` (ESRCH: no such process). */
   pidfdOpen(pid: number): number;
   /** pidfd_send_signal. Returns 0 or -errno. */
   pidfdSignal(pidfd: number, signal: number): number;
-  /** Waits up to timeoutMs for the process behind the pidfd to end (poll, blocking the caller). True if it has ended. */
+  /**
+   * Waits up to timeoutMs for the process behind the pidfd to end (poll, blocking the caller). True
+   * if it has ended.
+   */
   pidfdWait(pidfd: number, timeoutMs: number): boolean;
-  /** pidfd_getfd: a copy of that process's descriptor, or -errno (-EPERM: not ours to copy; -ENOSYS: before Linux 5.6). */
+  /**
+   * pidfd_getfd: a copy of that process's descriptor, or -errno (-EPERM: not ours to copy; -ENOSYS:
+   * before Linux 5.6).
+   */
   pidfdGetfd(pidfd: number, fd: number): number;
-  /** prctl(PR_SET_PTRACER): lets that process copy our descriptors where Yama restricts it. 0 takes it back. */
+  /**
+   * prctl(PR_SET_PTRACER): lets that process copy our descriptors where Yama restricts it. 0 takes
+   * it back.
+   */
   letCopy(pid: number): void;
   /** prctl(PR_SET_PDEATHSIG, SIGKILL): this process dies with its parent. */
   dieWithParent(): void;
-  /** glibc keeps up to `keptBytes` of freed memory, and maps blocks from `mappedBytes` on by themselves (mallopt). No effect elsewhere. */
+  /**
+   * glibc keeps up to `keptBytes` of freed memory, and maps blocks from `mappedBytes` on by
+   * themselves (mallopt). No effect elsewhere.
+   */
   keepMemory(keptBytes: number, mappedBytes: number): void;
 
   /** CRC-32C (Castagnoli), hardware where there is one; `seed` is 0 or an earlier result. */
   crc32c(bytes: Uint8Array, offset: number, length: number, seed: number): number;
-  /** For tests: the same from seed 0 by tables (0), one lane (1), three lanes (2), wide words (3); -1 where the machine cannot. */
+  /**
+   * For tests: the same from seed 0 by tables (0), one lane (1), three lanes (2), wide words (3);
+   * -1 where the machine cannot.
+   */
   crc32cBy(way: number, bytes: Uint8Array): number;
-  /** Sum of 16-bit big-endian words, folded to 16 bits, not complemented (RFC 1071); `seed` is a partial sum < 2^32. */
+  /**
+   * Sum of 16-bit big-endian words, folded to 16 bits, not complemented (RFC 1071); `seed` is a
+   * partial sum < 2^32.
+   */
   checksum(bytes: Uint8Array, offset: number, length: number, seed: number): number;
 
   /** CLOCK_MONOTONIC in microseconds. */
@@ -202,9 +251,10 @@ export interface NativeAddon {
   realtimeMs(): number;
 
   /**
-   * Puts our generator under OpenSSL (RAND_set_rand_method) for the main thread: while state[0] is not 0, every draw comes from
-   * ChaCha20(key, nonce = state[1..2], block counter counted in state[3]); otherwise, and on other threads, from OpenSSL's own.
-   * state: Uint32Array(4) = [enabled, nonceLo, nonceHi, bytes drawn since the caller last set it to 0]. Throws with `code`.
+   * Puts our generator under OpenSSL (RAND_set_rand_method) for the main thread: while state[0] is
+   * not 0, every draw comes from ChaCha20(key, nonce = state[1..2], block counter counted in
+   * state[3]); otherwise, and on other threads, from OpenSSL's own. state: Uint32Array(4) =
+   * [enabled, nonceLo, nonceHi, bytes drawn since the caller last set it to 0]. Throws with `code`.
    */
   randInstall(key: Uint8Array, state: Uint32Array): void;
 }
@@ -213,7 +263,10 @@ let loaded: NativeAddon | undefined;
 
 type Memory = Pick<NativeAddon, 'storeRelease' | 'loadAcquire'>;
 
-/** Atomics do what a call into the addon would, in a tenth of the time. Theirs is the stronger order: sequentially consistent. */
+/**
+ * Atomics do what a call into the addon would, in a tenth of the time. Theirs is the stronger
+ * order: sequentially consistent.
+ */
 const memory: Memory = {
   storeRelease: (words, index, value) => void Atomics.store(words, index, value),
   loadAcquire: (words, index) => Atomics.load(words, index),

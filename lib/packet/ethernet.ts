@@ -17,7 +17,10 @@ export class EthernetView {
   vlan = -1;
   payloadOffset = 0;
 
-  /** Reads the header at `offset` of a frame of `length` bytes. @returns a drop reason, 0 for none. */
+  /**
+   * Reads the header at `offset` of a frame of `length` bytes.
+   * @returns a drop reason, 0 for none.
+   */
   parse(_bytes: Uint8Array, view: DataView, offset: number, length: number): number {
     if (length < 14) return Drop.EthShort;
     this.etherType = view.getUint16(offset + 12);

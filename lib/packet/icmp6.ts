@@ -1,4 +1,7 @@
-/** ICMPv6 (RFC 4443), with the packet that an error message quotes. The checksum is the caller's: it needs the addresses. */
+/**
+ * ICMPv6 (RFC 4443), with the packet that an error message quotes. The checksum is the caller's: it
+ * needs the addresses.
+ */
 import { Drop } from './drop.js';
 import { DESTINATION_OPTIONS, FRAGMENT, HOP_BY_HOP, IPV6_HEADER, ROUTING } from './ipv6.js';
 

@@ -20,7 +20,10 @@ export class Ipv4View {
   payloadLength = 0;
   optionsLength = 0;
 
-  /** Reads the header at `offset` with `length` bytes available. @returns a drop reason, 0 for none. */
+  /**
+   * Reads the header at `offset` with `length` bytes available.
+   * @returns a drop reason, 0 for none.
+   */
   parse(bytes: Uint8Array, view: DataView, offset: number, length: number): number {
     if (length < 20) return Drop.Ipv4Short;
     const first = bytes[offset];

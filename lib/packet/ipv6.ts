@@ -36,13 +36,22 @@ export class Ipv6View {
   fragmentId = 0;
   /** Where the protocol number stands that led to `protocol`; of use to parameter problems. */
   protocolAt = 0;
-  /** With Drop.Ipv6Problem: code and pointer of the parameter problem to be sent (RFC 4443 section 3.4); code -1 for silence. */
+  /**
+   * With Drop.Ipv6Problem: code and pointer of the parameter problem to be sent (RFC 4443 section
+   * 3.4); code -1 for silence.
+   */
   problemCode = -1;
   problemAt = 0;
-  /** With Drop.Ipv6Problem: the option says that a multicast packet is answered too (RFC 8200 section 4.2). */
+  /**
+   * With Drop.Ipv6Problem: the option says that a multicast packet is answered too (RFC 8200
+   * section 4.2).
+   */
   problemToMulticast = false;
 
-  /** Reads header and extension headers at `offset` with `length` bytes available. @returns a drop reason, 0 for none. */
+  /**
+   * Reads header and extension headers at `offset` with `length` bytes available.
+   * @returns a drop reason, 0 for none.
+   */
   parse(bytes: Uint8Array, view: DataView, offset: number, length: number): number {
     if (length < IPV6_HEADER) return Drop.Ipv6Short;
     const first = view.getUint32(offset);
@@ -139,7 +148,10 @@ export class Ipv6View {
   }
 }
 
-/** The fields of an IPv6 header to be written, without the addresses. A sender keeps one such object and changes it. */
+/**
+ * The fields of an IPv6 header to be written, without the addresses. A sender keeps one such object
+ * and changes it.
+ */
 export interface Ipv6Fields {
   trafficClass: number;
   flowLabel: number;

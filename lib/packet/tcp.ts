@@ -38,7 +38,10 @@ export class TcpView {
   flags = 0;
   window = 0;
   urgent = 0;
-  /** The IP header's ECN field (RFC 3168): 3 when the packet was marked on its way. The caller of `parse` sets it. */
+  /**
+   * The IP header's ECN field (RFC 3168): 3 when the packet was marked on its way. The caller of
+   * `parse` sets it.
+   */
   ecn = 0;
   payloadOffset = 0;
   payloadLength = 0;
@@ -50,7 +53,10 @@ export class TcpView {
   tsPresent = false;
   tsVal = 0;
   tsEcr = 0;
-  /** Length of the Fast Open cookie (RFC 7413 section 4.1.1), 0 for a request, -1 when absent; and where it begins. */
+  /**
+   * Length of the Fast Open cookie (RFC 7413 section 4.1.1), 0 for a request, -1 when absent; and
+   * where it begins.
+   */
   fastOpenLength = -1;
   fastOpenAt = 0;
   sackCount = 0;
@@ -124,7 +130,10 @@ export class TcpView {
   }
 }
 
-/** Writes the fixed header with a zero checksum; options lie between offset + 20 and offset + headerLength. */
+/**
+ * Writes the fixed header with a zero checksum; options lie between offset + 20 and offset +
+ * headerLength.
+ */
 export function writeTcpHeader(
   bytes: Uint8Array,
   view: DataView,

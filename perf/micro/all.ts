@@ -1,6 +1,6 @@
 /**
- * Micro-benchmarks: `npm run bench [-- --json]`. About a minute. They compare versions of the same operation on one machine; across
- * machines only the ratios mean something.
+ * Micro-benchmarks: `npm run bench [-- --json]`. About a minute. They compare versions of the same
+ * operation on one machine; across machines only the ratios mean something.
  */
 import { sum16 } from '../../lib/checksum.js';
 import { ManualClock } from '../../lib/clock.js';

@@ -1,4 +1,6 @@
-/** Benchmark.js with one addition: bytes allocated per operation, measured in a run of their own. */
+/**
+ * Benchmark.js with one addition: bytes allocated per operation, measured in a run of their own.
+ */
 import Benchmark from 'benchmark';
 
 export interface Row {
@@ -20,8 +22,9 @@ function growth(fn: () => void, calls: number): number {
 }
 
 /**
- * Bytes of heap that a call takes: what twice as many calls take more, so that the measuring, which allocates too, does not count. The median of
- * short rounds, without those in which a garbage collection made the heap smaller.
+ * Bytes of heap that a call takes: what twice as many calls take more, so that the measuring, which
+ * allocates too, does not count. The median of short rounds, without those in which a garbage
+ * collection made the heap smaller.
  */
 export function allocated(fn: () => void): number {
   for (let i = 0; i < WARM_UP; i++) fn();

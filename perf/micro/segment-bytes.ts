@@ -1,4 +1,7 @@
-/** Bytes of JavaScript heap that a segment takes on its way through the stack, with the Buffer that a program gets which does not only look. */
+/**
+ * Bytes of JavaScript heap that a segment takes on its way through the stack, with the Buffer that
+ * a program gets which does not only look.
+ */
 import { type Row, row } from '../goals.js';
 import { allocated } from './bench.js';
 import { segmentOperations } from './segments.js';

@@ -1,4 +1,7 @@
-/** Segments through the stack: one in (with the ACKs that it causes), one out (and its ACK in), over a device that is none. */
+/**
+ * Segments through the stack: one in (with the ACKs that it causes), one out (and its ACK in), over
+ * a device that is none.
+ */
 import { finish, fold, pseudoSum4, sum16 } from '../../lib/checksum.js';
 import { ManualClock } from '../../lib/clock.js';
 import type { DeviceHandler, FrameDevice } from '../../lib/device/device.js';

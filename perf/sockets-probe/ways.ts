@@ -1,4 +1,7 @@
-/** The three ways to give Node's http a connection: a Duplex, an FtSocket, and a net.Socket over a JSStream. */
+/**
+ * The three ways to give Node's http a connection: a Duplex, an FtSocket, and a net.Socket over a
+ * JSStream.
+ */
 import net from 'node:net';
 import { Duplex } from 'node:stream';
 import tls from 'node:tls';
@@ -60,7 +63,9 @@ class DuplexSocket extends Duplex implements StreamEvents {
   }
 }
 
-/** The used part of Node's JSStream, the C++ class behind tls over a stream; it has no public name. */
+/**
+ * The used part of Node's JSStream, the C++ class behind tls over a stream; it has no public name.
+ */
 interface JsStream {
   onreadstart(): number;
   onreadstop(): number;

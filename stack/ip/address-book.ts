@@ -1,10 +1,11 @@
 /**
- * Addresses as numbers. IPv4 addresses are their 32 bits; IPv6 addresses are entries of this book, numbered from 2^32 on.
- * So tables, connections and comparisons are the same for both, and a packet's addresses cost no allocation.
+ * Addresses as numbers. IPv4 addresses are their 32 bits; IPv6 addresses are entries of this book,
+ * numbered from 2^32 on. So tables, connections and comparisons are the same for both, and a
+ * packet's addresses cost no allocation.
  *
- * The book is bounded. Packets from any host add entries, so a full book drops all entries that are not in
- * use: `keep` marks those in use. A number stays valid while its owner marks it, and otherwise until control
- * leaves the stack.
+ * The book is bounded. Packets from any host add entries, so a full book drops all entries that are
+ * not in use: `keep` marks those in use. A number stays valid while its owner marks it, and
+ * otherwise until control leaves the stack.
  */
 import { formatIPv4, isMulticast4, parseIPv4 } from '../../lib/ipv4-address.js';
 import { formatIPv6, parseIPv6 } from '../../lib/ipv6-address.js';
@@ -46,7 +47,9 @@ export class AddressBook {
     return this.#top - this.#free.length;
   }
 
-  /** The number of the IPv6 address at `offset`, or -1 when the book is full of addresses in use. */
+  /**
+   * The number of the IPv6 address at `offset`, or -1 when the book is full of addresses in use.
+   */
   intern(bytes: Uint8Array, offset: number): number {
     const w0 = word(bytes, offset);
     const w1 = word(bytes, offset + 4);
@@ -153,7 +156,10 @@ export class AddressBook {
     return formatIPv6(this.#scratch);
   }
 
-  /** "192.0.2.1" or "2001:db8::1"; undefined for anything else, or when the book is full. An IPv4-mapped one is IPv4. */
+  /**
+   * "192.0.2.1" or "2001:db8::1"; undefined for anything else, or when the book is full. An
+   * IPv4-mapped one is IPv4.
+   */
   parse(text: string): number | undefined {
     const four = parseIPv4(text);
     if (four !== undefined) return four;

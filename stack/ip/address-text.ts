@@ -57,7 +57,10 @@ export function parseNetwork(book: AddressBook, text: string, gateway: number): 
   return { v6: true, network, prefix: six.prefix };
 }
 
-/** A unicast MAC address; a locally administered one is drawn for undefined. @throws FtError EINVAL */
+/**
+ * A unicast MAC address; a locally administered one is drawn for undefined.
+ * @throws FtError EINVAL
+ */
 export function interfaceMac(text: string | undefined, random: Random): Uint8Array {
   if (text === undefined) {
     const drawn = new Uint8Array(6);

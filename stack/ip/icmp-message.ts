@@ -2,7 +2,10 @@
 import { finish, sum16 } from '../../lib/checksum.js';
 import type { IpPacket } from './ip-packet.js';
 
-/** Fills in the checksum of a complete message. @param pseudo sum of the pseudo-header, 0 for IPv4 */
+/**
+ * Fills in the checksum of a complete message.
+ * @param pseudo sum of the pseudo-header, 0 for IPv4
+ */
 export function fillChecksum(message: Uint8Array, pseudo: number): void {
   message[2] = 0;
   message[3] = 0;

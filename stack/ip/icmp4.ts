@@ -1,4 +1,7 @@
-/** ICMP for IPv4 (RFC 792, RFC 1122 section 3.2.2): echo, errors out with a rate limit, errors in to the transports. */
+/**
+ * ICMP for IPv4 (RFC 792, RFC 1122 section 3.2.2): echo, errors out with a rate limit, errors in to
+ * the transports.
+ */
 import {
   ICMP_ECHO_REPLY,
   ICMP_ECHO_REQUEST,
@@ -48,7 +51,8 @@ export class Icmp4 {
     switch (icmp.type) {
       case ICMP_ECHO_REQUEST:
         this.counters.inEchos++;
-        // A broadcast echo is not answered (RFC 1122 section 3.2.2.6 allows it): smurf attacks use it.
+        // A broadcast echo is not answered (RFC 1122 section 3.2.2.6 allows it): smurf attacks use
+        // it.
         if (this.#stack.isLocal(packet.dst)) this.#echo(packet);
         return 0;
       case TIMESTAMP_REQUEST:
@@ -102,7 +106,10 @@ export class Icmp4 {
     this.#reply(packet, reply);
   }
 
-  /** RFC 1122 section 3.2.2.8; the time is that of the stack's clock, marked as not being the time of day. */
+  /**
+   * RFC 1122 section 3.2.2.8; the time is that of the stack's clock, marked as not being the time
+   * of day.
+   */
   #timestamp(packet: IpPacket): void {
     const reply = packet.bytes.slice(packet.payloadOffset, packet.payloadOffset + 20);
     reply[0] = TIMESTAMP_REPLY;

@@ -1,4 +1,7 @@
-/** ICMPv6 (RFC 4443): echo, errors out with a rate limit, errors in to the transports; neighbour discovery is in link/neighbour-discovery.ts. */
+/**
+ * ICMPv6 (RFC 4443): echo, errors out with a rate limit, errors in to the transports; neighbour
+ * discovery is in link/neighbour-discovery.ts.
+ */
 import { sum16 } from '../../lib/checksum.js';
 import { Drop } from '../../lib/packet/drop.js';
 import {
@@ -72,7 +75,10 @@ export class Icmp6 {
     else this.counters.outBusy++;
   }
 
-  /** Sends a complete message whose checksum is still to be filled in. @returns false when it could not leave */
+  /**
+   * Sends a complete message whose checksum is still to be filled in.
+   * @returns false when it could not leave
+   */
   message(source: number, destination: number, message: Uint8Array, options?: SendOptions): boolean {
     this.#prepare(source, destination, message);
     return this.#stack.send(source, destination, PROTOCOL_ICMP6, message.length, options);
@@ -109,7 +115,8 @@ export class Icmp6 {
   /**
    * Reports a packet to its sender, if RFC 4443 section 2.4 allows it.
    * @param rest the second word of the header: MTU, pointer or 0
-   * @param toMulticast whether it is sent although the packet was for a group; Packet Too Big always is
+   * @param toMulticast whether it is sent although the packet was for a group; Packet Too Big
+   * always is
    */
   sendError(packet: IpPacket, type: number, code: number, rest: number, toMulticast = false): void {
     const stack = this.#stack;

@@ -1,6 +1,7 @@
 /**
  * A received IP packet on its way from the link to a transport. Every interface has one such object
- * and reuses it for each packet, so that a packet costs no allocation and every layer has one argument.
+ * and reuses it for each packet, so that a packet costs no allocation and every layer has one
+ * argument.
  */
 import type { Icmp6View } from '../../lib/packet/icmp6.js';
 import type { Link } from '../link/context.js';
@@ -11,7 +12,10 @@ const NO_BYTES = new Uint8Array(0);
 export interface InputLink extends Link {
   /** IGMP messages are handed here. @returns a drop reason, 0 for none */
   readonly igmp: { input(packet: IpPacket): number };
-  /** ICMPv6 messages that are neither errors nor echoes are handed here. @returns a drop reason, 0 for none */
+  /**
+   * ICMPv6 messages that are neither errors nor echoes are handed here.
+   * @returns a drop reason, 0 for none
+   */
   readonly nd: { input(icmp: Icmp6View, packet: IpPacket): number };
 }
 
@@ -47,7 +51,9 @@ export class IpPacket {
   /** @param net the interface that it came in by */
   constructor(readonly net: InputLink) {}
 
-  /** Points the packet at other memory; the header's fields are filled in by the parser's caller. */
+  /**
+   * Points the packet at other memory; the header's fields are filled in by the parser's caller.
+   */
   place(bytes: Uint8Array, view: DataView, checksumVerified: boolean): void {
     this.bytes = bytes;
     this.view = view;

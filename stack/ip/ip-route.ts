@@ -1,6 +1,6 @@
 /**
- * The path from one local address to one peer, the same for both IP versions: which interface, which
- * next hop, and the last step of output, the Ethernet header.
+ * The path from one local address to one peer, the same for both IP versions: which interface,
+ * which next hop, and the last step of output, the Ethernet header.
  */
 import { TX_HEADROOM } from '../../lib/device/device.js';
 import { writeEthernet } from '../../lib/packet/ethernet.js';

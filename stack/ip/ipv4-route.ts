@@ -1,4 +1,7 @@
-/** The path from one local IPv4 address to one peer: writes the IPv4 header in front of a TCP segment. */
+/**
+ * The path from one local IPv4 address to one peer: writes the IPv4 header in front of a TCP
+ * segment.
+ */
 
 import { finish, sum16 } from '../../lib/checksum.js';
 import { TX_HEADROOM } from '../../lib/device/device.js';

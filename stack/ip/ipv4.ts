@@ -77,7 +77,10 @@ export class Ipv4 {
     packet.payloadLength = ip.payloadLength;
   }
 
-  /** A packet at `offset` of the packet's bytes, with `length` bytes available. @returns a drop reason, 0 for none */
+  /**
+   * A packet at `offset` of the packet's bytes, with `length` bytes available.
+   * @returns a drop reason, 0 for none
+   */
   input(packet: IpPacket, offset: number, length: number): number {
     const ip = this.#view;
     const drop = ip.parse(packet.bytes, packet.view, offset, length);
@@ -175,7 +178,9 @@ export class Ipv4 {
     return 0;
   }
 
-  /** Sends `part` bytes of the payload from `from` on, with the header that the packet came with. */
+  /**
+   * Sends `part` bytes of the payload from `from` on, with the header that the packet came with.
+   */
   #forwardPart({ bytes, view, start }: IpPacket, route: Route, from: number, part: number): void {
     const ip = this.#view;
     const { frame } = this.#stack;
@@ -201,7 +206,10 @@ export class Ipv4 {
     route.net.output(route.gateway === 0 ? ip.dst : route.gateway, ETHERTYPE_IPV4);
   }
 
-  /** Sends the stack's frame, whose pieces are an IP payload of `length` bytes, in fragments if it must be. */
+  /**
+   * Sends the stack's frame, whose pieces are an IP payload of `length` bytes, in fragments if it
+   * must be.
+   */
   send(source: number, destination: number, protocol: number, length: number, options: SendOptions = {}): boolean {
     const stack = this.#stack;
     if (stack.frozen) return false;
@@ -266,7 +274,9 @@ function hasSourceRoute(bytes: Uint8Array, ip: Ipv4View): boolean {
   return false;
 }
 
-/** The reverse of a source route that has been followed to its end, else null (RFC 9293 MUST-53). */
+/**
+ * The reverse of a source route that has been followed to its end, else null (RFC 9293 MUST-53).
+ */
 function returnRoute(bytes: Uint8Array, view: DataView, ip: Ipv4View): number[] | null {
   const end = ip.payloadOffset;
   for (let at = end - ip.optionsLength; at < end; ) {

@@ -1,4 +1,7 @@
-/** The path from one local IPv6 address to one peer: writes the IPv6 header in front of a TCP segment. */
+/**
+ * The path from one local IPv6 address to one peer: writes the IPv6 header in front of a TCP
+ * segment.
+ */
 import { TX_HEADROOM } from '../../lib/device/device.js';
 import { ETHERTYPE_IPV6 } from '../../lib/packet/ethernet.js';
 import { IPV6_HEADER, type Ipv6Fields, writeIpv6 } from '../../lib/packet/ipv6.js';

@@ -74,7 +74,10 @@ export class Ipv6 {
     packet.payloadLength = ip.payloadLength;
   }
 
-  /** A packet at `offset` of the packet's bytes, with `length` bytes available. @returns a drop reason, 0 for none */
+  /**
+   * A packet at `offset` of the packet's bytes, with `length` bytes available.
+   * @returns a drop reason, 0 for none
+   */
   input(packet: IpPacket, offset: number, length: number): number {
     const stack = this.#stack;
     const ip = this.#view;
@@ -218,7 +221,10 @@ export class Ipv6 {
     return 0;
   }
 
-  /** Sends the stack's frame, whose pieces are an IP payload of `length` bytes, in fragments if it must be. */
+  /**
+   * Sends the stack's frame, whose pieces are an IP payload of `length` bytes, in fragments if it
+   * must be.
+   */
   send(source: number, destination: number, protocol: number, length: number, options: SendOptions = {}): boolean {
     const stack = this.#stack;
     if (stack.frozen) return false;

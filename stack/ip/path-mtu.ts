@@ -1,4 +1,7 @@
-/** MTUs of paths that are narrower than their first link (RFC 1191, RFC 8201). Bounded; entries end after ten minutes. */
+/**
+ * MTUs of paths that are narrower than their first link (RFC 1191, RFC 8201). Bounded; entries end
+ * after ten minutes.
+ */
 
 const MAX_PATHS = 4096;
 /** RFC 1191 section 6.3, RFC 8201 section 4. */

@@ -1,6 +1,8 @@
 /** Limits of how often something may happen. The caller says what time it is. */
 
-/** At most `perSecond` events in each second; windows begin with the first event after the last one. */
+/**
+ * At most `perSecond` events in each second; windows begin with the first event after the last one.
+ */
 export class RateLimit {
   #windowUs = Number.NEGATIVE_INFINITY;
   #count = 0;

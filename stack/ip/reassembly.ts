@@ -1,7 +1,7 @@
 /**
- * Reassembly of IP fragments (RFC 791 section 3.2, RFC 8200 section 4.5), bounded in datagrams, bytes
- * and fragments. Overlapping fragments are an attack or a bug: the datagram is dropped, with every
- * fragment of it that follows (RFC 5722; the same for IPv4). An exact copy of a fragment is a
+ * Reassembly of IP fragments (RFC 791 section 3.2, RFC 8200 section 4.5), bounded in datagrams,
+ * bytes and fragments. Overlapping fragments are an attack or a bug: the datagram is dropped, with
+ * every fragment of it that follows (RFC 5722; the same for IPv4). An exact copy of a fragment is a
  * duplicate made by the network, and ignored.
  */
 import { Drop } from '../../lib/packet/drop.js';
@@ -26,7 +26,10 @@ export interface IpReassemblyHost {
   now(): number;
   schedule(node: TimerNode, deadlineUs: number): void;
   cancel(node: TimerNode): void;
-  /** A datagram took too long; `quote` is the packet of its first fragment, up to 1232 bytes, or null if that never came. */
+  /**
+   * A datagram took too long; `quote` is the packet of its first fragment, up to 1232 bytes, or
+   * null if that never came.
+   */
   timedOut(source: number, destination: number, quote: Uint8Array | null): void;
 }
 
@@ -62,7 +65,10 @@ export class IpReassembly {
   /** Protocol of the latest complete datagram, as its first fragment had it. */
   protocol = 0;
 
-  /** @param protocolInKey whether datagrams of different protocols are apart (IPv4), or the first fragment's counts (IPv6) */
+  /**
+   * @param protocolInKey whether datagrams of different protocols are apart (IPv4), or the first
+   * fragment's counts (IPv6)
+   */
   constructor(
     readonly host: IpReassemblyHost,
     /** Time that a datagram may take, microseconds. */

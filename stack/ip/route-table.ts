@@ -1,4 +1,7 @@
-/** Where packets go: networks of the interfaces, default gateways and routes that were added, longest prefix first. */
+/**
+ * Where packets go: networks of the interfaces, default gateways and routes that were added,
+ * longest prefix first.
+ */
 
 import type { Link } from '../link/context.js';
 import { type AddressBook, isV6 } from './address-book.js';

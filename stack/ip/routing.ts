@@ -1,6 +1,6 @@
 /**
- * Routing of one stack: which interface has an address, which route leads to another host, and which
- * local address to send from (RFC 1122 section 3.3.1, RFC 6724).
+ * Routing of one stack: which interface has an address, which route leads to another host, and
+ * which local address to send from (RFC 1122 section 3.3.1, RFC 6724).
  */
 import { FtError } from '../../lib/errors.js';
 import type { Link } from '../link/context.js';
@@ -37,14 +37,20 @@ export class Routing<L extends Link = Link> {
     return this.interfaceOf(address) !== null;
   }
 
-  /** Whether the address can be one host's: not unspecified, no group, no broadcast of any interface. */
+  /**
+   * Whether the address can be one host's: not unspecified, no group, no broadcast of any
+   * interface.
+   */
   isUnicast(address: number): boolean {
     if (this.book.isUnspecified(address) || this.book.isMulticast(address)) return false;
     for (const net of this.interfaces) if (net.isBroadcast(address)) return false;
     return true;
   }
 
-  /** The route from one of our addresses to another host, or to ourselves through the loopback; null for none. */
+  /**
+   * The route from one of our addresses to another host, or to ourselves through the loopback; null
+   * for none.
+   */
   routeFrom(source: number, destination: number): Route | null {
     if (isV6(source) !== isV6(destination)) return null;
     if (this.loopback !== null && this.isLocal(destination)) return hostRoute(destination, this.loopback);

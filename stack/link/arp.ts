@@ -1,7 +1,7 @@
 /**
  * ARP of one interface (RFC 826): questions and answers, the defence of our addresses (RFC 5227
- * section 2.4), and the probing of addresses that are not ours yet (section 2.1). The cache itself is
- * in neighbours.ts.
+ * section 2.4), and the probing of addresses that are not ours yet (section 2.1). The cache itself
+ * is in neighbours.ts.
  */
 import { TX_HEADROOM } from '../../lib/device/device.js';
 import type { Cidr4 } from '../../lib/ipv4-address.js';
@@ -56,7 +56,9 @@ export class Arp {
     return 0;
   }
 
-  /** Another host claims an address of ours: contradicts, but not for ever (RFC 5227 section 2.4 c). */
+  /**
+   * Another host claims an address of ours: contradicts, but not for ever (RFC 5227 section 2.4 c).
+   */
   #defend(address: number): void {
     this.#net.neighbours.counters.conflicts++;
     const now = this.#stack.now();
@@ -83,7 +85,10 @@ export class Arp {
     if (from !== undefined) this.#send(ARP_REQUEST, from.address, address, null, mac ?? BROADCAST_MAC);
   }
 
-  /** Gives the interface an address once probes have shown that no other host has it (RFC 5227 section 2.1). */
+  /**
+   * Gives the interface an address once probes have shown that no other host has it (RFC 5227
+   * section 2.1).
+   */
   probe(address: Cidr4): void {
     const probe = new AddressProbe(this.#stack, address, {
       send: () => {

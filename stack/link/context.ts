@@ -1,6 +1,6 @@
 /**
- * An interface as other layers see it. {@link Link} is for IP and the transports; {@link LinkHost} is
- * for the protocols of the link itself (ARP, neighbour discovery, IGMP), which also change it.
+ * An interface as other layers see it. {@link Link} is for IP and the transports; {@link LinkHost}
+ * is for the protocols of the link itself (ARP, neighbour discovery, IGMP), which also change it.
  */
 import type { FrameDevice, TxFrame } from '../../lib/device/device.js';
 import type { Cidr4 } from '../../lib/ipv4-address.js';

@@ -1,4 +1,7 @@
-/** Multicast groups of one interface: which it belongs to, and what their packets are called on the link. */
+/**
+ * Multicast groups of one interface: which it belongs to, and what their packets are called on the
+ * link.
+ */
 import type { AddressBook } from '../ip/address-book.js';
 import { isV6 } from '../ip/address-book.js';
 import type { Address6 } from './context.js';
@@ -31,7 +34,10 @@ export class Groups {
     return address === ALL_HOSTS || this.#joined.has(address);
   }
 
-  /** Whether packets to an IPv6 group are for us: all nodes, the solicited-node groups, those joined. */
+  /**
+   * Whether packets to an IPv6 group are for us: all nodes, the solicited-node groups, those
+   * joined.
+   */
   has6(address: number): boolean {
     if (address === this.#allNodes || this.#joined.has(address)) return true;
     const book = this.#book;
@@ -49,13 +55,19 @@ export class Groups {
     return [...this.#joined.keys()].filter((group) => !isV6(group));
   }
 
-  /** IPv6 groups that MLD reports: those joined and the solicited-node groups, without all nodes (RFC 3810 section 6). */
+  /**
+   * IPv6 groups that MLD reports: those joined and the solicited-node groups, without all nodes
+   * (RFC 3810 section 6).
+   */
   reported6(): number[] {
     const solicited = this.#addresses6.map((own) => this.solicitedNode(own.address));
     return [...new Set([...this.#joined.keys(), ...solicited])].filter((group) => isV6(group));
   }
 
-  /** Counts a join. @returns 'first' when the group is new, 'again' when it is not, null when there are too many */
+  /**
+   * Counts a join.
+   * @returns 'first' when the group is new, 'again' when it is not, null when there are too many
+   */
   join(group: number): 'first' | 'again' | null {
     const count = this.#joined.get(group) ?? 0;
     if (count === 0 && this.#joined.size >= MAX_GROUPS) return null;
@@ -79,7 +91,10 @@ export class Groups {
     return this.#book.intern(bytes, 0);
   }
 
-  /** The Ethernet address of a group (RFC 1112 section 6.4, RFC 2464 section 7); valid until the next call. */
+  /**
+   * The Ethernet address of a group (RFC 1112 section 6.4, RFC 2464 section 7); valid until the
+   * next call.
+   */
   mac(group: number): Uint8Array {
     const mac = this.#mac;
     if (isV6(group)) {

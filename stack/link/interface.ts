@@ -1,6 +1,7 @@
 /**
- * One interface: a device with its addresses, its neighbours and its groups, and the input path from a
- * batch of frames to IP. Parsers' views belong to the interface and are reused for every frame.
+ * One interface: a device with its addresses, its neighbours and its groups, and the input path
+ * from a batch of frames to IP. Parsers' views belong to the interface and are reused for every
+ * frame.
  */
 
 import { type DeviceHandler, type FrameDevice, TX_HEADROOM, TxFrame } from '../../lib/device/device.js';
@@ -194,8 +195,8 @@ export class NetInterface implements DeviceHandler, LinkHost, InputLink {
   }
 
   /**
-   * The address to reach a peer from, 0 for none: one of the same scope, then the one with the longest
-   * common prefix (RFC 6724 section 5, rules 2 and 8).
+   * The address to reach a peer from, 0 for none: one of the same scope, then the one with the
+   * longest common prefix (RFC 6724 section 5, rules 2 and 8).
    */
   sourceFor(remote: number): number {
     if (!isV6(remote)) {
@@ -254,7 +255,10 @@ export class NetInterface implements DeviceHandler, LinkHost, InputLink {
     this.neighbours6.keep(mark);
   }
 
-  /** Tells the link where our addresses and groups are, as after a takeover (gratuitous ARP, RFC 4861 section 7.2.6). */
+  /**
+   * Tells the link where our addresses and groups are, as after a takeover (gratuitous ARP, RFC
+   * 4861 section 7.2.6).
+   */
   announce(): void {
     if (this.linkHeader === 0) return;
     this.arp.announce();

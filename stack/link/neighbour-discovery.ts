@@ -1,6 +1,7 @@
 /**
- * Neighbour discovery of one interface (RFC 4861), duplicate address detection and autoconfiguration (RFC 4862), and
- * multicast listener reports (RFC 3810). The cache itself is neighbours.ts, the same as for ARP.
+ * Neighbour discovery of one interface (RFC 4861), duplicate address detection and
+ * autoconfiguration (RFC 4862), and multicast listener reports (RFC 3810). The cache itself is
+ * neighbours.ts, the same as for ARP.
  */
 import { Drop } from '../../lib/packet/drop.js';
 import {
@@ -267,7 +268,10 @@ export class NeighbourDiscovery {
 
   // --- Out ---
 
-  /** Asks for the link address of a neighbour: the whole link, or (with a MAC) that neighbour itself. */
+  /**
+   * Asks for the link address of a neighbour: the whole link, or (with a MAC) that neighbour
+   * itself.
+   */
   request(address: number, mac: Uint8Array | null): void {
     const net = this.#net;
     const source = net.sourceFor(address);
@@ -297,7 +301,9 @@ export class NeighbourDiscovery {
     net.sendNd(target, to, message, null);
   }
 
-  /** Announces our addresses and groups on the link, as after a takeover (RFC 4861 section 7.2.6). */
+  /**
+   * Announces our addresses and groups on the link, as after a takeover (RFC 4861 section 7.2.6).
+   */
   announce(): void {
     const net = this.#net;
     for (const entry of net.addresses6) if (!entry.tentative) this.#advertise(entry.address, net.allNodes, OVERRIDE);
@@ -354,7 +360,10 @@ function optionsOk(bytes: Uint8Array, from: number, end: number): boolean {
   return true;
 }
 
-/** Where the first option of a type begins, or -1; link addresses of another length than ours are none. */
+/**
+ * Where the first option of a type begins, or -1; link addresses of another length than ours are
+ * none.
+ */
 function optionAt(bytes: Uint8Array, from: number, end: number, type: number): number {
   for (let at = from; at < end; at += 8 * bytes[at + 1]) {
     if (bytes[at] === type && bytes[at + 1] === 1) return at;

@@ -1,8 +1,8 @@
 /**
- * The neighbour cache of one Ethernet interface, for ARP (RFC 826, with the timing of RFC 1122 section
- * 2.3.2) and for neighbour discovery (RFC 4861). It resolves addresses, keeps a few frames while an
- * address is unresolved, and drops entries that are not used. Entries in use stay usable while they
- * are refreshed.
+ * The neighbour cache of one Ethernet interface, for ARP (RFC 826, with the timing of RFC 1122
+ * section 2.3.2) and for neighbour discovery (RFC 4861). It resolves addresses, keeps a few frames
+ * while an address is unresolved, and drops entries that are not used. Entries in use stay usable
+ * while they are refreshed.
  */
 import type { TxFrame } from '../../lib/device/device.js';
 import { copyFrame } from '../../lib/device/frame-copy.js';
@@ -77,8 +77,8 @@ export class NeighbourCache {
   }
 
   /**
-   * Records a sender's link address, 6 bytes at `offset` of `source`. Without `create` only existing
-   * entries change, so that unsolicited packets cannot fill the cache.
+   * Records a sender's link address, 6 bytes at `offset` of `source`. Without `create` only
+   * existing entries change, so that unsolicited packets cannot fill the cache.
    */
   learn(address: number, source: Uint8Array, offset: number, create: boolean): void {
     let entry = this.#entries.get(address);
@@ -98,7 +98,10 @@ export class NeighbourCache {
     }
   }
 
-  /** Asks the whole link again, and uses the entry meanwhile: the neighbour may have moved without an announcement. */
+  /**
+   * Asks the whole link again, and uses the entry meanwhile: the neighbour may have moved without
+   * an announcement.
+   */
   suspect(address: number): void {
     if (this.#entries.get(address)?.resolved !== true) return;
     this.counters.requests++;

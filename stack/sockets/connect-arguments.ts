@@ -25,7 +25,10 @@ export function checkedPort(port: unknown): number {
   return number;
 }
 
-/** Node's forms of `connect`: (options[, listener]), (port[, host][, listener]); an array is Node's own normalized form. */
+/**
+ * Node's forms of `connect`: (options[, listener]), (port[, host][, listener]); an array is Node's
+ * own normalized form.
+ */
 export function connectArguments(args: unknown[]): {
   options: FtConnectOptions & Record<string, unknown>;
   listener: (() => void) | null;

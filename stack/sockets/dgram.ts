@@ -1,6 +1,6 @@
 /**
- * Datagram sockets in the manner of node:dgram, on a stack. A replica's program gets a kind of them whose arrivals are events
- * of its world (failover/runtime/sources/dgram.ts).
+ * Datagram sockets in the manner of node:dgram, on a stack. A replica's program gets a kind of them
+ * whose arrivals are events of its world (failover/runtime/sources/dgram.ts).
  */
 import type dgram from 'node:dgram';
 import { EventEmitter } from 'node:events';
@@ -50,7 +50,10 @@ export class FtDgram extends EventEmitter<{
       throw nodeError('ERR_SOCKET_BAD_TYPE', 'Bad socket type specified. Valid types are: udp4, udp6', TypeError);
   }
 
-  /** Binds to a port (0 chooses one) and an address (every one if absent); 'listening' or 'error' follows. */
+  /**
+   * Binds to a port (0 chooses one) and an address (every one if absent); 'listening' or 'error'
+   * follows.
+   */
   bind(port?: number | { port?: number; address?: string }, address?: string | (() => void), done?: () => void): this {
     const options = typeof port === 'object' ? port : { port: port ?? 0 };
     const where = typeof port === 'object' ? port.address : typeof address === 'string' ? address : undefined;

@@ -1,7 +1,10 @@
 import type net from 'node:net';
 import { isCarrier } from './tls.js';
 
-/** An http2 session over a socket without a handle: Node puts a JSStreamSocket in between, whose `stream` is the socket. */
+/**
+ * An http2 session over a socket without a handle: Node puts a JSStreamSocket in between, whose
+ * `stream` is the socket.
+ */
 interface SessionSocket {
   stream?: unknown;
   _peername?: object;
@@ -17,7 +20,10 @@ function nameSession(session: { socket?: SessionSocket }): void {
   socket._sockname = carrier._getsockname();
 }
 
-/** Makes `request.socket.remoteAddress` right on an http2 server without TLS; servers of other kinds emit no 'session'. */
+/**
+ * Makes `request.socket.remoteAddress` right on an http2 server without TLS; servers of other kinds
+ * emit no 'session'.
+ */
 export function nameSessions(server: net.Server): void {
   if (!server.listeners('session').includes(nameSession)) server.prependListener('session', nameSession);
 }

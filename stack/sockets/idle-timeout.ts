@@ -4,8 +4,9 @@ import { nodeError } from './socket-errors.js';
 const TIMEOUT_MAX = 2 ** 31 - 1;
 
 /**
- * The idle timer behind `socket.setTimeout`. http turns it on and off for every response, so turning it off only disarms
- * it: the host's timer stays, and is reused when the same interval comes back.
+ * The idle timer behind `socket.setTimeout`. http turns it on and off for every response, so
+ * turning it off only disarms it: the host's timer stays, and is reused when the same interval
+ * comes back.
  */
 export class IdleTimeout {
   readonly #timers: SocketTimers;

@@ -1,4 +1,6 @@
-/** The `onread` option of `net.Socket`: bytes go into the program's buffer instead of the stream. */
+/**
+ * The `onread` option of `net.Socket`: bytes go into the program's buffer instead of the stream.
+ */
 import type net from 'node:net';
 
 /** The socket that reads into the buffer. */
@@ -28,7 +30,10 @@ export class OnReadBuffer {
     return typeof buffer === 'function' ? 0 : buffer.byteLength;
   }
 
-  /** Copies [from, from + length), and calls the program for each full buffer; for the rest unless `more` follows. */
+  /**
+   * Copies [from, from + length), and calls the program for each full buffer; for the rest unless
+   * `more` follows.
+   */
   fill(bytes: Uint8Array, from: number, length: number, more: boolean): void {
     const { buffer: source, callback } = this.#options;
     const end = from + length;

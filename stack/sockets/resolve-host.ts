@@ -4,7 +4,10 @@ import type { FtConnectOptions } from './connect-arguments.js';
 import type { SocketBase } from './socket-base.js';
 import { nodeError } from './socket-errors.js';
 
-/** Finds the address that a socket is to connect to, with Node's events; `start` is not called once the socket gave up. */
+/**
+ * Finds the address that a socket is to connect to, with Node's events; `start` is not called once
+ * the socket gave up.
+ */
 export function resolveHost(socket: SocketBase, options: FtConnectOptions, start: (address: string) => void): void {
   const host = options.host || 'localhost';
   if (net.isIP(host)) {

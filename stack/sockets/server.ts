@@ -68,8 +68,8 @@ class ListenHandle {
 }
 
 /**
- * Makes any server of Node's (net, http, https, tls) listen on the stack, as its own `listen` would on the kernel. Errors
- * are emitted in the next tick.
+ * Makes any server of Node's (net, http, https, tls) listen on the stack, as its own `listen` would
+ * on the kernel. Errors are emitted in the next tick.
  */
 export function attachListener(server: net.Server, host: SocketHost, options: ListenOptions): void {
   const self = server as ServerInternals;
@@ -122,7 +122,10 @@ function accept(server: ServerInternals, host: SocketHost, endpoint: StreamEndpo
   if (socketChannel.hasSubscribers) socketChannel.publish({ socket });
 }
 
-/** Gives back a connection that another program had. A server that does not listen for that resets it. */
+/**
+ * Gives back a connection that another program had. A server that does not listen for that resets
+ * it.
+ */
 function restore(
   server: ServerInternals,
   host: SocketHost,
@@ -165,7 +168,10 @@ export interface ListenArguments {
   listener: (() => void) | null;
 }
 
-/** Reads Node's forms of `listen`; null for a path, a handle or a file descriptor, which are not for the stack. */
+/**
+ * Reads Node's forms of `listen`; null for a path, a handle or a file descriptor, which are not for
+ * the stack.
+ */
 export function listenArguments(args: unknown[]): ListenArguments | null {
   const last = args[args.length - 1];
   const listener = typeof last === 'function' ? (last as () => void) : null;
@@ -251,7 +257,10 @@ export class FtServer extends net.Server {
   }
 }
 
-/** `server.listen(...args)` on the stack, host names included. False if the arguments are not for the stack (path, fd, handle). */
+/**
+ * `server.listen(...args)` on the stack, host names included. False if the arguments are not for
+ * the stack (path, fd, handle).
+ */
 export function listenOn(server: net.Server, host: SocketHost, args: unknown[]): boolean {
   const self = server as ServerInternals;
   const wanted = listenArguments(args);

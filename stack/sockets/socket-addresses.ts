@@ -9,8 +9,8 @@ export interface AddressInfo {
 }
 
 /**
- * Addresses that outlive the endpoint which they are of. They become objects only when they are asked
- * for, or when the endpoint goes: most sockets are never asked.
+ * Addresses that outlive the endpoint which they are of. They become objects only when they are
+ * asked for, or when the endpoint goes: most sockets are never asked.
  */
 export class SocketAddresses {
   /** The endpoint that the addresses are of; null once it has gone. */

@@ -41,7 +41,8 @@ export abstract class SocketBase extends net.Socket {
       highWaterMark: options.highWaterMark,
       readableHighWaterMark: options.readableHighWaterMark,
       writableHighWaterMark: options.writableHighWaterMark,
-      // What net.Socket sets itself: where it has to add them to a copy of the options, that costs 5 us.
+      // What net.Socket sets itself: where it has to add them to a copy of the options, that costs
+      // 5 us.
       emitClose: false,
       autoDestroy: true,
       decodeStrings: false,

@@ -17,8 +17,9 @@ interface Awaiting {
 }
 
 /**
- * The sending half of a socket: bytes given to the endpoint, bytes acknowledged, and the callbacks that wait for them.
- * Small chunks are copied and gathered; large ones go by reference, so their callbacks wait for the acknowledgement.
+ * The sending half of a socket: bytes given to the endpoint, bytes acknowledged, and the callbacks
+ * that wait for them. Small chunks are copied and gathered; large ones go by reference, so their
+ * callbacks wait for the acknowledgement.
  */
 /** No waiting callbacks; never changed. */
 const NOBODY: Awaiting[] = [];
@@ -78,7 +79,10 @@ export class SocketWriter {
     return this.#uncopiedEnd > this.acked;
   }
 
-  /** Whether the callback of a write of this chunk, made now, may have to wait for an acknowledgement. */
+  /**
+   * Whether the callback of a write of this chunk, made now, may have to wait for an
+   * acknowledgement.
+   */
   mayWait(chunk: unknown, buffered: number): boolean {
     if (this.private) return false;
     return this.borrowing || buffered !== 0 || (ArrayBuffer.isView(chunk) && chunk.byteLength >= COPY_BELOW);
@@ -145,7 +149,10 @@ export class SocketWriter {
     callback();
   }
 
-  /** The stream has ended: 'finish' and the callback of end() tell the user that his buffers are his again. */
+  /**
+   * The stream has ended: 'finish' and the callback of end() tell the user that his buffers are his
+   * again.
+   */
   completeFinal(callback: WriteCallback): void {
     if (!this.borrowing || this.private) {
       callback();
@@ -171,7 +178,10 @@ export class SocketWriter {
     return more;
   }
 
-  /** A write of the user is complete for the stream: its callback runs once no byte of a foreign buffer is needed any more. */
+  /**
+   * A write of the user is complete for the stream: its callback runs once no byte of a foreign
+   * buffer is needed any more.
+   */
   #completed(entry: Awaiting, error: Error | null | undefined): void {
     entry.error = error;
     if (error && entry.end < 0) entry.end = 0;
@@ -187,7 +197,9 @@ export class SocketWriter {
     if (this.drained !== null) this.release();
   }
 
-  /** `acked` bytes in total are acknowledged; up to `limit` bytes may be unacknowledged from now on. */
+  /**
+   * `acked` bytes in total are acknowledged; up to `limit` bytes may be unacknowledged from now on.
+   */
   onSpace(acked: number, limit: number): void {
     this.#asked = 0;
     if (limit > this.#limit) this.#limit = limit;

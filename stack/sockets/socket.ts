@@ -20,7 +20,7 @@ import { connectError, nodeError, systemError } from './socket-errors.js';
 import { SocketWriter, type WriteCallback } from './socket-writer.js';
 import { type TlsCarrier, tlsCarrier } from './tls.js';
 
-/** Time that a destroyed socket waits for acknowledgements that write callbacks need, before it resets, ms. */
+/** Time that a destroyed socket waits for acknowledgements before it resets, milliseconds. */
 const LINGER_MS = 60_000;
 
 /** Bytes discarded in one event where the program does not listen for data. */
@@ -28,8 +28,8 @@ const MAX_DISCARDED_BYTES = 1024 * 1024;
 
 /**
  * A genuine `net.Socket` whose bytes go through a StreamEndpoint. It has no handle: everything that
- * `net.Socket` would ask of one is overridden here. Its behaviour depends on its own calls and on the
- * endpoint's events only, so that it is the same on every replica.
+ * `net.Socket` would ask of one is overridden here. Its behaviour depends on its own calls and on
+ * the endpoint's events only, so that it is the same on every replica.
  */
 export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   readonly #host: SocketHost;
@@ -72,9 +72,9 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   }
 
   /**
-   * Saves the program's context of this connection, which a successor gets with the connection (state
-   * mode, docs/guides/state-mode.md): any value that `structuredClone` takes. Bytes read and written in the same
-   * event belong to it. No effect where nothing is replicated, or where the program itself is replicated.
+   * Saves the program's context of this connection, which a successor gets with the connection
+   * (state mode, docs/guides/state-mode.md): any value that `structuredClone` takes. Bytes read and
+   * written in the same event belong to it. No effect unless only the connections are replicated.
    * @throws FtError ERR_FT_CONTEXT when it is longer than 64 KiB
    */
   override checkpoint(context: unknown): void {
@@ -390,7 +390,8 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
     this.#closeEndpoint(error);
     this.#writer.dropStream();
     callback(error);
-    // A real handle closes a loop phase later; programs that await 'error' and then 'close' rely on it.
+    // A real handle closes a loop phase later; programs that await 'error' and then 'close' rely on
+    // it.
     process.nextTick(() => queueMicrotask(() => process.nextTick(() => this.emit('close', Boolean(error)))));
     const server = this._server;
     if (server) {
@@ -420,8 +421,8 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   }
 
   /**
-   * A write callback is due when its buffer is free, and the endpoint still sends from that buffer. So the
-   * stream ends, and the endpoint is closed when the peer has acknowledged all, or reset after a minute.
+   * Write callbacks wait for buffers that the endpoint still sends from: the stream ends, and the
+   * endpoint is closed when the peer has acknowledged all, or reset after a minute.
    */
   #linger(endpoint: StreamEndpoint): void {
     this.#lingering = true;

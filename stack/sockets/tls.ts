@@ -9,7 +9,10 @@ export const tlsCarrier = Symbol('ft-tcp.tlsCarrier');
 export interface TlsCarrier {
   readonly [tlsCarrier]: SocketTimers;
   readonly connecting: boolean;
-  /** Set once a TLSSocket writes through: Node hands over copies of its records, so their buffers are never reused. */
+  /**
+   * Set once a TLSSocket writes through: Node hands over copies of its records, so their buffers
+   * are never reused.
+   */
   tlsAttached(): void;
   _getpeername(): object;
   _getsockname(): object;
@@ -59,14 +62,16 @@ function moveTimeout(socket: TlsInternals, timers: SocketTimers): void {
 function settle(socket: TlsInternals, carrier: TlsCarrier): void {
   if (carrier.connecting) return;
   socket.connecting = false;
-  // Through TLS these are asked of a C++ handle that has no addresses; a name already known comes first.
+  // Through TLS these are asked of a C++ handle that has no addresses; a name already known comes
+  // first.
   socket._peername = carrier._getpeername();
   socket._sockname = carrier._getsockname();
 }
 
 /**
- * `tls` counts a net.Socket without a handle as still connecting, knows no addresses of it, and keeps its own timers. This
- * puts all three right when a TLSSocket is made over a socket of ours; every other TLSSocket goes its usual way.
+ * `tls` counts a net.Socket without a handle as still connecting, knows no addresses of it, and
+ * keeps its own timers. This puts all three right when a TLSSocket is made over a socket of ours;
+ * every other TLSSocket goes its usual way.
  */
 function install(): void {
   const prototype = tls.TLSSocket.prototype as TlsInternals;

@@ -2,9 +2,10 @@
 export const SLAB_SIZE = 65536;
 
 /**
- * Where small writes are copied to. A slab is shared by all sockets and never written twice in the same place, so the
- * chunks taken from it may be kept as long as needed. Pieces added between two `take`s are contiguous; where chunks are
- * cut depends only on the pieces, not on how full the slab happens to be.
+ * Where small writes are copied to. A slab is shared by all sockets and never written twice in the
+ * same place, so the chunks taken from it may be kept as long as needed. Pieces added between two
+ * `take`s are contiguous; where chunks are cut depends only on the pieces, not on how full the slab
+ * happens to be.
  */
 class WriteSlab {
   #slab = Buffer.allocUnsafeSlow(SLAB_SIZE);

@@ -1,4 +1,7 @@
-/** The cells of the matrix: what may differ, the full product, and a subset in which every pair of values meets. */
+/**
+ * The cells of the matrix: what may differ, the full product, and a subset in which every pair of
+ * values meets.
+ */
 import { SeededRandom } from '../../lib/random.js';
 import type { PathImpairment } from './impair.js';
 import type { Direction } from './transfer.js';
@@ -77,7 +80,10 @@ export function allCells(): Cell[] {
   return unique(rows.map(complete));
 }
 
-/** A subset in which every value of every dimension meets every value of every other one; always the same. */
+/**
+ * A subset in which every value of every dimension meets every value of every other one; always the
+ * same.
+ */
 export function pairCells(): Cell[] {
   const open = new Set<string>();
   for (let a = 0; a < KEYS.length; a++) {

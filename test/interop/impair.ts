@@ -1,7 +1,8 @@
 /**
- * An impaired path in front of a real device: loss, duplication, reordering, delay, jitter, a bottleneck with a bounded
- * queue, each way of its own and from a seed. What offload has merged is cut into the segments of the wire first, so that
- * misfortune meets segments, as it does on a real path.
+ * An impaired path in front of a real device: loss, duplication, reordering, delay, jitter, a
+ * bottleneck with a bounded queue, each way of its own and from a seed. What offload has merged is
+ * cut into the segments of the wire first, so that misfortune meets segments, as it does on a real
+ * path.
  *
  * It works in real time: only the decisions repeat with the seed, not the moments.
  */
@@ -20,9 +21,14 @@ import { RxSlab, SLOT_BYTES, slabBytes } from '../../lib/device/rx-slab.js';
 import { completeChecksum, segmentTcp } from '../../lib/device/segment.js';
 import type { Random } from '../../lib/random.js';
 
-/** What a frame may meet. Bits are not changed here: that is for virtual time, where checksums are never left to a device. */
+/**
+ * What a frame may meet. Bits are not changed here: that is for virtual time, where checksums are
+ * never left to a device.
+ */
 export type PathImpairment = Omit<Impairment, 'corrupt'> & {
-  /** Bytes in the queue from which on packets that can be are marked instead of dropped (RFC 3168). */
+  /**
+   * Bytes in the queue from which on packets that can be are marked instead of dropped (RFC 3168).
+   */
   markBytes?: number;
 };
 

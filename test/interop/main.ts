@@ -1,6 +1,7 @@
 /**
- * `npm run interop -- [--quick] [--only NAME] [--bytes 100M] [--part I/N] [--json]`: our stack against the kernel's TCP and
- * against outside tools, on real devices in a network namespace of its own. See docs/internals/interop.md.
+ * `npm run interop -- [--quick] [--only NAME] [--bytes 100M] [--part I/N] [--json]`: our stack
+ * against the kernel's TCP and against outside tools, on real devices in a network namespace of its
+ * own. See docs/internals/interop.md.
  */
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';

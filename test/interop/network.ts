@@ -1,4 +1,7 @@
-/** The network of a cell: a TAP whose kernel side is the peer's, and what the peer's TCP is allowed to use. */
+/**
+ * The network of a cell: a TAP whose kernel side is the peer's, and what the peer's TCP is allowed
+ * to use.
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { ip } from '../../failover/lab/network.js';
 import { FtError } from '../../lib/errors.js';
@@ -15,7 +18,8 @@ export function makeDevice(mtu: number, offload: boolean): void {
   ip(`tuntap add dev ${TAP} mode tap${offload ? ' vnet_hdr' : ''}`);
   ip(`link set ${TAP} mtu ${mtu} up`);
   for (const family of [4, 6] as const) {
-    // IPv6 does not run over less (RFC 8200 section 5); the kernel takes it off the device by itself.
+    // IPv6 does not run over less (RFC 8200 section 5); the kernel takes it off the device by
+    // itself.
     if (family === 6 && mtu < 1280) continue;
     const { kernel, bits, prefix } = ADDRESSES[family];
     ip(`-${family} addr add ${kernel}/${bits} dev ${TAP}${family === 6 ? ' nodad' : ''}`);
@@ -48,7 +52,9 @@ export function setting(name: string, value: number | string): string {
   }
 }
 
-/** What the kernel of this namespace has counted, by "Group.Name" as in /proc/net/snmp and netstat. */
+/**
+ * What the kernel of this namespace has counted, by "Group.Name" as in /proc/net/snmp and netstat.
+ */
 export function kernelCounters(): Map<string, number> {
   const counters = new Map<string, number>();
   for (const file of ['/proc/net/snmp', '/proc/net/netstat']) {

@@ -1,4 +1,7 @@
-/** One cell: network, settings, one transfer between the kernel and the stack, and everything that must be true after it. */
+/**
+ * One cell: network, settings, one transfer between the kernel and the stack, and everything that
+ * must be true after it.
+ */
 import { once } from 'node:events';
 import net from 'node:net';
 import { type Cell, cellName, LINKS } from './cells.js';
@@ -146,7 +149,10 @@ async function kernelServer(
 }
 
 /** A dimension that had no effect would be tested in name only. */
-/** @returns whether the kernel counts marks (Linux 6.19 and later); one that does not falls back to the classic kind. */
+/**
+ * @returns whether the kernel counts marks (Linux 6.19 and later); one that does not falls back to
+ * the classic kind.
+ */
 function kernelEcn(ecn: Cell['ecn']): boolean {
   if (ecn === 'accecn') {
     try {

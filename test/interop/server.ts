@@ -1,6 +1,6 @@
 /**
- * The stack's process in a cell: our stack on a TAP device, serving transfers on one port and opening them on request.
- * Commands come over IPC, one object each, and are answered by number.
+ * The stack's process in a cell: our stack on a TAP device, serving transfers on one port and
+ * opening them on request. Commands come over IPC, one object each, and are answered by number.
  */
 import net from 'node:net';
 import { setChecksumKernel } from '../../lib/checksum.js';

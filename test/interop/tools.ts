@@ -1,4 +1,7 @@
-/** Outside tools against `ft-tcp serve` on a TAP and on a TUN device. A tool that the machine lacks is told, not failed. */
+/**
+ * Outside tools against `ft-tcp serve` on a TAP and on a TUN device. A tool that the machine lacks
+ * is told, not failed.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -189,7 +192,10 @@ function only4(): { name: string; tool: string; args: string[]; good: (ran: Ran)
 
 const IPERF_PORT = 5201;
 
-/** iperf3 speaks to a server of its own behind the stack: what the stack receives goes on over the loopback, and back. */
+/**
+ * iperf3 speaks to a server of its own behind the stack: what the stack receives goes on over the
+ * loopback, and back.
+ */
 async function iperf(family: Family, reverse: boolean): Promise<Outcome> {
   const path = findTool('iperf3');
   if (path === null) return { outcome: 'absent', text: 'iperf3 is not installed' };

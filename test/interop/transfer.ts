@@ -1,6 +1,7 @@
 /**
- * What goes over a connection of a cell, the same code over the kernel's sockets and ours: a header of fixed length that
- * says what is wanted, so many bytes up, down or both ways, and for one way the receiver's SHA-256 in return.
+ * What goes over a connection of a cell, the same code over the kernel's sockets and ours: a header
+ * of fixed length that says what is wanted, so many bytes up, down or both ways, and for one way
+ * the receiver's SHA-256 in return.
  */
 import { createHash } from 'node:crypto';
 import type { Duplex } from 'node:stream';
@@ -15,7 +16,10 @@ export interface Side {
   received: number;
   sentSha256: string;
   receivedSha256: string;
-  /** The other side's digest of what this side sent, as it came over the connection; empty where none is due. */
+  /**
+   * The other side's digest of what this side sent, as it came over the connection; empty where
+   * none is due.
+   */
   confirmed: string;
 }
 
@@ -140,7 +144,9 @@ export function serve(socket: Duplex): Promise<Side> {
   return transfer.done;
 }
 
-/** The opening side of one connection, which must allow half-open and be connected or connecting. */
+/**
+ * The opening side of one connection, which must allow half-open and be connected or connecting.
+ */
 export function request(socket: Duplex, direction: Direction, bytes: number): Promise<Side> {
   const data = (chunk: Buffer): void => {
     if (direction === 'up') transfer.side.confirmed += chunk.toString('latin1');

@@ -1,4 +1,7 @@
-/** Payload that is read to where it is wanted: which frames are, what becomes of them, and that nobody ever sees anything else. */
+/**
+ * Payload that is read to where it is wanted: which frames are, what becomes of them, and that
+ * nobody ever sees anything else.
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,7 +63,10 @@ function make(made: Made): Buffer {
 const GAP = 24;
 const LEAST = 1000;
 
-/** A reader of frames from a fifo, and `reads`, which sends one frame and says whether it was read directly. */
+/**
+ * A reader of frames from a fifo, and `reads`, which sends one frame and says whether it was read
+ * directly.
+ */
 function directReader(t: Test) {
   const fd = addon.fifoOpen(join(directory, 'frames'));
   const slab = new RxSlab(new ArrayBuffer(slabBytes(4)));

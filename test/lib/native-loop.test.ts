@@ -1,4 +1,7 @@
-/** The native addon in the event loop: hook, timer, references, and what happens when a thread or a process ends. */
+/**
+ * The native addon in the event loop: hook, timer, references, and what happens when a thread or a
+ * process ends.
+ */
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,4 +1,7 @@
-/** The native addon apart from devices (tap-device.test.ts, direct.test.ts, sender.test.ts) and the event loop (native-loop.test.ts). */
+/**
+ * The native addon apart from devices (tap-device.test.ts, direct.test.ts, sender.test.ts) and the
+ * event loop (native-loop.test.ts).
+ */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { statSync, writeFileSync } from 'node:fs';

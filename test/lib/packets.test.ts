@@ -143,7 +143,8 @@ t.test('TCP options', async (t) => {
   t.same([tcp.sackCount, ...tcp.sackEdges.subarray(0, 4)], [2, 1, 2, 0xff000000, 0xff000009]);
   t.same([tcp.mss, tcp.windowScale, tcp.tsPresent], [0, -1, false], 'nothing is left of the segment before');
   const before = tcp.malformedOptions;
-  // Lengths of 0 and 1, one past the end, a kind without its length, and known kinds of wrong length.
+  // Lengths of 0 and 1, one past the end, a kind without its length, and known kinds of wrong
+  // length.
   for (const bad of [
     [2, 0, 1, 1],
     [2, 1, 1, 1],

@@ -1,4 +1,6 @@
-/** The thread that hands frames to a device: every frame once, in order, and none after its lease. */
+/**
+ * The thread that hands frames to a device: every frame once, in order, and none after its lease.
+ */
 import { readSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';

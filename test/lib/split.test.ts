@@ -1,4 +1,7 @@
-/** Super-segments that the addon cuts into frames, and sums that it completes, for devices without offload. */
+/**
+ * Super-segments that the addon cuts into frames, and sums that it completes, for devices without
+ * offload.
+ */
 import { mkdtempSync, readSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

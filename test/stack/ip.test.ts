@@ -13,7 +13,10 @@ const NONE: StreamEvents = {
   onClose: () => undefined,
 };
 
-/** Sends bytes from one stack to another and gives back what arrived, in which words the peer is known. */
+/**
+ * Sends bytes from one stack to another and gives back what arrived, in which words the peer is
+ * known.
+ */
 function transfer(
   net: Net,
   from: number,

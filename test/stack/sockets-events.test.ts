@@ -214,7 +214,8 @@ t.test('the same events as a kernel socket', async (t) => {
       await script(world, client, server);
       logs.push(client, server);
     }
-    // An async iterator destroys at 'end': whether the kernel's shutdown has completed by then is a race.
+    // An async iterator destroys at 'end': whether the kernel's shutdown has completed by then is a
+    // race.
     const kept = (log: string[] | undefined) =>
       log!.filter((line) => name !== 'async iteration' || !line.startsWith('finish'));
     t.same(kept(logs[2]), kept(logs[0]), `${name}: client`);

@@ -33,7 +33,10 @@ function watched(sourceRoutes: boolean): {
   return { net, stack, sent, inject };
 }
 
-/** A packet's IP destination, its hops by the option, and whether its checksums are right, the TCP one over `last`. */
+/**
+ * A packet's IP destination, its hops by the option, and whether its checksums are right, the TCP
+ * one over `last`.
+ */
 function look(
   packet: Uint8Array,
   last: number,

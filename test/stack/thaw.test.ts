@@ -1,4 +1,7 @@
-/** What a stack does that was frozen as another one's copy and takes over: segment by segment, in virtual time. */
+/**
+ * What a stack does that was frozen as another one's copy and takes over: segment by segment, in
+ * virtual time.
+ */
 import t from 'tap';
 import { type AppSocket, Peer, type Seen } from './support/peer.js';
 

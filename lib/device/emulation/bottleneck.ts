@@ -1,4 +1,7 @@
-/** The bottleneck of a path: a line with a rate, behind a drop-tail queue with a limit in bytes. Links may share one. */
+/**
+ * The bottleneck of a path: a line with a rate, behind a drop-tail queue with a limit in bytes.
+ * Links may share one.
+ */
 export class Bottleneck {
   /** Frames that found the queue full. */
   dropped = 0;

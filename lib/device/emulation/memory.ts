@@ -1,8 +1,10 @@
 /**
- * A link between two devices in memory, on a clock that is handed in and with misfortune from a seed: loss, duplication,
- * reordering, corruption, delay, a bottleneck with a bounded queue. The same seed gives the same run.
+ * A link between two devices in memory, on a clock that is handed in and with misfortune from a
+ * seed: loss, duplication, reordering, corruption, delay, a bottleneck with a bounded queue. The
+ * same seed gives the same run.
  *
- * Nothing arrives by itself: the owner calls {@link MemoryLink.run}, and again at {@link MemoryLink.nextDeadline}.
+ * Nothing arrives by itself: the owner calls {@link MemoryLink.run}, and again at {@link
+ * MemoryLink.nextDeadline}.
  */
 import type { Clock } from '../../clock.js';
 import type { Random } from '../../random.js';
@@ -32,7 +34,10 @@ export interface Impairment {
   bottleneck?: Bottleneck;
 }
 
-/** What became of a frame: 'sent' is on its way, 'lost' met misfortune, 'overflow' found a queue full. */
+/**
+ * What became of a frame: 'sent' is on its way, 'lost' met misfortune, 'overflow' found a queue
+ * full.
+ */
 export type Fate = 'sent' | 'lost' | 'overflow';
 
 /** What the emulated link does to frames. */
@@ -74,7 +79,9 @@ export class MemoryLink {
   readonly counters = { sent: 0, delivered: 0, lost: 0, duplicated: 0, reordered: 0, corrupted: 0, overflowed: 0 };
   readonly clock: Clock;
   readonly random: Random;
-  /** A heap, the next arrival first: frames mostly come in order, so that adding one costs nothing. */
+  /**
+   * A heap, the next arrival first: frames mostly come in order, so that adding one costs nothing.
+   */
   readonly #queue: Arrival[] = [];
   readonly #maxInFlight: number;
   readonly #watch: MemoryLinkOptions['watch'];
@@ -226,7 +233,8 @@ export class MemoryDevice implements FrameDevice, FrameLender {
       at += length;
     }
     const { impairment } = this;
-    // Misfortune meets the segments of the wire; a perfect link may carry super-segments as they are.
+    // Misfortune meets the segments of the wire; a perfect link may carry super-segments as they
+    // are.
     const whole = this.peer.capabilities.tso4 && (impairment.loss ?? 0) === 0 && (impairment.corrupt ?? 0) === 0;
     if (frame.gsoSize > 0 && !whole) {
       for (const part of segmentTcp(bytes, ETHERNET_HEADER, frame.gsoSize)) this.owner.carry(this, part, 0, 0);

@@ -1,4 +1,7 @@
-/** What the tests of the native addon share: child processes, reference implementations, a scratch directory. */
+/**
+ * What the tests of the native addon share: child processes, reference implementations, a scratch
+ * directory.
+ */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -62,7 +65,10 @@ export function codeOf(call: () => unknown): string | undefined {
   return undefined;
 }
 
-/** 640 bytes of ChaCha20's key stream, written independently of the C code (BigInt-free, straight from the definition). */
+/**
+ * 640 bytes of ChaCha20's key stream, written independently of the C code (BigInt-free, straight
+ * from the definition).
+ */
 export function chacha20(keyByte: number, nonceLo: number, nonceHi: number): Uint8Array {
   const keyWord = Math.imul(keyByte, 0x01010101);
   const out = new Uint8Array(640);

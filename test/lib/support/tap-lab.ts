@@ -1,4 +1,7 @@
-/** What the tests of TAP and TUN devices share: a collector of frames, packets, the kernel's end, and a private network namespace. */
+/**
+ * What the tests of TAP and TUN devices share: a collector of frames, packets, the kernel's end,
+ * and a private network namespace.
+ */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
@@ -95,7 +98,8 @@ export function configure(name: string, mode: 'tap' | 'tun' = 'tap'): void {
   ip('link', 'set', name, 'addrgenmode', 'none');
   ip('address', 'add', '10.77.0.1/24', 'dev', name);
   ip('link', 'set', name, 'up');
-  // BBR, the default of some kernels, sends single segments where the first round trip was slow, as on a busy machine.
+  // BBR, the default of some kernels, sends single segments where the first round trip was slow, as
+  // on a busy machine.
   ip('route', 'replace', '10.77.0.0/24', 'dev', name, 'src', '10.77.0.1', 'congctl', 'cubic');
   if (mode === 'tap') {
     ip('neighbour', 'add', '10.77.0.2', 'lladdr', '02:00:00:00:00:02', 'dev', name, 'nud', 'permanent');
@@ -241,8 +245,8 @@ function entrance(): { kind: 'root' | 'user'; args: string[] } | undefined {
 }
 
 /**
- * Runs a test file again under `unshare -n` (as root) or `unshare -Urn`, and its tests there. The kernel has
- * 10.77.0.1, we are 10.77.0.2.
+ * Runs a test file again under `unshare -n` (as root) or `unshare -Urn`, and its tests there. The
+ * kernel has 10.77.0.1, we are 10.77.0.2.
  * @param url the file's import.meta.url
  */
 export async function inNamespace(url: string, tests: (t: Test) => void): Promise<void> {

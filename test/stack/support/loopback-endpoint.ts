@@ -41,7 +41,10 @@ class RealTimers implements SocketTimers {
   }
 }
 
-/** A SocketHost whose connections are pairs of endpoints in memory. One event at a time, never inside a call. */
+/**
+ * A SocketHost whose connections are pairs of endpoints in memory. One event at a time, never
+ * inside a call.
+ */
 export class LoopbackHost implements SocketHost {
   readonly timers = new RealTimers();
   readonly sendBuffer: number;
@@ -161,7 +164,8 @@ export class LoopbackHost implements SocketHost {
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      // One event a turn, so that ticks and microtasks run in between, as they do in the stack's own loop.
+      // One event a turn, so that ticks and microtasks run in between, as they do in the stack's
+      // own loop.
       let more = true;
       try {
         more = this.step();
@@ -178,7 +182,10 @@ interface Address {
   port: number;
 }
 
-/** One end of a connection in memory. Bytes are copied when they reach the other end's window: that is the acknowledgement. */
+/**
+ * One end of a connection in memory. Bytes are copied when they reach the other end's window: that
+ * is the acknowledgement.
+ */
 export class LoopbackEndpoint implements StreamEndpoint {
   readonly family: 'IPv4' | 'IPv6';
   events: StreamEvents | null = null;
