@@ -37,7 +37,6 @@ export function gatherFrame(
 /** Stores a word so that who finds the memory after our death sees what was stored before, too. */
 type Store = (words: Int32Array, index: number, value: number) => void;
 
-/** Payload of one device's batches that was placed elsewhere. */
 export class DirectPayload {
   /** Offset in the batch where the payload of the frame that is looked at belongs; Infinity when it is there, or was claimed. */
   from = NOWHERE;
