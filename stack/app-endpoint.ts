@@ -1,17 +1,19 @@
 /**
- * A TCP connection as a socket's endpoint. Events for sockets are not delivered from inside the stack: connections that
- * have something to tell stand in one queue, and whoever drives the stack delivers them one at a time. The order in which
- * they are delivered, with their amounts, is all that a backup must repeat; `deliver` is the same code on both sides.
+ * A TCP connection as a socket's endpoint. The stack does not deliver events to sockets by itself:
+ * connections with an event wait in one queue, and the owner of the stack delivers the events one
+ * at a time. A backup must repeat only the order of the deliveries and their amounts; `deliver` is
+ * the same code on both sides.
  */
 import { Fifo } from '../lib/fifo.js';
-import { AppEvent } from './app-event.js';
 import { isV6 } from './ip/address-book.js';
 import type { ListenerEvents, StreamEndpoint, StreamEvents } from './sockets/endpoint.js';
+import { AppEvent } from './tcp/app-event.js';
 import type { TcpConnection, TcpUser } from './tcp/connection.js';
-import { SEND_TARGET_UNIT, Timer } from './tcp/connection.js';
+import { SEND_TARGET_UNIT } from './tcp/connection.js';
 import { owned } from './tcp/receive/borrowed-buffers.js';
+import * as calls from './tcp/user-calls.js';
 
-/** Connections whose sockets have something to be told, first come first served. */
+/** Connections with an event for their socket, in the order in which they came. */
 export class EventQueue {
   readonly #ready = new Fifo<AppEndpoint>();
 
@@ -36,33 +38,38 @@ export class EventQueue {
   }
 }
 
-/** Below that a window needs no more than the usual buffer. */
+/** Below this round trip, in microseconds, the window needs no more than the usual buffer. */
 const TUNE_RTT_US = 1000;
-/** Where the path is short: the first step, the last one, and the share of it when there are many connections. */
-const DRY_FIRST = 2 * 1024 * 1024;
-const DRY_MOST = 8 * 1024 * 1024;
-const DRY_TOTAL = 64 * 1024 * 1024;
+/**
+ * Send targets on a short path, in bytes: the first step, the most, and the most of all connections
+ * together.
+ */
+const SHORT_PATH_FIRST = 2 * 1024 * 1024;
+const SHORT_PATH_MAX = 8 * 1024 * 1024;
+const SHORT_PATH_TOTAL = 64 * 1024 * 1024;
 
 /**
- * What may be under way follows the window, as the path's capacity shows (twice the congestion window, as Linux has it). On a
- * short path the way to the program and back is the longer part, above all where output waits for a backup: who has sent
- * everything, and has hardly any of it under way, when its program is told that it may go on, may have twice as much under way.
- * It is told with the event, so that a backup's program is held back where the primary's was.
+ * The send target follows the capacity of the path: twice the congestion window, as in Linux. On a
+ * short path the program's own latency is the longer part, above all where output waits for a
+ * backup. A connection that has sent everything, and has little of it in flight when its program is
+ * told of space, may therefore have twice as much. The event carries the target, so that
+ * backpressure acts on a backup's program exactly where it did on the primary's.
  */
 function tuneSend(conn: TcpConnection): void {
-  const { options, table } = conn.tcp;
+  const { options, connectionCount } = conn.tcp;
   if (!options.autoTune || conn.rtt.minUs === Number.POSITIVE_INFINITY) return;
   let want = conn.rtt.minUs < TUNE_RTT_US ? 0 : Math.min(options.sendBufferMax, 2 * conn.cc.cwnd);
-  const { held } = conn;
-  const free = held === null ? conn.sndEnd : Math.min(conn.sndEnd, held.snd);
-  // The rest may be a short segment, which waits for more.
-  if (free - conn.sndNxt < conn.sndMss && 8 * conn.flight < Math.min(conn.cc.cwnd, conn.sndWnd)) {
-    const most = Math.min(options.sendBufferMax, DRY_MOST, DRY_TOTAL / table.size);
-    want = Math.max(want, Math.min(most, Math.max(DRY_FIRST, 2 * conn.sendTarget)));
+  const { commitLimit } = conn;
+  const free = commitLimit === null ? conn.sndEnd : Math.min(conn.sndEnd, commitLimit.snd);
+  // The rest may be a short segment that waits for more data.
+  if (free - conn.sndNxt < conn.sndMss && 8 * conn.flightSize < Math.min(conn.cc.cwnd, conn.sndWnd)) {
+    const most = Math.min(options.sendBufferMax, SHORT_PATH_MAX, SHORT_PATH_TOTAL / connectionCount);
+    want = Math.max(want, Math.min(most, Math.max(SHORT_PATH_FIRST, 2 * conn.sendTarget)));
   }
   if (want > conn.sendTarget) conn.sendTarget = Math.ceil(want / SEND_TARGET_UNIT) * SEND_TARGET_UNIT;
 }
 
+/** The endpoint of a socket, over one connection. */
 export class AppEndpoint implements StreamEndpoint, TcpUser {
   events: StreamEvents | null = null;
   queued = false;
@@ -78,13 +85,13 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
   readonly writtenBefore: number;
 
   /**
-   * @param acceptor whom to tell of an incoming connection; null for an outgoing one.
+   * @param acceptor the listener's events for an incoming connection; null for an outgoing one
    */
   constructor(
     readonly conn: TcpConnection,
     readonly queue: EventQueue,
     readonly acceptor: ListenerEvents | null,
-    /** Another program had it; with what that one saved. */
+    /** The connection comes from another program, which may have saved a context. */
     readonly restored: { context: Uint8Array | null } | null = null,
   ) {
     const { book } = conn.tcp.host;
@@ -98,18 +105,18 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
     if (acceptor !== null) this.onProgress();
   }
 
-  /** A program has it. */
+  /** A program has accepted the connection. */
   get accepted(): boolean {
     return this.#accepted;
   }
 
-  /** Its socket will be told nothing more. */
-  get settled(): boolean {
+  /** The socket gets no further events. */
+  get finished(): boolean {
     return this.#closed;
   }
 
-  /** Its socket is told nothing more, and asks for nothing more. */
-  protected settle(): void {
+  /** Detaches the socket: no further events, no further calls. */
+  protected finish(): void {
     this.#closed = true;
   }
 
@@ -126,7 +133,7 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
   // --- StreamEndpoint ---
 
   write(chunk: Uint8Array): void {
-    this.conn.write(chunk);
+    calls.send(this.conn, chunk);
   }
 
   wantSpace(acked: number): void {
@@ -135,7 +142,7 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
   }
 
   shutdown(): void {
-    this.conn.shutdown();
+    calls.shutdown(this.conn);
   }
 
   setReading(on: boolean): void {
@@ -146,13 +153,13 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.conn.close();
+    calls.close(this.conn);
   }
 
   abort(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.conn.abort();
+    calls.abort(this.conn);
   }
 
   setNoDelay(on: boolean): void {
@@ -161,16 +168,12 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
   }
 
   setKeepAlive(on: boolean, delayMs: number): void {
-    const { conn } = this;
-    conn.keepAlive = on;
-    if (delayMs > 0) conn.keepAliveUs = delayMs * 1000;
-    if (on && !conn.removed) conn.setTimer(Timer.Keepalive, conn.tcp.now + conn.keepAliveUs);
-    else conn.clearTimer(Timer.Keepalive);
+    calls.setKeepAlive(this.conn, on, delayMs);
   }
 
   // --- Events ---
 
-  /** Something changed: stand in the queue if the socket would be told of it. */
+  /** Something changed: queues the connection if there is an event for its socket. */
   onProgress(): void {
     if (!this.queued && !this.conn.tcp.frozen && this.#next() !== 0) this.queue.push(this);
   }
@@ -211,13 +214,13 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
     try {
       this.deliver(event, n, conn.error);
     } finally {
-      // A program may throw and live on.
+      // A program may throw and continue.
       this.onProgress();
     }
     return true;
   }
 
-  /** Bytes that the next event brings: a chunk, or as many as the socket takes at once. */
+  /** Bytes of the next data event: one chunk, or several up to the socket's read budget. */
   #amount(): number {
     const { receiveQueue } = this.conn;
     let n = receiveQueue.lengthAt(0);
@@ -227,7 +230,7 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
     return n;
   }
 
-  /** Delivers one event; on a backup, as the log says. */
+  /** Delivers one event; on a backup, the one that the log names. */
   deliver(event: AppEvent, n: number, code: string | null): void {
     const { conn, events } = this;
     switch (event) {
@@ -251,11 +254,11 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
           const bytes = receiveQueue.sourceAt(0);
           const from = receiveQueue.fromAt(0);
           const length = receiveQueue.lengthAt(0);
-          conn.readFirst();
+          calls.readFirst(conn);
           left -= length;
           if (events === null) continue;
-          conn.glanced = events.peek?.(bytes, from, length, left > 0) === true;
-          if (conn.glanced) conn.tcp.loans.done(bytes);
+          conn.peeked = events.peek?.(bytes, from, length, left > 0) === true;
+          if (conn.peeked) conn.tcp.borrowedBuffers.recycle(bytes);
           else events.onData(owned(bytes, from, length));
         }
         return;

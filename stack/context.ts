@@ -5,6 +5,7 @@
  */
 
 import type { TxFrame } from '../lib/device/device.js';
+import type { OutputGate } from '../lib/device/output-gate.js';
 import type { RxBatch } from '../lib/device/rx-batch.js';
 import type { Random, SipHash } from '../lib/random.js';
 import type { TimerWheel } from '../lib/timer-wheel.js';
@@ -13,7 +14,6 @@ import type { InputLink, IpPacket } from './ip/ip-packet.js';
 import type { PathMtuCache } from './ip/path-mtu.js';
 import type { Route, RouteTable } from './ip/route-table.js';
 import type { Link } from './link/context.js';
-import type { OutputGate } from './output-gate.js';
 
 /** How a datagram leaves. */
 export interface SendOptions {

@@ -15,6 +15,7 @@ import { sum16 } from '../lib/checksum.js';
 import type { Clock } from '../lib/clock.js';
 import { type FrameDevice, TxFrame } from '../lib/device/device.js';
 import { LoopbackDevice } from '../lib/device/loopback.js';
+import { earlierPosition, type OutputGate } from '../lib/device/output-gate.js';
 import type { RxBatch } from '../lib/device/rx-batch.js';
 import { FtError } from '../lib/errors.js';
 import { type Cidr4, cidr4 } from '../lib/ipv4-address.js';
@@ -37,11 +38,10 @@ import { PathMtuCache } from './ip/path-mtu.js';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from './ip/protocols.js';
 import { type Route, RouteTable } from './ip/route-table.js';
 import { type RouteVia, Routing } from './ip/routing.js';
+import type { TcpRoute } from './ip/tcp-route.js';
 import { NetInterface } from './link/interface.js';
-import { earlierPosition, type OutputGate } from './output-gate.js';
 import { Raw } from './raw.js';
-import type { TcpRoute } from './tcp/connection.js';
-import { narrow } from './tcp/loss/mtu-probe.js';
+import { shrinkMss } from './tcp/loss/mtu-probe.js';
 import { resendAll } from './tcp/loss/recovery.js';
 import { TcpState } from './tcp/state.js';
 import { Tcp, type TcpHost, type TcpOptions } from './tcp/tcp.js';
@@ -237,7 +237,7 @@ export class Stack implements TcpHost, NetworkContext, LinkStack {
     // Output that waits for replication is late enough: acknowledgements then wait for no further
     // frames.
     this.more = batch.more === true && this.gate?.partial !== true;
-    this.tcp.loans.begin(batch);
+    this.tcp.borrowedBuffers.begin(batch);
   }
 
   /**
@@ -245,7 +245,7 @@ export class Stack implements TcpHost, NetworkContext, LinkStack {
    * ride on.
    */
   endBatch(): void {
-    this.tcp.loans.end();
+    this.tcp.borrowedBuffers.end();
   }
 
   /** Fires timers that are due. */
@@ -261,7 +261,7 @@ export class Stack implements TcpHost, NetworkContext, LinkStack {
   flush(): boolean {
     if (this.tcp.frozen) return true;
     const { gate } = this;
-    this.tcp.patience.look();
+    this.tcp.ackModeration.release();
     for (;;) {
       const open = gate === null || gate.isOpen();
       const speaks = open || gate.isPartiallyOpen();
@@ -287,7 +287,7 @@ export class Stack implements TcpHost, NetworkContext, LinkStack {
   /** When `poll` is next needed, in microseconds of the clock; Infinity for never. */
   nextDeadline(): number {
     const busy =
-      this.#thaw.pending || this.tcp.patience.waits || (this.#loopback !== null && this.#loopback.pending > 0);
+      this.#thaw.pending || this.tcp.ackModeration.pending || (this.#loopback !== null && this.#loopback.pending > 0);
     return busy ? this.#now : this.wheel.nextDeadline();
   }
 
@@ -341,7 +341,7 @@ export class Stack implements TcpHost, NetworkContext, LinkStack {
       this.#learnMtu(remote, mtu);
       const mss = Math.max(48, mtu - conn.route.ipHeader - 20 - (conn.tsOk ? 12 : 0));
       if (mss < conn.sndMss) {
-        narrow(conn, mss);
+        shrinkMss(conn, mss);
         resendAll(conn);
         this.tcp.markDirty(conn);
       }

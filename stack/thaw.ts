@@ -7,7 +7,7 @@
  */
 import type { TcpConnection } from './tcp/connection.js';
 import { COOKIE_LIFE_US } from './tcp/handshake/syn-cookie.js';
-import { resumeConnection } from './tcp/receive/input.js';
+import { resumeConnection } from './tcp/resume.js';
 import { TcpState } from './tcp/state.js';
 import type { Tcp } from './tcp/tcp.js';
 import { timersFor } from './tcp/timers.js';
@@ -57,17 +57,17 @@ export class Thaw {
     this.#thawedUs = now;
     this.#pending.length = 0;
     tcp.frozen = false;
-    tcp.silentUntilUs = now + graceUs;
+    tcp.resetGraceUntilUs = now + graceUs;
     tcp.cookiesUntilUs = now + COOKIE_LIFE_US;
     let resting = 0;
     tcp.table.forEach((conn) => {
       const later = atRest(conn, now) && resting++ >= MAX_RESUMED_AT_ONCE;
-      const reported = planned && conn.handedNxt >= 0;
+      const reported = planned && conn.inheritedSndNxt >= 0;
       restoreSent(conn, reported, extent);
       conn.rcvAdv = Math.max(conn.rcvAdv, conn.rcvNxt + conn.receiveLimit);
       conn.lastReceiveUs = now;
       conn.lastSendUs = now;
-      conn.handedNxt = -1;
+      conn.inheritedSndNxt = -1;
       timersFor(conn, now);
       if (later) {
         this.#pending.push(conn);
@@ -100,12 +100,12 @@ export class Thaw {
 /** Sets SND.NXT to what the predecessor has sent, or may have sent. */
 function restoreSent(conn: TcpConnection, reported: boolean, extent: boolean): void {
   if (reported) {
-    conn.sndNxt = Math.max(conn.sndUna, conn.handedNxt);
-    conn.sentBefore = conn.sndNxt;
+    conn.sndNxt = Math.max(conn.sndUna, conn.inheritedSndNxt);
+    conn.inheritedSndMax = conn.sndNxt;
   } else if (conn.state >= TcpState.Established && extent) {
     // Queued data that fits into the peer's window counts as sent. An acknowledgement may be for more:
     // the window may have been larger.
-    conn.sentBefore = conn.sndLimit;
+    conn.inheritedSndMax = conn.sndLimit;
     conn.sndNxt = Math.max(conn.sndUna, Math.min(conn.sndLimit, conn.sndUna + conn.sndWnd));
   }
 }

@@ -31,8 +31,8 @@ export class BorrowedLog {
   /** Puts the chunk of the reader's record into the connection's queue, whose stream it follows; RCV.NXT is where it was. */
   enqueue(conn: TcpConnection, from: number, length: number): void {
     const { ring, canHold } = this.#reader;
-    if ((length < this.#least && !conn.glanced) || !canHold) {
-      conn.enqueue(conn.tcp.loans.copy(ring.bytes, from, length), 0, length);
+    if ((length < this.#least && !conn.peeked) || !canHold) {
+      conn.enqueue(conn.tcp.borrowedBuffers.copy(ring.bytes, from, length), 0, length);
       return;
     }
     this.counters.lent++;
@@ -65,7 +65,7 @@ export class BorrowedLog {
       for (let i = 0; i < receiveQueue.length; i++) {
         const bytes = receiveQueue.sourceAt(i);
         if (bytes.buffer !== buffer) continue;
-        receiveQueue.move(i, conn.tcp.loans.copy(bytes, receiveQueue.fromAt(i), receiveQueue.lengthAt(i)));
+        receiveQueue.move(i, conn.tcp.borrowedBuffers.copy(bytes, receiveQueue.fromAt(i), receiveQueue.lengthAt(i)));
         this.counters.copied++;
       }
       this.#drop();

@@ -1,6 +1,7 @@
 /** What the log says of connections, applied to a backup's own: the stack's changes, and what a program that is not repeated did. */
 import { setMarksWord } from '../../stack/tcp/loss/ecn.js';
 import { TcpState } from '../../stack/tcp/state.js';
+import * as calls from '../../stack/tcp/user-calls.js';
 import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
 import {
   AckedBody,
@@ -85,7 +86,7 @@ export class ConnectionRecords {
       case RecordType.Sent: {
         const conn = tcp.byId.get(reader.conn);
         if (conn === undefined) return;
-        conn.handedNxt = view.getFloat64(at + SentBody.sndNxt, true);
+        conn.inheritedSndNxt = view.getFloat64(at + SentBody.sndNxt, true);
         conn.cc.cwnd = view.getFloat64(at + SentBody.cwnd, true);
         conn.cc.ssthresh = view.getFloat64(at + SentBody.ssthresh, true);
         conn.rtt.srttUs = view.getFloat64(at + SentBody.srttUs, true);
@@ -133,14 +134,14 @@ export class ConnectionRecords {
     switch (reader.type) {
       case RecordType.Wrote: {
         const from = at + WroteBody.size;
-        conn.write(bytes.slice(from, from + view.getUint32(at + WroteBody.length, true)));
+        calls.send(conn, bytes.slice(from, from + view.getUint32(at + WroteBody.length, true)));
         return;
       }
       case RecordType.Closing: {
         const what = view.getUint32(at + ClosingBody.what, true);
-        if (what === Closing.Shutdown) conn.shutdown();
-        else if (what === Closing.Close) conn.close();
-        else conn.abort();
+        if (what === Closing.Shutdown) calls.shutdown(conn);
+        else if (what === Closing.Close) calls.close(conn);
+        else calls.abort(conn);
         return;
       }
       default: {

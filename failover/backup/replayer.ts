@@ -4,12 +4,13 @@
  * frozen connections' send queues, and its checksum is compared with the primary's.
  */
 
-import { AppEvent } from '../../stack/app-event.js';
 import { Ipv4Route } from '../../stack/ip/ipv4-route.js';
 import { Ipv6Route } from '../../stack/ip/ipv6-route.js';
+import { AppEvent } from '../../stack/tcp/app-event.js';
 import { SEND_TARGET_UNIT, type TcpConnection } from '../../stack/tcp/connection.js';
 import { FIRST_MARKS_WORD, setMarksWord } from '../../stack/tcp/loss/ecn.js';
 import { TcpState } from '../../stack/tcp/state.js';
+import { readFirst } from '../../stack/tcp/user-calls.js';
 import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
 import type { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
 import { invariants } from '../log/invariants.js';
@@ -139,7 +140,7 @@ export class Replayer {
         this.kept.forget(reader.conn);
         host.histories.forget(reader.conn);
         // Its socket may still have to be told of data, or of the end.
-        if (host.endpoints.get(reader.conn)?.settled === true) host.endpoints.delete(reader.conn);
+        if (host.endpoints.get(reader.conn)?.finished === true) host.endpoints.delete(reader.conn);
         const code = view.getUint32(at, true);
         if (conn !== undefined) tcp.remove(conn, removalCode(code));
         return false;
@@ -247,7 +248,7 @@ export class Replayer {
         return;
       }
       tcp.timeWaits.delete(localAddress, localPort, remoteAddress, remotePort);
-      conn = tcp.create(reader.conn, localAddress, localPort, remoteAddress, remotePort, route);
+      conn = tcp.create({ id: reader.conn, localAddress, localPort, remoteAddress, remotePort, route });
       conn.active = (flags & 4) !== 0;
       conn.listener = listener;
       if (listener !== null) listener.halfOpen++;
@@ -327,8 +328,8 @@ export class Replayer {
       if (receiveQueue.length === 0) return;
       const bytes = receiveQueue.sourceAt(0);
       left -= receiveQueue.lengthAt(0);
-      conn.readFirst();
-      conn.tcp.loans.done(bytes);
+      readFirst(conn);
+      conn.tcp.borrowedBuffers.recycle(bytes);
     }
   }
 

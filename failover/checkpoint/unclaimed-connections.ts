@@ -5,6 +5,7 @@
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { TcpListener } from '../../stack/tcp/handshake/listener.js';
 import { TcpState } from '../../stack/tcp/state.js';
+import { abort } from '../../stack/tcp/user-calls.js';
 
 interface ConnectionTable {
   forEach(fn: (conn: TcpConnection) => void): void;
@@ -85,7 +86,7 @@ export class UnclaimedConnections {
       if (conn.user !== null || conn.orphan || conn.removed) return;
       if (conn.active ? outgoing : conn.established) unwanted.push(conn);
     });
-    for (const conn of unwanted) conn.abort();
+    for (const conn of unwanted) abort(conn);
     if (outgoing) this.#unclaimed.clear();
   }
 }

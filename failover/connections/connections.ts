@@ -167,7 +167,7 @@ export class Connections {
     const { tcp } = this.host.stack;
     const route = tcp.host.tcpRoute(localAddress, remote);
     if (route === null) throw new FtError('EHOSTUNREACH', 'No route to the host', 'Give the stack a gateway');
-    const conn = tcp.create(id, localAddress, localPort, remote, remotePort, route);
+    const conn = tcp.create({ id, localAddress, localPort, remoteAddress: remote, remotePort, route });
     conn.active = true;
     return conn;
   }
@@ -189,7 +189,7 @@ export class Connections {
 
   /** A connection is gone; its socket may still have to be told of data, or of the end. */
   removed(conn: TcpConnection): void {
-    if (this.endpoints.get(conn.id)?.settled === true) this.endpoints.delete(conn.id);
+    if (this.endpoints.get(conn.id)?.finished === true) this.endpoints.delete(conn.id);
   }
 
   /** Prepares a server of the program, beside its listener. */

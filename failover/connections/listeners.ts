@@ -3,7 +3,7 @@ import { FtError } from '../../lib/errors.js';
 import { isV6 } from '../../stack/ip/address-book.js';
 import type { ListenerEvents, ListenerHandle, ListenOptions } from '../../stack/sockets/endpoint.js';
 import type { Stack } from '../../stack/stack.js';
-import type { TcpConnection } from '../../stack/tcp/connection.js';
+import type { ConnectionListener, TcpConnection } from '../../stack/tcp/connection.js';
 import type { TcpListener } from '../../stack/tcp/handshake/listener.js';
 import type { UnclaimedConnection, UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
 import { ReplicationPolicy } from './replication-policy.js';
@@ -37,6 +37,7 @@ export interface ListenerHost {
 }
 
 interface Open {
+  listener: TcpListener;
   events: ListenerEvents;
   policy: ReplicationPolicy;
   /** No connection depends on another one. */
@@ -48,7 +49,7 @@ export class Listeners {
   /** A backup has joined that has not seen the beginning. */
   hasLateJoiner = false;
   readonly #host: ListenerHost;
-  readonly #open = new Map<TcpListener, Open>();
+  readonly #open = new Map<ConnectionListener, Open>();
   #claimUntilUs = Number.POSITIVE_INFINITY;
 
   constructor(host: ListenerHost) {
@@ -68,6 +69,7 @@ export class Listeners {
       this.#host.adopt(conn, events, this.policyOf(listener), null);
     });
     this.#open.set(listener, {
+      listener,
       events,
       policy: policy === ReplicationPolicy.Replayed ? this.#replayed(events) : policy,
       independent: policy === ReplicationPolicy.Replayed && this.#independent(options),
@@ -111,7 +113,7 @@ export class Listeners {
   }
 
   /** How a backup follows a connection that a listener is about to accept. */
-  policyOf(listener: TcpListener): ReplicationPolicy {
+  policyOf(listener: ConnectionListener): ReplicationPolicy {
     return this.#open.get(listener)?.policy ?? ReplicationPolicy.Replayed;
   }
 
@@ -121,7 +123,7 @@ export class Listeners {
   }
 
   /** Whether a listener's connections depend on no others. */
-  independent(listener: TcpListener): boolean {
+  independent(listener: ConnectionListener): boolean {
     return this.#open.get(listener)?.independent === true;
   }
 
@@ -134,7 +136,7 @@ export class Listeners {
   /** After a takeover: a running program is given its connections now; one that is about to start has time to listen. */
   takeOver(nowUs: number): void {
     this.#claimUntilUs = nowUs + CLAIM_US;
-    for (const [listener, { events }] of this.#open) this.#restore(listener, events);
+    for (const { listener, events } of this.#open.values()) this.#restore(listener, events);
     const { stateMode, unclaimed, stack } = this.#host;
     if (!stateMode) unclaimed.reset(stack.tcp.table, false);
   }

@@ -5,8 +5,8 @@
 import { Fifo } from '../../lib/fifo.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import { AppEndpoint, type EventQueue } from '../../stack/app-endpoint.js';
-import type { AppEvent } from '../../stack/app-event.js';
 import type { ListenerEvents } from '../../stack/sockets/endpoint.js';
+import type { AppEvent } from '../../stack/tcp/app-event.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { ConnectionHistories } from '../log/connection-history.js';
 import { Closing } from '../log/records.js';
@@ -112,7 +112,7 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
 
   /** On a backup: its program hears and says nothing more of the connection, which goes on without it. */
   detach(): void {
-    this.settle();
+    this.finish();
     this.conn.user = null;
     this.policy = ReplicationPolicy.Detached;
   }
@@ -151,7 +151,7 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
   override close(): void {
     this.checks.closed = true;
     this.checks.recordDependency(this);
-    if (!this.settled) this.#sink?.closing(this.id, Closing.Close);
+    if (!this.finished) this.#sink?.closing(this.id, Closing.Close);
     super.close();
     if (this.conn.removed) this.registry?.delete(this.id);
   }
@@ -159,14 +159,14 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
   override abort(): void {
     this.checks.aborted = true;
     this.checks.recordDependency(this);
-    if (!this.settled) this.#sink?.closing(this.id, Closing.Abort);
+    if (!this.finished) this.#sink?.closing(this.id, Closing.Abort);
     super.abort();
     if (this.conn.removed) this.registry?.delete(this.id);
   }
 
   override deliver(event: AppEvent, n: number, code: string | null): void {
     super.deliver(event, n, code);
-    if (this.settled && this.conn.removed) this.registry?.delete(this.id);
+    if (this.finished && this.conn.removed) this.registry?.delete(this.id);
   }
 
   override write(chunk: Uint8Array): void {

@@ -1,20 +1,23 @@
 /**
- * The output gate of the primary: nothing leaves before the log records that it depends on are stable.
+ * The output gate of the primary: nothing leaves before the log records that it depends on are
+ * stable.
  *
- * GatedDevice stands in front of the real device, so no frame can pass beside the gate. It stores no frames. The stack
- * builds a frame only when the frame may leave, so what waits is the state of a connection, not a queue of frames. An
- * acknowledgement that waited covers everything that has become stable in the meantime.
+ * GatedDevice stands in front of the real device, so no frame can pass beside the gate. It stores
+ * no frames. The stack builds a frame only when the frame may leave, so what waits is the state of
+ * a connection, not a queue of frames. An acknowledgement that waited covers everything that has
+ * become stable in the meantime.
  *
- * With `written`, a record is stable when it is published in shared memory; the gate does so before the first frame that
- * follows it. With `acked`, a record is stable when the backup has processed it. The gate does not wait for a backup that
- * is still catching up, nor for hints, the records whose loss costs no more than a retransmission.
+ * With `written`, a record is stable when it is published in shared memory; the gate does so before
+ * the first frame that follows it. With `acked`, a record is stable when the backup has processed
+ * it. The gate does not wait for a backup that is still catching up, nor for hints, the records
+ * whose loss costs no more than a retransmission.
  *
- * Under load the log grows while output waits, so the gate is seldom open for everything. It is partially open then: the
- * stack asks how far the log is stable (stack/tcp/send/output-commit.ts), and marks each frame that depends on no more
- * as committed.
+ * Under load the log grows while output waits, so the gate is seldom open for everything. It is
+ * partially open then: the stack asks how far the log is stable (stack/tcp/send/output-commit.ts),
+ * and marks each frame that depends on no more as committed.
  */
 import type { DeviceCapabilities, DeviceHandler, FrameDevice, TxFrame } from '../../lib/device/device.js';
-import type { OutputGate } from '../../stack/output-gate.js';
+import type { OutputGate } from '../../lib/device/output-gate.js';
 import { invariants } from '../log/invariants.js';
 import { type RingWriter, Word } from '../log/ring.js';
 
@@ -32,7 +35,10 @@ export class CommitGate implements OutputGate {
   /** In a cluster: whether this machine holds the lease. Null: the group's lock decides. */
   lease: (() => boolean) | null = null;
   readonly partial: boolean;
-  /** Nothing leaves before the log is stable to here: how far the predecessor's output went is not known. */
+  /**
+   * Nothing leaves before the log is stable to here: how far the predecessor's output went is not
+   * known.
+   */
   #base = 0;
   #based = false;
 
@@ -81,7 +87,10 @@ export class CommitGate implements OutputGate {
     this.#based = true;
   }
 
-  /** The last check, at the device: whether a frame may leave. @param committed see `TxFrame.committed` */
+  /**
+   * The last check, at the device: whether a frame may leave.
+   * @param committed see `TxFrame.committed`
+   */
   passes(committed: boolean): boolean {
     return committed ? !this.#stopped : this.isOpen();
   }

@@ -262,7 +262,7 @@ export class Primary {
         host.tap?.pause();
         // Acknowledgements are recorded with the output, which may be waiting.
         host.stack.tcp.table.forEach((conn) => {
-          host.stack.tcp.tellAcked(conn);
+          host.stack.tcp.reportAcked(conn);
           recorder?.sent(conn);
         });
       },

@@ -3,15 +3,15 @@
  * happen. Nothing here waits; what may leave when is the gate's business.
  */
 
-import { AppEvent } from '../../stack/app-event.js';
 import type { AddressBook } from '../../stack/ip/address-book.js';
 import { Ipv4Route } from '../../stack/ip/ipv4-route.js';
 import { Ipv6Route } from '../../stack/ip/ipv6-route.js';
 import type { Neighbour } from '../../stack/link/neighbours.js';
-import type { StackObserver } from '../../stack/observer.js';
+import { AppEvent } from '../../stack/tcp/app-event.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { SEND_TARGET_UNIT } from '../../stack/tcp/connection.js';
 import { marksWord } from '../../stack/tcp/loss/ecn.js';
+import type { StackObserver } from '../../stack/tcp/observer.js';
 import { TcpState } from '../../stack/tcp/state.js';
 import type { TimeWaitEntry } from '../../stack/tcp/time-wait.js';
 import { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
@@ -189,7 +189,7 @@ export class Recorder implements StackObserver {
       writer.end();
     }
     if (bytes.buffer === writer.ring.buffer) {
-      const { loans } = conn.tcp;
+      const { borrowedBuffers: loans } = conn.tcp;
       // Without a record nothing keeps the log from being written there.
       if (at >= 0) writer.lend(loans);
       else loans.giveBack();

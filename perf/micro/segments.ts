@@ -13,6 +13,7 @@ import { TCP_ACK, TCP_SYN, writeTcpHeader } from '../../lib/packet/tcp.js';
 import { SeededRandom } from '../../lib/random.js';
 import { Stack } from '../../stack/stack.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
+import { readFirst, receive, send } from '../../stack/tcp/user-calls.js';
 
 const STACK = 0x0a000002;
 const PEER = 0x0a000001;
@@ -110,7 +111,7 @@ export function segmentOperations(): Record<string, () => void> {
   // As of a device that lends its memory, to a program that only looks.
   const looked = new Bench();
   looked.batch = { ...looked.batch, lender: { borrow: () => undefined } };
-  looked.conn.glanced = true;
+  looked.conn.peeked = true;
   let lookedSeq = 1;
   const outward = new Bench();
   const data = Buffer.alloc(PAYLOAD);
@@ -119,15 +120,15 @@ export function segmentOperations(): Record<string, () => void> {
     'segment in: 1448 bytes, read at once': () => {
       inward.segment(TCP_ACK, seq, (inward.conn.iss + 1) >>> 0, PAYLOAD);
       seq = (seq + PAYLOAD) >>> 0;
-      inward.conn.read();
+      receive(inward.conn);
     },
     'segment in, looked at: 1448 bytes, where they are': () => {
       looked.segment(TCP_ACK, lookedSeq, (looked.conn.iss + 1) >>> 0, PAYLOAD);
       lookedSeq = (lookedSeq + PAYLOAD) >>> 0;
-      looked.conn.readFirst();
+      readFirst(looked.conn);
     },
     'segment out: 1448 bytes, acknowledged at once': () => {
-      conn.write(data);
+      send(conn, data);
       outward.stack.flush();
       outward.segment(TCP_ACK, 1, (conn.iss + conn.sndNxt) >>> 0, 0);
     },

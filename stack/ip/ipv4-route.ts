@@ -8,9 +8,9 @@ import { TX_HEADROOM } from '../../lib/device/device.js';
 import { ETHERTYPE_IPV4 } from '../../lib/packet/ethernet.js';
 import { type Ipv4Fields, writeIpv4 } from '../../lib/packet/ipv4.js';
 import type { StackContext } from '../context.js';
-import type { TcpRoute } from '../tcp/connection.js';
 import { IpRoute, type PathEnds } from './ip-route.js';
 import { PROTOCOL_TCP } from './protocols.js';
+import type { TcpRoute } from './tcp-route.js';
 
 const NO_OPTIONS = new Uint8Array(0);
 const NO_HOPS: readonly number[] = [];

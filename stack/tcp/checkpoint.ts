@@ -1,26 +1,27 @@
 /**
- * A connection as plain data, and back: between two stacks with the same addresses and the same key, the second goes on as if
- * it were the first, whatever the state. FIELDS says of every field of a connection whether it goes along; a test compares
- * it with a connection, so that no field is forgotten.
+ * A checkpoint is a connection as plain data. A second stack with the same addresses and the same
+ * key can restore it in any state, and continue where the first stack was. FIELDS says for every
+ * field of a connection how it is saved; a test compares FIELDS with a connection, so that no field
+ * is forgotten.
  *
- * Times are the clock's. Replicas on one machine share it; elsewhere `shiftUs` moves them.
+ * Times are those of the clock. Replicas on one machine share it; elsewhere `shiftUs` moves them.
  */
 import { FtError } from '../../lib/errors.js';
 import { type TcpConnection, TIMER_COUNT } from './connection.js';
+import { attachLossState, releaseLossState } from './loss/loss-state.js';
+import { EMPTY_SCOREBOARD, type SavedScoreboard, Scoreboard } from './loss/scoreboard.js';
 import type { SavedReassembly } from './receive/reassembly.js';
-import { fly, land, NOTHING } from './send/in-flight.js';
-import { type SavedScoreboard, Scoreboard } from './send/scoreboard.js';
 import { TcpState } from './state.js';
 import type { Tcp } from './tcp.js';
-import type { TimeWaitEntry } from './time-wait.js';
-import { rearm } from './timers.js';
+import type { TimeWaitCheckpoint, TimeWaitEntry } from './time-wait.js';
 
 /**
- * What becomes of a field: `copied` as it is; a `time` of the clock, copied and moved; a `part` with a shape of its own;
- * `derived` from others; `local` to the process.
+ * How a field is saved: `copied` as it is; `time`, copied and moved to the other clock; `part`,
+ * with a format of its own; `derived` from other fields; `local` to the process, not saved.
  */
 export type FieldKind = 'copied' | 'time' | 'part' | 'derived' | 'local';
 
+/** Every field of a connection, and how it is saved. */
 export const FIELDS: Record<string, FieldKind> = {
   tcp: 'local',
   id: 'part',
@@ -36,8 +37,8 @@ export const FIELDS: Record<string, FieldKind> = {
   iss: 'copied',
   sndUna: 'copied',
   sndNxt: 'copied',
-  sentBefore: 'copied',
-  handedNxt: 'local',
+  inheritedSndMax: 'copied',
+  inheritedSndNxt: 'local',
   sndWnd: 'copied',
   sndWl1: 'copied',
   sndWl2: 'copied',
@@ -46,7 +47,7 @@ export const FIELDS: Record<string, FieldKind> = {
   sendTarget: 'copied',
   finQueued: 'copied',
   sndMss: 'copied',
-  fullMss: 'copied',
+  originalMss: 'copied',
   mtuProbeUs: 'time',
   mtuProbeEnd: 'copied',
   sndScale: 'copied',
@@ -55,10 +56,10 @@ export const FIELDS: Record<string, FieldKind> = {
   rcvAdv: 'copied',
   rcvScale: 'copied',
   rcvMss: 'copied',
-  peerSegment: 'copied',
+  maxSegmentReceived: 'copied',
   receiveQueue: 'part',
   receiveQueued: 'derived',
-  glanced: 'local',
+  peeked: 'local',
   receiveLimit: 'copied',
   receiveMax: 'copied',
   rcvRttUs: 'copied',
@@ -80,24 +81,24 @@ export const FIELDS: Record<string, FieldKind> = {
   invalidAnsweredUs: 'time',
   ackNow: 'copied',
   ackPending: 'copied',
-  ackWaits: 'local',
-  held: 'local',
-  dupAcksOwed: 'copied',
+  ackModerated: 'local',
+  commitLimit: 'local',
+  dupAcksDue: 'copied',
   rtt: 'part',
-  sent: 'part',
+  scoreboard: 'part',
   recovery: 'part',
   synSentUs: 'time',
   progressUs: 'time',
   ecnOk: 'copied',
   accEcn: 'copied',
-  ecnMute: 'copied',
+  ectSuppressed: 'copied',
   synEcn: 'copied',
   rCep: 'copied',
   sCep: 'copied',
   cePending: 'copied',
   lastCe: 'copied',
-  marksSeen: 'copied',
-  marksHeard: 'copied',
+  ceReceived: 'copied',
+  ceReported: 'copied',
   ecnEcho: 'copied',
   cwrDue: 'copied',
   sndUp: 'copied',
@@ -159,32 +160,33 @@ export interface ConnectionCheckpoint {
   /** IPv4 hosts to pass on the way. */
   via: number[];
   fields: Record<string, Plain>;
-  /** Stream offset of the first byte that is not acknowledged, and the bytes from there. */
+  /** Stream offset of the first unacknowledged byte, and the bytes from there. */
   sendStart: number;
   sendBytes: Uint8Array;
   received: Uint8Array[];
   reassembly: SavedReassembly;
-  sent: SavedScoreboard;
+  scoreboard: SavedScoreboard;
   rtt: Record<string, number>;
   recovery: Record<string, number | boolean>;
   congestion: { name: string; values: number[] };
   deadlines: number[];
-  /** It belongs to a listener, which finds it by its address. */
+  /** It belongs to the listener at its local address and port. */
   passive: boolean;
 }
 
 const COPIED = Object.keys(FIELDS).filter((name) => FIELDS[name] === 'copied' || FIELDS[name] === 'time');
 
-function sentOf(conn: TcpConnection): Scoreboard {
-  if (conn.sent !== NOTHING) return conn.sent;
-  const sent = new Scoreboard();
-  sent.begin(conn.sndUna);
-  return sent;
+/** The scoreboard, or an empty one of its own. */
+function scoreboardOf(conn: TcpConnection): Scoreboard {
+  if (conn.scoreboard !== EMPTY_SCOREBOARD) return conn.scoreboard;
+  const scoreboard = new Scoreboard();
+  scoreboard.begin(conn.sndUna);
+  return scoreboard;
 }
 
-/** Takes down a connection. */
+/** The checkpoint of a connection. */
 export function checkpoint(conn: TcpConnection): ConnectionCheckpoint {
-  land(conn);
+  releaseLossState(conn);
   const { book } = conn.tcp.host;
   const localAddress = new Uint8Array(16);
   const remoteAddress = new Uint8Array(16);
@@ -206,7 +208,7 @@ export function checkpoint(conn: TcpConnection): ConnectionCheckpoint {
     sendBytes: conn.sendBuffer.toBytes(),
     received: Array.from({ length: conn.receiveQueue.length }, (_, i) => Uint8Array.from(conn.receiveQueue.viewAt(i))),
     reassembly: conn.reassembly.save(),
-    sent: sentOf(conn).save(),
+    scoreboard: scoreboardOf(conn).save(),
     rtt: { ...conn.rtt } as unknown as Record<string, number>,
     recovery: { ...conn.recovery } as unknown as Record<string, number | boolean>,
     congestion: { name: conn.cc.name, values: conn.cc.save() },
@@ -216,27 +218,29 @@ export function checkpoint(conn: TcpConnection): ConnectionCheckpoint {
 }
 
 /**
- * Makes the connection again. Its timers run on; what it has to send goes with the next flush.
- * @throws FtError EADDRNOTAVAIL when the stack has no way from its address to its peer, EADDRINUSE when it is there already
+ * Restores a connection. Its timers continue; pending output leaves at the next flush.
+ * @throws FtError EADDRNOTAVAIL when the stack has no route from its address to its peer,
+ * EADDRINUSE when it exists already
  */
 export function restore(tcp: Tcp, saved: ConnectionCheckpoint, shiftUs = 0): TcpConnection {
   const { book } = tcp.host;
+  const { id, localPort, remotePort } = saved;
   const localAddress = book.fromBytes(saved.localAddress, 0);
   const remoteAddress = book.fromBytes(saved.remoteAddress, 0);
   const route = tcp.host.tcpRoute(localAddress, remoteAddress, saved.via);
   if (route === null)
     throw new FtError(
       'EADDRNOTAVAIL',
-      `The stack has no way from ${book.format(localAddress)} to ${book.format(remoteAddress)}`,
+      `The stack has no route from ${book.format(localAddress)} to ${book.format(remoteAddress)}`,
       'Give it the addresses and routes of the stack that the checkpoint is from',
     );
-  if (tcp.table.find(localAddress, saved.localPort, remoteAddress, saved.remotePort) !== null)
-    throw new FtError('EADDRINUSE', 'The connection is there already', 'Restore each checkpoint once');
-  const conn = tcp.create(saved.id, localAddress, saved.localPort, remoteAddress, saved.remotePort, route);
+  if (tcp.find(localAddress, localPort, remoteAddress, remotePort) !== null)
+    throw new FtError('EADDRINUSE', 'The connection exists already', 'Restore each checkpoint once');
+  const conn = tcp.create({ id, localAddress, localPort, remoteAddress, remotePort, route });
   route.ttl = saved.ttl;
   route.dscp = saved.dscp;
   for (const name of COPIED) {
-    const value = saved.fields[name]!;
+    const value = saved.fields[name];
     Reflect.set(conn, name, FIELDS[name] === 'time' && (value as number) > 0 ? (value as number) + shiftUs : value);
   }
   conn.sendBuffer.load(saved.sendStart, saved.sendBytes);
@@ -245,34 +249,28 @@ export function restore(tcp: Tcp, saved: ConnectionCheckpoint, shiftUs = 0): Tcp
   }
   conn.reassembly.load(saved.reassembly);
   Object.assign(conn.rtt, saved.rtt);
-  fly(conn).load(saved.sent, shiftUs);
+  attachLossState(conn).load(saved.scoreboard, shiftUs);
   Object.assign(conn.recovery, saved.recovery);
-  if (conn.recovery.newestUs >= 0) conn.recovery.newestUs += shiftUs;
-  land(conn);
+  if (conn.recovery.rackSentUs >= 0) conn.recovery.rackSentUs += shiftUs;
+  releaseLossState(conn);
   conn.cc = conn.congestion(conn.sndMss);
   if (conn.cc.name === saved.congestion.name) conn.cc.load(saved.congestion.values, shiftUs);
   else {
-    // Another algorithm goes on from the same window.
-    conn.cc.cwnd = saved.congestion.values[0]!;
-    conn.cc.ssthresh = saved.congestion.values[1]!;
+    // Another algorithm continues from the same window.
+    conn.cc.cwnd = saved.congestion.values[0];
+    conn.cc.ssthresh = saved.congestion.values[1];
   }
   if (saved.passive) {
     conn.listener = tcp.findListener(localAddress, saved.localPort);
     if (conn.listener !== null && conn.state === TcpState.SynRcvd) conn.listener.halfOpen++;
   }
   for (let i = 0; i < TIMER_COUNT; i++) conn.deadlines[i] = (saved.deadlines[i] ?? Number.POSITIVE_INFINITY) + shiftUs;
-  rearm(conn);
+  conn.rearm();
   tcp.markDirty(conn);
   return conn;
 }
 
-/** A connection in TIME-WAIT as data. */
-export type TimeWaitCheckpoint = Omit<TimeWaitEntry, 'localAddress' | 'remoteAddress'> & {
-  localAddress: Uint8Array;
-  remoteAddress: Uint8Array;
-};
-
-/** Takes down a connection in TIME-WAIT. */
+/** The checkpoint of a connection in TIME-WAIT. */
 export function checkpointTimeWait(tcp: Tcp, entry: TimeWaitEntry): TimeWaitCheckpoint {
   const { book } = tcp.host;
   const localAddress = new Uint8Array(16);

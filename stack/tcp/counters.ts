@@ -1,4 +1,4 @@
-/** What TCP counts; the standard ones under their MIB names are in stack/mib.ts. */
+/** Counters of one stack's TCP; stack/mib.ts has the standard ones under their MIB names. */
 export class TcpCounters {
   activeOpens = 0;
   passiveOpens = 0;
@@ -28,7 +28,7 @@ export class TcpCounters {
   silenced = 0;
   dsacksSent = 0;
   dsacksReceived = 0;
-  /** Recoveries and timeouts that turned out to have been needless. */
+  /** Recoveries and timeouts that were spurious. */
   spuriousRecoveries = 0;
   reorderingSeen = 0;
   sackReneging = 0;
@@ -36,15 +36,15 @@ export class TcpCounters {
   ecnMarks = 0;
   ecnReductions = 0;
   urgent = 0;
-  /** Segments were made smaller because full ones went unanswered. */
+  /** Connections that shrank their segments because full ones went unanswered. */
   blackHoles = 0;
-  /** Larger segments tried after a path had become narrower, and found to pass. */
+  /** Probes of the original segment size, and those that succeeded. */
   mtuProbes = 0;
   mtuRaised = 0;
-  /** SYNs whose data was taken, and those of ours whose data was. */
+  /** Fast Open: SYNs whose data we took, and SYNs of ours whose data was taken. */
   fastOpenPassive = 0;
   fastOpenActive = 0;
-  /** Cookies that were none of ours, and openings refused for their number. */
+  /** Fast Open: invalid cookies, and SYNs beyond the listener's limit. */
   fastOpenRefused = 0;
   syncookiesSent = 0;
   syncookiesReceived = 0;

@@ -1,6 +1,9 @@
-/** The last events of one connection, for finding out afterwards why it was slow or why it ended. Bounded; the oldest give way. */
+/**
+ * The last events of one connection, to find out why it was slow or why it ended. Bounded; the
+ * oldest give way.
+ */
 
-/** What is noted, with two numbers each. */
+/** Events, each with two numbers. */
 export type LoggedEvent =
   /** State before and after (TcpState). */
   | 'state'
@@ -8,11 +11,11 @@ export type LoggedEvent =
   | 'timeout'
   /** Fast recovery began: bytes in flight, congestion window. */
   | 'recovery'
-  /** A recovery or timeout was taken back: congestion window before and after. */
+  /** A recovery or timeout was spurious: congestion window before and after the undo. */
   | 'undo'
   /** A tail loss probe: SND.NXT, 1 if it was a retransmission. */
   | 'probe'
-  /** The window is closed and was probed: backoff so far, bytes that wait. */
+  /** The closed window was probed: backoff so far, bytes that wait. */
   | 'window-probe'
   /** The segment size changed: before and after. */
   | 'mss'
@@ -21,13 +24,16 @@ export type LoggedEvent =
   /** The connection ended: 0 in order, 1 with an error. */
   | 'removed';
 
+/** An event of a connection. */
 export interface LogEntry {
+  /** Monotonic time in microseconds. */
   atUs: number;
   event: LoggedEvent;
   a: number;
   b: number;
 }
 
+/** The event log of one connection. */
 export class EventLog {
   readonly #size: number;
   readonly #entries: LogEntry[] = [];
@@ -38,17 +44,18 @@ export class EventLog {
     this.#size = Math.max(1, size);
   }
 
+  /** Adds an event. */
   add(atUs: number, event: LoggedEvent, a: number, b: number): void {
     this.#entries[this.#next % this.#size] = { atUs, event, a, b };
     this.#next++;
   }
 
-  /** Events ever noted. */
+  /** Events added so far. */
   get total(): number {
     return this.#next;
   }
 
-  /** Those that are kept, oldest first. */
+  /** The events kept, oldest first. */
   get entries(): LogEntry[] {
     if (this.#next <= this.#size) return this.#entries.slice();
     const from = this.#next % this.#size;

@@ -1,4 +1,7 @@
-/** A connection from outside: the fields of Linux's struct tcp_info that mean something here, in its names and units. */
+/**
+ * STATUS of a connection (RFC 9293 section 3.10.6): the fields of Linux's struct tcp_info that
+ * apply here.
+ */
 import type { TcpConnection } from './connection.js';
 import { Timer } from './connection.js';
 import { TcpState } from './state.js';
@@ -17,25 +20,25 @@ const LINUX_STATE: Record<TcpState, number> = {
   [TcpState.TimeWait]: 6,
 };
 
-/** State of a listening socket, which has no connection. */
+/** `tcpi_state` of a listening socket, which has no connection. */
 export const LINUX_LISTEN = 10;
 const INFINITE = 0x7fffffff;
 
-/** Times are microseconds where Linux has them so, else milliseconds. */
+/** Status in Linux's names and units: times are microseconds or milliseconds, as in Linux. */
 export function tcpInfo(conn: TcpConnection): Record<string, number> {
-  const { sent, recovery, rtt, cc, tcp } = conn;
+  const { scoreboard, recovery, rtt, cc, tcp } = conn;
   const now = tcp.now;
   const segments = (bytes: number): number => Math.ceil(bytes / conn.sndMss);
   let caState = 0;
   if (recovery.afterTimeout) caState = 4;
   else if (recovery.active) caState = 3;
   else if (conn.sndUna < recovery.ecnPoint) caState = 2;
-  else if (sent.sacked > 0 || recovery.dupAcks > 0) caState = 1;
+  else if (scoreboard.sacked > 0 || recovery.dupAcks > 0) caState = 1;
   const ms = (us: number): number => Math.max(0, Math.floor((now - us) / 1000));
   return {
     tcpi_state: LINUX_STATE[conn.state],
     tcpi_ca_state: caState,
-    tcpi_retransmits: conn.flight > 0 ? rtt.backoff : 0,
+    tcpi_retransmits: conn.flightSize > 0 ? rtt.backoff : 0,
     tcpi_probes: conn.deadlines[Timer.Persist] !== Number.POSITIVE_INFINITY ? rtt.backoff : conn.keepAliveProbes,
     tcpi_backoff: rtt.backoff,
     // Timestamps 1, SACK 2, window scale 4, ECN 8.
@@ -50,10 +53,10 @@ export function tcpInfo(conn: TcpConnection): Record<string, number> {
     tcpi_ato: 40_000,
     tcpi_snd_mss: conn.sndMss,
     tcpi_rcv_mss: conn.rcvMss,
-    tcpi_unacked: segments(conn.flight),
-    tcpi_sacked: segments(sent.sacked),
-    tcpi_lost: segments(sent.lost),
-    tcpi_retrans: sent.retransmittedCount(conn.sndMss),
+    tcpi_unacked: segments(conn.flightSize),
+    tcpi_sacked: segments(scoreboard.sacked),
+    tcpi_lost: segments(scoreboard.lost),
+    tcpi_retrans: scoreboard.retransmittedCount(conn.sndMss),
     tcpi_last_data_sent: conn.lastSendUs > 0 ? ms(conn.lastSendUs) : 0,
     tcpi_last_data_recv: conn.lastDataReceivedUs > 0 ? ms(conn.lastDataReceivedUs) : 0,
     tcpi_last_ack_recv: ms(conn.lastReceiveUs),
@@ -77,8 +80,8 @@ export function tcpInfo(conn: TcpConnection): Record<string, number> {
     tcpi_bytes_retrans: conn.bytesRetransmitted,
     tcpi_dsack_dups: conn.dsackDups,
     tcpi_reord_seen: recovery.reorderingSeen ? 1 : 0,
-    tcpi_delivered_ce: conn.marksHeard,
-    tcpi_received_ce: conn.marksSeen,
+    tcpi_delivered_ce: conn.ceReported,
+    tcpi_received_ce: conn.ceReceived,
     tcpi_rcv_ooopack: conn.outOfOrder,
     tcpi_snd_wnd: conn.sndWnd,
     tcpi_rcv_wnd: Math.max(0, conn.rcvAdv - conn.rcvNxt),

@@ -1,21 +1,30 @@
-/** What TCP can be told, and what it does untold. */
+/** Options of TCP and of its connections, and their defaults. */
 import type { CongestionFactory } from './congestion/controller.js';
 import { Cubic } from './congestion/cubic.js';
 
+/** Options of one stack's TCP. */
 export interface TcpOptions {
   /** Bytes of receive buffer per connection at most (RFC 9293 RCV.WND). */
   receiveBuffer: number;
-  /** Bytes that a socket may have under way at most, where the path can use them. */
+  /**
+   * Most bytes that a socket may have given to TCP and not acknowledged, where the path can use
+   * them.
+   */
   sendBufferMax: number;
-  /** Begin with 512 KiB of it, and offer more as the path and the reader can use it; let the send buffer follow the window. */
+  /**
+   * Begin with a receive buffer of 512 KiB and grow it with the path and the reader; let the send
+   * buffer follow the window.
+   */
   autoTune: boolean;
   /** Most connections; further SYNs are dropped and counted. */
   maxConnections: number;
   /** Maximum segment lifetime in microseconds; TIME_WAIT lasts twice as long. */
   mslUs: number;
+  /** Most entries in TIME-WAIT; the oldest gives way. */
   maxTimeWait: number;
-  /** How long a connection that nobody owns may wait in FIN_WAIT_2. */
+  /** How long a connection without an owner may stay in FIN-WAIT-2, in microseconds. */
   finWait2Us: number;
+  /** Congestion control. */
   congestion: CongestionFactory;
   /** Challenge ACKs per second at most (RFC 5961 section 7). */
   challengeAcksPerSecond: number;
@@ -24,22 +33,31 @@ export interface TcpOptions {
   timestamps: boolean;
   windowScaling: boolean;
   /**
-   * Explicit congestion notification: never; when the peer asks (RFC 3168 or RFC 9768, as it asks); asked for on every
-   * connection, the classic kind (`ask`) or the accurate one (`accurate`, which falls back to the classic one).
+   * Explicit congestion notification: never; when the peer asks (RFC 3168 or RFC 9768, as it asks);
+   * asked for on every connection, the classic kind (`ask`) or the accurate one (`accurate`, which
+   * falls back to the classic one).
    */
   ecn: 'off' | 'accept' | 'ask' | 'accurate';
-  /** Retransmissions before giving up: of a SYN (3 minutes at least, RFC 9293 MUST-23), of a SYN-ACK, of data. */
+  /**
+   * Retransmissions before giving up: of a SYN (3 minutes at least, RFC 9293 MUST-23), of a
+   * SYN-ACK, of data.
+   */
   synRetries: number;
   synAckRetries: number;
   dataRetries: number;
-  /** Answer SYNs without keeping anything when a listener's backlog is full (RFC 4987 section 3.6). */
+  /** Answer SYNs with cookies when a listener's backlog is full (RFC 4987 section 3.6). */
   synCookies: boolean;
-  /** Begin anew with a small window after a pause of a retransmission timeout (RFC 5681 section 4.1). */
+  /**
+   * Restart with the initial window after an idle retransmission timeout (RFC 5681 section 4.1).
+   */
   slowStartAfterIdle: boolean;
-  /** Fast Open (RFC 7413): ask for cookies and use them; give them, where a listener wants it. Not with a backup. */
+  /**
+   * Fast Open (RFC 7413): request and use cookies (client), or give them (server). Not with a
+   * backup.
+   */
   fastOpenClient: boolean;
   fastOpenServer: boolean;
-  /** Spread what is sent over the round trip instead of sending it in bursts. */
+  /** Pace: spread data over the round trip instead of sending bursts. */
   pacing: boolean;
   /** Events that each connection keeps (event-log.ts), 0 for none. */
   eventLog: number;
@@ -47,6 +65,27 @@ export interface TcpOptions {
   mtuProbing: boolean;
 }
 
+/** Settings that a connection begins with; a listener's are those of its connections. */
+export interface ConnectionSettings {
+  /** Bytes of receive buffer. */
+  receiveBuffer?: number;
+  /** Largest segment that is offered and sent (TCP_MAXSEG), 88 to 65 495. */
+  maxSegment?: number;
+  /** Congestion control, if not the stack's. */
+  congestion?: CongestionFactory;
+  /**
+   * Data for the SYN, if the peer has given us a cookie (RFC 7413); otherwise it follows the
+   * handshake.
+   */
+  fastOpenData?: Uint8Array;
+  /**
+   * Source route: at most 8 IPv4 hosts to pass, as numbers; overrides that of a SYN (RFC 9293
+   * MUST-51, MUST-52).
+   */
+  sourceRoute?: readonly number[];
+}
+
+/** The options of a stack that is given none. */
 export const TCP_DEFAULTS: TcpOptions = {
   receiveBuffer: 4 * 1024 * 1024,
   sendBufferMax: 16 * 1024 * 1024,

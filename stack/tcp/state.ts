@@ -1,4 +1,7 @@
-/** Connection states (RFC 9293 section 3.3.2), in an order that makes "at least ESTABLISHED" one comparison. */
+/**
+ * Connection states (RFC 9293 section 3.3.2), in an order that makes "at least ESTABLISHED" one
+ * comparison.
+ */
 export const TcpState = {
   Closed: 0,
   Listen: 1,
@@ -12,6 +15,7 @@ export const TcpState = {
   LastAck: 9,
   TimeWait: 10,
 } as const;
+/** One of the values of `TcpState`. */
 export type TcpState = (typeof TcpState)[keyof typeof TcpState];
 
 const NAMES = [

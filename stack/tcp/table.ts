@@ -1,10 +1,17 @@
-/** Connections by four-tuple: a chained hash table whose links live in the connections, so a look-up allocates nothing. */
+/**
+ * Connections by four-tuple: a chained hash table. The links are in the connections, so nothing is
+ * allocated.
+ */
 import type { TcpConnection } from './connection.js';
+import { tupleHash } from './four-tuple.js';
 
+/** The connections of one stack. */
 export class ConnectionTable {
   #buckets: (TcpConnection | null)[] = new Array<TcpConnection | null>(1024).fill(null);
+  /** Connections at present. */
   size = 0;
 
+  /** The connection of a four-tuple, or null. */
   find(localAddress: number, localPort: number, remoteAddress: number, remotePort: number): TcpConnection | null {
     let conn = this.#buckets[tupleHash(remoteAddress, remotePort, localPort) & (this.#buckets.length - 1)] ?? null;
     while (conn !== null) {
@@ -21,14 +28,16 @@ export class ConnectionTable {
     return null;
   }
 
+  /** Adds a connection; its four-tuple is not in the table. */
   add(conn: TcpConnection): void {
     if (this.size >= this.#buckets.length) this.#grow();
     const index = this.#index(conn);
-    conn.nextInBucket = this.#buckets[index]!;
+    conn.nextInBucket = this.#buckets[index];
     this.#buckets[index] = conn;
     this.size++;
   }
 
+  /** Removes a connection. */
   delete(conn: TcpConnection): void {
     const index = this.#index(conn);
     let at = this.#buckets[index] ?? null;
@@ -67,11 +76,4 @@ export class ConnectionTable {
     this.size = 0;
     for (const conn of all) this.add(conn);
   }
-}
-
-/** Of a four-tuple, without our address: there are few. */
-export function tupleHash(remoteAddress: number, remotePort: number, localPort: number): number {
-  let h = Math.imul(remoteAddress ^ 0x9e3779b9, 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13) ^ ((remotePort << 16) | localPort), 0xc2b2ae35);
-  return (h ^ (h >>> 16)) >>> 0;
 }

@@ -1,13 +1,16 @@
 /**
- * TIME_WAIT as a small record instead of a connection: enough to acknowledge a retransmitted FIN, and to accept a new
- * connection on the same four-tuple safely (RFC 6191, RFC 9293 MAY-2). Bounded; the oldest entry gives way.
+ * TIME-WAIT as a small record instead of a connection: enough to acknowledge a retransmitted FIN,
+ * and to accept a new connection on the same four-tuple safely (RFC 6191, RFC 9293 MAY-2). Bounded;
+ * the oldest entry gives way.
  *
- * A server that closes thousands of connections a second has hundreds of thousands of them, so they are rows of one array that the
- * garbage collector never looks into. All live equally long: a new row goes behind the last, whatever expires is at the front, and a row
- * that ends before its time is skipped when it gets there.
+ * A server that closes thousands of connections a second has hundreds of thousands of entries, so
+ * they are rows of one array, which the garbage collector does not scan. All live equally long: a
+ * new row goes behind the last, the first row expires first, and a row that ends early is skipped
+ * when it becomes the first.
  */
-import { tupleHash } from './table.js';
+import { tupleHash } from './four-tuple.js';
 
+/** A connection in TIME-WAIT. */
 export interface TimeWaitEntry {
   localAddress: number;
   remoteAddress: number;
@@ -21,11 +24,17 @@ export interface TimeWaitEntry {
   tsOffset: number;
   rcvWindow: number;
   expiresUs: number;
-  /** When a segment that was no FIN was last answered. */
+  /** When a segment without FIN was last answered. */
   answeredUs?: number;
 }
 
-/** Numbers of a row. */
+/** A connection in TIME-WAIT as data that another process can take over. */
+export type TimeWaitCheckpoint = Omit<TimeWaitEntry, 'localAddress' | 'remoteAddress'> & {
+  localAddress: Uint8Array;
+  remoteAddress: Uint8Array;
+};
+
+/** Columns of a row. */
 const Column = {
   localAddress: 0,
   remoteAddress: 1,
@@ -46,6 +55,7 @@ const COLUMNS = 12;
 const FIRST_ROWS = 64;
 const NONE = -1;
 
+/** The connections in TIME-WAIT of one stack. */
 export class TimeWaitTable {
   /** A ring of rows: from `#head`, `#used` of them, ended ones among them. */
   #rows = new Float64Array(0);
@@ -55,7 +65,7 @@ export class TimeWaitTable {
   #buckets = new Int32Array(0);
   #next = new Int32Array(0);
   readonly #limit: number;
-  /** Entries that are held. */
+  /** Entries at present. */
   size = 0;
   /** Entries that gave way before their time. */
   evicted = 0;
@@ -74,11 +84,12 @@ export class TimeWaitTable {
     return row === NONE ? undefined : this.#entry(row);
   }
 
+  /** Whether the four-tuple is in TIME-WAIT. */
   has(localAddress: number, localPort: number, remoteAddress: number, remotePort: number): boolean {
     return this.#find(localAddress, localPort, remoteAddress, remotePort) !== NONE;
   }
 
-  /** Takes an entry in, in the place of one of the same four-tuple. */
+  /** Adds an entry, in place of one with the same four-tuple. */
   add(entry: TimeWaitEntry): void {
     const { localAddress, localPort, remoteAddress, remotePort } = entry;
     this.delete(localAddress, localPort, remoteAddress, remotePort);
@@ -108,26 +119,28 @@ export class TimeWaitTable {
     this.#link(row);
   }
 
-  /** Starts the entry's 2 MSL anew. */
+  /** Restarts the entry's 2 MSL. */
   renew(entry: TimeWaitEntry, expiresUs: number): void {
     this.add({ ...entry, expiresUs });
   }
 
-  /** A segment for it has been answered. */
+  /** Notes that a segment for the entry was answered. */
   answered(entry: TimeWaitEntry, nowUs: number): void {
     const row = this.#find(entry.localAddress, entry.localPort, entry.remoteAddress, entry.remotePort);
     if (row !== NONE) this.#rows[row * COLUMNS + Column.answeredUs] = nowUs;
   }
 
+  /** Removes an entry, if there is one. */
   delete(localAddress: number, localPort: number, remoteAddress: number, remotePort: number): void {
     const row = this.#find(localAddress, localPort, remoteAddress, remotePort);
     if (row !== NONE) this.#end(row);
   }
 
+  /** Removes entries whose time is over. */
   expire(nowUs: number): void {
     while (this.#used > 0) {
       this.#skipEnded();
-      if (this.#used === 0 || this.#rows[this.#head * COLUMNS + Column.expiresUs]! > nowUs) return;
+      if (this.#used === 0 || this.#rows[this.#head * COLUMNS + Column.expiresUs] > nowUs) return;
       this.#dropFirst();
     }
   }
@@ -140,6 +153,7 @@ export class TimeWaitTable {
     }
   }
 
+  /** Removes all entries. */
   clear(): void {
     this.#rows = new Float64Array(0);
     this.#buckets = new Int32Array(0);
@@ -155,26 +169,26 @@ export class TimeWaitTable {
     const at = row * COLUMNS;
     const rows = this.#rows;
     return {
-      localAddress: rows[at + Column.localAddress]!,
-      remoteAddress: rows[at + Column.remoteAddress]!,
-      localPort: rows[at + Column.localPort]!,
-      remotePort: rows[at + Column.remotePort]!,
-      sndNxt: rows[at + Column.sndNxt]!,
-      rcvNxt: rows[at + Column.rcvNxt]!,
+      localAddress: rows[at + Column.localAddress],
+      remoteAddress: rows[at + Column.remoteAddress],
+      localPort: rows[at + Column.localPort],
+      remotePort: rows[at + Column.remotePort],
+      sndNxt: rows[at + Column.sndNxt],
+      rcvNxt: rows[at + Column.rcvNxt],
       tsOk: rows[at + Column.tsOk] === 1,
-      tsRecent: rows[at + Column.tsRecent]!,
-      tsOffset: rows[at + Column.tsOffset]!,
-      rcvWindow: rows[at + Column.rcvWindow]!,
-      expiresUs: rows[at + Column.expiresUs]!,
-      answeredUs: rows[at + Column.answeredUs]!,
+      tsRecent: rows[at + Column.tsRecent],
+      tsOffset: rows[at + Column.tsOffset],
+      rcvWindow: rows[at + Column.rcvWindow],
+      expiresUs: rows[at + Column.expiresUs],
+      answeredUs: rows[at + Column.answeredUs],
     };
   }
 
   #find(localAddress: number, localPort: number, remoteAddress: number, remotePort: number): number {
     if (this.size === 0) return NONE;
     const rows = this.#rows;
-    let row = this.#buckets[tupleHash(remoteAddress, remotePort, localPort) & (this.#buckets.length - 1)]!;
-    for (; row !== NONE; row = this.#next[row]!) {
+    let row = this.#buckets[tupleHash(remoteAddress, remotePort, localPort) & (this.#buckets.length - 1)];
+    for (; row !== NONE; row = this.#next[row]) {
       const at = row * COLUMNS;
       if (
         rows[at + Column.remotePort] === remotePort &&
@@ -190,25 +204,25 @@ export class TimeWaitTable {
   #bucket(row: number): number {
     const at = row * COLUMNS;
     const rows = this.#rows;
-    const remoteAddress = rows[at + Column.remoteAddress]!;
-    const hash = tupleHash(remoteAddress, rows[at + Column.remotePort]!, rows[at + Column.localPort]!);
+    const remoteAddress = rows[at + Column.remoteAddress];
+    const hash = tupleHash(remoteAddress, rows[at + Column.remotePort], rows[at + Column.localPort]);
     return hash & (this.#buckets.length - 1);
   }
 
   #link(row: number): void {
     const bucket = this.#bucket(row);
-    this.#next[row] = this.#buckets[bucket]!;
+    this.#next[row] = this.#buckets[bucket];
     this.#buckets[bucket] = row;
   }
 
   /** The row has ended; its place is free when it is the first. */
   #end(row: number): void {
     const bucket = this.#bucket(row);
-    let at = this.#buckets[bucket]!;
-    if (at === row) this.#buckets[bucket] = this.#next[row]!;
+    let at = this.#buckets[bucket];
+    if (at === row) this.#buckets[bucket] = this.#next[row];
     else {
-      while (this.#next[at] !== row) at = this.#next[at]!;
-      this.#next[at] = this.#next[row]!;
+      while (this.#next[at] !== row) at = this.#next[at];
+      this.#next[at] = this.#next[row];
     }
     this.#rows[row * COLUMNS + Column.expiresUs] = Number.NaN;
     this.size--;

@@ -1,36 +1,28 @@
 /**
- * A connection's timers. There is one table of deadlines per connection and one node in the wheel at (or before) the
- * earliest. `timersFor` derives every deadline from the connection's state alone; the running stack sets the same ones
- * as it goes, and a backup that takes over calls `timersFor`, so nothing about timers is ever replicated.
+ * A connection's timers: a table of deadlines, and one node in the timer wheel at (or before) the
+ * earliest. `timersFor` derives every deadline from the connection's state alone. The running stack
+ * sets the same deadlines step by step, and a backup that takes over calls `timersFor`, so timers
+ * are never replicated.
  */
 import { type TcpConnection, TIMER_COUNT, Timer } from './connection.js';
 import { reorderTimeout } from './loss/recovery.js';
-import { output, retransmitTimeout, sendKeepalive, sendProbe, sendTailProbe } from './send/output.js';
+import { output } from './send/output.js';
+import { retransmitTimeout, sendKeepalive, sendTailProbe, sendWindowProbe } from './send/probes.js';
 import { TcpState } from './state.js';
 
-/** An orphan's peer that does not answer is given up sooner. */
+/** Retransmissions of an orphan (a connection without an owner) before it is given up. */
 const ORPHAN_RETRIES = 8;
 
-/** Puts the node where the earliest deadline is, if that is sooner than where it stands. */
-export function rearm(conn: TcpConnection): void {
-  if (conn.tcp.frozen || conn.removed) return;
-  let first = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < TIMER_COUNT; i++) if (conn.deadlines[i]! < first) first = conn.deadlines[i]!;
-  const node = conn.timerNode;
-  if (first === Number.POSITIVE_INFINITY) return;
-  if (!node.active || first < node.deadline) conn.tcp.wheel.schedule(node, first);
-}
-
-/** Fires what is due; called by the wheel. */
+/** Fires the timers that are due; called when the connection's node in the wheel fires. */
 export function connectionTimer(conn: TcpConnection, nowUs: number): void {
   if (conn.removed) return;
   for (let i = 0; i < TIMER_COUNT && !conn.removed; i++) {
-    if (conn.deadlines[i]! <= nowUs) {
+    if (conn.deadlines[i] <= nowUs) {
       conn.deadlines[i] = Number.POSITIVE_INFINITY;
       fire(conn, i, nowUs);
     }
   }
-  rearm(conn);
+  conn.rearm();
 }
 
 function fire(conn: TcpConnection, timer: number, nowUs: number): void {
@@ -49,7 +41,7 @@ function fire(conn: TcpConnection, timer: number, nowUs: number): void {
         conn.tcp.remove(conn, conn.softError ?? 'ETIMEDOUT');
         return;
       }
-      sendProbe(conn, nowUs);
+      sendWindowProbe(conn, nowUs);
       return;
     case Timer.DelayedAck:
       conn.ackNow = true;
@@ -80,7 +72,7 @@ function fire(conn: TcpConnection, timer: number, nowUs: number): void {
   }
 }
 
-/** Whether what was sent has gone unanswered for as long as the user wants to wait (RFC 5482 section 3). */
+/** Whether data has been unacknowledged for longer than the user timeout (RFC 5482 section 3). */
 function userTimeout(conn: TcpConnection, nowUs: number): boolean {
   return conn.userTimeoutUs > 0 && nowUs - conn.progressUs >= conn.userTimeoutUs;
 }
@@ -118,12 +110,12 @@ function keepalive(conn: TcpConnection, nowUs: number): void {
  */
 export function timersFor(conn: TcpConnection, nowUs: number): void {
   conn.deadlines.fill(Number.POSITIVE_INFINITY);
-  if (conn.state === TcpState.SynSent || conn.state === TcpState.SynRcvd || conn.flight > 0) {
+  if (conn.state === TcpState.SynSent || conn.state === TcpState.SynRcvd || conn.flightSize > 0) {
     conn.deadlines[Timer.Retransmit] = nowUs + conn.rtt.rtoUs();
   } else if (conn.sndNxt < conn.sndLimit) {
     conn.deadlines[Timer.Persist] = nowUs + conn.rtt.rtoUs();
   }
   if (conn.keepAlive && conn.state >= TcpState.Established) conn.deadlines[Timer.Keepalive] = nowUs + conn.keepAliveUs;
   if (conn.state === TcpState.FinWait2 && conn.orphan) conn.deadlines[Timer.FinWait2] = nowUs + conn.finWait2Us;
-  rearm(conn);
+  conn.rearm();
 }

@@ -4,6 +4,7 @@
  */
 import { errorCode, ManualClock, SeededRandom } from '../../lib/index.js';
 import { LINUX_LISTEN, mib, Stack, tcpInfo } from '../../stack/index.js';
+import { ARGUMENTS, hex, MAX_BYTES, need, pairs, parseName, text } from './arguments.js';
 import { Backup } from './backup.js';
 import { bad, CONGESTION, configure, defaultSettings, whole } from './settings.js';
 import { getOption, setOption } from './socket-options.js';
@@ -12,8 +13,6 @@ import { Wire } from './wire.js';
 
 const MAX_SOCKETS = 4096;
 const MAX_WAITING_CALLS = 4096;
-/** Bytes that one send or inject may carry. */
-const MAX_BYTES = 16 * 1024 * 1024;
 
 /** Why a call waits: called again until it gives an answer. */
 type Attempt = () => string | undefined;
@@ -104,7 +103,7 @@ export class Session {
       if (conn === undefined) continue;
       socket.conn = conn;
       conn.user = socket;
-      if (socket.options.congestion !== '') conn.congestion = CONGESTION[socket.options.congestion]!;
+      if (socket.options.congestion !== '') conn.congestion = CONGESTION[socket.options.congestion];
     }
     this.#stack = stack;
   }
@@ -175,7 +174,7 @@ export class Session {
       return;
     }
     if (!Object.hasOwn(ARGUMENTS, verb)) throw bad(`unknown verb ${verb}`);
-    const [least, most] = ARGUMENTS[verb]!;
+    const [least, most] = ARGUMENTS[verb];
     if (args.length < least || args.length > most) throw bad('wrong number of arguments');
     switch (verb) {
       case 'now':
@@ -241,7 +240,7 @@ export class Session {
     };
     switch (verb) {
       case 'bind':
-        this.#bind(socket, this.#name(socket, args[1], args[2]));
+        this.#bind(socket, parseName(socket, args[1], args[2]));
         ok();
         return;
       case 'listen':
@@ -252,7 +251,7 @@ export class Session {
         this.#accept(id, tcp());
         return;
       case 'connect':
-        this.#connect(id, socket, this.#name(socket, args[1], args[2]));
+        this.#connect(id, socket, parseName(socket, args[1], args[2]));
         return;
       case 'send':
         this.#send(id, socket, hex(need(args, 1)), (args[2] ?? '').split(','));
@@ -260,7 +259,7 @@ export class Session {
       case 'sendto': {
         const payload = hex(need(args, 3));
         if (!(socket instanceof UdpEndpoint)) throw posix('EISCONN');
-        ok(socket.sendTo(this.#name(socket, args[1], args[2]), payload));
+        ok(socket.sendTo(parseName(socket, args[1], args[2]), payload));
         return;
       }
       case 'recv':
@@ -299,16 +298,6 @@ export class Session {
     }
   }
 
-  #name(socket: Socket, address: string | undefined, port: string | undefined): Name {
-    const number = whole(port, 0, 65_535);
-    const parsed = address === undefined ? undefined : socket.stack.book.parse(address);
-    if (parsed === undefined) throw bad(`"${address}" is no address`);
-    // A mapped address is IPv4, also in a socket of IPv6; an IPv6 address is none for a socket of IPv4.
-    if (socket.family === 4 && parsed >= 2 ** 32) throw posix('EAFNOSUPPORT');
-    if (socket.family === 6 && parsed < 2 ** 32 && !address!.includes(':')) throw posix('EAFNOSUPPORT');
-    return { address: parsed, port: number };
-  }
-
   #bind(socket: Socket, name: Name): void {
     if (socket.local !== null) throw posix('EINVAL');
     const { stack } = socket;
@@ -333,14 +322,10 @@ export class Session {
     if (socket.listener !== null) return;
     const { stack, options } = socket;
     const { address, port } = socket.local ?? { address: socket.any, port: 0 };
-    const listener = stack.tcp.listen(
-      address,
-      port,
-      Math.max(1, backlog),
-      (conn) => socket.acceptable.push(conn),
-      options.only6,
-      socket.settings(CONGESTION[options.congestion]),
-    );
+    const listener = stack.tcp.listen(address, port, Math.max(1, backlog), (conn) => socket.acceptable.push(conn), {
+      ...socket.settings(CONGESTION[options.congestion]),
+      only6: options.only6,
+    });
     listener.waiting = () => socket.acceptable.length;
     listener.fastOpen = options.fastOpen;
     socket.listener = listener;
@@ -511,50 +496,4 @@ export class Session {
       ok(...pairs({ tcpi_state: LINUX_LISTEN, tcpi_unacked: socket.acceptable.length, tcpi_sacked: listener.backlog }));
     } else ok('tcpi_state=7');
   }
-}
-
-/** Fewest and most arguments of each verb. */
-const ARGUMENTS: Record<string, [number, number]> = {
-  socket: [2, 2],
-  bind: [3, 3],
-  listen: [2, 2],
-  accept: [1, 1],
-  connect: [3, 3],
-  send: [2, 3],
-  sendto: [4, 4],
-  recv: [2, 2],
-  recvfrom: [2, 2],
-  shutdown: [2, 2],
-  close: [1, 1],
-  nonblock: [2, 2],
-  setopt: [2, 6],
-  getopt: [2, 2],
-  poll: [1, 1],
-  info: [1, 1],
-  inject: [1, 1],
-  emit: [0, 0],
-  advance: [1, 1],
-  now: [0, 0],
-  takeover: [0, 0],
-  stats: [0, 0],
-};
-
-function need(args: string[], at: number): string {
-  const value = args[at];
-  if (value === undefined) throw bad('an argument is missing');
-  return value;
-}
-
-function hex(digits: string): Buffer {
-  if (digits === '-') return Buffer.alloc(0);
-  if (!/^([0-9a-f]{2})+$/.test(digits) || digits.length > 2 * MAX_BYTES) throw bad('bytes are lower-case hex');
-  return Buffer.from(digits, 'hex');
-}
-
-function text(bytes: Buffer): string {
-  return bytes.length === 0 ? '-' : bytes.toString('hex');
-}
-
-function pairs(values: Record<string, number>): string[] {
-  return Object.entries(values).map(([name, value]) => `${name}=${value}`);
 }

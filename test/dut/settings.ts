@@ -59,7 +59,7 @@ const SYSCTLS: Record<string, (settings: Settings, value: string, all: string[])
   tcp_sack: (s, v) => void (s.tcp.sack = flag(v)),
   tcp_timestamps: (s, v) => void (s.tcp.timestamps = whole(v, 0, 2) > 0),
   tcp_window_scaling: (s, v) => void (s.tcp.windowScaling = flag(v)),
-  tcp_ecn: (s, v) => void (s.tcp.ecn = (['off', 'ask', 'accept', 'accurate'] as const)[whole(v, 0, 3)]!),
+  tcp_ecn: (s, v) => void (s.tcp.ecn = (['off', 'ask', 'accept', 'accurate'] as const)[whole(v, 0, 3)]),
   tcp_syn_retries: (s, v) => void (s.tcp.synRetries = whole(v, 1, 127)),
   tcp_synack_retries: (s, v) => void (s.tcp.synAckRetries = whole(v, 0, 255)),
   tcp_retries2: (s, v) => void (s.tcp.dataRetries = whole(v, 1, 255)),

@@ -75,7 +75,7 @@ const OPTIONS: Record<string, Option> = {
       const conn = connected(s);
       if (conn === null || conn.removed) return;
       const { cwnd, ssthresh } = conn.cc;
-      conn.congestion = CONGESTION[name]!;
+      conn.congestion = CONGESTION[name];
       conn.cc = conn.congestion(conn.sndMss);
       conn.cc.cwnd = cwnd;
       conn.cc.ssthresh = ssthresh;
@@ -150,7 +150,7 @@ function mtu(socket: Socket): string {
 }
 
 function find(socket: Socket, name: string): Option {
-  const option = Object.hasOwn(OPTIONS, name) ? OPTIONS[name]! : undefined;
+  const option = Object.hasOwn(OPTIONS, name) ? OPTIONS[name] : undefined;
   if (option === undefined || (option.tcp === true && socket.kind !== 'tcp')) throw posix('ENOPROTOOPT');
   return option;
 }

@@ -10,6 +10,7 @@ import {
   Timer,
   type UdpSocket,
 } from '../../stack/index.js';
+import * as calls from '../../stack/tcp/user-calls.js';
 import type { Settings } from './settings.js';
 
 /** Datagrams that wait in one socket at most. */
@@ -123,7 +124,7 @@ export class TcpSocket extends Socket implements TcpUser {
       this.connecting = false;
       this.error = conn.error;
     }
-    if (this.readShut) while (conn.read() !== undefined);
+    if (this.readShut) while (calls.receive(conn) !== undefined);
   }
 
   settings(congestion: ConnectionSettings['congestion']): ConnectionSettings {
@@ -151,7 +152,7 @@ export class TcpSocket extends Socket implements TcpUser {
       conn.noDelay = options.noDelay;
       conn.tcp.markDirty(conn);
     }
-    if (conn.corked && !options.cork) conn.cork(false);
+    if (conn.corked && !options.cork) calls.cork(conn, false);
     conn.keepAliveUs = options.keepAliveUs;
     conn.keepAliveIntervalUs = options.keepAliveIntervalUs;
     conn.keepAliveCount = options.keepAliveCount;
@@ -199,7 +200,7 @@ export class TcpSocket extends Socket implements TcpUser {
     if (this.readShut || most === 0) return Buffer.alloc(0);
     const chunks: Buffer[] = [];
     for (let left = most; left > 0; ) {
-      const chunk = conn.readSome(left);
+      const chunk = calls.receiveSome(conn, left);
       if (chunk === undefined) break;
       chunks.push(chunk);
       left -= chunk.length;
@@ -220,10 +221,10 @@ export class TcpSocket extends Socket implements TcpUser {
     if (room <= 0) return bytes.length === 0 ? -1 : 0;
     const part = bytes.subarray(0, room);
     const more = flags.includes('more') || options.cork;
-    if (more) conn.cork(true);
-    conn.write(Buffer.from(part));
+    if (more) calls.cork(conn, true);
+    calls.send(conn, Buffer.from(part));
     if (flags.includes('oob')) conn.sndUp = conn.sndEnd;
-    if (!more && conn.corked) conn.cork(false);
+    if (!more && conn.corked) calls.cork(conn, false);
     return part.length === 0 ? -1 : part.length;
   }
 
@@ -232,11 +233,11 @@ export class TcpSocket extends Socket implements TcpUser {
     if (conn === null || this.connecting || conn.removed) throw posix('ENOTCONN');
     if (how !== 'wr') {
       this.readShut = true;
-      while (conn.read() !== undefined);
+      while (calls.receive(conn) !== undefined);
     }
     if (how !== 'rd' && !this.writeShut) {
       this.writeShut = true;
-      conn.shutdown();
+      calls.shutdown(conn);
     }
   }
 
@@ -245,14 +246,14 @@ export class TcpSocket extends Socket implements TcpUser {
     const { conn, options } = this;
     if (this.listener !== null) {
       this.stack.tcp.unlisten(this.listener);
-      for (const waiting of this.acceptable.splice(0)) waiting.abort();
+      for (const waiting of this.acceptable.splice(0)) calls.abort(waiting);
     }
     if (conn === null || conn.removed) return false;
     if (options.linger.on && options.linger.seconds === 0) {
-      conn.abort();
+      calls.abort(conn);
       return false;
     }
-    conn.close();
+    calls.close(conn);
     return options.linger.on && !conn.removed && conn.sndUna < conn.sndLimit;
   }
 }

@@ -186,7 +186,7 @@ function connection(): TcpConnection {
     receiveQueue: new ReceiveQueue(),
     receiveQueued: 0,
     rcvNxt: 1,
-    glanced: false,
+    peeked: false,
   };
   const enqueue = (bytes: Uint8Array, from: number, length: number): void => {
     conn.receiveQueue.push(bytes, from, length);
@@ -222,7 +222,7 @@ t.test('a backup leaves chunks in the log until they have been looked at', async
   };
   const [one, two] = [connection(), connection()];
   t.not(receive(one, 1000, 1), ring.buffer, 'a small one is copied');
-  one.glanced = true;
+  one.peeked = true;
   t.equal(receive(one, 1000, 2), ring.buffer, 'unless nobody wants the copy');
   step();
   take(one);

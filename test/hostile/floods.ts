@@ -56,14 +56,16 @@ function tcp4(flags: number, own?: (random: Random) => { source: number; port: n
   };
 }
 
-function ip6(
-  random: Random,
-  target: Target,
-  protocol: number,
-  payload: Uint8Array,
-  hops: number,
-  checksumAt: number,
-): Uint8Array {
+interface Packet6 {
+  protocol: number;
+  payload: Uint8Array;
+  hops: number;
+  /** Offset of the checksum in the payload, or -1. */
+  checksumAt: number;
+}
+
+function ip6(random: Random, target: Target, packet: Packet6): Uint8Array {
+  const { protocol, payload, hops, checksumAt } = packet;
   const { bytes, view } = ethernet(target, ETHERTYPE_IPV6, 40 + payload.length);
   writeIpv6(bytes, view, 14, {
     trafficClass: 0,
@@ -105,7 +107,7 @@ export const FLOODS: Record<string, Flood> = {
       0,
       20,
     );
-    return ip6(random, target, 6, segment, 60, 16);
+    return ip6(random, target, { protocol: 6, payload: segment, hops: 60, checksumAt: 16 });
   },
   'fragments that never become whole': (random, target) => {
     const { bytes, view } = ethernet(target, ETHERTYPE_IPV4, 20 + 1400);
@@ -128,7 +130,7 @@ export const FLOODS: Record<string, Flood> = {
     part[0] = 17;
     view.setUint16(2, ((random.u32() % 40) * 1200) | 1);
     view.setUint32(4, random.u32());
-    return ip6(random, target, 44, part, 60, -1);
+    return ip6(random, target, { protocol: 44, payload: part, hops: 60, checksumAt: -1 });
   },
   'ARP from everybody': (random, target) => {
     const { bytes, view } = ethernet(target, ETHERTYPE_ARP, 28);
@@ -147,7 +149,7 @@ export const FLOODS: Record<string, Flood> = {
     message[0] = 135;
     message.set(target.address6, 8);
     message.set([1, 1, 2, 0, random.u32() & 255, random.u32() & 255, 0, 1], 24);
-    return ip6(random, target, 58, message, 255, 2);
+    return ip6(random, target, { protocol: 58, payload: message, hops: 255, checksumAt: 2 });
   },
   'UDP to closed ports': (random, target) => {
     const { bytes, view } = ethernet(target, ETHERTYPE_IPV4, 28);

@@ -28,8 +28,8 @@ export function fuzzSeed(seed: number): string {
     for (; at < FRAMES_PER_SEED; at++) {
       const base =
         random.u32() % 2 === 0
-          ? live[random.u32() % live.length]!
-          : floods[random.u32() % floods.length]!(random, victim.target);
+          ? live[random.u32() % live.length]
+          : floods[random.u32() % floods.length](random, victim.target);
       const frame = mutate(base, random);
       if (random.u32() % 4 !== 0) repair(frame);
       victim.inject(frame);

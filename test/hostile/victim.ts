@@ -49,7 +49,7 @@ export class Victim {
     };
     this.hosts = [make(1), make(2)];
     const { stack } = this.hosts[1];
-    this.net = stack.interfaces[0]!;
+    this.net = stack.interfaces[0];
     const address6 = new Uint8Array(16);
     stack.book.write(stack.book.parse('fd00::2')!, address6, 0);
     this.target = {

@@ -19,14 +19,9 @@ export function chart(rows: Row[], kernel: Map<string, number>): string {
   const width = PANEL.left + mbits.length * (PANEL.width + PANEL.gap);
   const out: string[] = [];
   mbits.forEach((mbit, index) => {
-    panel(
-      out,
-      PANEL.left + index * (PANEL.width + PANEL.gap),
-      mbit,
-      shown.filter(({ cell }) => cell.mbit === mbit),
-      rtts,
-      kernel,
-    );
+    const left = PANEL.left + index * (PANEL.width + PANEL.gap);
+    const own = shown.filter(({ cell }) => cell.mbit === mbit);
+    out.push(...panel(left, mbit, own, rtts, kernel));
   });
   rtts.forEach((rtt, index) => {
     const x = PANEL.left + index * 110;
@@ -54,14 +49,9 @@ export function chart(rows: Row[], kernel: Map<string, number>): string {
   ].join('\n');
 }
 
-function panel(
-  out: string[],
-  left: number,
-  mbit: number,
-  rows: Row[],
-  rtts: number[],
-  kernel: Map<string, number>,
-): void {
+/** The panel of one bandwidth; the rows are its own. */
+function panel(left: number, mbit: number, rows: Row[], rtts: number[], kernel: Map<string, number>): string[] {
+  const out: string[] = [];
   const { width, height, top } = PANEL;
   const losses = distinct(rows.map(({ cell }) => cell.loss));
   const x = (loss: number): number => left + (losses.indexOf(loss) * width) / Math.max(1, losses.length - 1);
@@ -86,13 +76,14 @@ function panel(
       for (const { cell } of line) {
         const theory = expectedRate(congestion, mbit * 1e6, rtt, cell.loss) / payloadRate(mbit * 1e6);
         const measured = kernel.get(cellKey(cell));
-        if (measured !== undefined) out.push(cross(x(cell.loss), y(measured), COLOURS[index]!));
+        if (measured !== undefined) out.push(cross(x(cell.loss), y(measured), COLOURS[index]));
         out.push(
           `<circle cx="${x(cell.loss).toFixed(1)}" cy="${y(theory).toFixed(1)}" r="3.5" fill="none" stroke="${COLOURS[index]}"/>`,
         );
       }
     }
   });
+  return out;
 }
 
 function cross(x: number, y: number, colour: string): string {

@@ -46,7 +46,7 @@ export function runFair(item: FairCase): { jain: number; used: number } {
   network.run(() => false, (seconds / 4) * 1e6);
   const before = flows.map((flow) => flow.arrived);
   network.run(() => false, (seconds * 3 * 1e6) / 4);
-  const shares = flows.map((flow, index) => flow.arrived - before[index]!);
+  const shares = flows.map((flow, index) => flow.arrived - before[index]);
   const sum = shares.reduce((a, b) => a + b, 0);
   const squares = shares.reduce((a, b) => a + b * b, 0);
   return { jain: (sum * sum) / (shares.length * squares), used: (sum * 8) / (seconds * 0.75 * rate * (1448 / FRAME)) };

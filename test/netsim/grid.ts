@@ -104,7 +104,7 @@ export function cellNetwork(cell: Cell): Network {
 export function runCell(cell: Cell, segments = segmentsFor(cell)): CellResult {
   const network = cellNetwork(cell);
   const { clock } = network;
-  const flow = network.flows[0]!;
+  const flow = network.flows[0];
   const total = segments * MSS;
   // The first quarter is the slow start's.
   network.run(() => flow.received >= total / 4, LIMIT_US);

@@ -58,8 +58,8 @@ class Way {
 
   take(batch: RxBatch): void {
     for (let i = 0; i < batch.count; i++) {
-      const at = batch.meta[i * RX_META_WORDS]!;
-      this.#path.take(batch.bytes.slice(at, at + batch.meta[i * RX_META_WORDS + 1]!), 0);
+      const at = batch.meta[i * RX_META_WORDS];
+      this.#path.take(batch.bytes.slice(at, at + batch.meta[i * RX_META_WORDS + 1]), 0);
     }
   }
 

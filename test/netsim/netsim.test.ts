@@ -19,7 +19,7 @@ for (const mbit of [1, 10, 100, 1000]) {
 }
 
 t.test('two flows share a bottleneck', async (t) => {
-  for (const item of [FAIR_CASES[0]!, FAIR_CASES[4]!]) {
+  for (const item of [FAIR_CASES[0], FAIR_CASES[4]]) {
     const { jain, used } = runFair(item);
     t.ok(jain >= 0.9, `${item.name}: Jain ${jain.toFixed(3)}`);
     t.ok(used >= 0.9, `${item.name}: ${used.toFixed(3)} of the bottleneck`);
@@ -35,7 +35,7 @@ t.test('pacing: a short queue holds what bursts would overflow', async (t) => {
       queueBytes: 30_000,
       flows: [{ rttMs: 100, congestion: CONGESTION.newreno, pacing }],
     });
-    const flow = network.flows[0]!;
+    const flow = network.flows[0];
     const start = network.clock.now();
     t.ok(network.run(() => flow.received >= 20_000 * MSS, 600e6));
     return { seconds: (network.clock.now() - start) / 1e6, resent: flow.retransmissions };

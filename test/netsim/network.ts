@@ -191,9 +191,9 @@ export class Flow {
     // Ethernet 14, IPv4 20 without options; no data, no interest.
     if (frame[12] !== 8 || frame[13] !== 0 || frame[23] !== 6) return;
     const conn = this.#conn;
-    const header = 34 + (frame[46]! >> 4) * 4;
+    const header = 34 + (frame[46] >> 4) * 4;
     if (conn === null || frame.length <= header) return;
-    const seq = ((frame[38]! << 24) | (frame[39]! << 16) | (frame[40]! << 8) | frame[41]!) >>> 0;
+    const seq = ((frame[38] << 24) | (frame[39] << 16) | (frame[40] << 8) | frame[41]) >>> 0;
     const losses = this.#lost.get(seq);
     const { counters } = conn.tcp;
     // Retransmissions are those of sequence numbers below the highest; 32 bits are enough for 4 GB per flow.
@@ -240,7 +240,7 @@ export class Network {
     const { clock, flows } = this;
     const end = clock.now() + limitUs;
     for (;;) {
-      let next = flows[0]!;
+      let next = flows[0];
       for (const flow of flows) if (flow.dueUs < next.dueUs) next = flow;
       if (next.dueUs > end) {
         clock.advance(end - clock.now());

@@ -1,7 +1,7 @@
 /** The scoreboard of what is in flight against a model that has one cell per byte. */
 import fc from 'fast-check';
 import t from 'tap';
-import { Scoreboard } from '../../stack/tcp/send/scoreboard.js';
+import { Scoreboard } from '../../stack/tcp/loss/scoreboard.js';
 
 const range = fc.record({ from: fc.integer({ min: 0, max: 300 }), length: fc.integer({ min: 1, max: 80 }) });
 const step = fc.oneof(
@@ -91,7 +91,7 @@ function resend(board: Scoreboard, model: Model, bytes: number, nowUs: number): 
   if (from !== model.firstLost) return false;
   if (from < 0) return true;
   const to = Math.min(board.lostRangeEnd, from + bytes);
-  board.resent(from, to, nowUs);
+  board.markRetransmitted(from, to, nowUs);
   model.each(from, to, (cell) => {
     cell.lost = false;
   });

@@ -36,7 +36,7 @@ function fields(text: string): Fields {
   const flags = words.shift() ?? '';
   const values = new Map<string, string>();
   for (let i = 0; i < words.length; i++) {
-    const name = words[i]!;
+    const name = words[i];
     if (name === 'ts') {
       values.set('ts', `${words[i + 1]} ${words[i + 2]}`);
       i += 2;
@@ -174,17 +174,17 @@ export class Script {
         this.#icmp(words);
         return;
       case 'open':
-        this.#open(words[0]!, rest.slice(words[0]!.length).trim());
+        this.#open(words[0], rest.slice(words[0].length).trim());
         return;
       case 'dial':
-        this.#dial(words[0]!, rest.slice(words[0]!.length).trim());
+        this.#dial(words[0], rest.slice(words[0].length).trim());
         return;
       case 'start':
-        this.#labels.set(words[0]!, this.#start(words[1]!, this.#expand(words.slice(2).join(' '))));
+        this.#labels.set(words[0], this.#start(words[1], this.#expand(words.slice(2).join(' '))));
         return;
       case 'done':
         this.#compare(
-          this.#answers.get(this.#labels.get(words[0]!) ?? '') ?? 'blocked',
+          this.#answers.get(this.#labels.get(words[0]) ?? '') ?? 'blocked',
           rest.replace(/^\S+\s*(=>)?\s*/, ''),
         );
         return;
@@ -206,7 +206,7 @@ export class Script {
   #setting(kind: string, rest: string, words: string[]): void {
     if (kind === 'config') this.#expectOk('config', rest);
     else if (kind === 'isn') this.#irs = Number(words[0]);
-    else if (kind === 'rtt') this.#rtt = words[0]!;
+    else if (kind === 'rtt') this.#rtt = words[0];
     else {
       this.#local = Number(words[0]);
       this.#peer = Number(words[1]);
@@ -228,7 +228,7 @@ export class Script {
     this.#expectOk('advance', String(micros(this.#rtt)));
     const ts = /\bts (\d+) /.exec(options);
     this.#inject(`A seq 1 ack 1 ${ts === null ? '' : `ts ${ts[1]} last`}`);
-    this.#names.set(name, this.#expectOk('accept', `$s${this.#local}`).split(' ')[0]!);
+    this.#names.set(name, this.#expectOk('accept', `$s${this.#local}`).split(' ')[0]);
   }
 
   /** "dial c mss 1000": the stack connects to the peer as `c`; the options are those of the peer's answer. */
@@ -272,11 +272,11 @@ export class Script {
 
   /** "info $c tcpi_rto 200000..1000000" or a number. */
   #info(words: string[]): void {
-    this.#range(this.#expectOk('info', words[0]!), words[1]!, words[2]!);
+    this.#range(this.#expectOk('info', words[0]), words[1], words[2]);
   }
 
   #stat(words: string[]): void {
-    this.#range(this.#expectOk('stats'), words[0]!, words[1]!);
+    this.#range(this.#expectOk('stats'), words[0], words[1]);
   }
 
   #range(answer: string, name: string, wanted: string): void {
@@ -340,7 +340,7 @@ export class Script {
     });
     const pseudo = sum16(packet, 12, 8, 0) + 6 + total - 20;
     view.setUint16(36, ~sum16(packet, 20, total - 20, pseudo) & 0xffff);
-    if (values.has('badsum')) packet[36]! ^= 1;
+    if (values.has('badsum')) packet[36] ^= 1;
     this.#expectOk('inject', withIpOptions(packet, values.get('ipopt')).toString('hex'));
   }
 
@@ -414,7 +414,7 @@ export class Script {
     if (this.#emitId === '') this.#emitId = this.#start('emit', '');
     this.#collect();
     if (text === 'none') {
-      if (this.#queue.length > 0) throw new ScriptError(`the stack sent ${this.#describe(this.#queue[0]!.packet)}`);
+      if (this.#queue.length > 0) throw new ScriptError(`the stack sent ${this.#describe(this.#queue[0].packet)}`);
       return;
     }
     if (text === 'any') {
@@ -452,7 +452,7 @@ export class Script {
     const bytes = new Uint8Array(packet);
     const view = new DataView(bytes.buffer);
     if (bytes[9] !== 6) return `protocol-${bytes[9]}`;
-    const header = (bytes[0]! & 15) * 4;
+    const header = (bytes[0] & 15) * 4;
     // Whatever it says, its checksums are right (RFC 9293 MUST-2).
     const pseudo = sum16(bytes, 12, 8, 0) + 6 + packet.length - header;
     if (sum16(bytes, 0, header, 0) !== 0xffff || sum16(bytes, header, packet.length - header, pseudo) !== 0xffff)
@@ -465,7 +465,7 @@ export class Script {
     const signed = (value: number): number => (this.#iss < 0 ? value : (value - this.#iss) | 0);
     out.push(`seq ${signed(seg.seq)}`);
     if ((seg.flags & 16) !== 0) out.push(`ack ${(seg.ack - this.#irs) | 0}`);
-    out.push(`len ${seg.payloadLength}`, `win ${seg.window}`, `ttl ${bytes[8]}`, `dscp ${bytes[1]! >>> 2}`);
+    out.push(`len ${seg.payloadLength}`, `win ${seg.window}`, `ttl ${bytes[8]}`, `dscp ${bytes[1] >>> 2}`);
     if ((seg.flags & 32) !== 0) out.push(`urp ${seg.urgent}`);
     if (seg.mss > 0) out.push(`mss ${seg.mss}`);
     if (seg.windowScale >= 0) out.push(`wscale ${seg.windowScale}`);
@@ -482,11 +482,11 @@ export class Script {
     if (seg.sackCount > 0) {
       const ranges: string[] = [];
       for (let i = 0; i < seg.sackCount; i++) {
-        ranges.push(`${(seg.sackEdges[2 * i]! - this.#irs) | 0}-${(seg.sackEdges[2 * i + 1]! - this.#irs) | 0}`);
+        ranges.push(`${(seg.sackEdges[2 * i] - this.#irs) | 0}-${(seg.sackEdges[2 * i + 1] - this.#irs) | 0}`);
       }
       out.push(`sack ${ranges.join(',')}`);
     }
-    if ((bytes[1]! & 3) !== 0) out.push((bytes[1]! & 3) === 3 ? 'ce' : 'ect');
+    if ((bytes[1] & 3) !== 0) out.push((bytes[1] & 3) === 3 ? 'ce' : 'ect');
     return out.join(' ');
   }
 }

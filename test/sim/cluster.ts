@@ -209,7 +209,7 @@ export class Cluster {
     let count = 0;
     for (const { process, replica } of this.members) {
       if (process.dead) continue;
-      for (const { settled, conn } of replica.endpoints.values()) if (settled && conn.removed) count++;
+      for (const { finished: settled, conn } of replica.endpoints.values()) if (settled && conn.removed) count++;
     }
     return count;
   }

@@ -79,7 +79,7 @@ t.test('the send buffer follows the window where the path is long', async (t) =>
   t.equal(sendLimit('send off', 40_000, false), 0, 'not when it is not tuned');
 });
 
-t.test('on a short path it grows when nothing is under way by the time that the writer may go on', async (t) => {
+t.test('on a short path it grows when nothing is in flight by the time that the writer is told of space', async (t) => {
   const fast = { bandwidth: 0, window: 1 << 20 };
   const limit = sendLimit('send dry', 200, true, fast);
   t.ok(limit >= 2 << 20 && limit <= 8 << 20, `${limit} bytes`);

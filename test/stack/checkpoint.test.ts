@@ -63,7 +63,7 @@ t.test('checkpoint, restore, checkpoint is the identity, at any moment of a loss
   t.ok(seen.size >= 4, `${seen.size} states`);
 });
 
-t.test('what cannot be restored says why', async (t) => {
+t.test('a restore that fails says why', async (t) => {
   const sim = new Sim({ seed: 'refused' });
   sim.serve(80, () => new SimSocket(sim, 1, 10));
   sim.connect(80, new SimSocket(sim, 0, 10));

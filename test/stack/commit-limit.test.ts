@@ -1,10 +1,10 @@
-/** A gate that is open for a part of the output only: what may leave leaves, the rest waits, and nobody waits for ever. */
+/** A gate that is open for a part of the output only: committed output leaves, the rest waits, and no output waits for ever. */
 import t from 'tap';
 import { TxFrame } from '../../lib/device/device.js';
-import type { OutputGate } from '../../stack/output-gate.js';
+import type { OutputGate } from '../../lib/device/output-gate.js';
 import { Sim, SimSocket } from './support/sim.js';
 
-/** Whatever happens after `hold` waits for `stable` to get there. */
+/** Output depends on `end` at the moment when it was made, and may leave when `stable` has reached it. */
 class TestGate implements OutputGate {
   readonly partial = true;
   end = 0;
@@ -94,7 +94,7 @@ t.test('handshake, acknowledgements and data wait for what they depend on, and f
   t.equal(gate.refused, 0, 'no frame was built that was not free to leave');
 });
 
-t.test('a RST that has to wait is sent in the end, and a busy device stops nobody', async (t) => {
+t.test('a RST that has to wait is sent in the end, and a busy device stops no other connection', async (t) => {
   const { sim, gate, accepted } = start('owed');
   const client = sim.connect(80, new SimSocket(sim, 0, 100, false));
   sim.pass(60_000);

@@ -23,7 +23,7 @@ t.test('what happened to a connection, in order, bounded', async (t) => {
   t.ok(states.some(({ b }) => b === TcpState.FinWait1 || b === TcpState.LastAck));
 });
 
-t.test('the oldest give way', async (t) => {
+t.test('the oldest events give way', async (t) => {
   const log = new EventLog(3);
   for (let i = 0; i < 7; i++) log.add(i, 'mss', i, 0);
   t.same(

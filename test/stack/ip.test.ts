@@ -93,7 +93,7 @@ t.test('one listener on :: takes both families, two on one port only when they d
   const silent = (): void => undefined;
   const four = b.tcp.listen(0, 90, 5, silent);
   t.throws(() => b.tcp.listen(b.unspecified6, 90, 5, silent), { code: 'EADDRINUSE' });
-  const six = b.tcp.listen(b.unspecified6, 90, 5, silent, true);
+  const six = b.tcp.listen(b.unspecified6, 90, 5, silent, { only6: true });
   t.equal(b.tcp.findListener(b.book.parse('2001:db8::2')!, 90), six);
   t.equal(b.tcp.findListener(b.book.parse('10.0.0.2')!, 90), four);
 });

@@ -35,7 +35,7 @@ t.test('chunks come out as they went in, however many there are', async (t) => {
   t.equal(queue.length, 0, 'an empty one stays so');
 });
 
-t.test('moved, and cut', async (t) => {
+t.test('chunks are moved and cut', async (t) => {
   const queue = new ReceiveQueue();
   const bytes = Buffer.from('0123456789');
   queue.push(bytes, 2, 3);

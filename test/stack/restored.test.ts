@@ -6,7 +6,7 @@ import { FtSocket } from '../../stack/sockets/socket.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { Peer } from './support/peer.js';
 
-t.test('what the predecessor wrote neither counts as the new one’s, nor lets it write without end', async (t) => {
+t.test('bytes of the predecessor neither count as the new program’s, nor lift its backpressure', async (t) => {
   const peer = new Peer();
   peer.listen();
   const irs = peer.open(1000, [], 65_535) + 1;

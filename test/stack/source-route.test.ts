@@ -97,24 +97,27 @@ function syn(pointer: number): Uint8Array {
   return packet;
 }
 
-t.test('the answer to a SYN over a source route goes the same way back, if the stack takes such', async (t) => {
-  const { stack, sent, inject } = watched(true);
-  stack.tcp.listen(0, 80, 5, () => undefined);
-  inject(syn(16));
-  t.match(look(sent.at(-1)!, PEER), { first: HOPS[2], hops: [HOPS[1], HOPS[0], PEER], good: true });
-  const before = sent.length;
-  // Not at its end: we are no hop.
-  inject(syn(12));
-  t.equal(sent.length, before);
-  const careful = watched(false);
-  careful.stack.tcp.listen(0, 80, 5, () => undefined);
-  careful.inject(syn(16));
-  t.equal(careful.sent.length, 0, 'dropped by default');
-});
+t.test(
+  'the answer to a SYN over a source route returns over the same route, if the stack accepts source routes',
+  async (t) => {
+    const { stack, sent, inject } = watched(true);
+    stack.tcp.listen(0, 80, 5, () => undefined);
+    inject(syn(16));
+    t.match(look(sent.at(-1)!, PEER), { first: HOPS[2], hops: [HOPS[1], HOPS[0], PEER], good: true });
+    const before = sent.length;
+    // Not at its end: we are no hop.
+    inject(syn(12));
+    t.equal(sent.length, before);
+    const careful = watched(false);
+    careful.stack.tcp.listen(0, 80, 5, () => undefined);
+    careful.inject(syn(16));
+    t.equal(careful.sent.length, 0, 'dropped by default');
+  },
+);
 
-t.test('what the user chose for a listener overrides the way that a SYN came', async (t) => {
+t.test('the source route of a listener overrides the one that a SYN came over', async (t) => {
   const { stack, sent, inject } = watched(true);
-  stack.tcp.listen(0, 80, 5, () => undefined, false, { sourceRoute: [HOPS[1]] });
+  stack.tcp.listen(0, 80, 5, () => undefined, { sourceRoute: [HOPS[1]] });
   inject(syn(16));
   t.match(look(sent.at(-1)!, PEER), { first: HOPS[1], hops: [PEER], good: true });
 });

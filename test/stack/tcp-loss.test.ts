@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { Impairment } from '../../lib/device/emulation/memory.js';
-import { Recovery } from '../../stack/tcp/loss/recovery-state.js';
-import { CALM, NOTHING } from '../../stack/tcp/send/in-flight.js';
+import { NO_RECOVERY, Recovery } from '../../stack/tcp/loss/recovery-state.js';
+import { EMPTY_SCOREBOARD } from '../../stack/tcp/loss/scoreboard.js';
 import { Sim, SimSocket } from './support/sim.js';
 
 const LENGTH = 1_500_000;
@@ -99,21 +99,21 @@ t.test('two ends in TIME_WAIT do not answer each other for ever', async (t) => {
   t.ok(sim.link.counters.sent - before < 30, `${sim.link.counters.sent - before} frames after the end`);
 });
 
-t.test('who has nothing in flight shares what is known of that, and nobody has written to it', async (t) => {
+t.test('idle connections share one empty scoreboard, which is never written', async (t) => {
   const sim = new Sim({ seed: 'calm', forward: { delayUs: 1000 }, offload: false });
   sim.hosts[1].listen({ port: 80 }, { onConnection: (accepted) => accepted.setReading(true) });
   const endpoint = sim.hosts[0].connect({ address: '10.0.0.2', port: 80 });
   sim.pass(100_000);
   const conn = sim.stacks[0].tcp.byId.get(endpoint.id)!;
-  const idle = (): boolean => conn.sent === NOTHING && conn.recovery === CALM;
+  const idle = (): boolean => conn.scoreboard === EMPTY_SCOREBOARD && conn.recovery === NO_RECOVERY;
   t.ok(idle());
   endpoint.write(Buffer.alloc(5000));
   sim.pass(100);
   t.notOk(idle(), 'in flight');
-  t.equal(conn.sent.base, conn.sndUna);
+  t.equal(conn.scoreboard.base, conn.sndUna);
   sim.pass(100_000);
   t.ok(idle(), 'arrived');
   // All the losses above, in this process, went through objects of their own.
-  t.same({ ...CALM }, { ...new Recovery() });
-  t.same([NOTHING.count, NOTHING.lost, NOTHING.sacked], [0, 0, 0]);
+  t.same({ ...NO_RECOVERY }, { ...new Recovery() });
+  t.same([EMPTY_SCOREBOARD.count, EMPTY_SCOREBOARD.lost, EMPTY_SCOREBOARD.sacked], [0, 0, 0]);
 });

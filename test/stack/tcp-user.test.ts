@@ -1,5 +1,6 @@
 import t from 'tap';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
+import { receiveSome, send } from '../../stack/tcp/user-calls.js';
 import { Peer } from './support/peer.js';
 
 /** A connection whose user writes down what it is told. */
@@ -26,7 +27,7 @@ t.test('the user hears of urgent data at once, and how much of it there is', asy
   t.same(told, ['urgent 4']);
   peer.send({ flags: 'AU', seq: 1011, ack: irs, data: 'k', urgent: 100 });
   t.same(told, ['urgent 4', 'urgent 110']);
-  t.equal(String(conn.readSome(6)), 'abcdef');
+  t.equal(String(receiveSome(conn, 6)), 'abcdef');
   t.equal(conn.urgentBytes, 104);
   // The same announcement again is no news.
   peer.send({ flags: 'AU', seq: 1012, ack: irs, data: 'l', urgent: 99 });
@@ -35,7 +36,7 @@ t.test('the user hears of urgent data at once, and how much of it there is', asy
 
 t.test('the user hears of trouble on the path before the connection ends', async (t) => {
   const { peer, conn, told } = watched();
-  conn.write(Buffer.from('data'));
+  send(conn, Buffer.from('data'));
   peer.stack.flush();
   peer.pass(5000);
   t.ok(told.length > 0 && told.every((line) => line === 'soft null'), `${told}`);

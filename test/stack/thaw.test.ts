@@ -19,7 +19,7 @@ function frozen(queued: string, window: number): { peer: Peer; irs: number; app:
   return { peer, irs, app };
 }
 
-t.test('a window of zero stays closed: no data beyond it, and no end of patience', async (t) => {
+t.test('a window of zero stays closed: no data beyond it, and probes do not end', async (t) => {
   const { peer, irs, app } = frozen('x'.repeat(100_000), 0);
   peer.stack.thaw(1000);
   let beyond = 0;
@@ -40,7 +40,7 @@ t.test('a window of zero stays closed: no data beyond it, and no end of patience
   );
 });
 
-t.test('what fits into the window is sent again, and no more', async (t) => {
+t.test('data that fits into the window is sent again, and no more', async (t) => {
   const { peer, irs } = frozen('y'.repeat(20_000), 5000);
   peer.stack.thaw(1000);
   const first = peer.take();
@@ -54,7 +54,7 @@ t.test('what fits into the window is sent again, and no more', async (t) => {
   );
 });
 
-t.test('an acknowledgement of what the other one had sent beyond is believed', async (t) => {
+t.test('an acknowledgement of data that the predecessor had sent beyond the window is accepted', async (t) => {
   const { peer, irs, app } = frozen('z'.repeat(20_000), 0);
   peer.stack.thaw(1000);
   peer.take();
@@ -112,7 +112,7 @@ function oneTurn(peer: Peer): Seen[] {
   return peer.seen.splice(0);
 }
 
-t.test('who waits for something is not kept waiting by those who wait for nothing', async (t) => {
+t.test('active connections are resumed before idle ones', async (t) => {
   const { peer, irs } = many(300);
   peer.stack.thaw(1000);
   const first = oneTurn(peer);
@@ -135,7 +135,7 @@ t.test('who waits for something is not kept waiting by those who wait for nothin
   t.equal(peer.accepted[speaker].data, 'x');
 });
 
-t.test('a stack that is frozen again before all were told says nothing more', async (t) => {
+t.test('a stack that is frozen again before all peers were told sends nothing more', async (t) => {
   const { peer } = many(300);
   peer.stack.thaw(1000);
   t.ok(oneTurn(peer).length < 150);

@@ -27,7 +27,7 @@ const tuple = (one: TimeWaitEntry): [number, number, number, number] => [
   one.remotePort,
 ];
 
-t.test('as a model that is a Map', async (t) => {
+t.test('behaves as a Map with expiry', async (t) => {
   for (const seed of ['a', 'b', 'c']) {
     const random = new SeededRandom(seed);
     const limit = 300;
@@ -84,7 +84,7 @@ t.test('as a model that is a Map', async (t) => {
   }
 });
 
-t.test('one that is renewed for ever does not make the table grow', async (t) => {
+t.test('an entry that is renewed for ever does not make the table grow', async (t) => {
   const table = new TimeWaitTable(1000);
   table.add(entry(1, 1));
   table.add(entry(2, 1));

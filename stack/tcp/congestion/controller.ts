@@ -1,24 +1,34 @@
-/** Congestion control as the sender sees it: all in bytes and microseconds, no clock of its own. */
+/**
+ * Congestion control as the sender sees it. Sizes are bytes, times microseconds; it reads no clock.
+ */
 export interface CongestionController {
   readonly name: string;
   /** Congestion window. */
   cwnd: number;
   /** Slow start threshold. */
   ssthresh: number;
-  /** `acked` new bytes were acknowledged outside of recovery, and the window was in use. */
+  /**
+   * `acked` new bytes were acknowledged outside of recovery, while the window limited the sender.
+   */
   onAck(acked: number, nowUs: number, rttUs: number): void;
-  /** Loss was found by SACK or duplicate acknowledgements with `flight` bytes outstanding; once per recovery episode. */
+  /**
+   * Loss was found by SACK or duplicate acknowledgements with `flight` bytes outstanding; once per
+   * recovery episode.
+   */
   onLoss(flight: number, nowUs: number): void;
   /** The retransmission timer ran out with `flight` bytes outstanding. */
   onTimeout(flight: number, nowUs: number): void;
   /** The path was idle for longer than the retransmission timeout (RFC 5681 section 4.1). */
   onIdle(): void;
-  /** An episode of loss begins, which may turn out to have been none: keeps what `undo` needs. Comes before onLoss or onTimeout. */
+  /**
+   * Saves what `undo` needs, before `onLoss` or `onTimeout`: the loss may turn out to be spurious.
+   */
   remember(): void;
-  /** Nothing was lost: all is as it was when `remember` was called, but the window does not shrink. */
+  /** Nothing was lost: restores the state of `remember`; the window does not shrink. */
   undo(): void;
-  /** Everything that `load` needs to go on in another process; times are moved by `shiftUs` there. */
+  /** The whole state, for `load` in another process. */
   save(): number[];
+  /** Takes over a saved state; `shiftUs` moves its times to this clock. */
   load(values: readonly number[], shiftUs: number): void;
 }
 
@@ -27,4 +37,5 @@ export function initialWindow(mss: number): number {
   return Math.min(10 * mss, Math.max(2 * mss, 14600));
 }
 
+/** Makes the controller of a connection, from its sending MSS in bytes. */
 export type CongestionFactory = (mss: number) => CongestionController;

@@ -6,9 +6,10 @@ const BETA = 0.7;
 /** alpha of the Reno-friendly region (RFC 9438 section 4.3). */
 const ALPHA = (3 * (1 - BETA)) / (1 + BETA);
 
-/** Before the first loss. */
+/** The saved state before the first loss. */
 const NOTHING = { cwnd: 0, ssthresh: 0, wMax: 0, k: 0, epochStartUs: -1, wEst: 0, cwndPrior: 0 };
 
+/** CUBIC for one connection. */
 export class Cubic implements CongestionController {
   readonly name = 'cubic';
   cwnd: number;
@@ -110,13 +111,13 @@ export class Cubic implements CongestionController {
     this.#wEst = wEst;
     this.#cwndPrior = cwndPrior;
     this.#before = {
-      cwnd: before[0]!,
-      ssthresh: before[1]!,
-      wMax: before[2]!,
-      k: before[3]!,
-      epochStartUs: at(before[4]!),
-      wEst: before[5]!,
-      cwndPrior: before[6]!,
+      cwnd: before[0],
+      ssthresh: before[1],
+      wMax: before[2],
+      k: before[3],
+      epochStartUs: at(before[4]),
+      wEst: before[5],
+      cwndPrior: before[6],
     };
   }
 

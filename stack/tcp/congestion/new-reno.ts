@@ -1,6 +1,9 @@
-/** Slow start and congestion avoidance of RFC 5681 with appropriate byte counting (RFC 3465, L = 2). */
+/**
+ * Slow start and congestion avoidance of RFC 5681 with appropriate byte counting (RFC 3465, L = 2).
+ */
 import { type CongestionController, initialWindow } from './controller.js';
 
+/** NewReno for one connection. */
 export class NewReno implements CongestionController {
   readonly name = 'newreno';
   cwnd: number;
@@ -16,7 +19,7 @@ export class NewReno implements CongestionController {
 
   onAck(acked: number): void {
     if (this.cwnd < this.ssthresh) {
-      // A super-segment's acknowledgement covers many segments, so the whole count is taken (RFC 9438 does so too).
+      // One acknowledgement may cover a super-segment, so all bytes count, as in RFC 9438.
       this.cwnd += acked;
       return;
     }

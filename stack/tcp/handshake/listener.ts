@@ -1,31 +1,55 @@
 import { isV6 } from '../../ip/address-book.js';
-import type { ConnectionSettings, TcpConnection } from '../connection.js';
+import type { ConnectionListener, TcpConnection } from '../connection.js';
+import type { ConnectionSettings } from '../options.js';
+
+/** What makes a listener. */
+export interface TcpListenerOptions {
+  /** 0 listens on every IPv4 address, "::" on every one. */
+  address: number;
+  port: number;
+  /** Connections that may be half open, or wait to be accepted. */
+  backlog: number;
+  /** Called when a connection is established (on a backup, when the log says so). */
+  onConnection: (conn: TcpConnection) => void;
+  /** Families of which every address is meant; none when it is one address only. */
+  any: { v4: boolean; v6: boolean };
+  /** What its connections begin with. */
+  settings: ConnectionSettings;
+}
 
 /** A listening port (RFC 9293 LISTEN). Its half-open connections are bounded by `backlog`. */
-export class TcpListener {
-  /** Connections in SYN_RCVD. */
+export class TcpListener implements ConnectionListener {
   halfOpen = 0;
+  /** It listens no longer. */
   closed = false;
-  /** Connections that the user may have before their handshake is complete (RFC 7413 section 5.1); 0: no Fast Open. */
+  /**
+   * Limit of connections given to the user before their handshake is complete (RFC 7413 section
+   * 5.1); 0: no Fast Open.
+   */
   fastOpen = 0;
-  fastPending = 0;
+  fastOpenPending = 0;
 
-  constructor(
-    /** 0 listens on every IPv4 address, "::" on every one. */
-    readonly address: number,
-    readonly port: number,
-    readonly backlog: number,
-    /** Called when a connection is established (and on a backup, when the log says so). */
-    readonly onConnection: (conn: TcpConnection) => void,
-    /** Families of which every address is meant; none when it is one address only. */
-    readonly any: { v4: boolean; v6: boolean },
-    /** What its connections are told before they begin. */
-    readonly settings: ConnectionSettings = {},
-  ) {}
+  readonly address: number;
+  readonly port: number;
+  readonly backlog: number;
+  readonly onConnection: (conn: TcpConnection) => void;
+  /** Families of which every address is meant; none when it is one address only. */
+  readonly any: { v4: boolean; v6: boolean };
+  readonly settings: ConnectionSettings;
 
-  /** Connections that are established and that nobody has accepted yet; whoever queues them sets it. */
+  constructor(options: TcpListenerOptions) {
+    this.address = options.address;
+    this.port = options.port;
+    this.backlog = options.backlog;
+    this.onConnection = options.onConnection;
+    this.any = options.any;
+    this.settings = options.settings;
+  }
+
+  /** Established connections that nobody has accepted yet; the owner of that queue sets it. */
   waiting: () => number = () => 0;
 
+  /** No further connection may be half open. */
   get full(): boolean {
     return this.halfOpen >= this.backlog || this.waiting() >= this.backlog;
   }
@@ -36,7 +60,7 @@ export class TcpListener {
   }
 
   /** Whether two listeners on one port would both take a SYN and neither is more specific. */
-  clashes(other: TcpListener): boolean {
+  conflictsWith(other: TcpListener): boolean {
     if (this.address === other.address) return true;
     return (this.any.v4 && other.any.v4) || (this.any.v6 && other.any.v6);
   }

@@ -1,19 +1,23 @@
 /**
- * Loss: how it is found, how fast what was lost is sent again, and how a mistake is taken back.
+ * Loss recovery: how loss is detected, how fast lost data is retransmitted, and how a spurious
+ * recovery is undone.
  *
- *  - With SACK, by time (RACK, RFC 8985): a segment is lost when one that was sent later has arrived, and the time in which
- *    the network may have reordered them (a fraction of the round trip, grown by DSACKs) is over. A lost retransmission is
- *    found in the same way. Without SACK, by three duplicate acknowledgements (RFC 5681, RFC 6582).
- *  - The tail of a transfer has nobody behind it; a probe (TLP, RFC 8985 section 7) makes somebody. See output.ts.
- *  - While it recovers, a sender puts as much into the network as leaves it (PRR, RFC 6937).
- *  - A timeout or recovery turns out to have been none when an acknowledgement answers something older than the
- *    retransmission (Eifel, RFC 3522), when the second acknowledgement after a timeout still moves on (F-RTO, RFC 5682), or when
- *    all that was sent again arrived twice (DSACK, RFC 3708). Then the congestion window is what it was before.
+ *  - With SACK, by time (RACK, RFC 8985): a segment is lost when one that was sent later has
+ *    arrived, and the time in which the network may have reordered them (a fraction of the round
+ *    trip, grown by DSACKs) is over. A lost retransmission is detected in the same way. Without
+ *    SACK, by three duplicate acknowledgements (RFC 5681, RFC 6582).
+ *  - Nothing follows the tail of a transfer, so a probe does (TLP, RFC 8985 section 7;
+ *    send/probes.ts).
+ *  - In recovery, a sender sends as much as leaves the network (PRR, RFC 6937).
+ *  - A timeout or recovery was spurious when an acknowledgement answers something older than the
+ *    retransmission (Eifel, RFC 3522), when the second acknowledgement after a timeout advances
+ *    again (F-RTO, RFC 5682), or when all that was retransmitted arrived twice (DSACK, RFC 3708).
+ *    Then the congestion window is restored.
  */
 import type { TcpView } from '../../../lib/packet/tcp.js';
 import { unwrap } from '../../../lib/seq.js';
 import { type TcpConnection, Timer } from '../connection.js';
-import { fly, land } from '../send/in-flight.js';
+import { attachLossState, releaseLossState } from './loss-state.js';
 import { onlyProbeLost } from './mtu-probe.js';
 import { REO_PERSIST } from './recovery-state.js';
 
@@ -21,8 +25,8 @@ const DUP_THRESH = 3;
 
 /** Bytes believed to be in the network (RFC 6675 SetPipe). */
 export function pipe(conn: TcpConnection): number {
-  const { sent, recovery } = conn;
-  let bytes = conn.sndNxt - conn.sndUna - sent.sacked - sent.lost;
+  const { scoreboard, recovery } = conn;
+  let bytes = conn.sndNxt - conn.sndUna - scoreboard.sacked - scoreboard.lost;
   // Before recovery, `limitedTransmit` stands for what the duplicates say has left.
   if (!conn.sackOk && recovery.active) bytes -= recovery.dupAcks * conn.sndMss;
   return Math.max(0, bytes);
@@ -30,117 +34,136 @@ export function pipe(conn: TcpConnection): number {
 
 /** Takes the SACK blocks of a segment, DSACK among them. @returns bytes newly reported. */
 export function takeSack(conn: TcpConnection, seg: TcpView, ack: number): number {
-  const { sent } = conn;
+  const { scoreboard } = conn;
   let fresh = 0;
   for (let i = 0; i < seg.sackCount; i++) {
-    const from = unwrap(seg.sackEdges[2 * i]!, conn.iss, conn.sndUna);
-    const to = unwrap(seg.sackEdges[2 * i + 1]!, conn.iss, conn.sndUna);
+    const from = unwrap(seg.sackEdges[2 * i], conn.iss, conn.sndUna);
+    const to = unwrap(seg.sackEdges[2 * i + 1], conn.iss, conn.sndUna);
     if (to <= from) continue;
     if (i === 0 && isDsack(conn, seg, from, to, ack)) {
-      takeDsack(conn, from, to);
+      processDsack(conn, from, to);
       continue;
     }
-    // Beyond SND.NXT it is a lie, below SND.UNA it is old.
+    // Beyond SND.NXT it is false, below SND.UNA it is old.
     if (from < ack || from < conn.sndUna || to > conn.sndNxt) continue;
-    fresh += sent.sack(from, to, conn.tcp.now, conn.rtt.minUs);
+    fresh += scoreboard.sack(from, to, conn.tcp.now, conn.rtt.minUs);
   }
   return fresh;
 }
 
-/** The first block reports something twice when it lies below the acknowledgement or in the second one (RFC 2883 section 4). */
+/**
+ * The first block is a DSACK when it lies below the acknowledgement or in the second block (RFC
+ * 2883 section 4).
+ */
 function isDsack(conn: TcpConnection, seg: TcpView, from: number, to: number, ack: number): boolean {
   if (from < ack) return true;
   if (seg.sackCount < 2) return false;
-  const from2 = unwrap(seg.sackEdges[2]!, conn.iss, conn.sndUna);
-  const to2 = unwrap(seg.sackEdges[3]!, conn.iss, conn.sndUna);
+  const from2 = unwrap(seg.sackEdges[2], conn.iss, conn.sndUna);
+  const to2 = unwrap(seg.sackEdges[3], conn.iss, conn.sndUna);
   return from >= from2 && to <= to2;
 }
 
-function takeDsack(conn: TcpConnection, from: number, to: number): void {
-  fly(conn);
+function processDsack(conn: TcpConnection, from: number, to: number): void {
+  attachLossState(conn);
   const { recovery } = conn;
   conn.tcp.counters.dsacksReceived++;
   conn.dsackDups++;
   if (to > conn.sndNxt || to - from > conn.maxSndWnd) return;
   if (conn.sndUna >= recovery.dsackRound) {
-    // The retransmission was not needed: wait longer before the next one.
+    // The retransmission was needless: wait longer before the next one.
     recovery.dsackRound = conn.sndNxt;
     recovery.reoMult++;
   }
   recovery.reoPersist = REO_PERSIST;
   if (recovery.undoFrom >= 0 && from >= recovery.undoFrom) recovery.undoBytes -= to - from;
   // The probe and the original both arrived: nothing was lost (RFC 8985 section 7.4.2).
-  if (recovery.probeEnd >= 0 && recovery.probeOld && to >= recovery.probeEnd) recovery.probeEnd = -1;
+  if (recovery.tlpEnd >= 0 && recovery.tlpIsRetransmission && to >= recovery.tlpEnd) recovery.tlpEnd = -1;
 }
 
-/** An acknowledgement was taken down in `conn.sent`; `acked` bytes moved SND.UNA. Finds losses and sets the congestion window. */
+/**
+ * After an acknowledgement was entered into the scoreboard: detects loss and sets the congestion
+ * window.
+ * @param acked bytes by which SND.UNA moved
+ * @param limited the congestion window was what limited the sender
+ */
 export function afterAck(conn: TcpConnection, seg: TcpView, acked: number, limited: boolean): void {
-  const { sent, recovery, rtt, cc, tcp } = conn;
+  const { scoreboard, recovery, rtt, cc, tcp } = conn;
   const now = tcp.now;
-  const lostBefore = sent.lost;
+  const lostBefore = scoreboard.lost;
   if (conn.sackOk) updateRack(conn, now);
   undoIfSpurious(conn, seg, acked);
   if (recovery.frto > 0) frto(conn, acked);
-  if (conn.sndUna >= recovery.point) leave(conn);
+  if (conn.sndUna >= recovery.recoveryPoint) leaveRecovery(conn);
   if (acked > 0) endProbe(conn);
   if (conn.sackOk) detectLoss(conn, now);
   else if (recovery.active && acked > 0) {
     // NewReno's partial acknowledgement (RFC 6582): the next hole begins here.
     recovery.dupAcks = Math.max(0, recovery.dupAcks - Math.floor(acked / conn.sndMss));
-    sent.markLost(conn.sndUna, Math.min(conn.sndNxt, conn.sndUna + conn.sndMss));
+    scoreboard.markLost(conn.sndUna, Math.min(conn.sndNxt, conn.sndUna + conn.sndMss));
     recovery.retransmitFirst = true;
   }
-  if (recovery.active) prr(conn, sent.delivered, acked > 0 && sent.lost <= lostBefore);
+  if (recovery.active) prr(conn, scoreboard.delivered, acked > 0 && scoreboard.lost <= lostBefore);
   else if (acked > 0) {
     if (!recovery.afterTimeout) recovery.dupAcks = 0;
-    // What SACK had reported before was counted then.
-    if (limited) cc.onAck(conn.sackOk ? sent.delivered : acked, now, rtt.srttUs || 1);
+    // Bytes that SACK reported earlier were counted then.
+    if (limited) cc.onAck(conn.sackOk ? scoreboard.delivered : acked, now, rtt.srttUs || 1);
   }
 }
 
 function updateRack(conn: TcpConnection, now: number): void {
-  const { sent, recovery } = conn;
-  if (sent.newestUs >= 0) {
-    recovery.rttUs = now - sent.newestUs;
+  const { scoreboard, recovery } = conn;
+  if (scoreboard.newestUs >= 0) {
+    recovery.rackRttUs = now - scoreboard.newestUs;
     if (
-      sent.newestUs > recovery.newestUs ||
-      (sent.newestUs === recovery.newestUs && sent.newestEnd > recovery.newestEnd)
+      scoreboard.newestUs > recovery.rackSentUs ||
+      (scoreboard.newestUs === recovery.rackSentUs && scoreboard.newestEnd > recovery.rackEnd)
     ) {
-      recovery.newestUs = sent.newestUs;
-      recovery.newestEnd = sent.newestEnd;
+      recovery.rackSentUs = scoreboard.newestUs;
+      recovery.rackEnd = scoreboard.newestEnd;
     }
   }
-  if (sent.reordered && !recovery.reorderingSeen) {
+  if (scoreboard.reordered && !recovery.reorderingSeen) {
     recovery.reorderingSeen = true;
     conn.tcp.counters.reorderingSeen++;
   }
 }
 
-/** How long a segment may be overtaken before it counts as lost (RFC 8985 section 6.2 step 4). */
+/**
+ * How much later than a segment sent after it one may arrive, in microseconds (RFC 8985 section 6.2
+ * step 4).
+ */
 export function reorderingWindow(conn: TcpConnection): number {
-  const { recovery, sent, rtt } = conn;
+  const { recovery, scoreboard, rtt } = conn;
   if (!recovery.reorderingSeen) {
-    if (recovery.active || recovery.afterTimeout || sent.sacked >= DUP_THRESH * conn.sndMss) return 0;
+    if (recovery.active || recovery.afterTimeout || scoreboard.sacked >= DUP_THRESH * conn.sndMss) return 0;
   }
   const quarter = rtt.minUs === Number.POSITIVE_INFINITY ? 0 : rtt.minUs / 4;
   return Math.min(recovery.reoMult * quarter, rtt.srttUs);
 }
 
-/** Marks what is lost by now and sets the timer for what may soon be. */
+/**
+ * Marks what is lost by now, and sets the timer for what may be lost soon (RFC 8985 section 6.2
+ * step 5).
+ */
 export function detectLoss(conn: TcpConnection, now: number): void {
-  const { sent, recovery } = conn;
-  if (recovery.newestUs < 0 || conn.flight === 0) {
+  const { scoreboard, recovery } = conn;
+  if (recovery.rackSentUs < 0 || conn.flightSize === 0) {
     conn.clearTimer(Timer.Reorder);
     return;
   }
-  const before = sent.lost;
-  const timeout = sent.detect(now, recovery.newestUs, recovery.newestEnd, recovery.rttUs + reorderingWindow(conn));
+  const before = scoreboard.lost;
+  const timeout = scoreboard.detectLost(
+    now,
+    recovery.rackSentUs,
+    recovery.rackEnd,
+    recovery.rackRttUs + reorderingWindow(conn),
+  );
   if (timeout > 0) conn.setTimer(Timer.Reorder, now + timeout);
   else conn.clearTimer(Timer.Reorder);
-  if (sent.lost > before && !recovery.active && !recovery.afterTimeout) enter(conn);
+  if (scoreboard.lost > before && !recovery.active && !recovery.afterTimeout) enterRecovery(conn);
 }
 
-/** The time in which the network may have reordered something is over. */
+/** The reordering timer has fired (RFC 8985 section 6.3). */
 export function reorderTimeout(conn: TcpConnection, now: number): void {
   detectLoss(conn, now);
   conn.tcp.markDirty(conn);
@@ -148,13 +171,13 @@ export function reorderTimeout(conn: TcpConnection, now: number): void {
 
 /** A duplicate acknowledgement of a peer without SACK (RFC 5681 section 3.2). */
 export function duplicateAck(conn: TcpConnection): void {
-  const { recovery, sent } = conn;
+  const { recovery, scoreboard } = conn;
   recovery.dupAcks++;
   if (recovery.active) {
     prr(conn, conn.sndMss, false);
     return;
   }
-  if (recovery.afterTimeout || conn.sndUna < recovery.point) {
+  if (recovery.afterTimeout || conn.sndUna < recovery.recoveryPoint) {
     recovery.frto = 0;
     return;
   }
@@ -162,26 +185,26 @@ export function duplicateAck(conn: TcpConnection): void {
     recovery.limitedTransmit = recovery.dupAcks * conn.sndMss;
     return;
   }
-  sent.markLost(conn.sndUna, Math.min(conn.sndNxt, conn.sndUna + conn.sndMss));
-  enter(conn);
+  scoreboard.markLost(conn.sndUna, Math.min(conn.sndNxt, conn.sndUna + conn.sndMss));
+  enterRecovery(conn);
   prr(conn, recovery.dupAcks * conn.sndMss, false);
 }
 
-function enter(conn: TcpConnection): void {
+function enterRecovery(conn: TcpConnection): void {
   const { recovery, cc, tcp } = conn;
   tcp.counters.fastRetransmits++;
-  conn.log?.add(tcp.now, 'recovery', conn.flight, cc.cwnd);
+  conn.log?.add(tcp.now, 'recovery', conn.flightSize, cc.cwnd);
   recovery.active = true;
-  recovery.point = conn.sndNxt;
+  recovery.recoveryPoint = conn.sndNxt;
   recovery.retransmitFirst = true;
   recovery.limitedTransmit = 0;
-  recovery.prrFlight = Math.max(conn.sndMss, conn.flight - conn.sent.sacked);
+  recovery.prrFlight = Math.max(conn.sndMss, conn.flightSize - conn.scoreboard.sacked);
   recovery.prrDelivered = 0;
   recovery.prrOut = 0;
   beginUndo(conn);
   // A mark in the same round trip has reduced it already.
   if (onlyProbeLost(conn)) {
-    recovery.harmless = true;
+    recovery.nonCongestive = true;
     cc.ssthresh = cc.cwnd;
   } else if (conn.sndUna >= recovery.ecnPoint) {
     cc.onLoss(loadedFlight(conn), tcp.now);
@@ -191,14 +214,17 @@ function enter(conn: TcpConnection): void {
 }
 
 /**
- * What the path carried when it lost something: FlightSize (RFC 5681 equation 4), but never more than the window. When
- * one recovery follows another, most of FlightSize may have left the network long ago.
+ * What the path carried at the loss: FlightSize (RFC 5681 equation 4), but never more than the
+ * window. When one recovery follows another, most of FlightSize may have left the network long ago.
  */
 function loadedFlight(conn: TcpConnection): number {
-  return Math.min(conn.flight, conn.cc.cwnd);
+  return Math.min(conn.flightSize, conn.cc.cwnd);
 }
 
-/** Proportional rate reduction (RFC 6937 section 3, with the conservative bound unless the path shows no new loss). */
+/**
+ * Proportional rate reduction (RFC 6937 section 3, with the conservative bound unless the path
+ * shows no new loss).
+ */
 function prr(conn: TcpConnection, delivered: number, safe: boolean): void {
   const { recovery, cc } = conn;
   const inPipe = pipe(conn);
@@ -214,7 +240,7 @@ function prr(conn: TcpConnection, delivered: number, safe: boolean): void {
 }
 
 /** SND.UNA has passed the end of the episode. */
-function leave(conn: TcpConnection): void {
+function leaveRecovery(conn: TcpConnection): void {
   const { recovery, cc } = conn;
   if (recovery.active) {
     recovery.active = false;
@@ -230,16 +256,16 @@ function leave(conn: TcpConnection): void {
     recovery.dupAcks = 0;
     recovery.frto = 0;
   }
-  if (recovery.harmless) {
-    recovery.harmless = false;
+  if (recovery.nonCongestive) {
+    recovery.nonCongestive = false;
     undo(conn);
     return;
   }
-  // A DSACK may still come for what was sent again last.
+  // A DSACK may still come for the last retransmission.
   if (recovery.undoFrom >= 0 && recovery.undoBytes <= 0 && recovery.firstTs >= 0) undo(conn);
 }
 
-// --- Taking back ---
+// --- Undo ---
 
 function beginUndo(conn: TcpConnection): void {
   const { recovery, cc } = conn;
@@ -249,20 +275,21 @@ function beginUndo(conn: TcpConnection): void {
     recovery.undoBytes = 0;
     recovery.firstTs = -1;
   } else {
-    // What an earlier episode sent again is still under way, and its answers must not be taken for those of this one.
+    // Retransmissions of an earlier episode are still in flight; their answers must not count for
+    // this one.
     recovery.undoBytes = Number.POSITIVE_INFINITY;
   }
 }
 
-/** [from, to) was sent again. */
+/** Notes that [from, to) was retransmitted. */
 export function retransmitted(conn: TcpConnection, from: number, to: number): void {
   const { recovery } = conn;
   recovery.undoBytes += to - from;
   if (to > recovery.resentEnd) recovery.resentEnd = to;
-  if (recovery.firstTs < 0) recovery.firstTs = conn.tcp.timestamp(conn);
+  if (recovery.firstTs < 0) recovery.firstTs = conn.tcp.timestamp(conn.tsOffset);
 }
 
-/** Eifel detection (RFC 3522), and DSACKs for all that was sent again (RFC 3708). */
+/** Eifel detection (RFC 3522), and DSACKs for everything retransmitted (RFC 3708). */
 function undoIfSpurious(conn: TcpConnection, seg: TcpView, acked: number): void {
   const { recovery } = conn;
   if (recovery.undoFrom < 0 || recovery.firstTs < 0) return;
@@ -272,65 +299,65 @@ function undoIfSpurious(conn: TcpConnection, seg: TcpView, acked: number): void 
 }
 
 function undo(conn: TcpConnection): void {
-  const { recovery, sent, cc, tcp } = conn;
+  const { recovery, scoreboard, cc, tcp } = conn;
   tcp.counters.spuriousRecoveries++;
   recovery.undoFrom = -1;
   const before = cc.cwnd;
   cc.undo();
   conn.log?.add(tcp.now, 'undo', before, cc.cwnd);
-  sent.unmarkLost();
+  scoreboard.unmarkLost();
   recovery.active = false;
   recovery.afterTimeout = false;
   recovery.retransmitFirst = false;
   recovery.dupAcks = 0;
   recovery.frto = 0;
-  recovery.point = conn.sndUna;
+  recovery.recoveryPoint = conn.sndUna;
   conn.rtt.backoff = 0;
   tcp.markDirty(conn);
 }
 
-/** The retransmission timer has run out: everything that was not reported counts as lost. */
+/** The retransmission timer has expired: everything that SACK has not reported counts as lost. */
 export function timeoutLoss(conn: TcpConnection): void {
-  const { recovery, sent, cc, tcp } = conn;
+  const { recovery, scoreboard, cc, tcp } = conn;
   const first = conn.rtt.backoff === 0;
-  conn.log?.add(tcp.now, 'timeout', conn.rtt.backoff, conn.flight);
+  conn.log?.add(tcp.now, 'timeout', conn.rtt.backoff, conn.flightSize);
   if (first) {
     if (!recovery.afterTimeout) beginUndo(conn);
-    // With timestamps the first acknowledgement says whether it was a true one.
+    // With timestamps the first acknowledgement tells whether the timeout was spurious.
     recovery.frto = conn.tsOk || recovery.active ? 0 : 1;
     cc.onTimeout(loadedFlight(conn), tcp.now);
     if (conn.ecnOk && !conn.accEcn) conn.cwrDue = true;
   } else recovery.frto = 0;
   recovery.active = false;
-  recovery.harmless = false;
+  recovery.nonCongestive = false;
   recovery.afterTimeout = true;
-  recovery.point = conn.sndNxt;
+  recovery.recoveryPoint = conn.sndNxt;
   recovery.dupAcks = 0;
   recovery.limitedTransmit = 0;
-  recovery.probeEnd = -1;
-  if (sent.reneged) {
-    sent.forgetSacked();
+  recovery.tlpEnd = -1;
+  if (scoreboard.reneged) {
+    scoreboard.forgetSacked();
     tcp.counters.sackReneging++;
   }
-  sent.markLost(conn.sndUna, conn.sndNxt);
+  scoreboard.markLost(conn.sndUna, conn.sndNxt);
   conn.clearTimer(Timer.Reorder);
 }
 
 /** F-RTO without timestamps (RFC 5682 section 2.1): an acknowledgement after a timeout. */
 function frto(conn: TcpConnection, acked: number): void {
-  const { recovery, sent } = conn;
-  if (recovery.undoFrom < 0 || acked === 0 || conn.sndUna >= recovery.point) {
+  const { recovery, scoreboard } = conn;
+  if (recovery.undoFrom < 0 || acked === 0 || conn.sndUna >= recovery.recoveryPoint) {
     recovery.frto = 0;
     return;
   }
   if (recovery.frto === 1) {
-    // The first acknowledgement: send something new, and wait for what the second one says.
-    recovery.frto = conn.sndNxt < conn.sndLimit && conn.sndWnd > conn.flight ? 2 : 0;
+    // The first acknowledgement: send something new, and wait for the second one.
+    recovery.frto = conn.sndNxt < conn.sndLimit && conn.sndWnd > conn.flightSize ? 2 : 0;
     return;
   }
   recovery.frto = 0;
-  // The second one moves on although only one segment was sent again: the others had not been lost.
-  if (sent.onceUs >= 0) undo(conn);
+  // The second one advances although only one segment was retransmitted: the others were not lost.
+  if (scoreboard.onceUs >= 0) undo(conn);
 }
 
 /** Whether lost data has to wait for new data to be sent first (RFC 5682 section 2.1 step 2b). */
@@ -340,25 +367,31 @@ export function newDataFirst(conn: TcpConnection): boolean {
 
 // --- Tail loss probe, ECN ---
 
-/** A probe that was a retransmission has been answered, and nothing says that both copies arrived: one loss (RFC 8985 section 7.4.2). */
+/**
+ * A retransmitted probe was answered without a DSACK: it repaired one loss (RFC 8985 section
+ * 7.4.2).
+ */
 function endProbe(conn: TcpConnection): void {
   const { recovery, cc, tcp } = conn;
-  if (recovery.probeEnd < 0 || conn.sndUna < recovery.probeEnd) return;
-  // The acknowledgement of the probe itself may yet be followed by the DSACK.
-  if (recovery.probeOld && conn.sndUna === recovery.probeEnd) return;
-  const repaired = recovery.probeOld && !recovery.active && !recovery.afterTimeout;
-  recovery.probeEnd = -1;
+  if (recovery.tlpEnd < 0 || conn.sndUna < recovery.tlpEnd) return;
+  // A DSACK may still follow the acknowledgement of the probe.
+  if (recovery.tlpIsRetransmission && conn.sndUna === recovery.tlpEnd) return;
+  const repaired = recovery.tlpIsRetransmission && !recovery.active && !recovery.afterTimeout;
+  recovery.tlpEnd = -1;
   if (!repaired) return;
   cc.remember();
   cc.onLoss(Math.max(loadedFlight(conn), conn.sndMss), tcp.now);
   tcp.counters.probeRepairs++;
 }
 
-/** The peer has seen a congestion mark (RFC 3168 section 6.1.2): at most one reduction per round trip. */
+/**
+ * The peer has seen a congestion mark (RFC 3168 section 6.1.2): at most one reduction per round
+ * trip.
+ */
 export function congestionEcho(conn: TcpConnection): void {
   const { cc, tcp } = conn;
   if (conn.recovery.active || conn.recovery.afterTimeout || conn.sndUna < conn.recovery.ecnPoint) return;
-  fly(conn);
+  attachLossState(conn);
   const { recovery } = conn;
   recovery.ecnPoint = conn.sndNxt;
   const before = cc.cwnd;
@@ -368,29 +401,32 @@ export function congestionEcho(conn: TcpConnection): void {
   tcp.counters.ecnReductions++;
 }
 
-/** After a takeover, or when the path has become narrower: all in flight is to be sent again; not a sign of congestion. */
+/**
+ * After a takeover or a smaller path MTU: everything in flight is sent again, without a sign of
+ * congestion.
+ */
 export function resendAll(conn: TcpConnection): void {
-  fly(conn);
-  const { sent, recovery } = conn;
+  attachLossState(conn);
+  const { scoreboard, recovery } = conn;
   recovery.reset();
-  sent.reset(conn.sndUna);
+  scoreboard.reset(conn.sndUna);
   if (conn.sndNxt > conn.sndUna) {
-    sent.push(conn.sndNxt, conn.tcp.now, 0);
-    sent.markLost(conn.sndUna, conn.sndNxt);
+    scoreboard.push(conn.sndNxt, conn.tcp.now, 0);
+    scoreboard.markLost(conn.sndUna, conn.sndNxt);
   }
-  recovery.point = conn.sndNxt;
-  recovery.newestUs = -1;
-  land(conn);
+  recovery.recoveryPoint = conn.sndNxt;
+  recovery.rackSentUs = -1;
+  releaseLossState(conn);
 }
 
-/** After a planned move: all in flight was sent just now, by somebody else. */
+/** After a switchover: the predecessor has just sent everything in flight. */
 export function keepAllSent(conn: TcpConnection): void {
-  fly(conn);
-  const { sent, recovery } = conn;
+  attachLossState(conn);
+  const { scoreboard, recovery } = conn;
   recovery.reset();
-  sent.reset(conn.sndUna);
-  if (conn.sndNxt > conn.sndUna) sent.push(conn.sndNxt, conn.tcp.now, 0);
-  recovery.point = conn.sndUna;
-  recovery.newestUs = -1;
-  land(conn);
+  scoreboard.reset(conn.sndUna);
+  if (conn.sndNxt > conn.sndUna) scoreboard.push(conn.sndNxt, conn.tcp.now, 0);
+  recovery.recoveryPoint = conn.sndUna;
+  recovery.rackSentUs = -1;
+  releaseLossState(conn);
 }

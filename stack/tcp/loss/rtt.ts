@@ -1,16 +1,26 @@
 /** Retransmission timer estimation (RFC 6298), in microseconds. */
-/** Least time beyond the smoothed round trip; more than the clock granularity G of RFC 6298 section 2. */
+
+/**
+ * Minimum time beyond the smoothed round trip; more than the clock granularity G of RFC 6298
+ * section 2.
+ */
 export const RTO_MIN_US = 200_000;
+/** Longest retransmission timeout (RFC 6298 section 2.5). */
 export const RTO_MAX_US = 60_000_000;
+/** The timeout before the first measurement (RFC 6298 section 2.1). */
 export const RTO_INITIAL_US = 1_000_000;
 
+/** The round-trip time of one connection. */
 export class RttEstimator {
   /** Smoothed round-trip time; 0 before the first sample. */
   srttUs = 0;
+  /** Its variance. */
   rttvarUs = 0;
+  /** The shortest measured; Infinity before the first sample. */
   minUs = Number.POSITIVE_INFINITY;
+  /** The latest measured. */
   latestUs = 0;
-  /** Number of times the timer has backed off since the last new acknowledgement. */
+  /** Timeouts since the last new acknowledgement. */
   backoff = 0;
 
   /** Takes one measurement of a segment that was sent once (Karn's rule is the caller's). */
@@ -27,8 +37,9 @@ export class RttEstimator {
   }
 
   /**
-   * The retransmission timeout with its backoff applied, at most 60 s. The variance counts as 200 ms at least: on a steady
-   * path of a long round trip it would otherwise leave no time for a delayed acknowledgement.
+   * The retransmission timeout with its backoff applied, at most 60 s. The variance counts as at
+   * least 200 ms: a steady path with a long round trip would otherwise leave no time for a delayed
+   * acknowledgement.
    */
   rtoUs(): number {
     const base = this.srttUs === 0 ? RTO_INITIAL_US : this.srttUs + Math.max(RTO_MIN_US, 4 * this.rttvarUs);

@@ -1,23 +1,27 @@
 /**
- * Large chunks of received data stay where the device has put them until the program takes them, or the device needs the memory:
- * who only looks at what comes (`onread`, a stream that nobody listens to) costs no copy and no memory. What comes from a log instead is put
- * into blocks that are used again when nobody kept them. In a receive queue a chunk that is a Buffer is the connection's own; any
- * other is lent, or a block. A chunk is a part of some memory (receive-queue.ts); only who keeps it is given an object of its own.
+ * Borrowed buffers: large chunks of received data stay in the device's memory until the program
+ * takes them, or until the device needs the memory. A program that only looks at the data
+ * (`onread`, a stream without listeners) costs no copy and no memory. Data from a log goes into
+ * blocks, which are used again when the program did not keep them.
+ *
+ * In a receive queue, a chunk that is a Buffer belongs to the connection; any other is borrowed, or
+ * a block. A chunk is a part of some memory (receive-queue.ts); an object of its own is made only
+ * for a program that keeps it.
  */
 
 import type { DirectFrames, FrameLender, RxBatch } from '../../../lib/device/rx-batch.js';
 import { Pool } from '../../../lib/pool.js';
-import type { TcpConnection } from '../connection.js';
+import type { ReceiveQueue } from './receive-queue.js';
 
-/** Below that a copy out of Buffer's pool costs less than a loan, unless nobody wants the copy. */
-const LEAST_BYTES = 4096;
+/** Below this a copy costs less than borrowing, unless the program only looks at the data. */
+const MIN_BYTES = 4096;
 const BLOCK_BYTES = 65_536;
 /** A block is never more than half empty. */
-const LEAST_IN_BLOCK = BLOCK_BYTES / 2;
-/** Blocks that are kept for another use. */
-const MOST_SPARE = 64;
+const MIN_IN_BLOCK = BLOCK_BYTES / 2;
+/** Unused blocks that the pool keeps at most. */
+const MAX_POOLED = 64;
 
-const NOTHING = new Uint8Array(0);
+const NO_BYTES = new Uint8Array(0);
 
 const blocks = new WeakSet<ArrayBufferLike>();
 
@@ -27,12 +31,12 @@ function newBlock(): ArrayBuffer {
   return block;
 }
 
-/** The part of `bytes` itself if it can be kept, or a copy. */
+/** The part of `bytes` as a Buffer that the caller may keep: the memory itself, or a copy. */
 export function owned(bytes: Uint8Array, from: number, length: number): Buffer {
-  // The connection's own.
+  // It belongs to the connection already.
   if (bytes instanceof Buffer)
     return from === 0 && length === bytes.length ? bytes : bytes.subarray(from, from + length);
-  // Given away: it is nobody's block any more.
+  // The caller keeps the block, so it leaves the pool.
   if (blocks.delete(bytes.buffer)) return Buffer.from(bytes.buffer, bytes.byteOffset + from, length);
   return copied(bytes, from, length);
 }
@@ -43,62 +47,74 @@ function copied(bytes: Uint8Array, from: number, length: number): Buffer {
   return copy;
 }
 
+/** A connection, as far as it borrows. */
+interface Borrower {
+  readonly receiveQueue: ReceiveQueue;
+  /** Its user only looked at the data that it read last, and kept nothing. */
+  readonly peeked: boolean;
+}
+
+/** What the connections of one stack have borrowed. */
 export class BorrowedBuffers {
   #lender: FrameLender | null = null;
   #bytes: Uint8Array | null = null;
   #direct: DirectFrames | null = null;
-  /** Who has chunks that are lent; some of them more than once. */
-  #debtors: TcpConnection[] = [];
-  readonly #spare = new Pool<ArrayBufferLike>(MOST_SPARE, newBlock);
-  /** Whatever is lent is copied. */
-  readonly giveBack = (): void => this.#settle();
+  /** Connections with borrowed chunks; a connection may occur more than once. */
+  #borrowers: Borrower[] = [];
+  readonly #pool = new Pool<ArrayBufferLike>(MAX_POOLED, newBlock);
+  /** Gives everything back to the lender: copies what is borrowed. */
+  readonly giveBack = (): void => this.#copyOut();
 
-  /** A batch is looked at from now on, until `end`. */
+  /** The processing of a batch begins; it lasts until `end`. */
   begin(batch: RxBatch): void {
     this.#lender = batch.lender ?? null;
     this.#bytes = batch.bytes;
     this.#direct = batch.direct ?? null;
   }
 
+  /** The processing of the batch ends. */
   end(): void {
     this.#lender = null;
     this.#direct = null;
   }
 
-  /** Before bytes of a segment are looked at up to `end`: they are all there. */
+  /** Makes the bytes of a segment contiguous up to `end`, before they are read. */
   gather(bytes: Uint8Array, end: number): void {
     const direct = this.#direct;
     if (direct !== null && end > direct.from && bytes === this.#bytes) direct.gather();
   }
 
-  // Where the bytes are that `place` was asked for.
-  bytes: Uint8Array = NOTHING;
+  // Results of `place`: where the bytes are.
+  bytes: Uint8Array = NO_BYTES;
   from = 0;
 
-  /** Says in `bytes` and `from` what to put into the receive queue for bytes of a segment that came in order. */
-  place(conn: TcpConnection, bytes: Uint8Array, from: number, length: number): void {
+  /**
+   * Decides where in-order bytes of a segment lie in the receive queue; the results are `bytes` and
+   * `from`.
+   */
+  place(conn: Borrower, bytes: Uint8Array, from: number, length: number): void {
     const direct = this.#direct;
     const lender = this.#lender;
     const ours = bytes === this.#bytes;
     const claimed = ours && direct !== null && from + length > direct.from ? direct.claim(from, length) : -1;
     this.bytes = claimed < 0 ? bytes : direct!.place.bytes;
     this.from = claimed < 0 ? from : claimed;
-    const small = length < LEAST_BYTES && !conn.glanced;
+    const small = length < MIN_BYTES && !conn.peeked;
     if (lender === null || !ours || (small && claimed < 0)) {
       this.bytes = copied(this.bytes, this.from, length);
       this.from = 0;
       return;
     }
     lender.borrow(this.giveBack);
-    // One stream brings many chunks in a row.
-    if (this.#debtors.at(-1) !== conn) this.#debtors.push(conn);
+    // A stream brings many chunks in a row: one entry serves them.
+    if (this.#borrowers.at(-1) !== conn) this.#borrowers.push(conn);
   }
 
-  /** How often all has been given back. */
+  /** How often everything was given back. */
   returns = 0;
 
-  #settle(): void {
-    const debtors = this.#debtors;
+  #copyOut(): void {
+    const debtors = this.#borrowers;
     this.returns++;
     for (const { receiveQueue } of debtors) {
       for (let i = 0; i < receiveQueue.length; i++) {
@@ -110,16 +126,16 @@ export class BorrowedBuffers {
     debtors.length = 0;
   }
 
-  /** The same for bytes out of a log. */
+  /** A chunk with a copy of bytes out of a log. */
   copy(bytes: Uint8Array, from: number, length: number): Uint8Array {
-    if (length < LEAST_IN_BLOCK || length > BLOCK_BYTES) return copied(bytes, from, length);
-    const chunk = new Uint8Array(this.#spare.take(), 0, length);
+    if (length < MIN_IN_BLOCK || length > BLOCK_BYTES) return copied(bytes, from, length);
+    const chunk = new Uint8Array(this.#pool.take(), 0, length);
     chunk.set(bytes.subarray(from, from + length), 0);
     return chunk;
   }
 
-  /** Nobody has kept a chunk of these bytes. */
-  done(bytes: Uint8Array): void {
-    if (!(bytes instanceof Buffer) && blocks.has(bytes.buffer)) this.#spare.give(bytes.buffer);
+  /** The program did not keep a chunk of these bytes: its block is used again. */
+  recycle(bytes: Uint8Array): void {
+    if (!(bytes instanceof Buffer) && blocks.has(bytes.buffer)) this.#pool.give(bytes.buffer);
   }
 }

@@ -1,13 +1,15 @@
 /**
- * Out-of-order data of one connection, by sequence offset (see connection.ts), until the gap before it is filled.
- * First come, first kept: bytes that are already held win over later copies, so that a stream has one value per byte.
- * Bounded by bytes (the receive window does that) and by the number of pieces; what exceeds the latter is dropped and the
- * peer sends it again.
+ * The reassembly queue: out-of-order data of one connection, by sequence offset (see
+ * connection.ts), until the gap before it is filled. Bytes that are held win over later copies, so
+ * that a stream has one value per byte. The receive window bounds the bytes, MAX_PIECES the number
+ * of pieces; data beyond that is dropped, and the peer sends it again.
  */
+
+/** A contiguous piece of data. */
 export interface Piece {
   start: number;
   end: number;
-  /** Holds the piece at its beginning; there may be room behind it. */
+  /** Begins with the piece; there may be spare capacity behind it. */
   bytes: Uint8Array;
 }
 
@@ -26,13 +28,14 @@ interface Block {
 
 /** Most pieces held per connection. */
 export const MAX_PIECES = 4096;
-/** Most room that is made in advance for a piece to grow, so that a long run is not a piece per segment. */
-const MAX_ROOM = 65_536;
+/** Most spare capacity of a piece, so that a long run does not take a piece per segment. */
+const MAX_RESERVE = 65_536;
 
-/** Of a connection to which everything has come in order; never changed. */
+/** For a connection without out-of-order data; never changed. */
 const NO_PIECES: Piece[] = [];
 const NO_BLOCKS: Block[] = [];
 
+/** The reassembly queue of one connection. */
 export class Reassembly {
   /** Sorted by start, disjoint. */
   #pieces: Piece[] = NO_PIECES;
@@ -42,6 +45,7 @@ export class Reassembly {
   /** Bytes held. */
   bytes = 0;
 
+  /** Nothing is held. */
   get empty(): boolean {
     return this.#pieces.length === 0;
   }
@@ -71,8 +75,9 @@ export class Reassembly {
           kept = false;
           break;
         } else {
-          // Twice what it continues: what is reserved is never more than what is held.
-          const size = room < 0 ? 0 : Math.min(MAX_ROOM, 2 * (at - before!.start));
+          // Capacity grows with the run that the piece continues, so at most as much is spare as is
+          // held.
+          const size = room < 0 ? 0 : Math.min(MAX_RESERVE, 2 * (at - before!.start));
           const bytes = new Uint8Array(Math.max(size, until - at));
           bytes.set(source.subarray(from, from + (until - at)));
           this.#pieces.splice(index, 0, { start: at, end: until, bytes });
@@ -87,11 +92,14 @@ export class Reassembly {
       at = Math.max(until, next.end);
       index++;
     }
-    this.#touchBlock(start, Math.min(at, stop));
+    this.#addToBlocks(start, Math.min(at, stop));
     return kept;
   }
 
-  /** Takes the piece that begins at or before `rcvNxt`, trimmed to begin there; undefined when there is a gap. */
+  /**
+   * Takes the piece that begins at or before `rcvNxt`, trimmed to begin there; undefined when there
+   * is a gap.
+   */
   take(rcvNxt: number): Uint8Array | undefined {
     for (;;) {
       const first = this.#pieces[0];
@@ -105,10 +113,10 @@ export class Reassembly {
     }
   }
 
-  /** Lets go of everything before `offset`. */
+  /** Drops everything before `offset`. */
   dropBelow(offset: number): void {
     const pieces = this.#pieces;
-    while (pieces.length > 0 && pieces[0]!.end <= offset) {
+    while (pieces.length > 0 && pieces[0].end <= offset) {
       const piece = pieces.shift()!;
       this.bytes -= piece.end - piece.start;
     }
@@ -116,8 +124,8 @@ export class Reassembly {
   }
 
   /**
-   * Writes up to `max` SACK blocks as pairs of sequence offsets, the most recently changed first (RFC 2018 section 4),
-   * from `out[at]` on.
+   * Writes up to `max` SACK blocks as pairs of sequence offsets, the most recently changed first
+   * (RFC 2018 section 4), from `out[at]` on.
    * @returns the number of blocks.
    */
   sackBlocks(out: Float64Array, max: number, at = 0): number {
@@ -127,19 +135,19 @@ export class Reassembly {
     while (n < max && n < blocks.length) {
       let best = -1;
       for (let i = 0; i < blocks.length; i++) {
-        const stamp = blocks[i]!.stamp;
-        if (stamp < before && (best < 0 || stamp > blocks[best]!.stamp)) best = i;
+        const stamp = blocks[i].stamp;
+        if (stamp < before && (best < 0 || stamp > blocks[best].stamp)) best = i;
       }
       if (best < 0) break;
-      out[at + 2 * n] = blocks[best]!.start;
-      out[at + 2 * n + 1] = blocks[best]!.end;
-      before = blocks[best]!.stamp;
+      out[at + 2 * n] = blocks[best].start;
+      out[at + 2 * n + 1] = blocks[best].end;
+      before = blocks[best].stamp;
       n++;
     }
     return n;
   }
 
-  /** Everything that `load` needs to go on in another process. */
+  /** The whole state, for `load` in another process. */
   save(): SavedReassembly {
     return {
       pieces: this.#pieces.map(({ start, end, bytes }) => ({ start, bytes: bytes.slice(0, end - start) })),
@@ -147,6 +155,7 @@ export class Reassembly {
     };
   }
 
+  /** Takes over a saved state. */
   load(saved: SavedReassembly): void {
     this.#pieces = saved.pieces.map(({ start, bytes }) => ({ start, end: start + bytes.length, bytes }));
     this.#blocks = saved.blocks.map(([start, end, stamp]) => ({ start, end, stamp }));
@@ -154,6 +163,7 @@ export class Reassembly {
     this.bytes = saved.pieces.reduce((sum, { bytes }) => sum + bytes.length, 0);
   }
 
+  /** Drops everything. */
   clear(): void {
     this.#pieces = NO_PIECES;
     this.#blocks = NO_BLOCKS;
@@ -165,21 +175,21 @@ export class Reassembly {
     let high = this.#pieces.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.#pieces[middle]!.end > offset) high = middle;
+      if (this.#pieces[middle].end > offset) high = middle;
       else low = middle + 1;
     }
     return low;
   }
 
-  #touchBlock(start: number, end: number): void {
+  #addToBlocks(start: number, end: number): void {
     if (end <= start) return;
     const blocks = this.#blocks;
     let i = 0;
-    while (i < blocks.length && blocks[i]!.end < start) i++;
+    while (i < blocks.length && blocks[i].end < start) i++;
     let to = i;
-    while (to < blocks.length && blocks[to]!.start <= end) {
-      start = Math.min(start, blocks[to]!.start);
-      end = Math.max(end, blocks[to]!.end);
+    while (to < blocks.length && blocks[to].start <= end) {
+      start = Math.min(start, blocks[to].start);
+      end = Math.max(end, blocks[to].end);
       to++;
     }
     blocks.splice(i, to - i, { start, end, stamp: ++this.#stamp });
@@ -187,7 +197,7 @@ export class Reassembly {
 
   #trimBlocks(rcvNxt: number): void {
     const blocks = this.#blocks;
-    while (blocks.length > 0 && blocks[0]!.end <= rcvNxt) blocks.shift();
+    while (blocks.length > 0 && blocks[0].end <= rcvNxt) blocks.shift();
     const first = blocks[0];
     if (first !== undefined && first.start < rcvNxt) first.start = rcvNxt;
   }

@@ -1,24 +1,28 @@
 /**
- * In-order bytes that were not read yet, as parts of whatever memory they lie in (loans.ts): where, from where, and how many. No object is
- * made for a chunk, so that a segment which is only looked at costs no memory.
+ * The receive queue: in-order bytes that the user has not read. Each chunk is a part of some memory
+ * (borrowed-buffers.ts): the array, an offset and a length. No object is made for a chunk, so data
+ * that is only looked at costs no memory.
  */
 
-/** Chunks that there is room for to begin with, and what is kept when a long queue has been read. */
-const LEAST = 8;
-const KEPT = 256;
+/** Initial capacity in chunks, and the capacity that is kept when a long queue has been read. */
+const MIN_CAPACITY = 8;
+const MAX_KEPT = 256;
+const NO_BYTES = new Uint8Array(0);
 
+/** The receive queue of one connection. */
 export class ReceiveQueue {
-  /** A power of two of them, used in turn; and two numbers for each. */
-  #sources: (Uint8Array | null)[] = new Array(LEAST).fill(null);
-  #spans: number[] = new Array(2 * LEAST).fill(0);
+  /** Rings of a power of two: the memory of each chunk, and its offset and length. */
+  #sources: Uint8Array[] = new Array(MIN_CAPACITY).fill(NO_BYTES);
+  #spans: number[] = new Array(2 * MIN_CAPACITY).fill(0);
   #head = 0;
   #size = 0;
 
-  /** Chunks. */
+  /** Number of chunks. */
   get length(): number {
     return this.#size;
   }
 
+  /** Adds a chunk at the end. */
   push(bytes: Uint8Array, from: number, length: number): void {
     if (this.#size === this.#sources.length) this.#resize(2 * this.#size);
     const at = this.#at(this.#size++);
@@ -29,15 +33,17 @@ export class ReceiveQueue {
 
   /** The memory of a chunk; it begins at `fromAt`. */
   sourceAt(i: number): Uint8Array {
-    return this.#sources[this.#at(i)]!;
+    return this.#sources[this.#at(i)];
   }
 
+  /** Where the chunk begins in its memory. */
   fromAt(i: number): number {
-    return this.#spans[2 * this.#at(i)]!;
+    return this.#spans[2 * this.#at(i)];
   }
 
+  /** Bytes of the chunk. */
   lengthAt(i: number): number {
-    return this.#spans[2 * this.#at(i) + 1]!;
+    return this.#spans[2 * this.#at(i) + 1];
   }
 
   /** A view of a chunk. */
@@ -46,35 +52,35 @@ export class ReceiveQueue {
     return this.sourceAt(i).subarray(from, from + this.lengthAt(i));
   }
 
-  /** The chunk has been put somewhere else: it is all of `bytes`. */
+  /** The chunk has moved: it is all of `bytes` now. */
   move(i: number, bytes: Uint8Array): void {
     const at = this.#at(i);
     this.#sources[at] = bytes;
     this.#spans[2 * at] = 0;
   }
 
-  /** The first chunk loses so many bytes, which is less than all, at its beginning. */
+  /** Removes `bytes` bytes, less than all, from the beginning of the first chunk. */
   cut(bytes: number): void {
     const at = this.#head;
-    this.#spans[2 * at]! += bytes;
-    this.#spans[2 * at + 1]! -= bytes;
+    this.#spans[2 * at] += bytes;
+    this.#spans[2 * at + 1] -= bytes;
   }
 
-  /** The first chunk has been read. */
+  /** Removes the first chunk. */
   drop(): void {
     if (this.#size === 0) return;
-    this.#sources[this.#head] = null;
+    this.#sources[this.#head] = NO_BYTES;
     this.#head = this.#at(1);
-    if (--this.#size === 0 && this.#sources.length > KEPT) this.#resize(LEAST);
+    if (--this.#size === 0 && this.#sources.length > MAX_KEPT) this.#resize(MIN_CAPACITY);
   }
 
   #at(i: number): number {
     return (this.#head + i) & (this.#sources.length - 1);
   }
 
-  #resize(room: number): void {
-    const sources: (Uint8Array | null)[] = new Array(room).fill(null);
-    const spans: number[] = new Array(2 * room).fill(0);
+  #resize(capacity: number): void {
+    const sources: Uint8Array[] = new Array(capacity).fill(NO_BYTES);
+    const spans: number[] = new Array(2 * capacity).fill(0);
     for (let i = 0; i < this.#size; i++) {
       sources[i] = this.sourceAt(i);
       spans[2 * i] = this.fromAt(i);
@@ -86,5 +92,5 @@ export class ReceiveQueue {
   }
 }
 
-/** That of a connection which has received nothing yet. Nothing is put into it. */
+/** The queue of a connection that has received nothing; shared, always empty. */
 export const NO_CHUNKS = new ReceiveQueue();

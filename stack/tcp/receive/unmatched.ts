@@ -1,16 +1,36 @@
-/** Segments that belong to no connection: those of connections in TIME_WAIT, and all others, which are answered with RST. */
+/**
+ * Segments that belong to no connection: those of connections in TIME_WAIT, and all others, which
+ * are answered with RST.
+ */
 import { finish, sum16 } from '../../../lib/checksum.js';
 import { TX_HEADROOM } from '../../../lib/device/device.js';
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, type TcpView, writeTcpHeader } from '../../../lib/packet/tcp.js';
-import type { TcpRoute } from '../connection.js';
-import type { Tcp } from '../tcp.js';
+import type { TcpRoute } from '../../ip/tcp-route.js';
+import type { TcpContext } from '../connection.js';
 import type { TimeWaitEntry } from '../time-wait.js';
 
-/** Segments that are no part of a conversation are answered this often at most: two such answers must not chase each other. */
+/**
+ * Segments without data are answered this often at most: two ends must not answer each other for
+ * ever.
+ */
 const INVALID_ANSWER_US = 100_000;
 
-/** A segment for a connection in TIME_WAIT. @returns true when it may open a new connection instead. */
-export function timeWaitSegment(tcp: Tcp, entry: TimeWaitEntry, seg: TcpView): boolean {
+/**
+ * A segment without a connection; valid during the call that delivers it. Addresses are numbers of
+ * the address book.
+ */
+export interface Arrival {
+  seg: TcpView;
+  bytes: Uint8Array;
+  localAddress: number;
+  remoteAddress: number;
+}
+
+/**
+ * A segment for a connection in TIME_WAIT.
+ * @returns true when it may open a new connection instead.
+ */
+export function timeWaitSegment(tcp: TcpContext, entry: TimeWaitEntry, seg: TcpView): boolean {
   const ahead = (seg.seq - entry.rcvNxt) | 0;
   if ((seg.flags & (TCP_SYN | TCP_ACK | TCP_RST)) === TCP_SYN) {
     const newer =
@@ -26,7 +46,7 @@ export function timeWaitSegment(tcp: Tcp, entry: TimeWaitEntry, seg: TcpView): b
   if ((seg.flags & TCP_RST) !== 0) return false;
   if ((seg.flags & TCP_FIN) !== 0) tcp.timeWaits.renew(entry, tcp.now + 2 * tcp.options.mslUs);
   else if (ahead === 0 && seg.payloadLength === 0 && (seg.flags & TCP_SYN) === 0) {
-    // All is well at the other end. Two ends in TIME_WAIT that answered tcp would never stop.
+    // The other end is in order. Two ends in TIME-WAIT that answered each other would never stop.
     return false;
   } else if (tcp.now - (entry.answeredUs ?? Number.NEGATIVE_INFINITY) < INVALID_ANSWER_US) return false;
   else tcp.timeWaits.answered(entry, tcp.now);
@@ -39,17 +59,17 @@ export function timeWaitSegment(tcp: Tcp, entry: TimeWaitEntry, seg: TcpView): b
  * @param committed see `TxFrame.committed`
  * @returns false when it could not leave
  */
-export function answerFor(tcp: Tcp, entry: TimeWaitEntry, flags: number, committed: boolean): boolean {
+export function answerFor(tcp: TcpContext, entry: TimeWaitEntry, flags: number, committed: boolean): boolean {
   const route = tcp.host.tcpRoute(entry.localAddress, entry.remoteAddress);
   if (route === null) return true;
   const { localPort, remotePort, sndNxt, rcvNxt, rcvWindow, tsRecent } = entry;
-  const tsVal = entry.tsOk ? tcp.timestampAt(entry.tsOffset) : -1;
+  const tsVal = entry.tsOk ? tcp.timestamp(entry.tsOffset) : -1;
   const segment = { localPort, remotePort, seq: sndNxt, ack: rcvNxt, flags, window: rcvWindow, tsVal, tsEcr: tsRecent };
   return sendBareSegment(tcp, route, segment, committed);
 }
 
 /** The RST that RFC 9293 section 3.10.7.1 asks for. */
-export function replyReset(tcp: Tcp, seg: TcpView, localAddress: number, remoteAddress: number): void {
+export function replyReset(tcp: TcpContext, seg: TcpView, localAddress: number, remoteAddress: number): void {
   if (tcp.frozen) return;
   const route = tcp.host.tcpRoute(localAddress, remoteAddress);
   if (route === null) return;
@@ -86,7 +106,7 @@ interface BareSegment {
   tsEcr: number;
 }
 
-function sendBareSegment(tcp: Tcp, route: TcpRoute, segment: BareSegment, committed: boolean): boolean {
+function sendBareSegment(tcp: TcpContext, route: TcpRoute, segment: BareSegment, committed: boolean): boolean {
   const { localPort, remotePort, seq, ack, flags, window, tsVal, tsEcr } = segment;
   const frame = tcp.frame;
   frame.reset();

@@ -103,7 +103,7 @@ async function received(how: (socket: FtSocket, parts: Uint8Array[]) => void, op
   return { parts, device };
 }
 
-t.test('a listener keeps what it gets', async (t) => {
+t.test('a listener keeps the data that it is given', async (t) => {
   const { parts, device } = await received((socket, parts) => socket.on('data', (part) => parts.push(part)));
   t.ok(sameBytes(parts));
   t.ok(device.loans > 20, `${device.loans} loans`);
@@ -113,7 +113,7 @@ t.test('a listener keeps what it gets', async (t) => {
   );
 });
 
-t.test('a socket that is not read keeps it too', async (t) => {
+t.test('a socket that is not read keeps its data', async (t) => {
   const { parts } = await received((socket, parts) => {
     socket.pause();
     setTimeout(() => socket.on('data', (part) => parts.push(part)).resume(), 5);
@@ -181,7 +181,7 @@ t.test('onread: a large buffer is filled with what is there, as by one read of t
   }
 });
 
-t.test('a stream that nobody listens to costs no memory', async (t) => {
+t.test('a stream without listeners costs no memory', async (t) => {
   let socket: FtSocket | null = null;
   const { device } = await received((one) => {
     socket = one;
@@ -192,7 +192,7 @@ t.test('a stream that nobody listens to costs no memory', async (t) => {
   t.ok(device.loans > 20);
 });
 
-t.test('who begins to listen later gets what comes later', async (t) => {
+t.test('a listener that is added later gets the data that comes later', async (t) => {
   const { parts } = await received((socket, parts) => {
     socket.resume();
     setTimeout(() => socket.on('data', (part) => parts.push(part)), 3);
@@ -202,22 +202,22 @@ t.test('who begins to listen later gets what comes later', async (t) => {
   t.ok(got.equals(MANY.subarray(MANY.length - got.length)), `the last ${got.length} bytes`);
 });
 
-t.test('blocks for what comes out of a log are used again, unless somebody keeps them', async (t) => {
+t.test('blocks for data from a log are used again, unless the program keeps them', async (t) => {
   const loans = new BorrowedBuffers();
   const log = new Uint8Array(200_000).map((_, n) => n & 255);
   const first = loans.copy(log, 10, 50_000);
   t.equal(Buffer.compare(first, log.subarray(10, 50_010)), 0);
   const kept = owned(first, 0, first.length);
   t.equal(kept.buffer, first.buffer, 'it is given away without a copy');
-  loans.done(first);
+  loans.recycle(first);
   const second = loans.copy(log, 20, 40_000);
   t.not(second.buffer, kept.buffer);
-  loans.done(second);
+  loans.recycle(second);
   t.equal(loans.copy(log, 30, 65_536).buffer, second.buffer);
   for (const length of [0, 100, 32_767, 65_537]) {
     const small = loans.copy(log, 40, length);
     t.ok(small instanceof Buffer, `${length} bytes are a Buffer`);
     t.equal(owned(small, 0, length), small);
-    loans.done(small);
+    loans.recycle(small);
   }
 });

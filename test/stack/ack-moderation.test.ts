@@ -34,7 +34,7 @@ function connection() {
   return { peer, stack, segment, idle };
 }
 
-t.test('without more at hand every second segment is acknowledged at once', async (t) => {
+t.test('without more frames at hand every second segment is acknowledged at once', async (t) => {
   const { segment } = connection();
   t.same(
     Array.from({ length: 6 }, () => segment(false)),
@@ -42,7 +42,7 @@ t.test('without more at hand every second segment is acknowledged at once', asyn
   );
 });
 
-t.test('with more at hand they wait until the device is dry', async (t) => {
+t.test('with more frames at hand, acknowledgements wait until the device has none', async (t) => {
   const { stack, peer, segment, idle } = connection();
   for (let n = 0; n < 8; n++) t.same(segment(true), [], `segment ${n}`);
   t.ok(stack.nextDeadline() <= peer.clock.now(), 'the next round comes at once');
@@ -53,7 +53,7 @@ t.test('with more at hand they wait until the device is dry', async (t) => {
   t.same(segment(false), [11 * 1400], 'the batch that ends dry');
 });
 
-t.test('two milliseconds at most', async (t) => {
+t.test('an acknowledgement waits at most two milliseconds', async (t) => {
   const { peer, segment } = connection();
   const acks: number[] = [];
   for (let n = 0; n < 20; n++) {
@@ -63,14 +63,14 @@ t.test('two milliseconds at most', async (t) => {
   t.ok(acks.length >= 3 && acks.length <= 5, acks.join());
 });
 
-t.test('half of the window at most', async (t) => {
+t.test('at most half of the window waits for its acknowledgement', async (t) => {
   const { segment } = connection();
   const acks = Array.from({ length: 30 }, () => segment(true)).flat();
   t.ok(acks.length > 0);
   t.ok(acks[0] <= 65_536 / 2 + 1400, acks.join());
 });
 
-t.test('what is out of order, and the end, wait for nothing', async (t) => {
+t.test('out-of-order data and FIN are acknowledged at once', async (t) => {
   const { segment } = connection();
   t.same(segment(true), []);
   t.same(segment(true), []);
@@ -80,7 +80,7 @@ t.test('what is out of order, and the end, wait for nothing', async (t) => {
   t.same(other.segment(true, 0, 'AF'), [2801]);
 });
 
-t.test('a connection that ends while it waits', async (t) => {
+t.test('a connection ends while its acknowledgement waits', async (t) => {
   const { peer, segment, idle } = connection();
   t.same(segment(true), []);
   t.same(segment(true), []);
