@@ -98,7 +98,12 @@ function timeGrain(conn: TcpConnection): number {
 
 /** Sends new data, and the FIN. @returns segments sent, or -1 when the device is busy. */
 export function sendNew(conn: TcpConnection): number {
-  const limit = newDataLimit(conn);
+  const committed = outputLimit(conn);
+  let limit = conn.sndLimit;
+  if (committed !== null && committed.snd < limit) {
+    limit = Math.min(limit, Math.max(committed.snd, conn.sndNxt));
+    committed.waiting ||= limit < conn.sndLimit;
+  }
   const { recovery } = conn;
   const mss = segmentSize(conn);
   const paced = conn.tcp.options.pacing && conn.rtt.srttUs > 0;
@@ -126,16 +131,6 @@ export function sendNew(conn: TcpConnection): number {
     count++;
   }
   return count;
-}
-
-/** Offset behind the last new byte (or FIN) that may be sent as far as the output is committed. */
-function newDataLimit(conn: TcpConnection): number {
-  const limit = outputLimit(conn);
-  if (limit === null) return conn.sndLimit;
-  const snd = Math.max(limit.snd, conn.sndNxt);
-  if (snd >= conn.sndLimit) return conn.sndLimit;
-  limit.waiting = true;
-  return snd;
 }
 
 /** Largest payload of one frame: a segment, or a super-segment that the device cuts. */

@@ -122,23 +122,14 @@ function emit(conn: TcpConnection, seqOffset: number, length: number, flags: num
   if (conn.ecnOk) flags |= segmentFlags(conn, flags, gathered === 0 && options <= PLAIN_OPTIONS);
   const urgent = conn.sndUp > seqOffset ? urgentPointer(conn, seqOffset, flags, limit) : 0;
   if (urgent > 0) flags |= TCP_URG;
-  const window = windowOf(conn, flags, rcv);
+  let window = 0;
+  if ((flags & TCP_SYN) !== 0) window = synWindowField(conn, rcv);
+  else if ((flags & TCP_ACK) !== 0) window = windowField(conn, rcv);
   const seq = (conn.iss + seqOffset) >>> 0;
   const ack = (flags & TCP_ACK) !== 0 ? (conn.irs + rcv) >>> 0 : 0;
   const at = route.tcpOffset;
-  writeTcpHeader(
-    frame.header,
-    frame.view,
-    at,
-    conn.localPort,
-    conn.remotePort,
-    seq,
-    ack,
-    flags,
-    window,
-    urgent,
-    header,
-  );
+  const { header: bytes, view } = frame;
+  writeTcpHeader(bytes, view, at, conn.localPort, conn.remotePort, seq, ack, flags, window, urgent, header);
   frame.headerLength = at + header - TX_HEADROOM;
   writeChecksum(conn, header, gathered, mss);
   // New data only: neither retransmissions nor bare segments carry the mark (RFC 3168 section
@@ -147,13 +138,6 @@ function emit(conn: TcpConnection, seqOffset: number, length: number, flags: num
   // A segment within the limit depends on committed records only.
   frame.committed = limit !== null;
   if (!route.send(header + gathered, ect)) return -1;
-  segmentLeft(conn, flags, gathered, rcv);
-  return gathered + ((flags & (TCP_SYN | TCP_FIN)) !== 0 ? 1 : 0);
-}
-
-/** Counts a segment that has left; it acknowledged `rcv`. */
-function segmentLeft(conn: TcpConnection, flags: number, gathered: number, rcv: number): void {
-  const { tcp } = conn;
   tcp.counters.outSegs++;
   conn.segsOut++;
   if (gathered > 0) {
@@ -161,12 +145,15 @@ function segmentLeft(conn: TcpConnection, flags: number, gathered: number, rcv: 
     conn.bytesSent += gathered;
   }
   conn.lastSendUs = tcp.now;
-  if ((flags & TCP_ACK) === 0) return;
-  conn.lastAckSent = rcv;
-  if (rcv !== conn.rcvNxt) return;
-  conn.ackPending = false;
-  if (conn.dupAcksDue === 0) conn.ackNow = false;
-  conn.clearTimer(Timer.DelayedAck);
+  if ((flags & TCP_ACK) !== 0) {
+    conn.lastAckSent = rcv;
+    if (rcv === conn.rcvNxt) {
+      conn.ackPending = false;
+      if (conn.dupAcksDue === 0) conn.ackNow = false;
+      conn.clearTimer(Timer.DelayedAck);
+    }
+  }
+  return gathered + ((flags & (TCP_SYN | TCP_FIN)) !== 0 ? 1 : 0);
 }
 
 /** Whether a segment stays within what is committed. */
@@ -195,11 +182,6 @@ function gatherPayload(conn: TcpConnection, seqOffset: number, length: number, s
 function urgentPointer(conn: TcpConnection, seqOffset: number, flags: number, limit: CommitLimit | null): number {
   if ((flags & (TCP_SYN | TCP_RST)) !== 0 || (limit !== null && conn.sndUp > limit.snd)) return 0;
   return Math.min(65_535, conn.sndUp - seqOffset);
-}
-
-function windowOf(conn: TcpConnection, flags: number, rcv: number): number {
-  if ((flags & TCP_SYN) !== 0) return synWindowField(conn, rcv);
-  return (flags & TCP_ACK) !== 0 ? windowField(conn, rcv) : 0;
 }
 
 /** Writes the checksum, or leaves it and the cutting into segments to the device. */
