@@ -189,10 +189,10 @@ export class Recorder implements StackObserver {
       writer.end();
     }
     if (bytes.buffer === writer.ring.buffer) {
-      const { borrowedBuffers: loans } = conn.tcp;
+      const { borrowedBuffers } = conn.tcp;
       // Without a record nothing keeps the log from being written there.
-      if (at >= 0) writer.lend(loans);
-      else loans.giveBack();
+      if (at >= 0) writer.lend(borrowedBuffers);
+      else borrowedBuffers.giveBack();
     }
     const history = this.histories.open(conn.id, size);
     if (history !== null) {

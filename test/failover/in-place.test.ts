@@ -182,7 +182,7 @@ t.test('the writer leaves alone what the reader holds', async (t) => {
 /** A connection as far as a log's chunks go. */
 function connection(): TcpConnection {
   const conn = {
-    tcp: { loans: new BorrowedBuffers() },
+    tcp: { borrowedBuffers: new BorrowedBuffers() },
     receiveQueue: new ReceiveQueue(),
     receiveQueued: 0,
     rcvNxt: 1,

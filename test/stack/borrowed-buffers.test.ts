@@ -16,7 +16,7 @@ class OneSlot implements FrameDevice {
   readonly slot = new Uint8Array(70_000);
   readonly #view = new DataView(this.slot.buffer);
   #giveBack: (() => void) | null = null;
-  loans = 0;
+  borrowed = 0;
   constructor(readonly inner: FrameDevice) {}
   get link() {
     return this.inner.link;
@@ -53,7 +53,7 @@ class OneSlot implements FrameDevice {
   }
   borrow(giveBack: () => void): void {
     this.#giveBack = giveBack;
-    this.loans++;
+    this.borrowed++;
   }
   send: FrameDevice['send'] = (frame) => this.inner.send(frame);
   pause = (): void => this.inner.pause();
@@ -106,7 +106,7 @@ async function received(how: (socket: FtSocket, parts: Uint8Array[]) => void, op
 t.test('a listener keeps the data that it is given', async (t) => {
   const { parts, device } = await received((socket, parts) => socket.on('data', (part) => parts.push(part)));
   t.ok(sameBytes(parts));
-  t.ok(device.loans > 20, `${device.loans} loans`);
+  t.ok(device.borrowed > 20, `${device.borrowed} loans`);
   t.ok(
     parts.every((part) => part.buffer !== device.slot.buffer),
     'its own memory',
@@ -143,7 +143,7 @@ t.test('onread gets all of it, in its own buffer', async (t) => {
   });
   await run(2000);
   t.ok(sameBytes(parts));
-  t.ok(device.loans > 20);
+  t.ok(device.borrowed > 20);
 });
 
 t.test('onread: a large buffer is filled with what is there, as by one read of the kernel', async (t) => {
@@ -189,7 +189,7 @@ t.test('a stream without listeners costs no memory', async (t) => {
   });
   t.equal(socket!.bytesRead, MANY.length);
   t.ok(socket!.readableEnded, 'its end is told');
-  t.ok(device.loans > 20);
+  t.ok(device.borrowed > 20);
 });
 
 t.test('a listener that is added later gets the data that comes later', async (t) => {

@@ -3,9 +3,9 @@ export const REO_PERSIST = 16;
 
 /** The state of loss recovery (recovery.ts) of one connection; its scoreboard has the ranges. */
 export class Recovery {
-  /** Fast recovery; ends when `point` is acknowledged. */
+  /** Fast recovery; ends when `recoveryPoint` is acknowledged. */
   active = false;
-  /** After a timeout; ends when `point` is acknowledged. */
+  /** After a timeout; ends when `recoveryPoint` is acknowledged. */
   afterTimeout = false;
   /** SND.NXT when the present or the last recovery began (RFC 6675 RecoveryPoint). */
   recoveryPoint = 0;
@@ -65,7 +65,7 @@ export class Recovery {
     return !now && !known && !waiting;
   }
 
-  /** What `calm` leaves behind: as new. */
+  /** Resets the fields that `isIdle` does not look at. */
   clear(): void {
     this.recoveryPoint = 0;
     this.rackSentUs = -1;

@@ -28,9 +28,9 @@ export function noteDuplicate(conn: TcpConnection, start: number, end: number): 
 export function text(conn: TcpConnection, start: number, bytes: Uint8Array, from: number, length: number): void {
   if (start === conn.rcvNxt) {
     if (length > 0) {
-      const { borrowedBuffers: loans } = conn.tcp;
-      loans.place(conn, bytes, from, length);
-      accept(conn, loans.bytes, loans.from, length);
+      const { borrowedBuffers } = conn.tcp;
+      borrowedBuffers.place(conn, bytes, from, length);
+      accept(conn, borrowedBuffers.bytes, borrowedBuffers.from, length);
       assemble(conn);
     }
     if (conn.peerFinAt === conn.rcvNxt) finArrives(conn);
