@@ -30,14 +30,14 @@ t.test('time: looks at the clock in an event apart are not counted', async (t) =
 });
 
 t.test('ids: what an event apart begins is known by its sign; the others are as without it', async (t) => {
-  const world = (): Runtime =>
+  const runtime = (): Runtime =>
     new Runtime({
       secret: new Uint8Array(32),
       live: true,
       native: null,
       request: () => undefined,
     });
-  const [primary, backup] = [world(), world()];
+  const [primary, backup] = [runtime(), runtime()];
   for (let n = 1; n < 20; n++) {
     const apart = n % 2 === 0;
     primary.beginEvent(n, n, n, apart ? 'unreplicated' : 'live');

@@ -1,4 +1,7 @@
-/** Runs one scenario under a runtime: the request comes as JSON on standard input, the report goes to standard output. */
+/**
+ * Runs one scenario in a child process. The request comes as JSON on standard input, the report
+ * goes to standard output.
+ */
 
 import { spawn } from 'node:child_process';
 import { readFileSync, writeSync } from 'node:fs';
@@ -45,7 +48,7 @@ function put(text: string): void {
 
 if (process.argv[2] === 'run') {
   const request = JSON.parse(readFileSync(0, 'utf8')) as Request;
-  const report = await runProgram(scenarios[request.scenario]!, request);
+  const report = await runProgram(scenarios[request.scenario], request);
   put(MARK + JSON.stringify(report));
   process.exit(0);
 }

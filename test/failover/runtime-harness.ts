@@ -1,4 +1,7 @@
-/** Drives one program function under a primary runtime, recording every event, or under a backup runtime from a recording. */
+/**
+ * Drives one program function under a primary's runtime, recording every event, or under a backup's
+ * runtime from a recording.
+ */
 
 import type { RuntimeEvent } from '../../failover/runtime/core/events.js';
 import { originals } from '../../failover/runtime/core/originals.js';
@@ -6,7 +9,7 @@ import { Runtime } from '../../failover/runtime/runtime.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import { native } from '../../lib/native/native.js';
 
-/** One event as the harness logs it; `input` stands for what the runtime's sockets would bring. */
+/** One event as the harness logs it; an `input` is what the replica's sockets would bring. */
 export interface LoggedEvent {
   no: number;
   monoUs: number;
@@ -17,18 +20,23 @@ export interface LoggedEvent {
   result: string;
 }
 
+/** What a backup needs to repeat a run. */
 export interface Recording {
   startUs: number;
   startMs: number;
   events: LoggedEvent[];
 }
 
+/** How a run went. */
 export interface Report {
+  /** What the program has traced. */
   trace: string[];
   recording: Recording;
+  /** Names of the APIs that were reported. */
   nondeterministic: string[];
   divergences: string[];
   counters: Record<string, number>;
+  /** Events for which nothing ran. */
   unknown: number;
   /** Events delivered before goLive. */
   liveFrom: number;
@@ -44,30 +52,38 @@ export interface ProgramIo {
   readonly runtime: Runtime;
 }
 
+/** A program of a test; it traces what it sees, and calls done() at its end. */
 export type Program = (io: ProgramIo) => unknown;
 
+/** How a program is run. Without a recording it runs on a primary. */
 export interface RunOptions {
   directory: string;
   /** Inputs that the primary gets, one every few milliseconds. */
   inputs?: string[];
   recording?: Recording;
-  /** Backup: become primary after so many events. */
+  /** Backup: number of events after which it becomes primary. */
   goLiveAfter?: number;
   /** The primary had ended the last event. */
   finished?: boolean;
-  /** Primary: dies after so many events, when all that they began has been done. */
+  /** Primary: number of events after which it dies, with all their effects carried out. */
   stopAfter?: number;
-  /** Backup: deliver events with ids that nobody knows in between. */
+  /** Backup: deliver events with unknown ids in between. */
   unknownIds?: boolean;
   withoutNative?: boolean;
 }
+
+/** Microseconds between two inputs. */
+const INPUT_INTERVAL_US = 5000;
+/** Microseconds after which a program that has not finished is given up. */
+const TIMEOUT_US = 10e6;
 
 const turn = (): Promise<void> => new Promise((done) => originals.setImmediate(done));
 const sleep = (ms: number): Promise<void> => new Promise((done) => originals.setTimeout(done, ms));
 
 /**
- * Runs an event as the runtime does: from the loop, with ticks and microtasks after it and nothing else. (Of two
- * immediates the second comes right after the ticks of the first, and nothing is polled for in between.)
+ * Runs an event as the replica does: from the loop, with ticks and microtasks after it and nothing
+ * else. (Of two immediates, the second comes directly after the ticks of the first. Nothing is
+ * polled for in between.)
  */
 function oneTurn(runtime: Runtime, event: () => void): Promise<void> {
   return new Promise((resolve) => {
@@ -93,103 +109,135 @@ function addon(options: RunOptions): NativeAddon | null {
   }
 }
 
-/** Runs the program to its end. */
-export async function runProgram(program: Program, options: RunOptions): Promise<Report> {
-  const { recording } = options;
-  const queue: RuntimeEvent[] = [];
-  const trace: string[] = [];
-  const undeclared: string[] = [];
-  const divergences: string[] = [];
-  const events: LoggedEvent[] = [];
-  let finished = false;
-  let onInput: ((data: Buffer) => void) | undefined;
-  let unknown = 0;
-  let liveFrom = recording === undefined ? 0 : -1;
+/** One run of a program. */
+class Run {
+  readonly #options: RunOptions;
+  readonly #runtime: Runtime;
+  readonly #queue: RuntimeEvent[] = [];
+  readonly #trace: string[] = [];
+  readonly #nondeterministic: string[] = [];
+  readonly #divergences: string[] = [];
+  readonly #events: LoggedEvent[] = [];
+  #finished = false;
+  #onInput: ((data: Buffer) => void) | undefined;
+  #unknown = 0;
+  #liveFrom: number;
 
-  const runtime = new Runtime({
-    secret: new Uint8Array(32).fill(7),
-    live: recording === undefined,
-    native: addon(options),
-    request: (event) => queue.push(event),
-    onNondeterministicApi: (what) => undeclared.push(what),
-    onDivergence: (divergence) => divergences.push(`${divergence.what}: ${divergence.detail}`),
-  });
-  runtime.install();
-  const io: ProgramIo = {
-    trace: (...values) =>
-      trace.push(values.map((value) => (typeof value === 'string' ? value : JSON.stringify(value))).join(' ')),
-    done: () => {
-      finished = true;
-    },
-    onInput: (fn) => {
-      onInput = fn;
-    },
-    directory: options.directory,
-    runtime,
-  };
-  const deliver = async (event: LoggedEvent): Promise<void> => {
-    events.push(event);
+  constructor(options: RunOptions) {
+    this.#options = options;
+    this.#liveFrom = options.recording === undefined ? 0 : -1;
+    this.#runtime = new Runtime({
+      secret: new Uint8Array(32).fill(7),
+      live: options.recording === undefined,
+      native: addon(options),
+      request: (event) => this.#queue.push(event),
+      onNondeterministicApi: (api) => this.#nondeterministic.push(api),
+      onDivergence: ({ what, detail }) => this.#divergences.push(`${what}: ${detail}`),
+    });
+  }
+
+  async run(program: Program): Promise<Report> {
+    const { recording } = this.#options;
+    const runtime = this.#runtime;
+    runtime.install();
+    const start = recording ?? { startUs: clock.now(), startMs: clock.wall(), events: [] };
+    await turn();
+    runtime.beginEvent(0, start.startUs, start.startMs);
+    await oneTurn(runtime, () => void program(this.#io()));
+    if (recording !== undefined) await this.#replay(recording);
+    await this.#live();
+    runtime.uninstall();
+    return {
+      trace: this.#trace,
+      recording: { startUs: start.startUs, startMs: start.startMs, events: this.#events },
+      nondeterministic: this.#nondeterministic,
+      divergences: this.#divergences,
+      counters: { ...runtime.counters },
+      unknown: this.#unknown,
+      liveFrom: this.#liveFrom,
+    };
+  }
+
+  #io(): ProgramIo {
+    return {
+      trace: (...values) =>
+        this.#trace.push(values.map((value) => (typeof value === 'string' ? value : JSON.stringify(value))).join(' ')),
+      done: () => {
+        this.#finished = true;
+      },
+      onInput: (fn) => {
+        this.#onInput = fn;
+      },
+      directory: this.#options.directory,
+      runtime: this.#runtime,
+    };
+  }
+
+  async #deliver(event: LoggedEvent): Promise<void> {
+    const runtime = this.#runtime;
+    this.#events.push(event);
     runtime.beginEvent(event.no, event.monoUs, event.wallMs);
     const bytes = Buffer.from(event.result, 'base64');
     await oneTurn(runtime, () => {
-      if (event.kind === 'input') onInput?.(bytes);
-      else if (!runtime.deliver({ kind: event.kind, id: event.id, result: bytes } as RuntimeEvent)) unknown++;
+      if (event.kind === 'input') this.#onInput?.(bytes);
+      else if (!runtime.deliver({ kind: event.kind, id: event.id, result: bytes } as RuntimeEvent)) this.#unknown++;
     });
-  };
+  }
 
-  const start = recording ?? { startUs: clock.now(), startMs: clock.wall(), events: [] };
-  await turn();
-  runtime.beginEvent(0, start.startUs, start.startMs);
-  await oneTurn(runtime, () => void program(io));
-
-  if (recording !== undefined) {
-    const count = Math.min(options.goLiveAfter ?? Number.POSITIVE_INFINITY, recording.events.length);
+  /** Backup: the recording's events, up to the takeover. */
+  async #replay(recording: Recording): Promise<void> {
+    const { goLiveAfter, unknownIds, finished } = this.#options;
+    const count = Math.min(goLiveAfter ?? Number.POSITIVE_INFINITY, recording.events.length);
     for (const event of recording.events.slice(0, count)) {
-      if (options.unknownIds) {
-        for (const kind of ['timer', 'immediate', 'async'] as const) {
-          if (runtime.deliver({ kind, id: 2 ** 52 + 5, result: new Uint8Array(0) })) trace.push('a stranger was known');
-        }
+      if (unknownIds) this.#deliverUnknown();
+      await this.#deliver(event);
+    }
+    if (goLiveAfter === undefined) return;
+    this.#liveFrom = count;
+    this.#runtime.goLive(finished !== true);
+  }
+
+  #deliverUnknown(): void {
+    for (const kind of ['timer', 'immediate', 'async'] as const) {
+      if (this.#runtime.deliver({ kind, id: 2 ** 52 + 5, result: new Uint8Array(0) }))
+        this.#trace.push('an unknown id was known');
+    }
+  }
+
+  /** Primary: events as they become due, until the program has finished. */
+  async #live(): Promise<void> {
+    const runtime = this.#runtime;
+    const events = this.#events;
+    const stopAfter = this.#options.stopAfter ?? Number.POSITIVE_INFINITY;
+    const inputs = (this.#options.inputs ?? []).slice(events.filter(({ kind }) => kind === 'input').length);
+    let nextInput = clock.now() + INPUT_INTERVAL_US;
+    const deadline = clock.now() + TIMEOUT_US;
+    while (runtime.live && !this.#finished && events.length < stopAfter && clock.now() < deadline) {
+      let event: RuntimeEvent | { kind: 'input'; result: Uint8Array } | undefined =
+        this.#queue.shift() ?? runtime.timers.takeImmediate() ?? runtime.timers.takeDue(clock.now());
+      const input = event === undefined && clock.now() > nextInput ? inputs.shift() : undefined;
+      if (input !== undefined) {
+        event = { kind: 'input', result: Buffer.from(input, 'latin1') };
+        nextInput = clock.now() + INPUT_INTERVAL_US;
       }
-      await deliver(event);
+      if (event === undefined) {
+        await (runtime.timers.pendingImmediates > 0 ? turn() : sleep(1));
+        continue;
+      }
+      await this.#deliver({
+        no: events.length + 1,
+        ...runtime.time.stamp(clock),
+        kind: event.kind,
+        id: 'id' in event ? event.id : 0,
+        result: 'result' in event ? Buffer.from(event.result).toString('base64') : '',
+      });
     }
-    if (options.goLiveAfter !== undefined) {
-      liveFrom = count;
-      runtime.goLive(options.finished !== true);
-    }
+    if (events.length >= stopAfter) await sleep(30);
+    if (runtime.live && !this.#finished) this.#trace.push('NOT FINISHED');
   }
-  const inputs = [...(options.inputs ?? [])].slice(events.filter((event) => event.kind === 'input').length);
-  let nextInput = clock.now() + 5000;
-  const deadline = clock.now() + 10e6;
-  const stopAfter = options.stopAfter ?? Number.POSITIVE_INFINITY;
-  while (runtime.live && !finished && events.length < stopAfter && clock.now() < deadline) {
-    let event: RuntimeEvent | { kind: 'input'; result: Uint8Array } | undefined =
-      queue.shift() ?? runtime.timers.takeImmediate() ?? runtime.timers.takeDue(clock.now());
-    if (event === undefined && inputs.length > 0 && clock.now() > nextInput) {
-      event = { kind: 'input', result: Buffer.from(inputs.shift()!, 'latin1') };
-      nextInput = clock.now() + 5000;
-    }
-    if (event === undefined) {
-      await (runtime.timers.pendingImmediates > 0 ? turn() : sleep(1));
-      continue;
-    }
-    await deliver({
-      no: events.length + 1,
-      ...runtime.time.stamp(clock),
-      kind: event.kind,
-      id: 'id' in event ? event.id : 0,
-      result: 'result' in event ? Buffer.from(event.result).toString('base64') : '',
-    });
-  }
-  if (events.length >= stopAfter) await sleep(30);
-  if (runtime.live && !finished) trace.push('NOT FINISHED');
-  runtime.uninstall();
-  return {
-    trace,
-    recording: { startUs: start.startUs, startMs: start.startMs, events },
-    nondeterministic: undeclared,
-    divergences,
-    counters: { ...runtime.counters },
-    unknown,
-    liveFrom,
-  };
+}
+
+/** Runs a program to its end. */
+export function runProgram(program: Program, options: RunOptions): Promise<Report> {
+  return new Run(options).run(program);
 }

@@ -1,4 +1,4 @@
-/** Programs that use all that a runtime makes repeatable; they trace what they see. */
+/** Programs that use everything that the runtime makes repeatable; they trace what they see. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
@@ -380,7 +380,7 @@ const web: Program = ({ trace, done, onInput }) => {
   });
 };
 
-const undeclared: Program = ({ trace, done }) => {
+const nondeterministic: Program = ({ trace, done }) => {
   process.on('SIGUSR2', () => {});
   process.memoryUsage();
   process.memoryUsage();
@@ -390,6 +390,7 @@ const undeclared: Program = ({ trace, done }) => {
   done();
 };
 
+/** The programs by name. */
 export const scenarios: Record<string, Program> = {
   timers,
   promises,
@@ -402,5 +403,5 @@ export const scenarios: Record<string, Program> = {
   appends,
   compression,
   web,
-  undeclared,
+  nondeterministic,
 };

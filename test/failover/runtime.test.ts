@@ -6,7 +6,7 @@ import { native } from '../../lib/native/native.js';
 import { inChild } from './runtime-child.js';
 import type { Report, RunOptions } from './runtime-harness.js';
 
-const directory = mkdtempSync(join(tmpdir(), 'ft-world-'));
+const directory = mkdtempSync(join(tmpdir(), 'ft-runtime-'));
 const content = Buffer.alloc(333_333);
 for (let i = 0; i < content.length; i++) content[i] = (i * 31) ^ (i >> 8);
 writeFileSync(join(directory, 'input.bin'), content);
@@ -20,7 +20,9 @@ try {
   hasNative = false;
 }
 
-/** Primary, backup on the whole recording, and backups that take over on the way: all see the same. */
+/**
+ * Primary, backup on the whole recording, and backups that take over on the way: all see the same.
+ */
 async function compare(test: Tap.Test, scenario: string, options: Partial<RunOptions> = {}): Promise<Report> {
   const primary = await inChild(scenario, { directory, ...options });
   test.notMatch(primary.trace.join('\n'), /NOT FINISHED/, 'the primary finishes');
@@ -32,7 +34,7 @@ async function compare(test: Tap.Test, scenario: string, options: Partial<RunOpt
   return primary;
 }
 
-/** A backup that goes live after each so many events finishes the program, and had seen the same until then. */
+/** Backups that go live after some of the events finish the program. */
 async function takeovers(
   test: Tap.Test,
   scenario: string,
@@ -44,7 +46,7 @@ async function takeovers(
   const reports: Report[] = [];
   for (let at = 0; at < recording.events.length; at += steps) {
     const backup = await inChild(scenario, { directory, ...options, recording, goLiveAfter: at });
-    test.notMatch(backup.trace.join('\n'), /NOT FINISHED/, `goes on after event ${at}`);
+    test.notMatch(backup.trace.join('\n'), /NOT FINISHED/, `finishes after event ${at}`);
     test.equal(backup.trace.length, trace.length, 'as many lines as the primary');
     reports.push(backup);
   }
@@ -69,7 +71,7 @@ t.test('timers and immediates', async (t) => {
 
 t.test('promises of timers, abort signals, async context', async (t) => {
   const primary = await compare(t as never, 'promises');
-  t.ok(primary.trace.includes('kept'), 'AsyncLocalStorage goes along');
+  t.ok(primary.trace.includes('kept'), 'AsyncLocalStorage is kept');
   t.ok(primary.trace.includes('AbortError ABORT_ERR The operation was aborted'));
   t.ok(primary.trace.includes('TimeoutError'));
   t.ok(primary.trace.includes('ERR_INVALID_ARG_TYPE'));
@@ -94,7 +96,7 @@ t.test('reading files', async (t) => {
   const primary = await compare(t as never, 'reads');
   t.match(primary.trace[0], 'stream 333333');
   const log = primary.recording.events.reduce((sum, event) => sum + event.result.length, 0);
-  t.ok(log < 20_000, `what a backup can read itself is not in the log (${log} characters)`);
+  t.ok(log < 20_000, `data that a backup can read by itself is not in the log (${log} characters)`);
   for (const backup of await takeovers(t as never, 'reads', primary)) t.same(backup.trace, primary.trace);
   const without = await inChild('reads', { directory, withoutNative: true });
   t.same(without.trace, primary.trace, 'without the addon');
@@ -134,7 +136,7 @@ t.test('a file that differs is reported', async (t) => {
   const backup = await inChild('reads', { directory, recording: primary.recording });
   writeFileSync(join(directory, 'small.txt'), 'first\nsecond\n');
   t.match(backup.divergences[0], /small\.txt/);
-  t.ok(backup.counters['divergences']! > 0);
+  t.ok(backup.counters['divergences'] > 0);
 });
 
 t.test('writing files', async (t) => {
@@ -152,13 +154,13 @@ t.test('writing files', async (t) => {
   t.throws(look, 'a backup writes nothing');
   t.equal(backup.output, '', 'nor to standard output');
   t.equal(backup.counters['suppressedOutput'], 21);
-  t.ok(backup.counters['suppressedEffects']! > 10);
+  t.ok(backup.counters['suppressedEffects'] > 10);
   t.same(backup.divergences, []);
 
   const { events } = primary.recording;
   for (let at = 0; at <= events.length; at++) {
     rmSync(made, { recursive: true, force: true });
-    // The primary did what belongs to the first events, and died.
+    // The primary carried out the effects of the first events, and died.
     const again = await inChild('writes', { directory, stopAfter: at });
     const live = await inChild('writes', {
       directory,
@@ -170,7 +172,7 @@ t.test('writing files', async (t) => {
   }
 });
 
-t.test('what is appended to a file is there once, but for the event that the primary died in', async (t) => {
+t.test('an append is carried out once, except in the event in which the primary died', async (t) => {
   const log = join(directory, 'log.txt');
   const run = async (options: Partial<RunOptions>) => await inChild('appends', { directory, ...options });
   const { recording } = await run({});
@@ -210,7 +212,7 @@ t.test('a web server', async (t) => {
   await takeovers(t as never, 'web', primary, { inputs });
 });
 
-t.test('what replay cannot repeat is reported once each', async (t) => {
-  const report = await inChild('undeclared', { directory });
+t.test('each API that replay cannot repeat is reported once', async (t) => {
+  const report = await inChild('nondeterministic', { directory });
   t.same(report.nondeterministic, ["process.on('SIGUSR2')", 'process.memoryUsage', 'MessageChannel', 'os.freemem']);
 });

@@ -1,4 +1,7 @@
-/** Datagrams: a program that adds every client's numbers up, and its clients. Who asks again gets the same answer. */
+/**
+ * Datagrams: a program that adds up the numbers of each client, and its clients. A repeated request
+ * gets the same answer.
+ */
 
 import type { Replica } from '../../failover/replica/replica.js';
 import { ReplayedDgram } from '../../failover/runtime/sources/dgram.js';
@@ -7,6 +10,7 @@ import type { UdpSocket } from '../../stack/udp.js';
 import { Client } from './clients.js';
 import { PORT } from './programs.js';
 
+/** The program. */
 export function adding(replica: Replica): void {
   const sessions = new Map<string, { last: number; sum: number }>();
   const socket = new ReplayedDgram(replica, 'udp4');
@@ -27,6 +31,7 @@ export function adding(replica: Replica): void {
   socket.bind(PORT);
 }
 
+/** A client: sends 1 to `count`, repeats what is not answered, and checks the sums. */
 export class Adder extends Client {
   #udp: UdpSocket | null = null;
   #n = 0;
@@ -67,7 +72,7 @@ export class Adder extends Client {
     const [name, n, sum] = chunk.toString().split(' ').map(Number);
     this.seen.received += chunk.length;
     if (this.done || n !== this.#n) return;
-    if (name !== this.number || sum !== (n * (n + 1)) / 2) this.fail(`${chunk} is not the answer to ${this.#n}`);
+    if (name !== this.number || sum !== (n * (n + 1)) / 2) this.fail(`${chunk} is no answer to ${this.#n}`);
     this.longestGapUs = Math.max(this.longestGapUs, this.now - this.#askedUs);
     if (this.#n < this.count) {
       this.later(3, () => this.start());

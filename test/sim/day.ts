@@ -8,8 +8,9 @@ import { runInNewContext } from 'node:vm';
 import type { ReplicationMode } from '../../failover/replica/replica.js';
 import { Cluster } from './cluster.js';
 import { Adder, adding } from './datagrams.js';
-import { Echoer, echo, PORT, stateEcho } from './programs.js';
+import { Echoer, echo, PORT } from './programs.js';
 import type { Scenario } from './scenarios.js';
+import { stateEcho } from './state-programs.js';
 
 const HOUR_US = 3_600_000_000;
 const MINUTE_US = 60_000_000;

@@ -1,6 +1,7 @@
 /**
- * A disk of the simulated machine, a program that keeps a ledger on it, and its clients. Calls take their time and end in any order; what a
- * process that dies had under way is carried out, or half of it, or none; and the disk becomes full.
+ * A disk of the simulated machine, a program that keeps a ledger on it, and its clients. Calls take
+ * time and end in any order. The calls of a process that dies are carried out, by half, or not at
+ * all. The disk can be full.
  */
 
 import type { Replica } from '../../failover/replica/replica.js';
@@ -10,10 +11,10 @@ import type { StreamEndpoint } from '../../stack/sockets/endpoint.js';
 import type { StackHost } from '../../stack/stack-host.js';
 import { Client } from './clients.js';
 import type { Process } from './machine.js';
-import { on, PORT, STAMP, stamp } from './programs.js';
+import { on, PORT, STAMP_BYTES, stamp } from './programs.js';
 
-/** Longest time that a call takes. */
-const SLOWEST_US = 4000;
+/** Longest time of a call. */
+const MAX_CALL_US = 4000;
 
 interface Call {
   process: Process;
@@ -21,16 +22,17 @@ interface Call {
   bytes: Uint8Array;
 }
 
+/** The disk. It reports writes that must not happen. */
 export class Disk {
   readonly violations: string[] = [];
   readonly #bytes = new Uint8Array(1 << 20);
   readonly #random: SeededRandom;
-  readonly #underWay = new Set<Call>();
+  readonly #pending = new Set<Call>();
   readonly #watched = new Set<Process>();
 
   constructor(
     seed: string,
-    /** Bytes that it has room for. */
+    /** Its size in bytes. */
     readonly room = Number.POSITIVE_INFINITY,
     /** Whether a process may write. */
     readonly mayWrite: (process: Process) => boolean = () => true,
@@ -42,13 +44,13 @@ export class Disk {
     return Buffer.from(this.#bytes.slice(at, at + length));
   }
 
-  /** A process writes; it is told when that is done. */
+  /** A process writes; `done` is called at the end. */
   write(process: Process, at: number, bytes: Uint8Array, done: (error: NodeJS.ErrnoException | null) => void): void {
     process.call();
-    if (!this.mayWrite(process)) this.violations.push(`disk: ${process.name} writes, which is not the primary`);
+    if (!this.mayWrite(process)) this.violations.push(`disk: ${process.name} writes, and is not the primary`);
     const old = this.#bytes.subarray(at, at + bytes.length);
     if (old.some((byte, i) => byte !== 0 && byte !== bytes[i]))
-      this.violations.push(`disk: ${process.name} writes something else over what is there at ${at}`);
+      this.violations.push(`disk: ${process.name} overwrites other data at ${at}`);
     if (at + bytes.length > this.room) {
       const full = Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
       process.later(this.#slowness(), () => done(full));
@@ -56,34 +58,34 @@ export class Disk {
     }
     this.#watch(process);
     const call = { process, at, bytes: bytes.slice() };
-    this.#underWay.add(call);
+    this.#pending.add(call);
     process.later(this.#slowness(), () => {
-      this.#underWay.delete(call);
+      this.#pending.delete(call);
       this.#bytes.set(call.bytes, at);
       done(null);
     });
   }
 
-  /** A process reads; what is there when that is done. */
+  /** A process reads; `done` gets the contents at the end of the call. */
   fetch(process: Process, at: number, length: number, done: (bytes: Buffer) => void): void {
     process.call();
     process.later(this.#slowness(), () => done(this.read(at, length)));
   }
 
   #slowness(): number {
-    return 50 + this.#random.float() * SLOWEST_US;
+    return 50 + this.#random.float() * MAX_CALL_US;
   }
 
-  /** A process that dies leaves calls behind; when it is gone, each has been carried out as far as it ever will be. */
+  /** Each pending call of a process that dies is carried out up to a random part. */
   #watch(process: Process): void {
     if (this.#watched.has(process)) return;
     this.#watched.add(process);
     const before = process.onDeath;
     process.onDeath = () => {
       before();
-      for (const call of [...this.#underWay]) {
+      for (const call of [...this.#pending]) {
         if (call.process !== process) continue;
-        this.#underWay.delete(call);
+        this.#pending.delete(call);
         const length = Math.floor(this.#random.float() * 3) * Math.ceil(call.bytes.length / 2);
         this.#bytes.set(call.bytes.subarray(0, length), call.at);
       }
@@ -91,14 +93,18 @@ export class Disk {
   }
 }
 
-// --- The ledger: each request is written down at a place of its own before it is answered; every fourth reads the last one back. ---
+// --- The ledger: each request is written at a place of its own before it is answered. Every fourth
+// --- request reads the last one back.
 
 const RECORD = 64;
 const REQUEST = 8;
 const ANSWER = 16 + RECORD;
 const Status = { Written: 1, Full: 2, Read: 3 } as const;
 
-/** What is written down for a request: never a zero, so that what is there is known from what is not. */
+/**
+ * The record of a request. It has no zero byte, so that a missing record can be told from a written
+ * one.
+ */
 function recordOf(client: number, n: number): Buffer {
   const record = Buffer.alloc(RECORD);
   for (let i = 0; i < RECORD; i++) record[i] = 1 + ((client * 37 + n * 11 + i * 5) % 255);
@@ -112,18 +118,19 @@ function outcomeOf(error: NodeJS.ErrnoException | null, ...values: unknown[]): O
   return { error, values };
 }
 
-/** A write, as the runtime's own operations are made. */
+/** A write, as an operation of the runtime. */
 function writing(process: Process, disk: Disk, at: number, bytes: Buffer, then: (full: boolean) => void): Operation {
   return {
     name: 'disk.write',
     effect: true,
     start: (done) => disk.write(process, at, bytes, (error) => done(outcomeOf(error))),
     encode: ({ error }) => Uint8Array.from([CODES.indexOf(error?.code ?? '')]),
-    decode: ([code]) => outcomeOf(code === 0 ? null : Object.assign(new Error('as logged'), { code: CODES[code!] })),
+    decode: ([code]) => outcomeOf(code === 0 ? null : Object.assign(new Error('as logged'), { code: CODES[code] })),
     settle: ({ error }) => then(error?.code === 'ENOSPC'),
   };
 }
 
+/** A read, likewise. */
 function reading(process: Process, disk: Disk, at: number, then: (bytes: Buffer) => void): Operation {
   return {
     name: 'disk.read',
@@ -135,6 +142,7 @@ function reading(process: Process, disk: Disk, at: number, then: (bytes: Buffer)
   };
 }
 
+/** The program. */
 export function ledger(replica: Replica, process: Process, disk: Disk): void {
   let end = 0;
   const serve = (endpoint: StreamEndpoint): void => {
@@ -173,6 +181,7 @@ export function ledger(replica: Replica, process: Process, disk: Disk): void {
   replica.listen({ port: PORT }, { onConnection: serve });
 }
 
+/** A client: checks the answers, and that every answered record is on the disk. */
 export class Scribe extends Client {
   #n = 0;
   #got: Buffer = Buffer.alloc(0);
@@ -202,8 +211,8 @@ export class Scribe extends Client {
 
   take(chunk: Buffer): void {
     this.#got = Buffer.concat([this.#got, chunk]);
-    if (this.#got.length < ANSWER + STAMP) return;
-    if (this.#got.length > ANSWER + STAMP) this.fail('more than was asked for');
+    if (this.#got.length < ANSWER + STAMP_BYTES) return;
+    if (this.#got.length > ANSWER + STAMP_BYTES) this.fail('more than requested');
     this.#judge(this.#got.readUInt32LE(0), this.#got.readUInt32LE(4), this.#got.readDoubleLE(8));
     this.#got = Buffer.alloc(0);
     if (++this.#n < this.requests) this.#ask();
@@ -225,7 +234,7 @@ export class Scribe extends Client {
     const fits = at + RECORD <= this.disk.room;
     if (fits !== (status === Status.Written)) this.fail(`request ${n} at ${at} was answered with ${status}`);
     if (status === Status.Written) this.#places.push({ at, n });
-    // What it was told of is there, now and ever since.
+    // Every answered record is there, now and later.
     for (const place of this.#places)
       if (!this.disk.read(place.at, RECORD).equals(recordOf(this.number, place.n)))
         this.fail(`request ${place.n} is not on the disk at ${place.at}, though it was answered`);

@@ -5,7 +5,9 @@ import type { Replica } from '../../failover/replica/replica.js';
 import type { StreamEndpoint } from '../../stack/sockets/endpoint.js';
 import type { Client } from './clients.js';
 import { Cluster, type Member } from './cluster.js';
-import { delay, delayed, Echoer, echo, INNER_PORT, innerServer, PORT, proxy, Requester } from './programs.js';
+import { Echoer, echo, PORT } from './programs.js';
+import { INNER_PORT, innerServer, proxy } from './proxy-programs.js';
+import { delay, delayed, Requester } from './request-programs.js';
 import type { Scenario } from './scenarios.js';
 
 const SECOND_US = 1_000_000;

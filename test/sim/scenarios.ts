@@ -8,31 +8,10 @@ import { Adder, adding } from './datagrams.js';
 import { type Disk, ledger, Scribe } from './disk.js';
 import type { FaultKind } from './fault.js';
 import type { Process } from './machine.js';
-import {
-  Asker,
-  Downloader,
-  delayed,
-  download,
-  Echoer,
-  echo,
-  HalfCloser,
-  halfClosed,
-  INNER_PORT,
-  innerServer,
-  mixed,
-  PORT,
-  proxy,
-  Requester,
-  ResetClient,
-  resetter,
-  Sleeper,
-  SlowReader,
-  stateDownload,
-  stateEcho,
-  stateProxy,
-  Uploader,
-  upload,
-} from './programs.js';
+import { Downloader, download, Echoer, echo, PORT, ResetClient, resetter, Sleeper, SlowReader } from './programs.js';
+import { INNER_PORT, innerServer, proxy } from './proxy-programs.js';
+import { Asker, delayed, HalfCloser, halfClosed, Requester, Uploader, upload } from './request-programs.js';
+import { bothModes, stateDownload, stateEcho, stateProxy } from './state-programs.js';
 import { Asking, tally } from './tally.js';
 
 export interface Scenario {
@@ -212,7 +191,7 @@ export const SCENARIOS: Scenario[] = [
   {
     // One listener in state mode beside one that is replayed: who takes over has its program at hand.
     name: 'mixed',
-    program: mixed,
+    program: bothModes,
     clients: (host, address) => [
       ...many(2, 4, (n) => new Echoer(host, n, 8, 3), at(address)),
       ...many(2, 5, (n) => new Echoer(host, n, 8, 2), at(address, PORT + 1)),
@@ -304,7 +283,7 @@ export const SCENARIOS: Scenario[] = [
   },
   {
     name: 'mixed-acked-loss',
-    program: mixed,
+    program: bothModes,
     commit: 'acked',
     link: LOSSY,
     clients: (host, address) => [

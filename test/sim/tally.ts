@@ -3,7 +3,8 @@ import type { Replica } from '../../failover/replica/replica.js';
 import type { StreamEndpoint } from '../../stack/sockets/endpoint.js';
 import type { StackHost } from '../../stack/stack-host.js';
 import { Client } from './clients.js';
-import { number, numberOf, on, PORT } from './programs.js';
+import { on, PORT } from './programs.js';
+import { number, numberOf } from './state-programs.js';
 
 const SIZE = 8;
 /** A question is as long as that; most of it is there to fill the log. */

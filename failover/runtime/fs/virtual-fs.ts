@@ -35,7 +35,7 @@ const REPLACEMENTS: Record<string, AnyFunction> = {
   realpathSync: originals.fs.realpathSync.native as AnyFunction,
   cp: (...args) => {
     const done = args.pop() as (error: unknown) => void;
-    done(attempt(() => originalFs['cpSync']!(...args)).error);
+    done(attempt(() => originalFs['cpSync'](...args)).error);
   },
 };
 

@@ -6,19 +6,17 @@ import type { RuntimeContext } from '../core/context.js';
 import { originals } from '../core/originals.js';
 import type { Patcher } from '../core/patcher.js';
 
-/** Makes the Date constructor that the program sees. Everything but "now" is the real one's. */
+/** Makes the Date constructor that the program sees. Everything but "now" is Node's own. */
 function virtualDate(runtime: RuntimeContext): DateConstructor {
-  const RealDate = originals.Date;
-  const now = (): number => (runtime.active ? runtime.time.wall() : RealDate.now());
+  const OriginalDate = originals.Date;
+  const now = (): number => (runtime.active ? runtime.time.wall() : OriginalDate.now());
   // A function, not a class: Date() without new is legal.
   function VirtualDate(this: unknown, ...args: unknown[]): unknown {
-    if (new.target === undefined) return new RealDate(now()).toString();
+    if (new.target === undefined) return new OriginalDate(now()).toString();
     if (args.length === 0) args = [now()];
-    return Reflect.construct(RealDate, args, new.target);
+    return Reflect.construct(OriginalDate, args, new.target);
   }
-  for (const key of Reflect.ownKeys(RealDate)) {
-    Object.defineProperty(VirtualDate, key, Object.getOwnPropertyDescriptor(RealDate, key)!);
-  }
+  Object.defineProperties(VirtualDate, Object.getOwnPropertyDescriptors(OriginalDate));
   Object.defineProperty(VirtualDate, 'now', { value: now, writable: true, configurable: true, enumerable: false });
   Object.defineProperty(now, 'name', { value: 'now', configurable: true });
   return VirtualDate as unknown as DateConstructor;
@@ -32,12 +30,12 @@ function patchIntl(runtime: RuntimeContext, patcher: Patcher): void {
   if (getter !== undefined) {
     patcher.getter(prototype, 'format', function format(this: Intl.DateTimeFormat) {
       const original = getter.call(this) as (date?: Date | number) => string;
-      let mine = bound.get(this);
-      if (mine === undefined) {
-        mine = (date) => original(date === undefined && runtime.active ? runtime.time.wall() : date);
-        bound.set(this, mine);
+      let patched = bound.get(this);
+      if (patched === undefined) {
+        patched = (date) => original(date === undefined && runtime.active ? runtime.time.wall() : date);
+        bound.set(this, patched);
       }
-      return mine;
+      return patched;
     });
   }
   patcher.method(
@@ -73,15 +71,15 @@ export function installClocks(runtime: RuntimeContext, patcher: Patcher): void {
     () =>
       function hrtime(before?: unknown) {
         if (!runtime.active) return originals.hrtime(before as [number, number] | undefined);
-        // An argument that is no pair is Node's to complain about.
+        // Node refuses an argument that is no pair.
         if (before !== undefined && !(Array.isArray(before) && before.length === 2))
           return originals.hrtime(before as never);
         const us = time.mono();
         let seconds = Math.floor(us / 1e6);
         let nanos = (us - seconds * 1e6) * 1000;
         if (before !== undefined) {
-          seconds -= (before as number[])[0]!;
-          nanos -= (before as number[])[1]!;
+          seconds -= (before as number[])[0];
+          nanos -= (before as number[])[1];
           if (nanos < 0) {
             seconds--;
             nanos += 1e9;
