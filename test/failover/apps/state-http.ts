@@ -4,7 +4,8 @@ import http from 'node:http';
 const word = process.argv[2] ?? 'v1';
 
 http
-  .createServer((request, response) => {
+  // Longer than any pause of a test: Node's 5 s close idle connections on a busy machine.
+  .createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
     const parts: Buffer[] = [];
     request.on('data', (part: Buffer) => parts.push(part));
     request.on('end', () => {
