@@ -275,6 +275,10 @@ const faces: Program = async ({ trace, done, directory }) => {
     fs.promises.readFile(small, 'no encoding' as never).catch((error) => error.code),
     fs.promises.open(small, 'no flags').catch((error) => error.code),
     new Promise((resolve) => fs.readFile(`${directory}/none`, (error) => resolve(error?.code))),
+    fs.promises.stat(5 as never).catch((error) => error.code),
+    fs.promises.rename(small, 5 as never).catch((error) => error.code),
+    promisify(fs.fstat)(-1).catch((error) => error.code),
+    promisify(fs.read)(2 ** 31, Buffer.alloc(4), 0, 4, 0).catch((error) => error.code),
   ]);
   trace(codes);
   for (const wrong of [() => fs.readFileSync(`${directory}/none`), () => fs.openSync(small, 'no flags')]) {

@@ -67,17 +67,23 @@ const EFFECTS: Record<string, readonly number[]> = {
 /** These take a path, or a descriptor as the older form of their `f` function. */
 const BY_PATH_OR_DESCRIPTOR: ReadonlySet<string> = new Set(['truncate']);
 
-/** Whether Node would take the first argument of a function. */
-function accepts(name: string, target: unknown): boolean {
+const TWO_PATHS: ReadonlySet<string> = new Set(['rename', 'copyFile', 'cp', 'link', 'symlink']);
+
+/**
+ * Whether Node would take the paths and descriptors of a call: a backup must refuse what Node
+ * refuses.
+ */
+function accepts(name: string, [target, other]: readonly unknown[]): boolean {
   if (BY_PATH_OR_DESCRIPTOR.has(name)) return isTarget(target);
-  return name.startsWith('f') ? isDescriptor(target) : isPath(target);
+  if (name.startsWith('f')) return isDescriptor(target);
+  return isPath(target) && (!TWO_PATHS.has(name) || isPath(other));
 }
 
 function queries(state: VirtualFs): FsCalls {
   const calls: FsCalls = {};
   for (const name of QUERIES) {
     calls[name] = (args) => {
-      if (!accepts(name, args[0])) return undefined;
+      if (!accepts(name, args)) return undefined;
       return { begin: (callback) => state.logged(name, args, false, callback) };
     };
   }
@@ -88,7 +94,7 @@ function effects(state: VirtualFs, sync: SyncOperations): FsCalls {
   const calls: FsCalls = {};
   for (const [name, changed] of Object.entries(EFFECTS)) {
     calls[name] = (args) => {
-      if (!accepts(name, args[0])) return undefined;
+      if (!accepts(name, args)) return undefined;
       for (const at of changed) if (isPath(args[at])) state.fds.markDirty(absolute(args[at]));
       return {
         begin: (callback) => state.logged(name, args, true, callback),
