@@ -2,6 +2,7 @@
 
 export * from './checksum.js';
 export * from './clock.js';
+export { DeviceDecorator } from './device/decorator.js';
 export * from './device/device.js';
 export { Bottleneck } from './device/emulation/bottleneck.js';
 export * from './device/emulation/memory.js';

@@ -16,7 +16,8 @@
  * partially open then: the stack asks how far the log is stable (stack/tcp/send/output-commit.ts),
  * and marks each frame that depends on no more as committed.
  */
-import type { DeviceCapabilities, DeviceHandler, FrameDevice, TxFrame } from '../../lib/device/device.js';
+import { DeviceDecorator } from '../../lib/device/decorator.js';
+import type { DeviceHandler, FrameDevice, TxFrame } from '../../lib/device/device.js';
 import type { OutputGate } from '../../lib/device/output-gate.js';
 import { invariants } from '../log/invariants.js';
 import { type RingWriter, Word } from '../log/ring.js';
@@ -97,26 +98,19 @@ export class CommitGate implements OutputGate {
 }
 
 /** A device that passes on only the frames that its gate admits. */
-export class GatedDevice implements FrameDevice {
-  readonly link: 'ethernet' | 'ip';
-  readonly capabilities: DeviceCapabilities;
+export class GatedDevice extends DeviceDecorator {
   /** Monotonic time of the first frame sent since this was set to 0. */
   firstSentUs = 0;
 
   constructor(
-    readonly device: FrameDevice,
+    device: FrameDevice,
     readonly gate: CommitGate,
     readonly nowUs: () => number,
   ) {
-    this.link = device.link;
-    this.capabilities = device.capabilities;
+    super(device);
   }
 
-  get mtu(): number {
-    return this.device.mtu;
-  }
-
-  start(handler: DeviceHandler): void {
+  override start(handler: DeviceHandler): void {
     this.device.start({
       onFrames: (batch) => {
         handler.onFrames(batch);
@@ -127,7 +121,7 @@ export class GatedDevice implements FrameDevice {
     });
   }
 
-  send(frame: TxFrame): boolean {
+  override send(frame: TxFrame): boolean {
     if (!this.gate.passes(frame.committed)) return false;
     const sent = this.device.send(frame);
     if (sent) {
@@ -135,17 +129,5 @@ export class GatedDevice implements FrameDevice {
       if (this.firstSentUs === 0) this.firstSentUs = this.nowUs();
     }
     return sent;
-  }
-
-  pause(): void {
-    this.device.pause();
-  }
-
-  resume(): void {
-    this.device.resume();
-  }
-
-  close(): void {
-    this.device.close();
   }
 }

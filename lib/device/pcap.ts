@@ -9,7 +9,8 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import bufferLayout from 'buffer-layout';
 import { errorCode, FtError } from '../errors.js';
-import { type DeviceCapabilities, type DeviceHandler, type FrameDevice, TX_HEADROOM, type TxFrame } from './device.js';
+import { DeviceDecorator } from './decorator.js';
+import { type DeviceHandler, type FrameDevice, TX_HEADROOM, type TxFrame } from './device.js';
 import { RX_META_WORDS, type RxBatch } from './rx-batch.js';
 
 const { s32, struct, u16, u32 } = bufferLayout;
@@ -124,26 +125,18 @@ export class PcapWriter implements CaptureWriter {
 }
 
 /** A device in front of a device that captures both directions. */
-export class CapturedDevice implements FrameDevice {
-  readonly link: 'ethernet' | 'ip';
-  readonly capabilities: DeviceCapabilities;
-
+export class CapturedDevice extends DeviceDecorator {
   constructor(
-    readonly device: FrameDevice,
+    device: FrameDevice,
     readonly writer: CaptureWriter,
     readonly wallMs: () => number,
     /** Number of the interface in the capture. */
     readonly port = 0,
   ) {
-    this.link = device.link;
-    this.capabilities = device.capabilities;
+    super(device);
   }
 
-  get mtu(): number {
-    return this.device.mtu;
-  }
-
-  start(handler: DeviceHandler): void {
+  override start(handler: DeviceHandler): void {
     this.device.start({
       onFrames: (batch) => {
         this.#received(batch);
@@ -153,23 +146,15 @@ export class CapturedDevice implements FrameDevice {
     });
   }
 
-  send(frame: TxFrame): boolean {
+  override send(frame: TxFrame): boolean {
     const sent = this.device.send(frame);
     if (sent) this.#sent(frame);
     return sent;
   }
 
-  pause(): void {
-    this.device.pause();
-  }
-
-  resume(): void {
-    this.device.resume();
-  }
-
-  close(): void {
+  override close(): void {
     this.writer.close();
-    this.device.close();
+    super.close();
   }
 
   #received(batch: RxBatch): void {
