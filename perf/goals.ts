@@ -20,7 +20,7 @@ export interface Row {
 }
 
 /** A row before its ratio is known. */
-export interface RowInput {
+interface RowInput {
   name: string;
   what: string;
   unit: string;

@@ -7,7 +7,7 @@ import { CLIENT_ADDRESS, ip, STACK_ADDRESS, TAP, VETH_CLIENT, VETH_SERVER } from
 import { ReplicaProcess } from '../failover/lab/replica-process.js';
 import { buildClient, buildGvisor, buildLwip, type ForeignPeer, kernelServer, PORTS } from './traffic-client.js';
 
-export const PROGRAM = fileURLToPath(new URL('./benchmark-program.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('./benchmark-program.js', import.meta.url));
 /**
  * Setups: the kernel across a veth; the stack alone, with a backup in either commit mode, with one
  * on another machine.

@@ -21,7 +21,7 @@ const BATCH_INTERVAL_US = 3000;
 const REST_US = 1_000_000;
 
 /** How the frozen state ends. */
-export interface ThawOptions {
+interface ThawOptions {
   /** Segments for unknown connections are not answered for this long, microseconds. */
   graceUs: number;
   /** False in the mutation check only: what the predecessor may have sent is then unknown. */

@@ -21,7 +21,7 @@ interface Piece {
 }
 
 /** What reassembly uses of the stack. */
-export interface IpReassemblyHost {
+interface IpReassemblyHost {
   /** Microseconds. */
   now(): number;
   schedule(node: TimerNode, deadlineUs: number): void;

@@ -16,7 +16,7 @@ const ANNOUNCEMENTS = 2;
 const ANNOUNCE_INTERVAL_US = 2_000_000;
 
 /** What a probe does and reports. */
-export interface AddressProbeHost {
+interface AddressProbeHost {
   /** Sends an ARP probe for the address. */
   send(): void;
   /** Sends an ARP announcement of the address. */

@@ -31,7 +31,7 @@ import { NeighbourDiscovery } from './neighbour-discovery.js';
 import { type Neighbour, NeighbourCache } from './neighbours.js';
 
 /** How an interface is made. */
-export interface InterfaceOptions {
+interface InterfaceOptions {
   name: string;
   mac: Uint8Array;
   addresses: Cidr4[];

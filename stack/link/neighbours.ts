@@ -18,7 +18,7 @@ const MAX_REQUESTS = 3;
 const REACHABLE_US = 60_000_000;
 
 /** What the cache uses of its interface. */
-export interface NeighbourHost {
+interface NeighbourHost {
   /** Microseconds. */
   now(): number;
   schedule(node: TimerNode, deadlineUs: number): void;

@@ -4,7 +4,7 @@
 import type net from 'node:net';
 
 /** The socket that reads into the buffer. */
-export interface OnReadSocket {
+interface OnReadSocket {
   /** Whether it takes no more bytes. */
   ended(): boolean;
   /** The program's callback has returned false. */

@@ -1,5 +1,5 @@
 /** Size of a slab; also the longest chunk that a run of small writes becomes. */
-export const SLAB_SIZE = 65536;
+const SLAB_SIZE = 65536;
 
 /**
  * Where small writes are copied to. A slab is shared by all sockets and never written twice in the

@@ -14,7 +14,7 @@ export const LINKS = {
   // Marks where there is somebody to understand it, before its queue is full.
   narrow: { delayUs: 3000, jitterUs: 200, bandwidth: 200e6, queueBytes: 262_144, markBytes: 65_536 },
 } as const satisfies Record<string, PathImpairment>;
-export type LinkName = keyof typeof LINKS;
+type LinkName = keyof typeof LINKS;
 
 export interface Cell {
   /** Which side the kernel is; the stack is the other one. */

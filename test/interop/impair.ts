@@ -32,7 +32,7 @@ export type PathImpairment = Omit<Impairment, 'corrupt'> & {
   markBytes?: number;
 };
 
-export interface ImpairOptions {
+interface ImpairOptions {
   clock: Clock;
   random: Random;
   /** From the device to the stack. */

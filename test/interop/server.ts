@@ -16,7 +16,7 @@ import type { TcpOptions } from '../../stack/tcp/options.js';
 import { ImpairedDevice, type PathCounters, type PathImpairment } from './impair.js';
 import { type Direction, request, type Side, serve } from './transfer.js';
 
-export interface StartCommand {
+interface StartCommand {
   op: 'start';
   tap: string;
   addresses: string[];

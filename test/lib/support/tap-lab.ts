@@ -18,7 +18,7 @@ import { native } from '../../../lib/native/native.js';
 /** The program of the child processes. */
 export const ROLES = fileURLToPath(new URL('./tap-roles.js', import.meta.url));
 /** Our MAC address on the device. */
-export const OUR_MAC = [0x02, 0, 0, 0, 0, 2];
+const OUR_MAC = [0x02, 0, 0, 0, 0, 2];
 /** Bytes of Ethernet header. */
 export const ETHERNET = 14;
 /** Where the checksum is in a TCP header. */
@@ -27,7 +27,7 @@ export const TCP_CSUM_OFFSET = 16;
 export const UDP_CSUM_OFFSET = 6;
 
 /** A received frame. */
-export interface Frame {
+interface Frame {
   bytes: Buffer;
   checksumOk: boolean;
   gsoSize: number;

@@ -7,7 +7,7 @@ import { Stack } from '../../../stack/stack.js';
 import { StackHost } from '../../../stack/stack-host.js';
 import type { TcpOptions } from '../../../stack/tcp/tcp.js';
 
-export interface SimOptions {
+interface SimOptions {
   seed: string;
   forward?: Impairment;
   backward?: Impairment;
