@@ -130,23 +130,26 @@ export class TcpView {
   }
 }
 
+/** The fields of a TCP header to be written. A sender keeps one such object and changes it. */
+export interface TcpFields {
+  srcPort: number;
+  dstPort: number;
+  seq: number;
+  ack: number;
+  /** Control bits, TCP_AE included. */
+  flags: number;
+  window: number;
+  urgent: number;
+  /** Bytes of header, options included: a multiple of 4. */
+  headerLength: number;
+}
+
 /**
- * Writes the fixed header with a zero checksum; options lie between offset + 20 and offset +
- * headerLength.
+ * Writes the fixed header with a zero checksum (RFC 9293 section 3.1); options are between
+ * offset + 20 and offset + headerLength.
  */
-export function writeTcpHeader(
-  bytes: Uint8Array,
-  view: DataView,
-  offset: number,
-  srcPort: number,
-  dstPort: number,
-  seq: number,
-  ack: number,
-  flags: number,
-  window: number,
-  urgent: number,
-  headerLength: number,
-): void {
+export function writeTcpHeader(bytes: Uint8Array, view: DataView, offset: number, fields: TcpFields): void {
+  const { srcPort, dstPort, seq, ack, flags, window, urgent, headerLength } = fields;
   view.setUint16(offset, srcPort);
   view.setUint16(offset + 2, dstPort);
   view.setUint32(offset + 4, seq);

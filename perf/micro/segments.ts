@@ -9,7 +9,7 @@ import { RX_CSUM_OK, type RxBatch } from '../../lib/device/rx-batch.js';
 import { writeArp } from '../../lib/packet/arp.js';
 import { writeEthernet } from '../../lib/packet/ethernet.js';
 import { type Ipv4Fields, writeIpv4 } from '../../lib/packet/ipv4.js';
-import { TCP_ACK, TCP_SYN, writeTcpHeader } from '../../lib/packet/tcp.js';
+import { TCP_ACK, TCP_SYN, type TcpFields, writeTcpHeader } from '../../lib/packet/tcp.js';
 import { SeededRandom } from '../../lib/random.js';
 import { Stack } from '../../stack/stack.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
@@ -57,6 +57,16 @@ class Bench {
     src: PEER,
     dst: STACK,
   };
+  readonly #tcp: TcpFields = {
+    srcPort: 40_000,
+    dstPort: 80,
+    seq: 0,
+    ack: 0,
+    flags: 0,
+    window: 65_535,
+    urgent: 0,
+    headerLength: 20,
+  };
 
   constructor() {
     this.stack.addInterface(this.device, { addresses: ['10.0.0.2/24'], mac: '02:00:00:00:00:02' });
@@ -86,7 +96,11 @@ class Bench {
     writeEthernet(bytes, 0, STACK_MAC, PEER_MAC, 0x0800);
     this.#ip.totalLength = 40 + length;
     writeIpv4(bytes, view, 14, this.#ip);
-    writeTcpHeader(bytes, view, 34, 40_000, 80, seq >>> 0, ack >>> 0, flags, 65_535, 0, 20);
+    const fields = this.#tcp;
+    fields.seq = seq >>> 0;
+    fields.ack = ack >>> 0;
+    fields.flags = flags;
+    writeTcpHeader(bytes, view, 34, fields);
     if (length === 0) {
       view.setUint16(50, finish(sum16(bytes, 34, 20, fold(pseudoSum4(PEER, STACK, 6, 20)))));
     }

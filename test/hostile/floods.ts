@@ -49,7 +49,16 @@ function tcp4(flags: number, own?: (random: Random) => { source: number; port: n
       dst: target.address,
     });
     const [seq, ack] = [random.u32(), (flags & TCP_ACK) !== 0 ? random.u32() : 0];
-    writeTcpHeader(bytes, view, 34, who.port, target.port, seq, ack, flags, 1024, 0, 20);
+    writeTcpHeader(bytes, view, 34, {
+      srcPort: who.port,
+      dstPort: target.port,
+      seq,
+      ack,
+      flags,
+      window: 1024,
+      urgent: 0,
+      headerLength: 20,
+    });
     const pseudo = sum16(bytes, 26, 8, 0) + 6 + 20;
     view.setUint16(50, finish(sum16(bytes, 34, 20, pseudo)));
     return bytes;
@@ -94,19 +103,16 @@ export const FLOODS: Record<string, Flood> = {
   'ACK from everywhere': tcp4(TCP_ACK),
   'SYN from everywhere, IPv6': (random, target) => {
     const segment = new Uint8Array(20);
-    writeTcpHeader(
-      segment,
-      new DataView(segment.buffer),
-      0,
-      1024 + (random.u32() % 60_000),
-      target.port,
-      random.u32(),
-      0,
-      TCP_SYN,
-      1024,
-      0,
-      20,
-    );
+    writeTcpHeader(segment, new DataView(segment.buffer), 0, {
+      srcPort: 1024 + (random.u32() % 60_000),
+      dstPort: target.port,
+      seq: random.u32(),
+      ack: 0,
+      flags: TCP_SYN,
+      window: 1024,
+      urgent: 0,
+      headerLength: 20,
+    });
     return ip6(random, target, { protocol: 6, payload: segment, hops: 60, checksumAt: 16 });
   },
   'fragments that never become whole': (random, target) => {

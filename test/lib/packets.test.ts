@@ -126,7 +126,16 @@ t.test('ARP', async (t) => {
 function syn(options: number[]): Buffer {
   const header = 20 + options.length;
   const bytes = Buffer.alloc(header + 4, 0xee);
-  writeTcpHeader(bytes, viewOf(bytes), 0, 40000, 80, 0xfffffff0, 0, TCP_SYN, 64240, 0, header);
+  writeTcpHeader(bytes, viewOf(bytes), 0, {
+    srcPort: 40000,
+    dstPort: 80,
+    seq: 0xfffffff0,
+    ack: 0,
+    flags: TCP_SYN,
+    window: 64240,
+    urgent: 0,
+    headerLength: header,
+  });
   bytes.set(options, 20);
   return bytes;
 }
@@ -167,7 +176,16 @@ t.test('TCP refusals', async (t) => {
   const bytes = Buffer.alloc(24);
   const view = viewOf(bytes);
   const fresh = (header: number, port = 80): void =>
-    writeTcpHeader(bytes, view, 0, 1, port, 0, 0, TCP_ACK, 0, 0, header);
+    writeTcpHeader(bytes, view, 0, {
+      srcPort: 1,
+      dstPort: port,
+      seq: 0,
+      ack: 0,
+      flags: TCP_ACK,
+      window: 0,
+      urgent: 0,
+      headerLength: header,
+    });
   fresh(20);
   t.equal(tcp.parse(bytes, view, 0, 19), Drop.TcpShort);
   fresh(16);
@@ -209,7 +227,16 @@ t.test('ICMP quotes what it complains about', async (t) => {
     src: 0x0a000002,
     dst: 0x0a000001,
   });
-  writeTcpHeader(bytes, view, 16 + 12, 80, 40000, 0x01020304, 0, 0, 0, 0, 20);
+  writeTcpHeader(bytes, view, 16 + 12, {
+    srcPort: 80,
+    dstPort: 40000,
+    seq: 0x01020304,
+    ack: 0,
+    flags: 0,
+    window: 0,
+    urgent: 0,
+    headerLength: 20,
+  });
   view.setUint16(2, 0);
   view.setUint16(2, finish(sum16(bytes, 0, 36, 0)));
   const icmp = new IcmpView();

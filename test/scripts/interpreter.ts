@@ -309,19 +309,16 @@ export class Script {
       : (bits & 16) !== 0
         ? (Math.max(0, this.#iss) + number('ack', 0)) >>> 0
         : 0;
-    writeTcpHeader(
-      packet,
-      view,
-      20,
-      this.#peer,
-      this.#local,
+    writeTcpHeader(packet, view, 20, {
+      srcPort: this.#peer,
+      dstPort: this.#local,
       seq,
       ack,
-      bits,
-      number('win', 65_535),
-      number('urp', 0),
-      header,
-    );
+      flags: bits,
+      window: number('win', 65_535),
+      urgent: number('urp', 0),
+      headerLength: header,
+    });
     packet.set(options, 40);
     packet.set(pattern(number('data', number('seq', 1) - 1), length), 20 + header);
     const total = packet.length;

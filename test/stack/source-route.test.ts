@@ -92,7 +92,16 @@ function syn(pointer: number): Uint8Array {
   view.setUint16(10, 0);
   view.setUint16(10, finish(sum16(packet, 0, 20 + options, 0)));
   const at = 20 + options;
-  writeTcpHeader(packet, view, at, 5000, 80, 7, 0, TCP_SYN, 1000, 0, 20);
+  writeTcpHeader(packet, view, at, {
+    srcPort: 5000,
+    dstPort: 80,
+    seq: 7,
+    ack: 0,
+    flags: TCP_SYN,
+    window: 1000,
+    urgent: 0,
+    headerLength: 20,
+  });
   view.setUint16(at + 16, finish(sum16(packet, at, 20, sum16(packet, 12, 8, 0) + 6 + 20)));
   return packet;
 }

@@ -34,7 +34,16 @@ export function sendCookie(tcp: TcpContext, arrival: Arrival): void {
   const header = 24 + writeCookieOptions(tcp, seg, at + 24, tsOffset);
   const window = Math.min(65_535, tcp.options.receiveBuffer);
   const ack = (seg.seq + 1) >>> 0;
-  writeTcpHeader(frame.header, view, at, seg.dstPort, seg.srcPort, cookie, ack, TCP_SYN | TCP_ACK, window, 0, header);
+  writeTcpHeader(frame.header, view, at, {
+    srcPort: seg.dstPort,
+    dstPort: seg.srcPort,
+    seq: cookie,
+    ack,
+    flags: TCP_SYN | TCP_ACK,
+    window,
+    urgent: 0,
+    headerLength: header,
+  });
   view.setUint16(at + 16, finish(sum16(frame.header, at, header, route.pseudoSum + header)));
   frame.headerLength = at + header - TX_HEADROOM;
   tcp.counters.outSegs++;

@@ -113,7 +113,16 @@ function sendBareSegment(tcp: TcpContext, route: TcpRoute, segment: BareSegment,
   frame.committed = committed;
   const at = route.tcpOffset;
   const header = tsVal >= 0 ? 32 : 20;
-  writeTcpHeader(frame.header, frame.view, at, localPort, remotePort, seq, ack, flags, window, 0, header);
+  writeTcpHeader(frame.header, frame.view, at, {
+    srcPort: localPort,
+    dstPort: remotePort,
+    seq,
+    ack,
+    flags,
+    window,
+    urgent: 0,
+    headerLength: header,
+  });
   if (tsVal >= 0) {
     frame.view.setUint32(at + 20, 0x0101080a);
     frame.view.setUint32(at + 24, tsVal);

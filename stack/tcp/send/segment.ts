@@ -13,6 +13,7 @@ import {
   TCP_RST,
   TCP_SYN,
   TCP_URG,
+  type TcpFields,
   writeTcpHeader,
 } from '../../../lib/packet/tcp.js';
 import { type TcpConnection, Timer } from '../connection.js';
@@ -28,6 +29,17 @@ const ECT0 = 2;
 /** Bytes of options of a segment with timestamps and without SACK blocks. */
 const PLAIN_OPTIONS = 12;
 const OPT_FAST_OPEN = 34;
+/** Of the segment that is sent; one object for all segments. */
+const fields: TcpFields = {
+  srcPort: 0,
+  dstPort: 0,
+  seq: 0,
+  ack: 0,
+  flags: 0,
+  window: 0,
+  urgent: 0,
+  headerLength: 0,
+};
 /** MSS, length 4 (RFC 9293 section 3.7.1). */
 const OPTION_MSS = 0x02040000;
 /** NOP, window scale, length 3 (RFC 7323 section 2.2). */
@@ -129,7 +141,15 @@ function emit(conn: TcpConnection, seqOffset: number, length: number, flags: num
   const ack = (flags & TCP_ACK) !== 0 ? (conn.irs + rcv) >>> 0 : 0;
   const at = route.tcpOffset;
   const { header: bytes, view } = frame;
-  writeTcpHeader(bytes, view, at, conn.localPort, conn.remotePort, seq, ack, flags, window, urgent, header);
+  fields.srcPort = conn.localPort;
+  fields.dstPort = conn.remotePort;
+  fields.seq = seq;
+  fields.ack = ack;
+  fields.flags = flags;
+  fields.window = window;
+  fields.urgent = urgent;
+  fields.headerLength = header;
+  writeTcpHeader(bytes, view, at, fields);
   frame.headerLength = at + header - TX_HEADROOM;
   writeChecksum(conn, header, gathered, mss);
   // New data only: neither retransmissions nor bare segments carry the mark (RFC 3168 section

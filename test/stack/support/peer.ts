@@ -169,19 +169,16 @@ export class Peer {
     });
     const [src, dst] = [segment.srcPort ?? this.port, segment.dstPort ?? 80];
     const flags = flagBits(segment.flags);
-    writeTcpHeader(
-      frame,
-      view,
-      34,
-      src,
-      dst,
-      segment.seq >>> 0,
-      (segment.ack ?? 0) >>> 0,
+    writeTcpHeader(frame, view, 34, {
+      srcPort: src,
+      dstPort: dst,
+      seq: segment.seq >>> 0,
+      ack: (segment.ack ?? 0) >>> 0,
       flags,
-      segment.window ?? 65_535,
-      segment.urgent ?? 0,
-      header,
-    );
+      window: segment.window ?? 65_535,
+      urgent: segment.urgent ?? 0,
+      headerLength: header,
+    });
     frame.set(options, 54);
     frame.set(data, 34 + header);
     const length = header + data.length;
