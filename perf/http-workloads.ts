@@ -42,95 +42,73 @@ async function logged(served: ServerSetup): Promise<{ records: number; bytes: nu
   return { records: log['records'] ?? Number.NaN, bytes: log['bytes'] ?? Number.NaN };
 }
 
-export async function measureHttpWorkloads(directory: string, plan: Plan): Promise<Row[]> {
-  const rows: Row[] = [];
-  const wanted = (name: string): boolean => plan.only === '' || plan.only === name;
-  const figures = new Map<string, number[]>();
-  const note = (key: string, value: number): void => void figures.set(key, [...(figures.get(key) ?? []), value]);
-  const wrk = findTool('wrk');
-  if (wrk === null) process.stderr.write('wrk is left out: it is not installed (Debian: apt-get install -y wrk)\n');
-  for (let round = 0; round < Math.min(plan.rounds, 3); round++) {
-    for (const mode of ['alone', 'written'] as const) {
-      const served = await startReplicas(directory, mode === 'alone' ? ['--solo'] : [], mode === 'written');
-      if (wanted('work'))
-        for (const loop of LOOPS) {
-          const before = mode === 'written' ? await logged(served) : null;
-          const { rate, p99 } = await ab(served, `:9104/work/${loop}`, 100, true);
-          note(`${mode} work ${loop}`, rate);
-          note(`${mode} work p99 ${loop}`, p99);
-          if (before === null) continue;
-          const after = await logged(served);
-          note(`records ${loop}`, (after.records - before.records) / SECONDS);
-          note(`bytes ${loop}`, (after.bytes - before.bytes) / SECONDS);
-        }
-      if (wanted('zip'))
-        for (const bytes of BLOCKS)
-          note(`${mode} zip ${bytes}`, (await ab(served, `:9104/zip/${bytes}`, 10, true)).rate);
-      if (wanted('wrk') && wrk !== null)
-        for (const clients of CLIENTS) {
-          const text = await output(wrk, [
-            '-t1',
-            `-c${clients}`,
-            `-d${SECONDS}s`,
-            '--latency',
-            `http://${served.address}/page`,
-          ]);
-          note(`${mode} wrk ${clients}`, Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1]));
-        }
-      await served.close();
-    }
+/** Figures by name, one value per round. */
+class Samples {
+  readonly #values = new Map<string, number[]>();
+
+  add(key: string, value: number): void {
+    this.#values.set(key, [...(this.#values.get(key) ?? []), value]);
   }
-  const of = (key: string): number => median(figures.get(key) ?? [Number.NaN]);
+
+  has(key: string): boolean {
+    return this.#values.has(key);
+  }
+
+  median(key: string): number {
+    return median(this.#values.get(key) ?? [Number.NaN]);
+  }
+}
+
+/** Requests that run a loop first; with a backup also the log that they cause. */
+async function measureLoops(mode: 'alone' | 'written', setup: ServerSetup, samples: Samples): Promise<void> {
+  for (const loop of LOOPS) {
+    const before = mode === 'written' ? await logged(setup) : null;
+    const { rate, p99 } = await ab(setup, `:9104/work/${loop}`, 100, true);
+    samples.add(`${mode} work ${loop}`, rate);
+    samples.add(`${mode} work p99 ${loop}`, p99);
+    if (before === null) continue;
+    const after = await logged(setup);
+    samples.add(`records ${loop}`, (after.records - before.records) / SECONDS);
+    samples.add(`bytes ${loop}`, (after.bytes - before.bytes) / SECONDS);
+  }
+}
+
+/** A page for many clients, by wrk. */
+async function measureClients(mode: string, setup: ServerSetup, samples: Samples, wrk: string): Promise<void> {
+  for (const clients of CLIENTS) {
+    const words = ['-t1', `-c${clients}`, `-d${SECONDS}s`, '--latency', `http://${setup.address}/page`];
+    const text = await output(wrk, words);
+    samples.add(`${mode} wrk ${clients}`, Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1]));
+  }
+}
+
+function rowsOf(samples: Samples): Row[] {
+  const rows: Row[] = [];
+  const of = (key: string): number => samples.median(key);
+  const base = { against: 'stack alone', unit: 'requests/s', goal: '>= 0.9' };
   const compare = (name: string, what: string, key: string): void => {
-    if (figures.has(`alone ${key}`))
-      rows.push(
-        row({
-          name,
-          what,
-          unit: 'requests/s',
-          ours: of(`written ${key}`),
-          against: 'stack alone',
-          other: of(`alone ${key}`),
-          goal: '>= 0.9',
-        }),
-      );
+    if (samples.has(`alone ${key}`))
+      rows.push(row({ ...base, name, what, ours: of(`written ${key}`), other: of(`alone ${key}`) }));
   };
   for (const loop of LOOPS) {
-    compare(
-      `written: work, ${loop}`,
-      `10 KB after ${loop} rounds of a loop, 100 connections, keep-alive`,
-      `work ${loop}`,
-    );
-    if (!figures.has(`records ${loop}`)) continue;
+    const key = `work ${loop}`;
+    compare(`written: work, ${loop}`, `10 KB after ${loop} rounds of a loop, 100 connections, keep-alive`, key);
+    if (!samples.has(`records ${loop}`)) continue;
     const [p99, alone] = [of(`written work p99 ${loop}`), of(`alone work p99 ${loop}`)];
+    const log = { against: 'nothing', other: 0, goal: '' };
+    const what = 'longest but one in a hundred';
     rows.push(
       row({
         name: `written: work, ${loop}, p99`,
-        what: 'longest but one in a hundred',
+        what,
         unit: 'ms',
         ours: p99,
         against: 'stack alone',
         other: alone,
         goal: '',
       }),
-      row({
-        name: `records, work ${loop}`,
-        what: 'log records',
-        unit: '1/s',
-        ours: of(`records ${loop}`),
-        against: 'nothing',
-        other: 0,
-        goal: '',
-      }),
-      row({
-        name: `log bytes, work ${loop}`,
-        what: 'bytes of the log',
-        unit: 'bytes/s',
-        ours: of(`bytes ${loop}`),
-        against: 'nothing',
-        other: 0,
-        goal: '',
-      }),
+      row({ ...log, name: `records, ${key}`, what: 'log records', unit: '1/s', ours: of(`records ${loop}`) }),
+      row({ ...log, name: `log bytes, ${key}`, what: 'bytes of the log', unit: 'bytes/s', ours: of(`bytes ${loop}`) }),
     );
   }
   for (const bytes of BLOCKS)
@@ -138,4 +116,24 @@ export async function measureHttpWorkloads(directory: string, plan: Plan): Promi
   for (const clients of CLIENTS)
     compare(`written: wrk, ${clients}`, `10 KB page, ${clients} connections, keep-alive, by wrk`, `wrk ${clients}`);
   return rows;
+}
+
+/** The workloads that `plan.only` asks for, on the stack alone and with a backup. */
+export async function measureHttpWorkloads(directory: string, plan: Plan): Promise<Row[]> {
+  const samples = new Samples();
+  const wanted = (name: string): boolean => plan.only === '' || plan.only === name;
+  const wrk = findTool('wrk');
+  if (wrk === null) process.stderr.write('wrk is left out: it is not installed (Debian: apt-get install -y wrk)\n');
+  for (let round = 0; round < Math.min(plan.rounds, 3); round++) {
+    for (const mode of ['alone', 'written'] as const) {
+      const setup = await startReplicas(directory, mode === 'alone' ? ['--solo'] : [], mode === 'written');
+      if (wanted('work')) await measureLoops(mode, setup, samples);
+      if (wanted('zip'))
+        for (const bytes of BLOCKS)
+          samples.add(`${mode} zip ${bytes}`, (await ab(setup, `:9104/zip/${bytes}`, 10, true)).rate);
+      if (wanted('wrk') && wrk !== null) await measureClients(mode, setup, samples, wrk);
+      await setup.close();
+    }
+  }
+  return rowsOf(samples);
 }
