@@ -4,7 +4,8 @@
  */
 import net from 'node:net';
 import { askAt, listenAt } from '../host/unix-socket.js';
-import { type RingWriter, Word } from '../log/ring.js';
+import { Word } from '../log/ring-header.js';
+import type { RingWriter } from '../log/ring-writer.js';
 import type { Replica, TakeoverReport } from '../replica/replica.js';
 
 /**

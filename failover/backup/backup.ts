@@ -12,7 +12,9 @@ import type { OutputChecks, ReplicaEndpoint } from '../connections/replicated-en
 import type { Doorbells } from '../host/doorbells.js';
 import type { GroupPlace } from '../host/group-directory.js';
 import type { ConnectionHistories } from '../log/connection-history.js';
-import { ReaderState, type Ring, type RingReader, Word } from '../log/ring.js';
+import type { Ring } from '../log/ring.js';
+import { ReaderState, Word } from '../log/ring-header.js';
+import type { RingReader } from '../log/ring-reader.js';
 import type { EventTime } from '../runtime/core/event-time.js';
 import { decodeRuntimeEvent } from '../runtime/core/events.js';
 import type { Runtime } from '../runtime/runtime.js';

@@ -5,7 +5,8 @@
  */
 import { Fifo } from '../../lib/fifo.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
-import { MIN_IN_PLACE, type RingReader } from '../log/ring.js';
+import { MIN_IN_PLACE } from '../log/log-placement.js';
+import type { RingReader } from '../log/ring-reader.js';
 
 /** So much of the log is held back at most, and no more than a part of it. */
 const MOST_BYTES = 4 * 1024 * 1024;
@@ -30,13 +31,13 @@ export class BorrowedLog {
 
   /** Puts the chunk of the reader's record into the connection's queue, whose stream it follows; RCV.NXT is where it was. */
   enqueue(conn: TcpConnection, from: number, length: number): void {
-    const { ring, canHold } = this.#reader;
-    if ((length < this.#least && !conn.peeked) || !canHold) {
+    const { ring, canBorrow } = this.#reader;
+    if ((length < this.#least && !conn.peeked) || !canBorrow) {
       conn.enqueue(conn.tcp.borrowedBuffers.copy(ring.bytes, from, length), 0, length);
       return;
     }
     this.counters.lent++;
-    if (this.#owners.size === 0) this.#reader.hold(this.#reader.before);
+    if (this.#owners.size === 0) this.#reader.borrowFrom(this.#reader.before);
     this.#owners.push(conn);
     this.#ends.push(conn.rcvNxt + length);
     this.#places.push(this.#reader.before);
@@ -54,7 +55,7 @@ export class BorrowedLog {
     }
     const from = owners.size === 0 ? -1 : this.#places.first()!;
     if (from >= 0 && (this.#reader.position - from) >>> 0 > this.#mostUnits) this.giveBack();
-    else this.#reader.hold(from);
+    else this.#reader.borrowFrom(from);
   }
 
   /** Nobody looks at the log any more. */
@@ -70,7 +71,7 @@ export class BorrowedLog {
       }
       this.#drop();
     }
-    this.#reader.hold(-1);
+    this.#reader.borrowFrom(-1);
   }
 
   #drop(): void {

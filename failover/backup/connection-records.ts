@@ -16,7 +16,7 @@ import {
   TimeWaitBody,
   WroteBody,
 } from '../log/records.js';
-import type { RingReader } from '../log/ring.js';
+import type { RingReader } from '../log/ring-reader.js';
 import type { BorrowedLog } from './borrowed-log.js';
 import type { ReplayHost } from './replay-host.js';
 

@@ -7,7 +7,8 @@
  */
 import { FtError } from '../../lib/errors.js';
 import type { NativeAddon, NativeHandle } from '../../lib/native/native.js';
-import { type Ring, Word } from '../log/ring.js';
+import type { Ring } from '../log/ring.js';
+import { Word } from '../log/ring-header.js';
 import type { LossReason, PrimaryWatch } from './primary-watch.js';
 
 const SIGKILL = 9;

@@ -7,7 +7,7 @@
 import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
 import type { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
 import { HistoryBody } from '../log/records.js';
-import type { RingReader } from '../log/ring.js';
+import type { RingReader } from '../log/ring-reader.js';
 import type { ReplayHost } from './replay-host.js';
 
 /** An independent connection that is brought to where it is on the primary. */

@@ -2,11 +2,9 @@
  * Failure detection for a primary on another machine. The agent of this machine detects the loss, and reports it in the
  * log's header only after the primary's lease has ended (cluster/agent). So there is nothing to kill here.
  */
-import { type Ring, Word } from '../log/ring.js';
+import type { Ring } from '../log/ring.js';
+import { LeaderLost, Word } from '../log/ring-header.js';
 import type { LossReason, PrimaryWatch } from './primary-watch.js';
-
-/** Word.leaderLost: the primary did not die, it hung. */
-const HUNG = 2;
 
 /** Watches the agent's word in the log's header. */
 export class RemoteFailureDetector implements PrimaryWatch {
@@ -24,7 +22,7 @@ export class RemoteFailureDetector implements PrimaryWatch {
     const lost = this.ring.load(Word.leaderLost);
     if (lost === 0 || this.#reported) return;
     this.#reported = true;
-    this.onLost(lost === HUNG ? 'hang' : 'death');
+    this.onLost(lost === LeaderLost.Hung ? 'hang' : 'death');
   }
 
   copyDescriptor(): number {

@@ -27,7 +27,7 @@ import {
   SavedBody,
   UNREPLICATED_BIT,
 } from '../log/records.js';
-import type { RingReader } from '../log/ring.js';
+import type { RingReader } from '../log/ring-reader.js';
 import { BorrowedLog } from './borrowed-log.js';
 import { ConnectionRecords } from './connection-records.js';
 import { HistoryReplay } from './history-replay.js';

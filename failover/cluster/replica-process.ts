@@ -4,7 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { native } from '../../lib/native/native.js';
 import type { Group, StartSnapshot } from '../host/group-directory.js';
 import { ownPid } from '../host/own-pid.js';
-import { RING_HEADER, Ring, Word } from '../log/ring.js';
+import { Ring } from '../log/ring.js';
+import { RING_HEADER, Word } from '../log/ring-header.js';
 import type { AgentReplica } from './agent/host.js';
 import type { Welcome } from './transport/messages.js';
 

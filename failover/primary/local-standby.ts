@@ -3,7 +3,9 @@
  * full, and drops it when it diverges or does not keep up. Nothing here can stop the primary for long.
  */
 import type { NativeHandle } from '../../lib/native/native.js';
-import { ReaderState, type Ring, type RingWriter, Word } from '../log/ring.js';
+import type { Ring } from '../log/ring.js';
+import { ReaderFault, ReaderState, Word } from '../log/ring-header.js';
+import type { RingWriter } from '../log/ring-writer.js';
 import type { Standby, StandbyHost } from './standby.js';
 
 /** The doorbell rings only above this lag, bytes: a backup that is up to date polls the log. */
@@ -12,9 +14,6 @@ const BELL_LAG_BYTES = 128 * 1024;
 const SLOW_READER_US = 5_000_000;
 /** A stall needs this many looks: the primary's own stall must not count as one of the backup. */
 const MIN_LOOKS = 8;
-/** Reasons in Word.readerFault. */
-const DIVERGED = 1;
-const TOO_SLOW = 2;
 
 /** Looks after one backup on this machine. */
 export class LocalStandby implements Standby {
@@ -34,7 +33,7 @@ export class LocalStandby implements Standby {
     readonly host: StandbyHost,
   ) {}
 
-  readonly overrun = (): void => this.drop('the backup did not keep up with the log', TOO_SLOW);
+  readonly overrun = (): void => this.drop('the backup did not keep up with the log', ReaderFault.TooSlow);
 
   start(writer: RingWriter): void {
     const { ring } = this;
@@ -75,14 +74,14 @@ export class LocalStandby implements Standby {
       if (ring.load(Word.readerState) === ReaderState.Joining && host.programLoaded) this.#join(writer);
       return;
     }
-    if (ring.load(Word.readerFault) === DIVERGED) {
-      this.drop('the backup has diverged from the primary', DIVERGED);
+    if (ring.load(Word.readerFault) === ReaderFault.Diverged) {
+      this.drop('the backup has diverged from the primary', ReaderFault.Diverged);
       return;
     }
     if (this.#transferring) this.#continueTransfer();
     const { lag } = writer;
     if (this.#isStalled(writer, lag)) {
-      this.drop('the backup makes no progress', TOO_SLOW);
+      this.drop('the backup makes no progress', ReaderFault.TooSlow);
       return;
     }
     if (ring.load(Word.readerSleeping) !== 0 && lag > 0 && (lag > BELL_LAG_BYTES || host.gate.mode === 'acked')) {

@@ -20,7 +20,8 @@ import { DeviceDecorator } from '../../lib/device/decorator.js';
 import type { DeviceHandler, FrameDevice, TxFrame } from '../../lib/device/device.js';
 import type { OutputGate } from '../../lib/device/output-gate.js';
 import { invariants } from '../log/invariants.js';
-import { type RingWriter, Word } from '../log/ring.js';
+import { Word } from '../log/ring-header.js';
+import type { RingWriter } from '../log/ring-writer.js';
 
 /** When a record is stable: `written` to shared memory, or processed and `acked` by the backup. */
 export type CommitMode = 'written' | 'acked';
@@ -56,7 +57,7 @@ export class CommitGate implements OutputGate {
     const { writer } = this;
     if (writer === null || !writer.logging) return true;
     writer.publish();
-    return !this.partial || !writer.readerReady || writer.unstable === 0;
+    return !this.partial || !writer.readerReady || writer.uncommitted === 0;
   }
 
   isPartiallyOpen(): boolean {
@@ -66,7 +67,7 @@ export class CommitGate implements OutputGate {
   }
 
   get end(): number {
-    return this.writer?.must ?? 0;
+    return this.writer?.dependencyEnd ?? 0;
   }
 
   reached(position: number): boolean {
@@ -84,7 +85,7 @@ export class CommitGate implements OutputGate {
   /** This replica begins to write the log, at its present end. */
   begin(writer: RingWriter): void {
     this.writer = writer;
-    this.#base = writer.must;
+    this.#base = writer.dependencyEnd;
     this.#based = true;
   }
 

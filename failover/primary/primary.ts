@@ -14,7 +14,9 @@ import type { Doorbells } from '../host/doorbells.js';
 import type { GroupPlace } from '../host/group-directory.js';
 import { invariants } from '../log/invariants.js';
 import { RecordType } from '../log/records.js';
-import { type Ring, RingWriter, Word } from '../log/ring.js';
+import type { Ring } from '../log/ring.js';
+import { Word } from '../log/ring-header.js';
+import { RingWriter } from '../log/ring-writer.js';
 import { type DispatcherHost, EventDispatcher } from './event-dispatcher.js';
 import { LocalStandby } from './local-standby.js';
 import type { CommitGate } from './output-gate.js';
@@ -114,7 +116,7 @@ export class Primary {
     stack.tcp.observer = recorder;
     host.gate.begin(writer);
     // A capture needs whole frames.
-    if (ring.size <= MAX_DIRECT_LOG_BYTES && host.options.pcap === undefined) tap?.readInto(writer);
+    if (ring.size <= MAX_DIRECT_LOG_BYTES && host.options.pcap === undefined) tap?.readInto(writer.placement);
     ring.words[Word.writerPid] = host.pid;
     ring.words[Word.borrowSupportPid] = host.pid;
     ring.words[Word.tapFd] = tap?.fd ?? 0;

@@ -35,7 +35,7 @@ import {
   TimeWaitBody,
   UNREPLICATED_BIT,
 } from '../log/records.js';
-import type { RingWriter } from '../log/ring.js';
+import type { RingWriter } from '../log/ring-writer.js';
 import type { EventTime } from '../runtime/core/event-time.js';
 
 /** Where bodies are written: the log, or a history. */
@@ -191,7 +191,7 @@ export class Recorder implements StackObserver {
     if (bytes.buffer === writer.ring.buffer) {
       const { borrowedBuffers } = conn.tcp;
       // Without a record nothing keeps the log from being written there.
-      if (at >= 0) writer.lend(borrowedBuffers);
+      if (at >= 0) writer.placement.borrow(borrowedBuffers);
       else borrowedBuffers.giveBack();
     }
     const history = this.histories.open(conn.id, size);
@@ -289,8 +289,7 @@ export class Recorder implements StackObserver {
       putEvent(writer.ring, at, word, n, time);
       writer.end();
       // The event may have effects outside of the stack, so the log has to have it first.
-      writer.inEvent = true;
-      writer.publish();
+      writer.publishEvent();
     }
     const history = this.histories.open(conn.id, EventBody.size);
     if (history !== null) putEvent(history, history.append(RecordType.Event, EventBody.size), word, n, time);
@@ -305,13 +304,13 @@ export class Recorder implements StackObserver {
     if (this.#late.length > 0)
       for (const [conn, bytes] of this.#late.splice(0)) this.#received(conn, bytes, 0, bytes.length);
     if (invariants.D1 && invariants.F1 && invariants.F2) return;
-    this.writer.letGo();
-    this.writer.holdAt(this.writer.position);
+    this.writer.removePublishLimit();
+    this.writer.limitPublishing(this.writer.position);
   }
 
   /** The event is over, and the program has closed or aborted something in it. */
   ended(closed: boolean, aborted: boolean): void {
-    if (invariants.D1 && (invariants.F1 || !closed) && (invariants.F2 || !aborted)) this.writer.letGo();
+    if (invariants.D1 && (invariants.F1 || !closed) && (invariants.F2 || !aborted)) this.writer.removePublishLimit();
   }
 
   /** An event of the program's world is about to be delivered. @param owner the independent connection that it belongs to, 0: none */
@@ -325,8 +324,7 @@ export class Recorder implements StackObserver {
       putWorld(writer.ring, at, kind, id, result, time);
       writer.end();
       // The event may have effects outside of the stack, so the log has to have it first.
-      writer.inEvent = true;
-      writer.publish();
+      writer.publishEvent();
     }
     const history = this.histories.open(owner, size);
     if (history !== null) putWorld(history, history.append(RecordType.Runtime, size), kind, id, result, time);

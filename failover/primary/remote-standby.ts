@@ -3,11 +3,10 @@
  * alone decides who holds the log, and whether the primary has the lease. The primary never drops a backup by itself:
  * that backup could still become primary, and would not know what was sent meanwhile.
  */
-import { ReaderState, type Ring, type RingWriter, Word } from '../log/ring.js';
+import type { Ring } from '../log/ring.js';
+import { ReaderFault, ReaderState, Word } from '../log/ring-header.js';
+import type { RingWriter } from '../log/ring-writer.js';
 import type { Standby, StandbyHost } from './standby.js';
-
-/** Word.readerFault: the log has a gap, and every follower has to begin anew. */
-const GAP = 2;
 
 /** Looks after the agent that reads the log. */
 export class RemoteStandby implements Standby {
@@ -38,7 +37,7 @@ export class RemoteStandby implements Standby {
     const { ring, host } = this;
     host.gate.shut = true;
     ring.store(Word.mayServeAlone, 0);
-    ring.store(Word.readerFault, GAP);
+    ring.store(Word.readerFault, ReaderFault.Gap);
     this.#writer?.detach();
     host.wakeBackup();
   };
@@ -48,10 +47,10 @@ export class RemoteStandby implements Standby {
     this.#writer = writer;
     ring.words[Word.readerPid] = this.agentPid;
     ring.words[Word.readerReady] = 0;
-    ring.words[Word.readerFault] = 0;
+    ring.words[Word.readerFault] = ReaderFault.None;
     ring.words[Word.commitPosition] = ring.words[Word.tail];
     ring.words[Word.snapshotsCompleted] = ring.words[Word.snapshotsRequested];
-    writer.keep();
+    writer.attachAgent();
     ring.store(Word.readerState, ReaderState.Live);
   }
 
@@ -74,7 +73,7 @@ export class RemoteStandby implements Standby {
     if (writer === null) return;
     if (host.gate.shut && ring.load(Word.mayServeAlone) === 1) {
       ring.store(Word.mayServeAlone, 0);
-      ring.store(Word.readerFault, 0);
+      ring.store(Word.readerFault, ReaderFault.None);
       host.gate.shut = false;
     }
     const requested = ring.load(Word.snapshotsRequested);
@@ -114,7 +113,7 @@ export class RemoteStandby implements Standby {
   /** A late joiner begins here. */
   #join(writer: RingWriter, requested: number): void {
     const { ring, host } = this;
-    writer.keep();
+    writer.attachAgent();
     ring.words[Word.startAt] = writer.position | 0;
     host.recordJoin();
     this.#joinedAt = host.nextConnection();

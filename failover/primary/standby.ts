@@ -1,7 +1,7 @@
 /** The contract between a primary and the object that looks after its standby, on this machine or on others. */
 import type { NativeAddon } from '../../lib/native/native.js';
 import type { GroupPlace } from '../host/group-directory.js';
-import type { RingWriter } from '../log/ring.js';
+import type { RingWriter } from '../log/ring-writer.js';
 import type { CommitGate } from './output-gate.js';
 
 /** What a {@link Standby} needs of the primary. */

@@ -14,7 +14,7 @@ import { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
 import { isRestorable } from '../connections/restorable.js';
 import type { StreamSink } from '../connections/stream-sink.js';
 import type { ConnectionHistory } from '../log/connection-history.js';
-import type { RingWriter } from '../log/ring.js';
+import type { RingWriter } from '../log/ring-writer.js';
 import type { Recorder } from './recorder.js';
 
 /** Log bytes of a connection's records beside its data. */

@@ -18,7 +18,7 @@ import {
   SavedBody,
   WroteBody,
 } from '../log/records.js';
-import type { RingWriter } from '../log/ring.js';
+import type { RingWriter } from '../log/ring-writer.js';
 import type { Recorder } from './recorder.js';
 
 /** Longest piece of data in one record. */

@@ -3,7 +3,8 @@
  * queue, and the backup reads the log to its end. Then this process ends, and the backup takes over.
  */
 import { FtError } from '../../lib/errors.js';
-import { type RingWriter, Word } from '../log/ring.js';
+import { ShutdownKind, Word } from '../log/ring-header.js';
+import type { RingWriter } from '../log/ring-writer.js';
 
 /** A backup that has not reached the log's end after this time cannot take over. */
 const TIMEOUT_US = 3_000_000;
@@ -75,7 +76,7 @@ export class Switchover {
     }
     this.#host.waiting(writer);
     if (writer.readerAttached && writer.lag === 0) {
-      writer.ring.store(Word.shutdown, 1);
+      writer.ring.store(Word.shutdown, ShutdownKind.Switchover);
       this.#completed = true;
       plan.resolve();
       this.#host.completed();

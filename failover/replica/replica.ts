@@ -39,7 +39,10 @@ import { Doorbells } from '../host/doorbells.js';
 import { thisMachine } from '../host/environment.js';
 import { type ConnectionHistories, HISTORY_LIMIT } from '../log/connection-history.js';
 import { GroupClock } from '../log/group-clock.js';
-import { type Ring, type RingReader, type RingWriter, SECRET_LENGTH, Word } from '../log/ring.js';
+import type { Ring } from '../log/ring.js';
+import { ReaderFault, SECRET_LENGTH, ShutdownKind, Word } from '../log/ring-header.js';
+import type { RingReader } from '../log/ring-reader.js';
+import type { RingWriter } from '../log/ring-writer.js';
 import { CommitGate, GatedDevice } from '../primary/output-gate.js';
 import { Primary, type PrimaryHost } from '../primary/primary.js';
 import { EventTime } from '../runtime/core/event-time.js';
@@ -54,8 +57,6 @@ export type { ReplicaEvents, ReplicaOptions, ReplicationMode, TakeoverReport } f
 const RUNTIME_SECRET_BYTES = 32;
 /** Unacknowledged bytes above which a socket takes no more from its writer. */
 const SEND_BUFFER_BYTES = 1024 * 1024;
-/** Word.shutdown: no replica is to take over. */
-const GROUP_END = 2;
 
 /** A replica, as its process and its program's sockets use it. Emits {@link ReplicaEvents}. */
 export class Replica
@@ -256,7 +257,7 @@ export class Replica
 
   /** No replica is to take over: a backup that sees this primary end ends, too. */
   endGroup(): void {
-    this.ring?.store(Word.shutdown, GROUP_END);
+    this.ring?.store(Word.shutdown, ShutdownKind.GroupEnd);
   }
 
   stop(): void {
@@ -364,7 +365,7 @@ export class Replica
   /** Ends a backup whose program is not where the primary's is. */
   diverged(reason: string): void {
     if (this.stopped || this.role !== 'backup') return;
-    this.ring?.store(Word.readerFault, 1);
+    this.ring?.store(Word.readerFault, ReaderFault.Diverged);
     this.bells.ring();
     this.emit('diverged', reason);
     this.stop();
@@ -377,7 +378,7 @@ export class Replica
     const device = this.#device;
     const tap = this.#tap;
     if (ring === null || backup === null || device === null || tap === null) return;
-    if (ring.load(Word.shutdown) === GROUP_END) {
+    if (ring.load(Word.shutdown) === ShutdownKind.GroupEnd) {
       this.stop();
       this.emit('groupEnded');
       return;

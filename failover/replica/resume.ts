@@ -1,11 +1,9 @@
 /** A group whose processes have all died can be resumed if its log is complete. */
 import type { NativeAddon } from '../../lib/native/native.js';
 import type { Group, StartSnapshot } from '../host/group-directory.js';
-import { RING_HEADER, Ring, Word } from '../log/ring.js';
+import { Ring } from '../log/ring.js';
+import { RING_HEADER, ShutdownKind, Word } from '../log/ring-header.js';
 import type { ReplicationMode } from './options.js';
-
-/** Word.shutdown: the group was ended on purpose. */
-const GROUP_END = 2;
 
 /** What an earlier group left behind, if it can be resumed. */
 export interface Resumable {
@@ -44,7 +42,7 @@ export function findResumable(request: ResumeRequest): Resumable | string {
   }
   const { words, offsets } = ring;
   const ageSeconds = (nowUs + offsets[0]) / 1e6 - words[Word.heartbeatSeconds];
-  if (words[Word.shutdown] === GROUP_END) return 'it was ended on purpose';
+  if (words[Word.shutdown] === ShutdownKind.GroupEnd) return 'it was ended on purpose';
   if (words[Word.ready] !== 1) return 'its program had not started';
   if (words[Word.truncated] === 1) return 'its log is not complete';
   if (!(ageSeconds >= 0 && ageSeconds <= restartWindowSeconds)) return 'it died too long ago';

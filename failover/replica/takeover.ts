@@ -29,7 +29,8 @@ import type { Connections } from '../connections/connections.js';
 import type { Doorbells } from '../host/doorbells.js';
 import { invariants } from '../log/invariants.js';
 import { RecordType } from '../log/records.js';
-import { type Ring, Word } from '../log/ring.js';
+import type { Ring } from '../log/ring.js';
+import { ShutdownKind, Word } from '../log/ring-header.js';
 import type { GatedDevice } from '../primary/output-gate.js';
 import type { Primary } from '../primary/primary.js';
 import type { Runtime } from '../runtime/runtime.js';
@@ -37,8 +38,6 @@ import type { TakeoverReport } from './options.js';
 
 /** After a takeover, segments of unknown connections get no answer for this time (invariant F2). */
 const GRACE_US = 3_000_000;
-/** Word.shutdown: the old primary has recorded how far each connection had sent. */
-const SWITCHOVER = 1;
 
 /** What a {@link Takeover} needs of the replica. */
 export interface TakeoverHost {
@@ -71,7 +70,7 @@ export class Takeover {
     this.#host = host;
     this.#backup = backup;
     this.report = {
-      reason: host.ring.load(Word.shutdown) === SWITCHOVER ? 'switchover' : reason,
+      reason: host.ring.load(Word.shutdown) === ShutdownKind.Switchover ? 'switchover' : reason,
       atMonotonicUs: host.clock.now(),
       fencedUs: 0,
       drainedUs: 0,
@@ -161,7 +160,7 @@ export class Takeover {
     bells.open('primary');
     device.firstSentUs = 0;
     runtime.goLive(this.#backup.unfinished);
-    ring.words[Word.shutdown] = 0;
+    ring.words[Word.shutdown] = ShutdownKind.None;
     stack.tcp.draining = ring.words[Word.draining] === 1;
     stack.thaw(invariants.F2 ? GRACE_US : 0, invariants.D2, this.#planned);
     if (ring.words[Word.truncated] === 1) connections.admitLateJoiner();

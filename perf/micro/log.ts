@@ -3,7 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RecordType } from '../../failover/log/records.js';
-import { RING_HEADER, Ring, RingReader, RingWriter, SECRET_LENGTH } from '../../failover/log/ring.js';
+import { Ring } from '../../failover/log/ring.js';
+import { RING_HEADER, SECRET_LENGTH } from '../../failover/log/ring-header.js';
+import { RingReader } from '../../failover/log/ring-reader.js';
+import { RingWriter } from '../../failover/log/ring-writer.js';
 import { native } from '../../lib/native/native.js';
 
 const RING_BYTES = 16 * 1024 * 1024;

@@ -4,7 +4,8 @@ import { LogSender } from '../../failover/cluster/agent/log-sender.js';
 import type { GroupState } from '../../failover/cluster/coordinator/coordinator.js';
 import { MessageType, type Status } from '../../failover/cluster/transport/messages.js';
 import type { StartSnapshot } from '../../failover/host/group-directory.js';
-import { RING_HEADER, Ring, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
+import { Ring } from '../../failover/log/ring.js';
+import { RING_HEADER, SECRET_LENGTH, Word } from '../../failover/log/ring-header.js';
 import { ManualClock } from '../../lib/clock.js';
 import { native } from '../../lib/native/native.js';
 

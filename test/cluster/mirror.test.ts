@@ -11,7 +11,10 @@ import {
   PublishFlag,
 } from '../../failover/cluster/transport/messages.js';
 import { RecordType } from '../../failover/log/records.js';
-import { RING_HEADER, Ring, RingReader, RingWriter, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
+import { Ring } from '../../failover/log/ring.js';
+import { RING_HEADER, SECRET_LENGTH, Word } from '../../failover/log/ring-header.js';
+import { RingReader } from '../../failover/log/ring-reader.js';
+import { RingWriter } from '../../failover/log/ring-writer.js';
 import { native } from '../../lib/native/native.js';
 import { SeededRandom } from '../../lib/random.js';
 

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { FailureDetector } from '../../failover/backup/failure-detector.js';
 import { defaultDirectory, Group, type StartSnapshot } from '../../failover/host/group-directory.js';
-import { RING_HEADER, Ring, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
+import { Ring } from '../../failover/log/ring.js';
+import { RING_HEADER, SECRET_LENGTH, Word } from '../../failover/log/ring-header.js';
 import { native } from '../../lib/native/native.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'ft-group-'));

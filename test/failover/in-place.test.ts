@@ -2,7 +2,10 @@
 import t from 'tap';
 import { BorrowedLog } from '../../failover/backup/borrowed-log.js';
 import { RECORD_HEADER, ReceivedBody, RecordType } from '../../failover/log/records.js';
-import { RING_HEADER, Ring, RingReader, RingWriter, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
+import { Ring } from '../../failover/log/ring.js';
+import { RING_HEADER, SECRET_LENGTH, Word } from '../../failover/log/ring-header.js';
+import { RingReader } from '../../failover/log/ring-reader.js';
+import { RingWriter } from '../../failover/log/ring-writer.js';
 import type { DirectPayload } from '../../lib/device/direct-placement.js';
 import { native } from '../../lib/native/native.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
@@ -38,23 +41,23 @@ function put(writer: RingWriter, conn: number, length: number, byte = conn): num
 t.test('the log says where the next payload will be', async (t) => {
   const { ring, writer } = log(1024 * KIB);
   writer.attach();
-  const { next } = writer;
+  const { next } = writer.placement;
   t.equal(next[0], -1, 'nobody has asked');
-  writer.offer();
+  writer.placement.offer();
   t.equal(next[0], RECORD_HEADER + ReceivedBody.size);
   t.ok(next[1]! > 64 * KIB && next[1]! <= 512 * KIB, 'not all of it');
   t.equal(put(writer, 1, 1000), RECORD_HEADER + ReceivedBody.size, 'as it is');
   t.equal(next[0], -1, 'something was written since');
-  writer.offer();
+  writer.placement.offer();
   const said = next[0]!;
   t.equal(said % 8, 0);
-  t.equal(said, writer.here);
+  t.equal(said, writer.placement.here);
   t.equal(put(writer, 1, 1000), said);
   for (let i = 0; i < 11; i++) put(writer, 1, 64 * KIB);
-  writer.offer();
+  writer.placement.offer();
   t.ok(next[0]! > 0 && next[1]! <= ring.size);
   for (let i = 0; i < 4; i++) put(writer, 1, 64 * KIB);
-  writer.offer();
+  writer.placement.offer();
   t.equal(next[0], -1, 'there is no room for a frame before the end');
 });
 
@@ -65,30 +68,30 @@ t.test('not where the reader has not been, nor where nothing is logged', async (
   for (let i = 0; i < 15; i++) put(writer, 1, 64 * KIB);
   writer.publish();
   for (let i = 0; i < 15; i++) reader.next();
-  writer.offer();
-  t.equal(writer.next[0], -1);
+  writer.placement.offer();
+  t.equal(writer.placement.next[0], -1);
   reader.release();
   put(writer, 1, 64 * KIB);
-  writer.offer();
-  t.equal(writer.next[0], writer.here, 'behind the end of the ring');
+  writer.placement.offer();
+  t.equal(writer.placement.next[0], writer.placement.here, 'behind the end of the ring');
   const room = Atomics.load(ring.words, Word.tail) >>> 0;
-  t.ok(writer.next[1]! <= ((room * 8) % ring.size) + 8 || writer.next[1]! <= 512 * KIB);
+  t.ok(writer.placement.next[1]! <= ((room * 8) % ring.size) + 8 || writer.placement.next[1]! <= 512 * KIB);
   writer.detach();
-  writer.offer();
-  t.equal(writer.next[0], -1, 'nobody reads, and the beginning is overwritten');
+  writer.placement.offer();
+  t.equal(writer.placement.next[0], -1, 'nobody reads, and the beginning is overwritten');
 
   const alone = log(1024 * KIB);
-  alone.writer.offer();
-  t.equal(alone.writer.next[0], alone.writer.here, 'the history is kept for who may come');
+  alone.writer.placement.offer();
+  t.equal(alone.writer.placement.next[0], alone.writer.placement.here, 'the history is kept for who may come');
   for (let i = 0; i < 15; i++) put(alone.writer, 1, 64 * KIB);
-  alone.writer.offer();
-  t.equal(alone.writer.next[0], -1, 'as long as there is room for it');
+  alone.writer.placement.offer();
+  t.equal(alone.writer.placement.next[0], -1, 'as long as there is room for it');
 });
 
 t.test('what lies there yields to a record', async (t) => {
   const { writer } = log(256 * KIB);
   let yielded = 0;
-  writer.parked = { yield: () => yielded++ } as unknown as DirectPayload;
+  writer.placement.parked = { yield: () => yielded++ } as unknown as DirectPayload;
   put(writer, 1, 100);
   t.equal(yielded, 1);
   writer.logging = false;
@@ -118,24 +121,24 @@ t.test('what is lent is given back before it is overwritten, and not sooner', as
     }
   };
   lender.at = put(writer, 1, 1000, 42);
-  writer.lend(lender);
+  writer.placement.borrow(lender);
   more(10);
   t.equal(lender.returns, 0);
   more(100);
   t.equal(lender.returns, 1, 'once');
   lender.at = put(writer, 1, 1000, 42);
-  writer.lend(lender);
+  writer.placement.borrow(lender);
   more(5);
   // The device has had it given back meanwhile.
   lender.returns++;
   more(200);
   t.equal(lender.returns, 2, 'nobody is asked for what was given back');
   put(writer, 1, 1000, 42);
-  writer.lend(lender);
+  writer.placement.borrow(lender);
   lender.returns++;
   more(5);
   lender.at = put(writer, 1, 1000, 42);
-  writer.lend(lender);
+  writer.placement.borrow(lender);
   more(11);
   t.equal(lender.returns, 3, 'the younger one counts from where it is');
   more(100);
@@ -146,13 +149,13 @@ t.test('the writer leaves alone what the reader holds', async (t) => {
   const { ring, writer, overruns } = log(256 * KIB);
   writer.attach();
   const reader = new RingReader(ring);
-  t.ok(reader.canHold);
+  t.ok(reader.canBorrow);
   put(writer, 1, 10 * KIB);
   put(writer, 2, 10 * KIB);
   writer.publish();
   reader.next();
   const from = reader.before;
-  reader.hold(from);
+  reader.borrowFrom(from);
   reader.next();
   const before = writer.room;
   reader.release();
@@ -164,19 +167,19 @@ t.test('the writer leaves alone what the reader holds', async (t) => {
   reader.release();
   t.ok(writer.room < before);
   const { room } = writer;
-  reader.hold(-1);
+  reader.borrowFrom(-1);
   t.ok(writer.room > room + 30 * KIB);
   t.equal(writer.room, ring.size, 'all is free');
-  reader.hold(reader.before);
+  reader.borrowFrom(reader.before);
   let written = 0;
   while (put(writer, 4, 10 * KIB) >= 0 && overruns() === 0) written++;
   t.equal(overruns(), 1, 'it is dropped rather than overwritten');
   t.ok(written >= 21 && written <= 24, 'but for what is held, and the end of the ring, all of it was used');
 
   ring.words[Word.borrowSupportPid] = PID - 1;
-  t.notOk(reader.canHold, 'a writer that knows nothing of it');
+  t.notOk(reader.canBorrow, 'a writer that knows nothing of it');
   ring.words[Word.borrowSupportPid] = ring.words[Word.writerPid] = 0;
-  t.notOk(reader.canHold);
+  t.notOk(reader.canBorrow);
 });
 
 /** A connection as far as a log's chunks go. */

@@ -6,7 +6,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { LOG_VERSION, LogError, MAX_BODY, RECORD_HEADER, RecordType } from '../../failover/log/records.js';
-import { RING_HEADER, Ring, RingReader, RingWriter, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
+import { Ring } from '../../failover/log/ring.js';
+import { RING_HEADER, SECRET_LENGTH, Word } from '../../failover/log/ring-header.js';
+import { RingReader } from '../../failover/log/ring-reader.js';
+import { RingWriter } from '../../failover/log/ring-writer.js';
 import { native } from '../../lib/native/native.js';
 import { SeededRandom } from '../../lib/random.js';
 

@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { RING_HEADER, Word } from '../../failover/log/ring.js';
+import { RING_HEADER, Word } from '../../failover/log/ring-header.js';
 import { Client, get, inLab, KIT, sleep, TAP, TestGroup } from './support/lab.js';
 
 const directory = await inLab(import.meta.url);

@@ -5,15 +5,10 @@ import type { GroupPlace } from '../../failover/host/group-directory.js';
 import { GroupClock } from '../../failover/log/group-clock.js';
 import { invariants } from '../../failover/log/invariants.js';
 import { RecordType } from '../../failover/log/records.js';
-import {
-  ReaderState,
-  RING_HEADER,
-  Ring,
-  RingReader,
-  RingWriter,
-  SECRET_LENGTH,
-  Word,
-} from '../../failover/log/ring.js';
+import { Ring } from '../../failover/log/ring.js';
+import { ReaderState, RING_HEADER, SECRET_LENGTH, Word } from '../../failover/log/ring-header.js';
+import { RingReader } from '../../failover/log/ring-reader.js';
+import { RingWriter } from '../../failover/log/ring-writer.js';
 import { CommitGate } from '../../failover/primary/output-gate.js';
 import { RemoteStandby } from '../../failover/primary/remote-standby.js';
 import type { StandbyHost } from '../../failover/primary/standby.js';

@@ -11,7 +11,7 @@ import {
   RecordType,
   WroteBody,
 } from '../../failover/log/records.js';
-import { ReaderState, RING_HEADER, Word } from '../../failover/log/ring.js';
+import { ReaderState, RING_HEADER, Word } from '../../failover/log/ring-header.js';
 
 interface Stream {
   irs: number;

@@ -1,7 +1,8 @@
 /** A group of replicas on one machine, its clients, the wire between them, and one run of a scenario with its faults. */
 
 import { RecordType } from '../../failover/log/records.js';
-import { RING_HEADER, Ring, SECRET_LENGTH, Word } from '../../failover/log/ring.js';
+import { Ring } from '../../failover/log/ring.js';
+import { RING_HEADER, SECRET_LENGTH, Word } from '../../failover/log/ring-header.js';
 import { Replica } from '../../failover/replica/replica.js';
 import { MemoryLink } from '../../lib/device/emulation/memory.js';
 import { RX_META_WORDS } from '../../lib/device/rx-batch.js';

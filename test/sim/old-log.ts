@@ -4,7 +4,7 @@
  */
 
 import { LOG_VERSION, OLDEST_VERSION, OpenedBody, RECORD_HEADER, RecordType } from '../../failover/log/records.js';
-import { RING_HEADER, Word } from '../../failover/log/ring.js';
+import { RING_HEADER, Word } from '../../failover/log/ring-header.js';
 import { crc32c } from '../../lib/crc32c.js';
 
 /** Record types that the version before had. */

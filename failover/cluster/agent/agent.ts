@@ -12,7 +12,8 @@
  */
 
 import { followClock } from '../../log/group-clock.js';
-import { type Ring, Word } from '../../log/ring.js';
+import type { Ring } from '../../log/ring.js';
+import { Word } from '../../log/ring-header.js';
 import type { GroupState, View } from '../coordinator/coordinator.js';
 import { isEnd, isFollow, isStatus, isWelcome } from '../transport/message-validation.js';
 import {

@@ -2,7 +2,8 @@
  * The right to speak, as the coordinator gives it: it is kept while this node leads, told to the member that speaks, and claimed again when it
  * has run out and nobody has taken it. The coordinator is asked one thing at a time.
  */
-import { type Ring, Word } from '../../log/ring.js';
+import type { Ring } from '../../log/ring.js';
+import { Word } from '../../log/ring-header.js';
 import type { AgentHost } from './host.js';
 
 /** Longest time that is told to a member at once. */

@@ -2,7 +2,8 @@
  * A backup's copy of the log: the same bytes at the same positions as the primary's, in shared memory of this machine, which the
  * member follows as if its writer were here. What has been published into it outlives the member.
  */
-import { heldFrom, ReaderState, type Ring, Word } from '../../log/ring.js';
+import { oldestInUse, type Ring } from '../../log/ring.js';
+import { ReaderState, Word } from '../../log/ring-header.js';
 import { type Publish, PublishFlag } from '../transport/messages.js';
 
 /** Bytes from one position to another; negative when it lies before. */
@@ -64,7 +65,7 @@ export class LogCopy {
   /** Bytes that can be taken before what the member has not read, or still looks at, would be overwritten. */
   get room(): number {
     const { ring } = this;
-    const from = this.#reads ? heldFrom(ring) : ring.words[Word.startAt]! >>> 0;
+    const from = this.#reads ? oldestInUse(ring) : ring.words[Word.startAt]! >>> 0;
     return ring.size - bytesBetween(from, this.received);
   }
 

@@ -1,6 +1,6 @@
 /** What comes of a leader's log: it goes into the copy, is acknowledged, and is held back while the member does not get on. */
 import { followClock } from '../../log/group-clock.js';
-import { Word } from '../../log/ring.js';
+import { Word } from '../../log/ring-header.js';
 import { decodePublish, MessageType } from '../transport/messages.js';
 import type { AgentHost } from './host.js';
 import type { LogCopy } from './log-copy.js';

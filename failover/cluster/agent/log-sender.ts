@@ -8,7 +8,8 @@
  */
 import type { Clock } from '../../../lib/clock.js';
 import { invariants } from '../../log/invariants.js';
-import { type Ring, Word } from '../../log/ring.js';
+import type { Ring } from '../../log/ring.js';
+import { Word } from '../../log/ring-header.js';
 import type { GroupState } from '../coordinator/coordinator.js';
 import {
   encodePublish,

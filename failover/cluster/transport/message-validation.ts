@@ -1,6 +1,7 @@
 /** Whether what another agent sent is what it should be. Nothing here throws. */
 import type { StartSnapshot } from '../../host/group-directory.js';
-import { isPowerOfTwo, SECRET_LENGTH } from '../../log/ring.js';
+import { isPowerOfTwo } from '../../log/ring.js';
+import { SECRET_LENGTH } from '../../log/ring-header.js';
 import type { End, Follow, Status, Welcome } from './messages.js';
 
 const SECRET = new RegExp(`^[0-9a-f]{${SECRET_LENGTH * 2}}$`);

@@ -1,6 +1,8 @@
 /** Writes numbered records to a log as fast as its reader lets it, until it is killed. Arguments: file, bytes. */
 import { RecordType } from '../../../failover/log/records.js';
-import { RING_HEADER, Ring, RingWriter } from '../../../failover/log/ring.js';
+import { Ring } from '../../../failover/log/ring.js';
+import { RING_HEADER } from '../../../failover/log/ring-header.js';
+import { RingWriter } from '../../../failover/log/ring-writer.js';
 import { native } from '../../../lib/native/native.js';
 
 const [file, bytes] = process.argv.slice(2);
