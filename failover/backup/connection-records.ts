@@ -55,24 +55,19 @@ export class ConnectionRecords {
       case RecordType.Received: {
         const conn = tcp.byId.get(reader.conn);
         if (conn === undefined) return;
-        const length = view.getUint32(at + ReceivedBody.length, true);
+        const length = ReceivedBody.length.get(view, at);
         this.#keeping.lent.enqueue(conn, at + ReceivedBody.size, length);
         conn.rcvNxt += length;
         conn.reassembly.dropBelow(conn.rcvNxt);
-        setMarksWord(conn, view.getUint32(at + ReceivedBody.marks, true));
+        setMarksWord(conn, ReceivedBody.marks.get(view, at));
         conn.lastReceiveUs = host.stack.clock.now();
         return;
       }
       case RecordType.OutOfOrder: {
         const conn = tcp.byId.get(reader.conn);
         if (conn === undefined) return;
-        const length = view.getUint32(at + OutOfOrderBody.length, true);
-        conn.reassembly.insert(
-          view.getFloat64(at + OutOfOrderBody.start, true),
-          reader.ring.bytes,
-          at + OutOfOrderBody.size,
-          length,
-        );
+        const length = OutOfOrderBody.length.get(view, at);
+        conn.reassembly.insert(OutOfOrderBody.start.get(view, at), reader.ring.bytes, at + OutOfOrderBody.size, length);
         return;
       }
       case RecordType.Wrote:
@@ -86,11 +81,11 @@ export class ConnectionRecords {
       case RecordType.Sent: {
         const conn = tcp.byId.get(reader.conn);
         if (conn === undefined) return;
-        conn.inheritedSndNxt = view.getFloat64(at + SentBody.sndNxt, true);
-        conn.cc.cwnd = view.getFloat64(at + SentBody.cwnd, true);
-        conn.cc.ssthresh = view.getFloat64(at + SentBody.ssthresh, true);
-        conn.rtt.srttUs = view.getFloat64(at + SentBody.srttUs, true);
-        conn.rtt.rttvarUs = view.getFloat64(at + SentBody.rttvarUs, true);
+        conn.handedNxt = SentBody.sndNxt.get(view, at);
+        conn.cc.cwnd = SentBody.cwnd.get(view, at);
+        conn.cc.ssthresh = SentBody.ssthresh.get(view, at);
+        conn.rtt.srttUs = SentBody.srttUs.get(view, at);
+        conn.rtt.rttvarUs = SentBody.rttvarUs.get(view, at);
         return;
       }
       case RecordType.PeerFin: {
@@ -117,13 +112,13 @@ export class ConnectionRecords {
     const { view } = reader.ring;
     const conn = host.stack.tcp.byId.get(reader.conn);
     if (conn === undefined) return;
-    const start = view.getFloat64(at + PlacedBody.sendStart, true);
+    const start = PlacedBody.sendStart.get(view, at);
     conn.sendBuffer.load(start, new Uint8Array(0));
     conn.sndUna = start + 1;
     conn.sndNxt = conn.sndUna;
-    conn.rcvNxt = view.getFloat64(at + PlacedBody.rcvNxt, true);
-    conn.sndWnd = view.getFloat64(at + PlacedBody.sndWnd, true);
-    if (this.#keeping.keeps(conn.id)) kept.of(conn.id).accepted = view.getUint32(at + PlacedBody.accepted, true) === 1;
+    conn.rcvNxt = PlacedBody.rcvNxt.get(view, at);
+    conn.sndWnd = PlacedBody.sndWnd.get(view, at);
+    if (this.#keeping.keeps(conn.id)) kept.of(conn.id).accepted = PlacedBody.accepted.get(view, at) === 1;
   }
 
   #state(reader: RingReader, at: number): void {
@@ -134,19 +129,19 @@ export class ConnectionRecords {
     switch (reader.type) {
       case RecordType.Wrote: {
         const from = at + WroteBody.size;
-        calls.send(conn, bytes.slice(from, from + view.getUint32(at + WroteBody.length, true)));
+        conn.write(bytes.slice(from, from + WroteBody.length.get(view, at)));
         return;
       }
       case RecordType.Closing: {
-        const what = view.getUint32(at + ClosingBody.what, true);
-        if (what === Closing.Shutdown) calls.shutdown(conn);
-        else if (what === Closing.Close) calls.close(conn);
-        else calls.abort(conn);
+        const what = ClosingBody.what.get(view, at);
+        if (what === Closing.Shutdown) conn.shutdown();
+        else if (what === Closing.Close) conn.close();
+        else conn.abort();
         return;
       }
       default: {
         const from = at + ContextBody.size;
-        const length = view.getUint32(at + ContextBody.length, true);
+        const length = ContextBody.length.get(view, at);
         kept.of(conn.id).context = length === 0 ? null : bytes.slice(from, from + length);
       }
     }
@@ -157,21 +152,21 @@ export class ConnectionRecords {
     const { view } = reader.ring;
     const conn = host.stack.tcp.byId.get(reader.conn);
     if (conn === undefined) return;
-    const sndUna = view.getFloat64(at + AckedBody.sndUna, true);
+    const sndUna = AckedBody.sndUna.get(view, at);
     if (sndUna > conn.sndLimit) {
       host.diverged(
         `connection ${conn.id}: the client acknowledged ${sndUna - conn.sndLimit} bytes that this replica's program has not written`,
       );
       return;
     }
-    conn.sndWnd = view.getFloat64(at + AckedBody.sndWnd, true);
+    conn.sndWnd = AckedBody.sndWnd.get(view, at);
     if (conn.sndWnd > conn.maxSndWnd) conn.maxSndWnd = conn.sndWnd;
-    conn.sndWl1 = view.getFloat64(at + AckedBody.sndWl1, true);
-    conn.rtt.srttUs = view.getFloat64(at + AckedBody.srttUs, true);
+    conn.sndWl1 = AckedBody.sndWl1.get(view, at);
+    conn.rtt.srttUs = AckedBody.srttUs.get(view, at);
     conn.rtt.rttvarUs = conn.rtt.srttUs / 2;
-    conn.tsRecent = view.getUint32(at + AckedBody.tsRecent, true);
+    conn.tsRecent = AckedBody.tsRecent.get(view, at);
     conn.tsRecentAtUs = host.stack.now();
-    conn.sndWl2 = sndUna - view.getUint32(at + AckedBody.sndWl2Lag, true);
+    conn.sndWl2 = sndUna - AckedBody.sndWl2Lag.get(view, at);
     if (sndUna <= conn.sndUna) return;
     conn.sndUna = sndUna;
     if (conn.sndNxt < sndUna) conn.sndNxt = sndUna;
@@ -184,22 +179,22 @@ export class ConnectionRecords {
     const { host } = this.#keeping;
     const { view, bytes } = reader.ring;
     const B = TimeWaitBody;
-    const localAddress = host.stack.book.fromBytes(bytes, at + B.localAddress);
-    const remoteAddress = host.stack.book.fromBytes(bytes, at + B.remoteAddress);
-    const localPort = view.getUint16(at + B.localPort, true);
-    const remotePort = view.getUint16(at + B.remotePort, true);
+    const localAddress = host.stack.book.fromBytes(bytes, at + B.localAddress.offset);
+    const remoteAddress = host.stack.book.fromBytes(bytes, at + B.remoteAddress.offset);
+    const localPort = B.localPort.get(view, at);
+    const remotePort = B.remotePort.get(view, at);
     host.stack.tcp.timeWaits.add({
       localAddress,
       remoteAddress,
       localPort,
       remotePort,
-      sndNxt: view.getUint32(at + B.sndNxt, true),
-      rcvNxt: view.getUint32(at + B.rcvNxt, true),
-      tsOk: view.getUint32(at + B.tsOk, true) === 1,
-      tsRecent: view.getUint32(at + B.tsRecent, true),
-      tsOffset: view.getUint32(at + B.tsOffset, true),
-      rcvWindow: view.getUint32(at + B.rcvWindow, true),
-      expiresUs: host.time.nowUs() + view.getFloat64(at + B.lifeUs, true),
+      sndNxt: B.sndNxt.get(view, at),
+      rcvNxt: B.rcvNxt.get(view, at),
+      tsOk: B.tsOk.get(view, at) === 1,
+      tsRecent: B.tsRecent.get(view, at),
+      tsOffset: B.tsOffset.get(view, at),
+      rcvWindow: B.rcvWindow.get(view, at),
+      expiresUs: host.time.nowUs() + B.lifeUs.get(view, at),
     });
   }
 }

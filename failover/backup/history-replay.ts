@@ -73,8 +73,8 @@ export class HistoryReplay {
     }
     const { number, monoUs, wallMs } = host.time;
     const { view } = reader.ring;
-    const sndUna = view.getFloat64(reader.body + HistoryBody.sndUna, true);
-    const rcvNxt = view.getFloat64(reader.body + HistoryBody.rcvNxt, true);
+    const sndUna = HistoryBody.sndUna.get(view, reader.body);
+    const rcvNxt = HistoryBody.rcvNxt.get(view, reader.body);
     this.#past = { endpoint, sndUna, rcvNxt, number, monoUs, wallMs };
     endpoint.conn.rcvNxt = 1;
     host.histories.begin(endpoint.conn);

@@ -13,18 +13,24 @@ import { TcpState } from '../../stack/tcp/state.js';
 import { readFirst } from '../../stack/tcp/user-calls.js';
 import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
 import type { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
+import type { NumberField } from '../log/fields.js';
 import { invariants } from '../log/invariants.js';
 import {
   CheckBody,
+  EVENT_KIND_MASK,
   EventBody,
   Follow,
   JoinBody,
   OpenedBody,
+  OpenedFlag,
   RECORD_HEADER,
   RecordType,
+  RemovedBody,
   RuntimeBody,
   removalCode,
   SavedBody,
+  SEND_TARGET_SHIFT,
+  SYN_CODEPOINT_SHIFT,
   UNREPLICATED_BIT,
 } from '../log/records.js';
 import type { RingReader } from '../log/ring-reader.js';
@@ -79,11 +85,11 @@ export class Replayer {
       const at = reader.peek(RecordType.Opened, skip);
       if (at < 0) return undefined;
       const id = view.getUint32(at - RECORD_HEADER + 12, true);
-      if ((view.getUint8(at + OpenedBody.flags) & 4) !== 0 && !host.stack.tcp.byId.has(id)) {
+      if ((OpenedBody.flags.get(view, at) & OpenedFlag.Outgoing) !== 0 && !host.stack.tcp.byId.has(id)) {
         return {
           id,
-          localAddress: host.stack.book.fromBytes(bytes, at + OpenedBody.localAddress),
-          localPort: view.getUint16(at + OpenedBody.localPort, true),
+          localAddress: host.stack.book.fromBytes(bytes, at + OpenedBody.localAddress.offset),
+          localPort: OpenedBody.localPort.get(view, at),
         };
       }
     }
@@ -140,8 +146,8 @@ export class Replayer {
         this.kept.forget(reader.conn);
         host.histories.forget(reader.conn);
         // Its socket may still have to be told of data, or of the end.
-        if (host.endpoints.get(reader.conn)?.finished === true) host.endpoints.delete(reader.conn);
-        const code = view.getUint32(at, true);
+        if (host.endpoints.get(reader.conn)?.settled === true) host.endpoints.delete(reader.conn);
+        const code = RemovedBody.code.get(view, at);
         if (conn !== undefined) tcp.remove(conn, removalCode(code));
         return false;
       }
@@ -178,16 +184,16 @@ export class Replayer {
   }
 
   /** The group's time is that of an event, wherever it ran. */
-  #setTime(at: number, body: { number: number; monoUs: number; wallMs: number }): void {
+  #setTime(at: number, body: { number: NumberField; monoUs: NumberField; wallMs: NumberField }): void {
     const { view } = this.reader.ring;
-    const number = view.getFloat64(at + body.number, true);
-    this.host.time.set(number, view.getFloat64(at + body.monoUs, true), view.getFloat64(at + body.wallMs, true));
+    const number = body.number.get(view, at);
+    this.host.time.set(number, body.monoUs.get(view, at), body.wallMs.get(view, at));
   }
 
   #saved(at: number): void {
     const { view, bytes } = this.reader.ring;
-    const length = view.getUint32(at + SavedBody.length, true);
-    const units = view.getUint32(at + SavedBody.nameLength, true);
+    const length = SavedBody.length.get(view, at);
+    const units = SavedBody.nameLength.get(view, at);
     const name = Buffer.from(bytes.subarray(at + SavedBody.size, at + SavedBody.size + 2 * units)).toString('utf16le');
     const from = at + SavedBody.size + 2 * units;
     this.host.saved.take(name, bytes.slice(from, from + length));
@@ -217,12 +223,12 @@ export class Replayer {
     const tcp = stack.tcp;
     const { view, bytes } = reader.ring;
     const B = OpenedBody;
-    const flags = view.getUint8(at + B.flags);
-    const localAddress = host.stack.book.fromBytes(bytes, at + B.localAddress);
-    const remoteAddress = host.stack.book.fromBytes(bytes, at + B.remoteAddress);
-    const localPort = view.getUint16(at + B.localPort, true);
-    const remotePort = view.getUint16(at + B.remotePort, true);
-    const follow = reader.version < 4 ? Follow.Replay : (view.getUint8(at + B.follow) as Follow);
+    const flags = B.flags.get(view, at);
+    const localAddress = host.stack.book.fromBytes(bytes, at + B.localAddress.offset);
+    const remoteAddress = host.stack.book.fromBytes(bytes, at + B.remoteAddress.offset);
+    const localPort = B.localPort.get(view, at);
+    const remotePort = B.remotePort.get(view, at);
+    const follow = reader.version < 4 ? Follow.Replay : (B.follow.get(view, at) as Follow);
     if (follow === Follow.Not && !this.stateMode) return;
     // What this program has opened itself it goes on repeating.
     const strange = this.joiner && !host.endpoints.has(reader.conn);
@@ -230,8 +236,8 @@ export class Replayer {
     if (kept) this.kept.of(reader.conn);
     let conn = tcp.byId.get(reader.conn);
     if (conn === undefined) {
-      const listener = kept || (flags & 4) !== 0 ? null : tcp.findListener(localAddress, localPort);
-      if ((flags & 4) === 0 && listener === null && !kept) {
+      const listener = kept || (flags & OpenedFlag.Outgoing) !== 0 ? null : tcp.findListener(localAddress, localPort);
+      if ((flags & OpenedFlag.Outgoing) === 0 && listener === null && !kept) {
         if (!host.programLoaded) {
           this.#wait();
           return;
@@ -241,47 +247,47 @@ export class Replayer {
         return;
       }
       // A joiner's program never made the call that this outgoing connection belongs to.
-      if ((flags & 4) !== 0 && !kept) return;
+      if ((flags & OpenedFlag.Outgoing) !== 0 && !kept) return;
       const route = tcp.host.tcpRoute(localAddress, remoteAddress);
       if (route === null) {
         host.diverged('the primary has a connection on an address that this replica does not have');
         return;
       }
       tcp.timeWaits.delete(localAddress, localPort, remoteAddress, remotePort);
-      conn = tcp.create({ id: reader.conn, localAddress, localPort, remoteAddress, remotePort, route });
-      conn.active = (flags & 4) !== 0;
+      conn = tcp.create(reader.conn, localAddress, localPort, remoteAddress, remotePort, route);
+      conn.active = (flags & OpenedFlag.Outgoing) !== 0;
       conn.listener = listener;
       if (listener !== null) listener.halfOpen++;
       if (!kept && !this.past.covering && reader.version >= 4) host.histories.begin(conn);
     }
-    conn.state = view.getUint8(at + B.state) === TcpState.SynSent ? TcpState.SynSent : TcpState.SynRcvd;
-    conn.iss = view.getUint32(at + B.iss, true);
-    conn.irs = view.getUint32(at + B.irs, true);
-    conn.sackOk = (flags & 1) !== 0;
-    conn.tsOk = (flags & 2) !== 0;
-    conn.ecnOk = (flags & 16) !== 0;
-    conn.accEcn = (flags & 32) !== 0;
-    conn.synEcn = conn.listener !== null && conn.ecnOk ? flags >> 6 : -1;
+    conn.state = B.state.get(view, at) === TcpState.SynSent ? TcpState.SynSent : TcpState.SynRcvd;
+    conn.iss = B.iss.get(view, at);
+    conn.irs = B.irs.get(view, at);
+    conn.sackOk = (flags & OpenedFlag.Sack) !== 0;
+    conn.tsOk = (flags & OpenedFlag.Timestamps) !== 0;
+    conn.ecnOk = (flags & OpenedFlag.Ecn) !== 0;
+    conn.accEcn = (flags & OpenedFlag.AccurateEcn) !== 0;
+    conn.synEcn = conn.listener !== null && conn.ecnOk ? flags >> SYN_CODEPOINT_SHIFT : -1;
     if (conn.accEcn) setMarksWord(conn, FIRST_MARKS_WORD);
-    conn.sndScale = view.getUint8(at + B.sndScale);
-    conn.rcvScale = view.getUint8(at + B.rcvScale);
-    conn.receiveMax = view.getUint32(at + B.receiveLimit, true);
+    conn.sndScale = B.sndScale.get(view, at);
+    conn.rcvScale = B.rcvScale.get(view, at);
+    conn.receiveMax = B.receiveLimit.get(view, at);
     // How far the window had grown is not known: as far as it can.
     if (invariants.A2) conn.receiveLimit = conn.receiveMax;
-    conn.tsOffset = invariants.T1 ? view.getUint32(at + B.tsOffset, true) : 0;
-    conn.tsRecent = view.getUint32(at + B.tsRecent, true);
+    conn.tsOffset = invariants.T1 ? B.tsOffset.get(view, at) : 0;
+    conn.tsRecent = B.tsRecent.get(view, at);
     conn.tsRecentAtUs = tcp.now;
-    conn.sndWnd = view.getFloat64(at + B.sndWnd, true);
+    conn.sndWnd = B.sndWnd.get(view, at);
     conn.maxSndWnd = Math.max(conn.maxSndWnd, conn.sndWnd);
-    conn.rcvNxt = view.getFloat64(at + B.rcvNxt, true);
+    conn.rcvNxt = B.rcvNxt.get(view, at);
     conn.rcvAdv = conn.rcvNxt;
-    conn.sndMss = view.getUint32(at + B.sndMss, true);
+    conn.sndMss = B.sndMss.get(view, at);
     conn.cc = tcp.options.congestion(conn.sndMss);
     conn.sndNxt = 1;
     const { route } = conn;
-    if ((flags & 8) === 0) return;
-    if (route instanceof Ipv4Route) route.net.neighbours.learn(route.nextHop, bytes, at + B.mac, true);
-    else if (route instanceof Ipv6Route) route.net.neighbours6.learn(route.nextHop, bytes, at + B.mac, true);
+    if ((flags & OpenedFlag.PeerMac) === 0) return;
+    if (route instanceof Ipv4Route) route.net.neighbours.learn(route.nextHop, bytes, at + B.mac.offset, true);
+    else if (route instanceof Ipv6Route) route.net.neighbours6.learn(route.nextHop, bytes, at + B.mac.offset, true);
   }
 
   // --- State mode ---
@@ -319,7 +325,7 @@ export class Replayer {
     this.counters.events++;
     if (conn === undefined) return;
     if (kind === AppEvent.Accept || kind === AppEvent.Restore) this.kept.of(conn.id).accepted = true;
-    else if (kind === AppEvent.Data) this.#readAway(conn, this.reader.ring.view.getFloat64(at + EventBody.n, true));
+    else if (kind === AppEvent.Data) this.#readAway(conn, EventBody.n.get(this.reader.ring.view, at));
   }
 
   #readAway(conn: TcpConnection, bytes: number): void {
@@ -345,8 +351,8 @@ export class Replayer {
   #event(at: number): boolean {
     const { reader, host } = this;
     const { view } = reader.ring;
-    const word = view.getUint32(at + EventBody.kind, true);
-    const kind = (word & 0xff & ~UNREPLICATED_BIT) as AppEvent;
+    const word = EventBody.word.get(view, at);
+    const kind = (word & EVENT_KIND_MASK) as AppEvent;
     const apart = (word & UNREPLICATED_BIT) !== 0;
     const endpoint = host.endpoints.get(reader.conn);
     if (apart || this.keeps(reader.conn)) {
@@ -363,8 +369,8 @@ export class Replayer {
         );
       return false;
     }
-    if (word > 0xff) endpoint.conn.sendTarget = (word >>> 8) * SEND_TARGET_UNIT;
-    const n = view.getFloat64(at + EventBody.n, true);
+    if (word > 0xff) endpoint.conn.sendTarget = (word >>> SEND_TARGET_SHIFT) * SEND_TARGET_UNIT;
+    const n = EventBody.n.get(view, at);
     if (kind === AppEvent.Data && !endpoint.conn.hasChunksOf(n)) {
       if (this.past.conn !== 0) {
         this.past.differs('it was told something else');
@@ -386,15 +392,15 @@ export class Replayer {
   #world(at: number): boolean {
     const { reader, host } = this;
     const { view, bytes } = reader.ring;
-    const id = view.getFloat64(at + RuntimeBody.id, true);
+    const id = RuntimeBody.id.get(view, at);
     if (id < 0) {
       if (this.#unhappened()) return false;
       this.#setTime(at, RuntimeBody);
       return false;
     }
     if (!this.#allChecked()) return false;
-    const kind = view.getUint32(at + RuntimeBody.kind, true);
-    const length = view.getUint32(at + RuntimeBody.resultLength, true);
+    const kind = RuntimeBody.kind.get(view, at);
+    const length = RuntimeBody.resultLength.get(view, at);
     const result = length === 0 ? null : bytes.slice(at + RuntimeBody.size, at + RuntimeBody.size + length);
     const { number, monoUs, wallMs } = host.time;
     this.#setTime(at, RuntimeBody);
@@ -424,8 +430,8 @@ export class Replayer {
     const endpoint = host.endpoints.get(reader.conn);
     if (endpoint === undefined) return;
     this.counters.checks++;
-    const written = view.getFloat64(at + CheckBody.written, true);
-    const crc = view.getUint32(at + CheckBody.crc, true);
+    const written = CheckBody.written.get(view, at);
+    const crc = CheckBody.crc.get(view, at);
     if (endpoint.written !== written || endpoint.crc !== crc) {
       if (this.past.conn !== 0) {
         this.past.differs('what it has been told does not make it say what the primary’s has said');

@@ -2,24 +2,30 @@
  * The log's records. Little-endian, 8-byte aligned, written in place into the ring and read from it without copies.
  *
  *   0  u32 length    whole record, a multiple of 8
- *   4  u8  type      below
+ *   4  u8  type      RecordType
  *   5  u8  version   of the format
  *   6  u16 epoch     which primary wrote it (counts takeovers)
- *   8  u32 crc       CRC-32C of the body, seeded with the header's other words
+ *   8  u32 crc       CRC-32C of the body, seeded with type, version, epoch XOR conn
  *  12  u32 conn      connection number, 0 for none
- *  16  body
+ *  16  body          padded with undefined bytes
  *
  * A record that is damaged, of another version or of an older epoch is refused with a typed error and never applied.
+ * A body is declared once (`...Body`): the primary writes through the same fields that the backup reads, and
+ * docs/reference/log-format.md is made from them (log-reference.ts).
  */
 import { FtError } from '../../lib/errors.js';
+import { f64, raw, u8, u16, u32 } from './fields.js';
 
+/** Bytes of a record's header. */
 export const RECORD_HEADER = 16;
+/** Version of the format that is written. */
 export const LOG_VERSION = 4;
 /** The oldest version that can be read: an upgrade goes one version at a time, the backup first. */
 export const OLDEST_VERSION = 3;
-/** Largest body: a received chunk is at most one 64 KiB super-segment. */
+/** Largest body in bytes: a received chunk is at most one 64 KiB super-segment. */
 export const MAX_BODY = 128 * 1024;
 
+/** Kinds of records; log-reference.ts says what each means. Numbers are never reused. */
 export const RecordType = {
   Pad: 1,
   Opened: 2,
@@ -29,36 +35,25 @@ export const RecordType = {
   Acked: 6,
   Removed: 7,
   TimeWait: 8,
-  /** A socket is told something. */
   Event: 9,
-  /** A timer, immediate or finished operation of the program. */
   Runtime: 10,
-  /** What the program wrote to a connection, as length and checksum. */
   Check: 11,
-  /** A new primary continues the log. */
   Epoch: 12,
-  /** A backup that did not see the beginning joins here. */
   Join: 13,
-  /** The program's start-up is complete. */
   Started: 14,
-  /** Bytes that came before those in front of them. */
   OutOfOrder: 15,
-  /** How far a connection has sent, at a planned move: nothing need be sent again. */
   Sent: 16,
-  /** State mode: what the program wrote, closed and saved; and where a connection is that began before. */
   Wrote: 17,
   Closing: 18,
   Context: 19,
   Placed: 20,
-  /** Around all that there is to know of a connection that began before; since version 4. */
   TransferBegin: 21,
   TransferEnd: 22,
-  /** What the program saves of itself; and, where a replica joins, the end of what it had saved; since version 4. */
   Saved: 23,
   AllSaved: 24,
-  /** Between Cover and Covered: what follows is the connection's history (failover/log/connection-history.ts); since version 4. */
   History: 25,
 } as const;
+/** A kind of record. */
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 
 /** Why a log cannot be read on. */
@@ -74,23 +69,28 @@ export class LogError extends FtError {
   }
 }
 
-/** How a backup that runs the program follows a connection. */
+/** OpenedBody.follow: how a backup that runs the program follows a connection. */
 export const Follow = {
-  /** Its program repeats what happens to it. */
+  /** Its program repeats the events. */
   Replay: 0,
-  /** It keeps its state, and gives it to its program at a takeover. */
+  /** It keeps the connection's state, and gives it to its program at a takeover. */
   State: 1,
-  /** Not at all: made by the program in an event that is not repeated. */
+  /** Not at all: the connection was opened in an event that is not replicated. */
   Not: 2,
-  /** Replay by who has seen the beginning, State by others. */
+  /** Replay by a backup that has seen the beginning, State by others. */
   Either: 3,
 } as const;
+/** A value of OpenedBody.follow. */
 export type Follow = (typeof Follow)[keyof typeof Follow];
 
-/** Set in EventBody.kind: backups that run the program do not repeat the event; since version 4. */
+/** EventBody.word: the AppEvent. */
+export const EVENT_KIND_MASK = 0x7f;
+/** EventBody.word: backups that run the program do not repeat the event; since version 4. */
 export const UNREPLICATED_BIT = 0x80;
+/** EventBody.word: the send buffer, in units of SEND_TARGET_UNIT, is in the bits from this one on. */
+export const SEND_TARGET_SHIFT = 8;
 
-/** RemovedBody.code and EventBody.n of a Close event: why a connection ended; 0 is an orderly end. */
+/** RemovedBody.code, and EventBody.n of a Close event: why a connection ended; 0 is an orderly end. */
 export const REMOVAL_CODES = [
   '',
   'ECONNRESET',
@@ -113,133 +113,168 @@ export function removalCode(number: number): string | null {
 
 /** ClosingBody.what: which end the program gave a connection. */
 export const Closing = { Shutdown: 1, Close: 2, Abort: 3 } as const;
+/** A value of ClosingBody.what. */
 export type Closing = (typeof Closing)[keyof typeof Closing];
 
-/** Body layouts (offsets behind the header); all numbers little-endian. */
+/** Bits of OpenedBody.flags. */
+export const OpenedFlag = {
+  Sack: 1,
+  Timestamps: 2,
+  Outgoing: 4,
+  PeerMac: 8,
+  Ecn: 16,
+  AccurateEcn: 32,
+} as const;
+/** OpenedBody.flags: the IP codepoint of the SYN is in the bits from this one on. */
+export const SYN_CODEPOINT_SHIFT = 6;
+
+/** Body of Opened: a connection as its handshake left it (RFC 9293 section 3.3.1 names the variables). */
 export const OpenedBody = {
   size: 128,
-  state: 0, // u8
-  flags: 1, // u8: 1 SACK, 2 timestamps, 4 outgoing, 8 peer's MAC known, 16 ECN, 32 accurate ECN, from 64 on: the SYN's codepoint
-  sndScale: 2, // u8
-  rcvScale: 3, // u8
-  localPort: 4, // u16
-  remotePort: 6, // u16
-  localAddress: 64, // 16 bytes; IPv4 as ::ffff:a.b.c.d
-  remoteAddress: 80, // 16 bytes
-  iss: 16, // u32
-  irs: 20, // u32
-  sndMss: 24, // u32
-  receiveLimit: 28, // u32
-  tsOffset: 32, // u32
-  tsRecent: 36, // u32
-  sndWnd: 40, // f64
-  rcvNxt: 48, // f64
-  mac: 56, // 6 bytes
-  follow: 96, // u8: how a backup follows it (Follow); since version 4
+  state: u8(0, 'TcpState: SYN-SENT or SYN-RECEIVED'),
+  flags: u8(
+    1,
+    'OpenedFlag: 1 SACK, 2 timestamps, 4 outgoing, 8 peer MAC, 16 ECN, 32 AccECN; >> 6 codepoint of the SYN',
+  ),
+  sndScale: u8(2, 'window scale of the peer'),
+  rcvScale: u8(3, 'window scale of ours'),
+  localPort: u16(4, 'local port'),
+  remotePort: u16(6, 'remote port'),
+  iss: u32(16, 'ISS'),
+  irs: u32(20, 'IRS'),
+  sndMss: u32(24, 'send MSS, bytes'),
+  receiveLimit: u32(28, 'largest receive window that may have been advertised, bytes'),
+  tsOffset: u32(32, 'offset of our timestamps (RFC 7323)'),
+  tsRecent: u32(36, 'TS.Recent (RFC 7323)'),
+  sndWnd: f64(40, 'SND.WND, bytes'),
+  rcvNxt: f64(48, 'RCV.NXT as an offset from IRS'),
+  mac: raw(56, 6, "peer's MAC address, with the flag PeerMac"),
+  localAddress: raw(64, 16, 'local address; IPv4 as ::ffff:a.b.c.d'),
+  remoteAddress: raw(80, 16, 'remote address'),
+  follow: u8(96, 'Follow: how a backup follows the connection; since version 4'),
 } as const;
 
+/** Body of Acked. */
 export const AckedBody = {
   size: 40,
-  sndUna: 0, // f64
-  sndWnd: 8, // f64
-  sndWl1: 16, // f64
-  srttUs: 24, // f64
-  tsRecent: 32, // u32
-  sndWl2Lag: 36, // u32: SND.UNA - SND.WL2
+  sndUna: f64(0, 'SND.UNA as an offset from ISS'),
+  sndWnd: f64(8, 'SND.WND, bytes'),
+  sndWl1: f64(16, 'SND.WL1 as an offset from IRS'),
+  srttUs: f64(24, 'SRTT, microseconds (RFC 6298)'),
+  tsRecent: u32(32, 'TS.Recent (RFC 7323)'),
+  sndWl2Lag: u32(36, 'SND.UNA - SND.WL2, bytes'),
 } as const;
 
-/** Followed by the bytes. */
-export const WroteBody = { size: 8, length: 0 } as const;
+/** Body of Removed. */
+export const RemovedBody = {
+  size: 8,
+  code: u32(0, 'why it ended: index into REMOVAL_CODES, 0 for an orderly end'),
+} as const;
 
-export const ClosingBody = { size: 8, what: 0 } as const;
+/** Body of Wrote; the bytes follow. */
+export const WroteBody = { size: 8, length: u32(0, 'bytes that follow') } as const;
 
-/** Followed by the bytes. */
-export const ContextBody = { size: 8, length: 0 } as const;
+/** Body of Closing. */
+export const ClosingBody = { size: 8, what: u32(0, 'Closing: 1 shutdown, 2 close, 3 abort') } as const;
 
+/** Body of Context; the bytes follow. */
+export const ContextBody = { size: 8, length: u32(0, 'bytes that follow; 0 removes the context') } as const;
+
+/** Body of Placed. */
 export const PlacedBody = {
   size: 32,
-  sendStart: 0, // f64: stream offset of the first byte that is not acknowledged
-  rcvNxt: 8, // f64: before what waits for the program
-  sndWnd: 16, // f64
-  accepted: 24, // u32
+  sendStart: f64(0, 'stream offset of the first unacknowledged byte'),
+  rcvNxt: f64(8, 'RCV.NXT without what waits for the program, as an offset from IRS'),
+  sndWnd: f64(16, 'SND.WND, bytes'),
+  accepted: u32(24, '1: a program has the connection'),
 } as const;
 
+/** Body of History. */
 export const HistoryBody = {
   size: 16,
-  sndUna: 0, // f64: acknowledged by now
-  rcvNxt: 8, // f64: received by the end of it
+  sndUna: f64(0, 'SND.UNA by now, as an offset from ISS'),
+  rcvNxt: f64(8, 'RCV.NXT at the end of the history, as an offset from IRS'),
 } as const;
 
+/** Body of Sent. */
 export const SentBody = {
   size: 40,
-  sndNxt: 0, // f64
-  cwnd: 8, // f64
-  ssthresh: 16, // f64, may be infinite
-  srttUs: 24, // f64
-  rttvarUs: 32, // f64
+  sndNxt: f64(0, 'SND.NXT as an offset from ISS'),
+  cwnd: f64(8, 'congestion window, bytes'),
+  ssthresh: f64(16, 'slow start threshold, bytes; may be infinite'),
+  srttUs: f64(24, 'SRTT, microseconds'),
+  rttvarUs: f64(32, 'RTTVAR, microseconds'),
 } as const;
 
-/** Followed by the bytes. */
+/** Body of OutOfOrder; the bytes follow. */
 export const OutOfOrderBody = {
   size: 16,
-  start: 0, // f64: offset from IRS
-  length: 8, // u32
+  start: f64(0, 'offset of the first byte from IRS'),
+  length: u32(8, 'bytes that follow'),
 } as const;
 
-/** Followed by the bytes. */
+/** Body of Received; the bytes follow. */
 export const ReceivedBody = {
   size: 8,
-  length: 0, // u32
-  marks: 4, // u32: congestion marks counted so far (stack/tcp/loss/ecn.ts)
+  length: u32(0, 'bytes that follow'),
+  marks: u32(4, 'congestion marks counted so far (stack/tcp/loss/ecn.ts)'),
 } as const;
 
+/** Body of TimeWait. */
 export const TimeWaitBody = {
   size: 80,
-  localAddress: 48, // 16 bytes
-  remoteAddress: 64, // 16 bytes
-  localPort: 8,
-  remotePort: 10,
-  sndNxt: 12,
-  rcvNxt: 16,
-  tsOk: 20,
-  tsRecent: 24,
-  tsOffset: 28,
-  rcvWindow: 32,
-  lifeUs: 40, // f64: time left when written
+  localPort: u16(8, 'local port'),
+  remotePort: u16(10, 'remote port'),
+  sndNxt: u32(12, 'SND.NXT, a sequence number'),
+  rcvNxt: u32(16, 'RCV.NXT, a sequence number'),
+  tsOk: u32(20, '1: timestamps are in use'),
+  tsRecent: u32(24, 'TS.Recent'),
+  tsOffset: u32(28, 'offset of our timestamps'),
+  rcvWindow: u32(32, 'advertised window, bytes'),
+  lifeUs: f64(40, 'time left in TIME-WAIT, microseconds'),
+  localAddress: raw(48, 16, 'local address'),
+  remoteAddress: raw(64, 16, 'remote address'),
 } as const;
 
+/** Body of Event. */
 export const EventBody = {
   size: 40,
-  kind: 0, // 7 bits and APART_BIT; above them, for Space, the send buffer in units of 64 KiB
-  n: 8, // f64
-  monoUs: 16, // f64
-  wallMs: 24, // f64
-  number: 32, // f64
+  word: u32(0, 'bits 0-6 AppEvent, bit 7 unreplicated; from bit 8 on, for Space: send buffer in units of 64 KiB'),
+  n: f64(8, 'amount of the event: bytes of Data, bytes acknowledged of Space, removal code of Close'),
+  monoUs: f64(16, "time of the event: the group's monotonic clock, microseconds"),
+  wallMs: f64(24, 'time of the event: wall clock, milliseconds'),
+  number: f64(32, 'number of the event'),
 } as const;
 
+/** Body of Runtime; the result's bytes follow. */
 export const RuntimeBody = {
-  /** Followed by the result's bytes. */
   size: 48,
-  kind: 0, // u32
-  resultLength: 4, // u32
-  id: 8, // f64
-  monoUs: 16, // f64
-  wallMs: 24, // f64
-  number: 32, // f64
+  kind: u32(0, 'kind of the event (runtime/core/events.ts)'),
+  resultLength: u32(4, 'bytes that follow'),
+  id: f64(8, 'number of the timer or operation; negative: unreplicated'),
+  monoUs: f64(16, "time of the event: the group's monotonic clock, microseconds"),
+  wallMs: f64(24, 'time of the event: wall clock, milliseconds'),
+  number: f64(32, 'number of the event'),
 } as const;
 
-/** Followed by the name, in UTF-16, and the bytes. */
-export const SavedBody = { size: 8, length: 0, nameLength: 4 } as const;
+/** Body of Saved; the name in UTF-16 and the bytes follow. */
+export const SavedBody = {
+  size: 8,
+  length: u32(0, 'bytes of the value'),
+  nameLength: u32(4, 'UTF-16 units of the name'),
+} as const;
 
+/** Body of Check. */
 export const CheckBody = {
   size: 16,
-  written: 0, // f64
-  crc: 8, // u32
+  written: f64(0, 'bytes that the program has written to the connection'),
+  crc: u32(8, 'CRC-32C over them'),
 } as const;
 
+/** Body of Join. */
 export const JoinBody = {
   size: 24,
-  number: 0, // f64: events so far
-  monoUs: 8,
-  wallMs: 16,
+  number: f64(0, 'number of the last event'),
+  monoUs: f64(8, "the group's monotonic clock, microseconds"),
+  wallMs: f64(16, 'wall clock, milliseconds'),
 } as const;

@@ -26,12 +26,16 @@ import {
   type Follow,
   JoinBody,
   OpenedBody,
+  OpenedFlag,
   OutOfOrderBody,
   ReceivedBody,
   RecordType,
+  RemovedBody,
   RuntimeBody,
   removalNumber,
+  SEND_TARGET_SHIFT,
   SentBody,
+  SYN_CODEPOINT_SHIFT,
   TimeWaitBody,
   UNREPLICATED_BIT,
 } from '../log/records.js';
@@ -52,8 +56,8 @@ function putReceived(
   from: number,
   length: number,
 ): void {
-  view.setUint32(at + ReceivedBody.length, length, true);
-  view.setUint32(at + ReceivedBody.marks, marksWord(conn), true);
+  ReceivedBody.length.set(view, at, length);
+  ReceivedBody.marks.set(view, at, marksWord(conn));
   const to = at + ReceivedBody.size;
   // It may have been read to there.
   if (source.buffer === bytes.buffer && source.byteOffset + from === bytes.byteOffset + to) return;
@@ -61,11 +65,11 @@ function putReceived(
 }
 
 function putEvent({ view }: Place, at: number, word: number, n: number, time: EventTime): void {
-  view.setUint32(at + EventBody.kind, word, true);
-  view.setFloat64(at + EventBody.n, n, true);
-  view.setFloat64(at + EventBody.monoUs, time.monoUs, true);
-  view.setFloat64(at + EventBody.wallMs, time.wallMs, true);
-  view.setFloat64(at + EventBody.number, time.number, true);
+  EventBody.word.set(view, at, word);
+  EventBody.n.set(view, at, n);
+  EventBody.monoUs.set(view, at, time.monoUs);
+  EventBody.wallMs.set(view, at, time.wallMs);
+  EventBody.number.set(view, at, time.number);
 }
 
 function putWorld(
@@ -77,12 +81,12 @@ function putWorld(
   time: EventTime,
 ): void {
   const { view, bytes } = place;
-  view.setUint32(at + RuntimeBody.kind, kind, true);
-  view.setUint32(at + RuntimeBody.resultLength, result === null ? 0 : result.length, true);
-  view.setFloat64(at + RuntimeBody.id, id, true);
-  view.setFloat64(at + RuntimeBody.monoUs, time.monoUs, true);
-  view.setFloat64(at + RuntimeBody.wallMs, time.wallMs, true);
-  view.setFloat64(at + RuntimeBody.number, time.number, true);
+  RuntimeBody.kind.set(view, at, kind);
+  RuntimeBody.resultLength.set(view, at, result === null ? 0 : result.length);
+  RuntimeBody.id.set(view, at, id);
+  RuntimeBody.monoUs.set(view, at, time.monoUs);
+  RuntimeBody.wallMs.set(view, at, time.wallMs);
+  RuntimeBody.number.set(view, at, time.number);
   if (result !== null) bytes.set(result, at + RuntimeBody.size);
 }
 
@@ -134,32 +138,36 @@ export class Recorder implements StackObserver {
     if (route instanceof Ipv4Route) mac = route.net.neighbours.peek(route.nextHop);
     else if (route instanceof Ipv6Route) mac = route.net.neighbours6.peek(route.nextHop);
     const known = mac?.resolved === true ? mac : undefined;
-    view.setUint8(at + B.state, conn.state);
+    B.state.set(view, at, conn.state);
     const options =
-      (conn.sackOk ? 1 : 0) |
-      (conn.tsOk ? 2 : 0) |
-      (conn.ecnOk ? 16 : 0) |
-      (conn.accEcn ? 32 : 0) |
-      ((conn.synEcn & 3) << 6);
-    view.setUint8(at + B.flags, options | (conn.active ? 4 : 0) | (known === undefined ? 0 : 8));
-    view.setUint8(at + B.sndScale, conn.sndScale);
-    view.setUint8(at + B.rcvScale, conn.rcvScale);
-    view.setUint16(at + B.localPort, conn.localPort, true);
-    view.setUint16(at + B.remotePort, conn.remotePort, true);
+      (conn.sackOk ? OpenedFlag.Sack : 0) |
+      (conn.tsOk ? OpenedFlag.Timestamps : 0) |
+      (conn.ecnOk ? OpenedFlag.Ecn : 0) |
+      (conn.accEcn ? OpenedFlag.AccurateEcn : 0) |
+      ((conn.synEcn & 3) << SYN_CODEPOINT_SHIFT);
+    B.flags.set(
+      view,
+      at,
+      options | (conn.active ? OpenedFlag.Outgoing : 0) | (known === undefined ? 0 : OpenedFlag.PeerMac),
+    );
+    B.sndScale.set(view, at, conn.sndScale);
+    B.rcvScale.set(view, at, conn.rcvScale);
+    B.localPort.set(view, at, conn.localPort);
+    B.remotePort.set(view, at, conn.remotePort);
     const { book } = this;
-    book.write(conn.localAddress, bytes, at + B.localAddress);
-    book.write(conn.remoteAddress, bytes, at + B.remoteAddress);
-    view.setUint32(at + B.iss, conn.iss, true);
-    view.setUint32(at + B.irs, conn.irs, true);
-    view.setUint32(at + B.sndMss, conn.sndMss, true);
+    book.write(conn.localAddress, bytes, at + B.localAddress.offset);
+    book.write(conn.remoteAddress, bytes, at + B.remoteAddress.offset);
+    B.iss.set(view, at, conn.iss);
+    B.irs.set(view, at, conn.irs);
+    B.sndMss.set(view, at, conn.sndMss);
     // A replica that takes over does not know how far the window had grown.
-    view.setUint32(at + B.receiveLimit, conn.receiveMax, true);
-    view.setUint32(at + B.tsOffset, conn.tsOffset, true);
-    view.setUint32(at + B.tsRecent, conn.tsRecent, true);
-    view.setFloat64(at + B.sndWnd, conn.sndWnd, true);
-    view.setFloat64(at + B.rcvNxt, conn.rcvNxt, true);
-    if (known !== undefined) bytes.set(known.mac, at + B.mac);
-    view.setUint8(at + B.follow, follow);
+    B.receiveLimit.set(view, at, conn.receiveMax);
+    B.tsOffset.set(view, at, conn.tsOffset);
+    B.tsRecent.set(view, at, conn.tsRecent);
+    B.sndWnd.set(view, at, conn.sndWnd);
+    B.rcvNxt.set(view, at, conn.rcvNxt);
+    if (known !== undefined) bytes.set(known.mac, at + B.mac.offset);
+    B.follow.set(view, at, follow);
     writer.end();
   }
 
@@ -205,8 +213,8 @@ export class Recorder implements StackObserver {
     if (!invariants.A3) return;
     const at = writer.begin(RecordType.OutOfOrder, conn.id, OutOfOrderBody.size + bytes.length);
     if (at < 0) return;
-    writer.ring.view.setFloat64(at + OutOfOrderBody.start, start, true);
-    writer.ring.view.setUint32(at + OutOfOrderBody.length, bytes.length, true);
+    OutOfOrderBody.start.set(writer.ring.view, at, start);
+    OutOfOrderBody.length.set(writer.ring.view, at, bytes.length);
     writer.ring.bytes.set(bytes, at + OutOfOrderBody.size);
     writer.end();
   }
@@ -218,11 +226,11 @@ export class Recorder implements StackObserver {
     const at = writer.begin(RecordType.Sent, conn.id, SentBody.size);
     if (at < 0) return;
     const { view } = writer.ring;
-    view.setFloat64(at + SentBody.sndNxt, conn.sndNxt, true);
-    view.setFloat64(at + SentBody.cwnd, conn.cc.cwnd, true);
-    view.setFloat64(at + SentBody.ssthresh, conn.cc.ssthresh, true);
-    view.setFloat64(at + SentBody.srttUs, conn.rtt.srttUs, true);
-    view.setFloat64(at + SentBody.rttvarUs, conn.rtt.rttvarUs, true);
+    SentBody.sndNxt.set(view, at, conn.sndNxt);
+    SentBody.cwnd.set(view, at, conn.cc.cwnd);
+    SentBody.ssthresh.set(view, at, conn.cc.ssthresh);
+    SentBody.srttUs.set(view, at, conn.rtt.srttUs);
+    SentBody.rttvarUs.set(view, at, conn.rtt.rttvarUs);
     writer.end();
   }
 
@@ -237,12 +245,12 @@ export class Recorder implements StackObserver {
     const at = writer.begin(RecordType.Acked, conn.id, AckedBody.size);
     if (at < 0) return;
     const { view } = writer.ring;
-    view.setFloat64(at + AckedBody.sndUna, conn.sndUna, true);
-    view.setFloat64(at + AckedBody.sndWnd, conn.sndWnd, true);
-    view.setFloat64(at + AckedBody.sndWl1, conn.sndWl1, true);
-    view.setFloat64(at + AckedBody.srttUs, conn.rtt.srttUs, true);
-    view.setUint32(at + AckedBody.tsRecent, conn.tsRecent, true);
-    view.setUint32(at + AckedBody.sndWl2Lag, Math.max(0, conn.sndUna - conn.sndWl2), true);
+    AckedBody.sndUna.set(view, at, conn.sndUna);
+    AckedBody.sndWnd.set(view, at, conn.sndWnd);
+    AckedBody.sndWl1.set(view, at, conn.sndWl1);
+    AckedBody.srttUs.set(view, at, conn.rtt.srttUs);
+    AckedBody.tsRecent.set(view, at, conn.tsRecent);
+    AckedBody.sndWl2Lag.set(view, at, Math.max(0, conn.sndUna - conn.sndWl2));
     writer.end(true);
   }
 
@@ -250,9 +258,9 @@ export class Recorder implements StackObserver {
     const { writer } = this;
     this.#onRemoved(conn);
     this.histories.forget(conn.id);
-    const at = writer.begin(RecordType.Removed, conn.id, 8);
+    const at = writer.begin(RecordType.Removed, conn.id, RemovedBody.size);
     if (at < 0) return;
-    writer.ring.view.setUint32(at, removalNumber(code), true);
+    RemovedBody.code.set(writer.ring.view, at, removalNumber(code));
     writer.end();
   }
 
@@ -262,17 +270,17 @@ export class Recorder implements StackObserver {
     if (at < 0) return;
     const { view, bytes } = writer.ring;
     const B = TimeWaitBody;
-    this.book.write(entry.localAddress, bytes, at + B.localAddress);
-    this.book.write(entry.remoteAddress, bytes, at + B.remoteAddress);
-    view.setUint16(at + B.localPort, entry.localPort, true);
-    view.setUint16(at + B.remotePort, entry.remotePort, true);
-    view.setUint32(at + B.sndNxt, entry.sndNxt, true);
-    view.setUint32(at + B.rcvNxt, entry.rcvNxt, true);
-    view.setUint32(at + B.tsOk, entry.tsOk ? 1 : 0, true);
-    view.setUint32(at + B.tsRecent, entry.tsRecent, true);
-    view.setUint32(at + B.tsOffset, entry.tsOffset, true);
-    view.setUint32(at + B.rcvWindow, entry.rcvWindow, true);
-    view.setFloat64(at + B.lifeUs, entry.expiresUs - this.time.nowUs(), true);
+    this.book.write(entry.localAddress, bytes, at + B.localAddress.offset);
+    this.book.write(entry.remoteAddress, bytes, at + B.remoteAddress.offset);
+    B.localPort.set(view, at, entry.localPort);
+    B.remotePort.set(view, at, entry.remotePort);
+    B.sndNxt.set(view, at, entry.sndNxt);
+    B.rcvNxt.set(view, at, entry.rcvNxt);
+    B.tsOk.set(view, at, entry.tsOk ? 1 : 0);
+    B.tsRecent.set(view, at, entry.tsRecent);
+    B.tsOffset.set(view, at, entry.tsOffset);
+    B.rcvWindow.set(view, at, entry.rcvWindow);
+    B.lifeUs.set(view, at, entry.expiresUs - this.time.nowUs());
     writer.end();
   }
 
@@ -283,7 +291,7 @@ export class Recorder implements StackObserver {
     const apart = (conn.user as ReplicaEndpoint).policy.unreplicated;
     if (event === AppEvent.Close && n === 0) n = removalNumber(conn.error);
     const limit = event === AppEvent.Space ? conn.sendTarget / SEND_TARGET_UNIT : 0;
-    const word = event | (apart ? UNREPLICATED_BIT : 0) | (limit << 8);
+    const word = event | (apart ? UNREPLICATED_BIT : 0) | (limit << SEND_TARGET_SHIFT);
     const at = writer.begin(RecordType.Event, conn.id, EventBody.size);
     if (at >= 0) {
       putEvent(writer.ring, at, word, n, time);
@@ -335,8 +343,8 @@ export class Recorder implements StackObserver {
     const { writer } = this;
     const at = writer.begin(RecordType.Check, conn, CheckBody.size);
     if (at < 0) return;
-    writer.ring.view.setFloat64(at + CheckBody.written, check.written, true);
-    writer.ring.view.setUint32(at + CheckBody.crc, check.crc, true);
+    CheckBody.written.set(writer.ring.view, at, check.written);
+    CheckBody.crc.set(writer.ring.view, at, check.crc);
     writer.end();
   }
 
@@ -344,9 +352,9 @@ export class Recorder implements StackObserver {
     const { writer, time } = this;
     const at = writer.begin(RecordType.Join, 0, JoinBody.size);
     if (at < 0) return;
-    writer.ring.view.setFloat64(at + JoinBody.number, time.number, true);
-    writer.ring.view.setFloat64(at + JoinBody.monoUs, time.monoUs, true);
-    writer.ring.view.setFloat64(at + JoinBody.wallMs, time.wallMs, true);
+    JoinBody.number.set(writer.ring.view, at, time.number);
+    JoinBody.monoUs.set(writer.ring.view, at, time.monoUs);
+    JoinBody.wallMs.set(writer.ring.view, at, time.wallMs);
     writer.end();
   }
 

@@ -7,6 +7,7 @@ import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
 import type { StreamSink, TransferredEndpoint } from '../connections/stream-sink.js';
 import type { ConnectionHistory } from '../log/connection-history.js';
+import type { NumberField } from '../log/fields.js';
 import {
   Closing,
   ClosingBody,
@@ -41,7 +42,7 @@ export class StreamRecorder implements StreamSink {
   closing(conn: number, what: Closing): void {
     const at = this.writer.begin(RecordType.Closing, conn, ClosingBody.size);
     if (at < 0) return;
-    this.writer.ring.view.setUint32(at + ClosingBody.what, what, true);
+    ClosingBody.what.set(this.writer.ring.view, at, what);
     this.writer.end();
   }
 
@@ -50,11 +51,11 @@ export class StreamRecorder implements StreamSink {
     this.#bytes(RecordType.Context, conn, ContextBody, context);
   }
 
-  #bytes(type: RecordType, conn: number, body: { size: number; length: number }, bytes: Uint8Array): void {
+  #bytes(type: RecordType, conn: number, body: { size: number; length: NumberField }, bytes: Uint8Array): void {
     const { writer } = this;
     const at = writer.begin(type, conn, body.size + bytes.length);
     if (at < 0) return;
-    writer.ring.view.setUint32(at + body.length, bytes.length, true);
+    body.length.set(writer.ring.view, at, bytes.length);
     writer.ring.bytes.set(bytes, at + body.size);
     writer.end();
   }
@@ -66,8 +67,8 @@ export class StreamRecorder implements StreamSink {
     const at = writer.begin(RecordType.Saved, 0, from + bytes.length);
     if (at < 0) return;
     const { ring } = writer;
-    ring.view.setUint32(at + SavedBody.length, bytes.length, true);
-    ring.view.setUint32(at + SavedBody.nameLength, name.length, true);
+    SavedBody.length.set(ring.view, at, bytes.length);
+    SavedBody.nameLength.set(ring.view, at, name.length);
     for (let i = 0; i < name.length; i++) ring.view.setUint16(at + SavedBody.size + 2 * i, name.charCodeAt(i), true);
     ring.bytes.set(bytes, at + from);
     writer.end();
@@ -96,8 +97,8 @@ export class StreamRecorder implements StreamSink {
     recorder.mark(RecordType.Established, conn.id);
     const at = writer.begin(RecordType.History, conn.id, HistoryBody.size);
     if (at < 0) return;
-    writer.ring.view.setFloat64(at + HistoryBody.sndUna, conn.sndUna, true);
-    writer.ring.view.setFloat64(at + HistoryBody.rcvNxt, conn.rcvNxt, true);
+    HistoryBody.sndUna.set(writer.ring.view, at, conn.sndUna);
+    HistoryBody.rcvNxt.set(writer.ring.view, at, conn.rcvNxt);
     writer.end();
     history.forEach((type, body) => {
       const at = writer.begin(type, conn.id, body.length);
@@ -125,10 +126,10 @@ export class StreamRecorder implements StreamSink {
     if (at < 0) return;
     const { view } = writer.ring;
     const start = conn.sendBuffer.start;
-    view.setFloat64(at + PlacedBody.sendStart, start, true);
-    view.setFloat64(at + PlacedBody.rcvNxt, conn.rcvNxt - conn.receiveQueued - (conn.peerFin ? 1 : 0), true);
-    view.setFloat64(at + PlacedBody.sndWnd, conn.sndWnd, true);
-    view.setUint32(at + PlacedBody.accepted, endpoint?.accepted === true ? 1 : 0, true);
+    PlacedBody.sendStart.set(view, at, start);
+    PlacedBody.rcvNxt.set(view, at, conn.rcvNxt - conn.receiveQueued - (conn.peerFin ? 1 : 0));
+    PlacedBody.sndWnd.set(view, at, conn.sndWnd);
+    PlacedBody.accepted.set(view, at, endpoint?.accepted === true ? 1 : 0);
     writer.end();
     const { receiveQueue } = conn;
     for (let i = 0; i < receiveQueue.length; i++)

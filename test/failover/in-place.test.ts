@@ -32,7 +32,7 @@ function log(bytes: number): { ring: Ring; writer: RingWriter; overruns: () => n
 function put(writer: RingWriter, conn: number, length: number, byte = conn): number {
   const at = writer.begin(RecordType.Received, conn, ReceivedBody.size + length);
   if (at < 0) return -1;
-  writer.ring.view.setUint32(at + ReceivedBody.length, length, true);
+  ReceivedBody.length.set(writer.ring.view, at, length);
   writer.ring.bytes.fill(byte, at + ReceivedBody.size, at + ReceivedBody.size + length);
   writer.end();
   return at + ReceivedBody.size;

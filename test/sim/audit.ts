@@ -68,32 +68,31 @@ export class LogAudit {
     this.records++;
     const view = this.#view;
     if (type === RecordType.Opened) {
-      const irs = view.getUint32(body + OpenedBody.irs, true);
+      const irs = OpenedBody.irs.get(view, body);
       const known = this.#byId.get(conn);
       if (known !== undefined) {
         known.irs = irs;
         return;
       }
       const stream = { irs, received: 0, fin: false, written: -1 };
-      const ports =
-        view.getUint16(body + OpenedBody.localPort, true) * 65_536 + view.getUint16(body + OpenedBody.remotePort, true);
+      const ports = OpenedBody.localPort.get(view, body) * 65_536 + OpenedBody.remotePort.get(view, body);
       this.#byId.set(conn, stream);
       this.#byPorts.set(ports, stream);
       return;
     }
     const stream = this.#byId.get(conn);
     if (stream === undefined) return;
-    if (type === RecordType.Received) stream.received += view.getUint32(body + ReceivedBody.length, true);
+    if (type === RecordType.Received) stream.received += ReceivedBody.length.get(view, body);
     else if (type === RecordType.PeerFin) stream.fin = true;
-    else if (type === RecordType.Check) stream.written = view.getFloat64(body + CheckBody.written, true);
+    else if (type === RecordType.Check) stream.written = CheckBody.written.get(view, body);
     else if (type === RecordType.Placed) {
       // All of it is told again, to a replica that joins.
-      stream.received = view.getFloat64(body + PlacedBody.rcvNxt, true) - 1;
+      stream.received = PlacedBody.rcvNxt.get(view, body) - 1;
       stream.fin = false;
       // And what is to be sent follows, which may have been written while there was no log.
-      stream.written = view.getFloat64(body + PlacedBody.sendStart, true);
+      stream.written = PlacedBody.sendStart.get(view, body);
     } else if (type === RecordType.Wrote) {
-      if (stream.written >= 0) stream.written += view.getUint32(body + WroteBody.length, true);
+      if (stream.written >= 0) stream.written += WroteBody.length.get(view, body);
     } else if (type === RecordType.Removed) this.#byId.delete(conn);
   }
 

@@ -23,7 +23,7 @@ export function rewrite(memory: ArrayBuffer, from: number, to: number): string {
     if (type !== RecordType.Pad) {
       if (!KNOWN.includes(type)) return `version ${OLDEST_VERSION} has no records of type ${type}`;
       if (view.getUint8(at + 5) !== LOG_VERSION) return 'a record was published twice';
-      if (type === RecordType.Opened) view.setUint8(at + RECORD_HEADER + OpenedBody.follow, 0);
+      if (type === RecordType.Opened) OpenedBody.follow.set(view, at + RECORD_HEADER, 0);
       view.setUint8(at + 5, OLDEST_VERSION);
       const seed = (view.getUint32(at + 4, true) ^ view.getUint32(at + 12, true)) >>> 0;
       view.setUint32(at + 8, crc32c(bytes.subarray(at + RECORD_HEADER, at + length), seed), true);
