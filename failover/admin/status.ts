@@ -68,7 +68,7 @@ export function statusOf(replica: Replica): ReplicaStatus {
       gate: { ...replica.gate.counters },
       log: { ...(replica.writer?.counters ?? {}) },
       connectionHistories: { connections: replica.histories.size, ...replica.histories.counters },
-      replay: { ...(replica.replayer?.counters ?? {}), replayFailures: replica.replayer?.past.lost ?? 0 },
+      replay: { ...(replica.replayer?.counters ?? {}), replayFailures: replica.replayer?.historyReplay.failures ?? 0 },
       runtime: { ...replica.runtime.counters, ...replica.counters },
     },
     takeover: replica.lastTakeover === null ? null : { ...replica.lastTakeover },

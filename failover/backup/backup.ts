@@ -177,7 +177,7 @@ export class Backup implements ReplayHost {
     return this.#host.checks;
   }
 
-  get leastInPlace(): number | undefined {
+  get minInPlace(): number | undefined {
     return this.#host.leastInPlace;
   }
 
@@ -197,24 +197,24 @@ export class Backup implements ReplayHost {
     return this.#host.programLoaded;
   }
 
-  beforeLast(conn: number): void {
+  beforeUnfinishedEvent(conn: number): void {
     this.unfinished = true;
     if (this.#onDrained !== null) this.#host.quarantine.watch(conn);
   }
 
-  ownerOfWorld(kind: number, id: number): number {
+  ownerOfRuntimeEvent(kind: number, id: number): number {
     if (this.histories.size === 0) return 0;
     const event = decodeRuntimeEvent(kind, id, null);
     return event === undefined ? 0 : this.#host.runtime.ownerOf(event);
   }
 
-  deliverWorld(kind: number, id: number, result: Uint8Array | null): boolean {
+  deliverRuntimeEvent(kind: number, id: number, result: Uint8Array | null): boolean {
     const event = decodeRuntimeEvent(kind, id, result);
     return event !== undefined && this.#host.runtime.deliver(event);
   }
 
   /** This backup joined late: the program is given what the primary's has saved. The effects are this replica's alone. */
-  giveSaved(): void {
+  restoreSaved(): void {
     this.time.begin('unreplicated');
     this.saved.restore();
   }

@@ -9,15 +9,15 @@ import { MIN_IN_PLACE } from '../log/log-placement.js';
 import type { RingReader } from '../log/ring-reader.js';
 
 /** So much of the log is held back at most, and no more than a part of it. */
-const MOST_BYTES = 4 * 1024 * 1024;
-const MOST_PART = 1 / 8;
+const MAX_BYTES = 4 * 1024 * 1024;
+const MAX_PART = 1 / 8;
 const UNIT = 8;
 
 export class BorrowedLog {
-  readonly counters = { lent: 0, copied: 0 };
+  readonly counters = { borrowed: 0, copied: 0 };
   readonly #reader: RingReader;
-  readonly #least: number;
-  readonly #mostUnits: number;
+  readonly #minBytes: number;
+  readonly #maxUnits: number;
   // What is lent, the oldest first: whose it is, where in its stream it ends, and where its record begins.
   readonly #owners = new Fifo<TcpConnection>();
   readonly #ends = new Fifo<number>();
@@ -25,18 +25,18 @@ export class BorrowedLog {
 
   constructor(reader: RingReader, least = MIN_IN_PLACE) {
     this.#reader = reader;
-    this.#least = least;
-    this.#mostUnits = Math.min(MOST_BYTES, reader.ring.size * MOST_PART) / UNIT;
+    this.#minBytes = least;
+    this.#maxUnits = Math.min(MAX_BYTES, reader.ring.size * MAX_PART) / UNIT;
   }
 
   /** Puts the chunk of the reader's record into the connection's queue, whose stream it follows; RCV.NXT is where it was. */
   enqueue(conn: TcpConnection, from: number, length: number): void {
     const { ring, canBorrow } = this.#reader;
-    if ((length < this.#least && !conn.peeked) || !canBorrow) {
+    if ((length < this.#minBytes && !conn.peeked) || !canBorrow) {
       conn.enqueue(conn.tcp.borrowedBuffers.copy(ring.bytes, from, length), 0, length);
       return;
     }
-    this.counters.lent++;
+    this.counters.borrowed++;
     if (this.#owners.size === 0) this.#reader.borrowFrom(this.#reader.before);
     this.#owners.push(conn);
     this.#ends.push(conn.rcvNxt + length);
@@ -45,7 +45,7 @@ export class BorrowedLog {
   }
 
   /** To be called between two events: what has been looked at is held no longer. */
-  look(): void {
+  releaseRead(): void {
     const owners = this.#owners;
     if (owners.size === 0) return;
     let conn = owners.first();
@@ -54,12 +54,12 @@ export class BorrowedLog {
       conn = owners.first();
     }
     const from = owners.size === 0 ? -1 : this.#places.first()!;
-    if (from >= 0 && (this.#reader.position - from) >>> 0 > this.#mostUnits) this.giveBack();
+    if (from >= 0 && (this.#reader.position - from) >>> 0 > this.#maxUnits) this.releaseAll();
     else this.#reader.borrowFrom(from);
   }
 
   /** Nobody looks at the log any more. */
-  giveBack(): void {
+  releaseAll(): void {
     const { buffer } = this.#reader.ring;
     for (let conn = this.#owners.first(); conn !== undefined; conn = this.#owners.first()) {
       const { receiveQueue } = conn;

@@ -1,4 +1,9 @@
-/** What the log says of connections, applied to a backup's own: the stack's changes, and what a program that is not repeated did. */
+/**
+ * Records of connections, applied to the connections of a backup: changes of the stack, and what a program did that
+ * no backup repeats (state mode).
+ */
+
+import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { setMarksWord } from '../../stack/tcp/loss/ecn.js';
 import { TcpState } from '../../stack/tcp/state.js';
 import * as calls from '../../stack/tcp/user-calls.js';
@@ -20,112 +25,122 @@ import type { RingReader } from '../log/ring-reader.js';
 import type { BorrowedLog } from './borrowed-log.js';
 import type { ReplayHost } from './replay-host.js';
 
-/** Whose they are. */
-export interface Keeping {
+/** What the records need of the replayer. */
+export interface RecordsHost {
   readonly host: ReplayHost;
+  /** Connections that are kept without a program. */
   readonly kept: UnclaimedConnections;
-  readonly lent: BorrowedLog;
-  keeps(conn: number): boolean;
+  readonly borrowedLog: BorrowedLog;
+  /** Whether a connection is kept without a program, instead of being replayed. */
+  keepsState(conn: number): boolean;
 }
 
+/** Applies records of connections. A record whose connection is not here has no effect. */
 export class ConnectionRecords {
-  readonly #keeping: Keeping;
+  readonly #replayer: RecordsHost;
 
-  constructor(keeping: Keeping) {
-    this.#keeping = keeping;
+  constructor(replayer: RecordsHost) {
+    this.#replayer = replayer;
   }
 
   /** Applies the reader's record, whose body is `at`; one of another kind has no effect. */
   apply(reader: RingReader, at: number): void {
-    const { host } = this.#keeping;
-    const { tcp } = host.stack;
-    const { view } = reader.ring;
+    const { host } = this.#replayer;
+    if (reader.type === RecordType.TimeWait) {
+      this.#timeWait(reader, at);
+      return;
+    }
+    const conn = host.stack.tcp.byId.get(reader.conn);
+    if (conn === undefined) return;
     switch (reader.type) {
-      case RecordType.Established: {
-        const conn = tcp.byId.get(reader.conn);
-        if (conn === undefined || conn.established) return;
-        conn.state = TcpState.Established;
-        conn.established = true;
-        conn.sndUna = 1;
-        conn.sndNxt = 1;
-        tcp.connectionEstablished(conn);
-        if (conn.finQueued) conn.enterFinState();
+      case RecordType.Established:
+        this.#established(conn);
         return;
-      }
-      case RecordType.Received: {
-        const conn = tcp.byId.get(reader.conn);
-        if (conn === undefined) return;
-        const length = ReceivedBody.length.get(view, at);
-        this.#keeping.lent.enqueue(conn, at + ReceivedBody.size, length);
-        conn.rcvNxt += length;
-        conn.reassembly.dropBelow(conn.rcvNxt);
-        setMarksWord(conn, ReceivedBody.marks.get(view, at));
-        conn.lastReceiveUs = host.stack.clock.now();
+      case RecordType.Received:
+        this.#received(conn, reader, at);
         return;
-      }
-      case RecordType.OutOfOrder: {
-        const conn = tcp.byId.get(reader.conn);
-        if (conn === undefined) return;
-        const length = OutOfOrderBody.length.get(view, at);
-        conn.reassembly.insert(OutOfOrderBody.start.get(view, at), reader.ring.bytes, at + OutOfOrderBody.size, length);
+      case RecordType.OutOfOrder:
+        this.#outOfOrder(conn, reader, at);
         return;
-      }
       case RecordType.Wrote:
       case RecordType.Closing:
       case RecordType.Context:
-        if (this.#keeping.keeps(reader.conn)) this.#state(reader, at);
+        if (this.#replayer.keepsState(conn.id)) this.#shipped(conn, reader, at);
         return;
       case RecordType.Placed:
-        this.#placed(reader, at);
+        this.#placed(conn, reader, at);
         return;
-      case RecordType.Sent: {
-        const conn = tcp.byId.get(reader.conn);
-        if (conn === undefined) return;
-        conn.handedNxt = SentBody.sndNxt.get(view, at);
-        conn.cc.cwnd = SentBody.cwnd.get(view, at);
-        conn.cc.ssthresh = SentBody.ssthresh.get(view, at);
-        conn.rtt.srttUs = SentBody.srttUs.get(view, at);
-        conn.rtt.rttvarUs = SentBody.rttvarUs.get(view, at);
+      case RecordType.Sent:
+        this.#sent(conn, reader, at);
         return;
-      }
-      case RecordType.PeerFin: {
-        const conn = tcp.byId.get(reader.conn);
-        if (conn === undefined || conn.peerFin) return;
-        conn.rcvNxt += 1;
-        conn.peerFin = true;
-        if (conn.state === TcpState.Established) conn.state = TcpState.CloseWait;
-        else if (conn.state === TcpState.FinWait1) conn.state = TcpState.Closing;
+      case RecordType.PeerFin:
+        this.#peerFin(conn);
         return;
-      }
       case RecordType.Acked:
-        this.#acked(reader, at);
-        return;
-      case RecordType.TimeWait:
-        this.#timeWait(reader, at);
+        this.#acked(conn, reader, at);
         return;
       default:
     }
   }
 
-  #placed(reader: RingReader, at: number): void {
-    const { host, kept } = this.#keeping;
+  #established(conn: TcpConnection): void {
+    if (conn.established) return;
+    conn.state = TcpState.Established;
+    conn.established = true;
+    conn.sndUna = 1;
+    conn.sndNxt = 1;
+    conn.tcp.connectionEstablished(conn);
+    if (conn.finQueued) conn.enterFinState();
+  }
+
+  #received(conn: TcpConnection, { ring }: RingReader, at: number): void {
+    const length = ReceivedBody.length.get(ring.view, at);
+    this.#replayer.borrowedLog.enqueue(conn, at + ReceivedBody.size, length);
+    conn.rcvNxt += length;
+    conn.reassembly.dropBelow(conn.rcvNxt);
+    setMarksWord(conn, ReceivedBody.marks.get(ring.view, at));
+    conn.lastReceiveUs = this.#replayer.host.stack.clock.now();
+  }
+
+  #outOfOrder(conn: TcpConnection, { ring }: RingReader, at: number): void {
+    const start = OutOfOrderBody.start.get(ring.view, at);
+    const length = OutOfOrderBody.length.get(ring.view, at);
+    conn.reassembly.insert(start, ring.bytes, at + OutOfOrderBody.size, length);
+  }
+
+  #sent(conn: TcpConnection, { ring }: RingReader, at: number): void {
+    const { view } = ring;
+    conn.handedNxt = SentBody.sndNxt.get(view, at);
+    conn.cc.cwnd = SentBody.cwnd.get(view, at);
+    conn.cc.ssthresh = SentBody.ssthresh.get(view, at);
+    conn.rtt.srttUs = SentBody.srttUs.get(view, at);
+    conn.rtt.rttvarUs = SentBody.rttvarUs.get(view, at);
+  }
+
+  #peerFin(conn: TcpConnection): void {
+    if (conn.peerFin) return;
+    conn.rcvNxt += 1;
+    conn.peerFin = true;
+    if (conn.state === TcpState.Established) conn.state = TcpState.CloseWait;
+    else if (conn.state === TcpState.FinWait1) conn.state = TcpState.Closing;
+  }
+
+  #placed(conn: TcpConnection, reader: RingReader, at: number): void {
+    const { kept } = this.#replayer;
     const { view } = reader.ring;
-    const conn = host.stack.tcp.byId.get(reader.conn);
-    if (conn === undefined) return;
     const start = PlacedBody.sendStart.get(view, at);
     conn.sendBuffer.load(start, new Uint8Array(0));
     conn.sndUna = start + 1;
     conn.sndNxt = conn.sndUna;
     conn.rcvNxt = PlacedBody.rcvNxt.get(view, at);
     conn.sndWnd = PlacedBody.sndWnd.get(view, at);
-    if (this.#keeping.keeps(conn.id)) kept.of(conn.id).accepted = PlacedBody.accepted.get(view, at) === 1;
+    if (this.#replayer.keepsState(conn.id)) kept.of(conn.id).accepted = PlacedBody.accepted.get(view, at) === 1;
   }
 
-  #state(reader: RingReader, at: number): void {
-    const { host, kept } = this.#keeping;
+  /** What the program wrote, closed or saved (state mode). */
+  #shipped(conn: TcpConnection, reader: RingReader, at: number): void {
+    const { kept } = this.#replayer;
     const { view, bytes } = reader.ring;
-    const conn = host.stack.tcp.byId.get(reader.conn);
-    if (conn === undefined) return;
     switch (reader.type) {
       case RecordType.Wrote: {
         const from = at + WroteBody.size;
@@ -147,11 +162,9 @@ export class ConnectionRecords {
     }
   }
 
-  #acked(reader: RingReader, at: number): void {
-    const { host } = this.#keeping;
+  #acked(conn: TcpConnection, reader: RingReader, at: number): void {
+    const { host } = this.#replayer;
     const { view } = reader.ring;
-    const conn = host.stack.tcp.byId.get(reader.conn);
-    if (conn === undefined) return;
     const sndUna = AckedBody.sndUna.get(view, at);
     if (sndUna > conn.sndLimit) {
       host.diverged(
@@ -176,7 +189,7 @@ export class ConnectionRecords {
   }
 
   #timeWait(reader: RingReader, at: number): void {
-    const { host } = this.#keeping;
+    const { host } = this.#replayer;
     const { view, bytes } = reader.ring;
     const B = TimeWaitBody;
     const localAddress = host.stack.book.fromBytes(bytes, at + B.localAddress.offset);

@@ -78,8 +78,8 @@ export class Follower {
   #read(): void {
     const { ring, group, host, unclaimed, stateMode } = this.#options;
     this.reader = new RingReader(ring);
-    this.replayer = new Replayer(this.reader, host, unclaimed, stateMode, host.leastInPlace);
-    this.replayer.joiner = ring.words[Word.startAt] !== 0;
+    this.replayer = new Replayer(this.reader, host, unclaimed, stateMode, host.minInPlace);
+    this.replayer.joinedLate = ring.words[Word.startAt] !== 0;
     const slab = group.mapSlab(ring.writerPid, slabBytes(RX_SLOTS));
     this.slab = slab === null ? null : new RxSlab(slab);
   }

@@ -11,7 +11,7 @@ import type { RingReader } from '../log/ring-reader.js';
 import type { ReplayHost } from './replay-host.js';
 
 /** An independent connection that is brought to where it is on the primary. */
-interface Past {
+interface Replay {
   endpoint: ReplicaEndpoint;
   /** What the client has acknowledged, and sent. */
   sndUna: number;
@@ -24,41 +24,41 @@ interface Past {
 
 export class HistoryReplay {
   /** Connections that could not be repeated. */
-  lost = 0;
+  failures = 0;
   /** The connection that the log tells us of; of `#skipped` nothing is taken. 0 for none. */
-  #covering = 0;
+  #transferring = 0;
   #skipped = 0;
-  #past: Past | null = null;
+  #replay: Replay | null = null;
 
   constructor(
     readonly host: ReplayHost,
     readonly kept: UnclaimedConnections,
     /** The connection is not followed any more. */
-    readonly onLost: (conn: number) => void,
+    readonly onDetached: (conn: number) => void,
   ) {}
 
   /** The independent connection whose past is repeated, 0 for none. */
   get conn(): number {
-    return this.#past === null ? 0 : this.#past.endpoint.id;
+    return this.#replay === null ? 0 : this.#replay.endpoint.id;
   }
 
   /** The log tells us of a connection that is older than we are. */
-  get covering(): boolean {
-    return this.#covering !== 0;
+  get transferring(): boolean {
+    return this.#transferring !== 0;
   }
 
   skips(conn: number): boolean {
     return this.#skipped !== 0 && conn === this.#skipped;
   }
 
-  cover(conn: number): void {
+  beginTransfer(conn: number): void {
     if (this.host.stack.tcp.byId.has(conn)) this.#skipped = conn;
-    else this.#covering = conn;
+    else this.#transferring = conn;
   }
 
-  covered(): void {
+  endTransfer(): void {
     this.#skipped = 0;
-    this.#covering = 0;
+    this.#transferring = 0;
     this.#end();
   }
 
@@ -75,7 +75,7 @@ export class HistoryReplay {
     const { view } = reader.ring;
     const sndUna = HistoryBody.sndUna.get(view, reader.body);
     const rcvNxt = HistoryBody.rcvNxt.get(view, reader.body);
-    this.#past = { endpoint, sndUna, rcvNxt, number, monoUs, wallMs };
+    this.#replay = { endpoint, sndUna, rcvNxt, number, monoUs, wallMs };
     endpoint.conn.rcvNxt = 1;
     host.histories.begin(endpoint.conn);
     return true;
@@ -83,35 +83,35 @@ export class HistoryReplay {
 
   /** An event is over. What the client has acknowledged since need not be kept. */
   afterEvent(): void {
-    if (this.#past === null) return;
-    const { endpoint, sndUna } = this.#past;
+    if (this.#replay === null) return;
+    const { endpoint, sndUna } = this.#replay;
     const { checks } = this.host;
     const { conn } = endpoint;
     conn.sendBuffer.releaseTo(Math.min(sndUna - 1, conn.sendBuffer.end));
     conn.sndUna = Math.max(conn.sndUna, Math.min(sndUna, conn.sendBuffer.end + 1));
     conn.sndNxt = Math.max(conn.sndNxt, conn.sndUna);
     if (checks.toDetach.size === 0) return;
-    this.lose(endpoint, 'it has to do with other connections');
-    for (const other of checks.toDetach) this.lose(other, 'another one had to do with it');
+    this.detach(endpoint, 'it has to do with other connections');
+    for (const other of checks.toDetach) this.detach(other, 'another one had to do with it');
     checks.toDetach.clear();
   }
 
   #end(): void {
-    const past = this.#past;
+    const past = this.#replay;
     if (past === null) return;
-    this.#past = null;
+    this.#replay = null;
     this.host.time.set(past.number, past.monoUs, past.wallMs);
-    if (past.endpoint.conn.rcvNxt !== past.rcvNxt) this.lose(past.endpoint, 'it has received something else');
+    if (past.endpoint.conn.rcvNxt !== past.rcvNxt) this.detach(past.endpoint, 'it has received something else');
   }
 
   /** The primary died while it told us of a connection: we do not know it. */
-  cut(): void {
+  abandonTransfer(): void {
     const { host, kept } = this;
-    const id = this.#covering;
+    const id = this.#transferring;
     if (id === 0) return;
-    this.#covering = 0;
+    this.#transferring = 0;
     const endpoint = host.endpoints.get(id);
-    if (endpoint !== undefined) this.lose(endpoint, 'its history was cut');
+    if (endpoint !== undefined) this.detach(endpoint, 'its history was cut');
     this.#end();
     kept.forget(id);
     const conn = host.stack.tcp.byId.get(id);
@@ -119,18 +119,18 @@ export class HistoryReplay {
   }
 
   /** Our program is not where the primary's is with the connection whose past it repeats. */
-  differs(why: string): void {
-    if (this.#past !== null) this.lose(this.#past.endpoint, why);
+  fail(why: string): void {
+    if (this.#replay !== null) this.detach(this.#replay.endpoint, why);
   }
 
   /** A connection is left to the primary alone. */
-  lose(endpoint: ReplicaEndpoint, why: string): void {
+  detach(endpoint: ReplicaEndpoint, why: string): void {
     const { host } = this;
     const { id, conn } = endpoint;
     if (host.endpoints.get(id) !== endpoint) return;
-    if (this.#past?.endpoint === endpoint) this.#skipped = id;
-    this.lost++;
-    this.onLost(id);
+    if (this.#replay?.endpoint === endpoint) this.#skipped = id;
+    this.failures++;
+    this.onDetached(id);
     host.endpoints.delete(id);
     host.histories.forget(id);
     endpoint.detach();

@@ -10,25 +10,25 @@ export interface ReplayHost {
   readonly time: EventTime;
   readonly checks: OutputChecks;
   /** Received data is left where it is in the log from so many bytes on. */
-  readonly leastInPlace: number | undefined;
+  readonly minInPlace: number | undefined;
   /** Endpoints by connection number, as the program got them. */
   readonly endpoints: Map<number, ReplicaEndpoint>;
   /** False until the program's start-up is complete. */
   readonly programLoaded: boolean;
   /** An event is about to be delivered that the dead primary did not finish: it may be what killed it. 0: no connection. */
-  beforeLast(conn: number): void;
+  beforeUnfinishedEvent(conn: number): void;
   /** Delivers an event of the program's world. False: it does not know the id. */
-  deliverWorld(kind: number, id: number, result: Uint8Array | null): boolean;
+  deliverRuntimeEvent(kind: number, id: number, result: Uint8Array | null): boolean;
   /** What independent connections have been told. */
   readonly histories: ConnectionHistories;
   /** The independent connection that an event of the program's world belongs to, 0 for none. */
-  ownerOfWorld(kind: number, id: number): number;
+  ownerOfRuntimeEvent(kind: number, id: number): number;
   /** The program has not come to where the primary's is, as far as an independent connection goes. */
   replayFailed(conn: number, why: string): void;
   /** What the program has saved of itself. */
   readonly saved: ProcessCheckpoint;
   /** The program is given what the primary's has saved: this replica joined in the middle. */
-  giveSaved(): void;
+  restoreSaved(): void;
   /** The backup is not where the primary is. */
   diverged(reason: string): void;
 }

@@ -18,7 +18,7 @@ import type { StreamCheck, StreamSink } from './stream-sink.js';
 export class OutputChecks {
   /** The primary's: what it says of connections in state mode. */
   sink: StreamSink | null = null;
-  readonly #list = new Fifo<ReplicaEndpoint>();
+  readonly #pending = new Fifo<ReplicaEndpoint>();
 
   /** The program has closed, or aborted, a connection in the event that runs. */
   closed = false;
@@ -47,16 +47,16 @@ export class OutputChecks {
   add(endpoint: ReplicaEndpoint): void {
     if (endpoint.checkPending) return;
     endpoint.checkPending = true;
-    this.#list.push(endpoint);
+    this.#pending.push(endpoint);
   }
 
   get length(): number {
-    return this.#list.size;
+    return this.#pending.size;
   }
 
   /** Takes one off the list. */
   shift(): ReplicaEndpoint | undefined {
-    const endpoint = this.#list.shift();
+    const endpoint = this.#pending.shift();
     if (endpoint !== undefined) endpoint.checkPending = false;
     return endpoint;
   }

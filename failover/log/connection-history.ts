@@ -14,8 +14,8 @@ import { MAX_BODY, RECORD_HEADER, type RecordType } from './records.js';
 /** Bytes of a connection's history, at most. */
 export const HISTORY_LIMIT = 256 * 1024;
 /** So many of them may be as long as that. */
-const LONGEST_ONES = 256;
-const FIRST = 512;
+const MAX_FULL_HISTORIES = 256;
+const MIN_BUFFER_BYTES = 512;
 
 /** One connection's. */
 export class ConnectionHistory {
@@ -29,7 +29,7 @@ export class ConnectionHistory {
     const size = (RECORD_HEADER + bodyLength + 7) & ~7;
     if (at + size > this.bytes.length) {
       const old = this.bytes;
-      this.bytes = new Uint8Array(Math.max(FIRST, 2 * old.length, at + size));
+      this.bytes = new Uint8Array(Math.max(MIN_BUFFER_BYTES, 2 * old.length, at + size));
       this.bytes.set(old.subarray(0, at));
       this.view = new DataView(this.bytes.buffer);
     }
@@ -58,7 +58,7 @@ export class ConnectionHistories {
     /** Bytes of one connection's, at most; 0: none are kept. */
     readonly limit: number,
     /** Whether a connection is an independent server's. */
-    readonly wanted: (conn: TcpConnection) => boolean,
+    readonly isIndependent: (conn: TcpConnection) => boolean,
   ) {}
 
   get size(): number {
@@ -67,7 +67,7 @@ export class ConnectionHistories {
 
   /** A connection begins here. */
   begin(conn: TcpConnection): void {
-    if (this.limit > 0 && !this.#histories.has(conn.id) && this.wanted(conn))
+    if (this.limit > 0 && !this.#histories.has(conn.id) && this.isIndependent(conn))
       this.#histories.set(conn.id, new ConnectionHistory());
   }
 
@@ -81,7 +81,7 @@ export class ConnectionHistories {
     if (history === undefined) return null;
     const { counters, limit } = this;
     const size = RECORD_HEADER + bodyLength + 7;
-    if (size > MAX_BODY || history.length + size > limit || counters.bytes + size > limit * LONGEST_ONES) {
+    if (size > MAX_BODY || history.length + size > limit || counters.bytes + size > limit * MAX_FULL_HISTORIES) {
       counters.tooLong++;
       this.forget(conn);
       return null;

@@ -6,6 +6,7 @@
 import type { Clock } from '../../lib/clock.js';
 import type { Ring } from './ring.js';
 
+/** The machine's clock, shifted to the group's time. */
 export class GroupClock implements Clock {
   readonly #clock: Clock;
   readonly #offsets: Float64Array;
@@ -16,17 +17,17 @@ export class GroupClock implements Clock {
   }
 
   now(): number {
-    return this.#clock.now() + this.#offsets[0]!;
+    return this.#clock.now() + this.#offsets[0];
   }
 
   wall(): number {
-    return this.#clock.wall() + this.#offsets[1]!;
+    return this.#clock.wall() + this.#offsets[1];
   }
 }
 
 /** Takes note of what another machine's clocks show of the group's time. Whole units: times are compared exactly. */
 export function followClock(ring: Ring, clock: Clock, monoUs: number, wallMs: number): void {
   const { offsets } = ring;
-  offsets[0] = Math.max(offsets[0]!, Math.ceil(monoUs - clock.now()));
-  offsets[1] = Math.max(offsets[1]!, Math.ceil(wallMs - clock.wall()));
+  offsets[0] = Math.max(offsets[0], Math.ceil(monoUs - clock.now()));
+  offsets[1] = Math.max(offsets[1], Math.ceil(wallMs - clock.wall()));
 }

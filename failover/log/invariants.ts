@@ -1,5 +1,5 @@
 /**
- * The rules of output commit, by the names of docs/internals/failure-model.md. They always hold. The mutation check (test/sim/mutation.ts)
+ * The invariants of output commit, by the names of docs/internals/failure-model.md. They always hold. The mutation check (test/sim/mutation.ts)
  * breaks one at a time, to see that the tests would notice; nothing else may write here.
  */
 export const invariants = {
@@ -38,4 +38,5 @@ export const invariants = {
   /** Several machines: nobody is gone on without before the group's state says that it cannot go on itself. */
   S1: true,
 };
+/** The name of an invariant. */
 export type Invariant = keyof typeof invariants;

@@ -87,7 +87,7 @@ export class EventDispatcher {
     if (recorder === null) this.#drawTime();
     else {
       const owner = histories.size === 0 ? 0 : runtime.ownerOf(event);
-      recorder.world(runtimeEventKind(event), event.id, stateMode ? null : encodeRuntimeEvent(event), owner);
+      recorder.runtimeEvent(runtimeEventKind(event), event.id, stateMode ? null : encodeRuntimeEvent(event), owner);
     }
     runtime.deliver(event);
     return true;

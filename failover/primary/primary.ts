@@ -231,7 +231,7 @@ export class Primary {
   /** An event's ticks and microtasks have drained: what the program wrote in it is checksummed into the log. */
   eventEnded(): void {
     const { checks, programLoaded } = this.#host;
-    this.recorder?.ended(checks.closed, checks.aborted);
+    this.recorder?.eventEnded(checks.closed, checks.aborted);
     this.recordChecks();
     if (programLoaded && this.writer !== null) this.writer.inEvent = false;
   }

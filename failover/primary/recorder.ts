@@ -43,13 +43,13 @@ import type { RingWriter } from '../log/ring-writer.js';
 import type { EventTime } from '../runtime/core/event-time.js';
 
 /** Where bodies are written: the log, or a history. */
-interface Place {
+interface BodyPlace {
   readonly view: DataView;
   readonly bytes: Uint8Array;
 }
 
 function putReceived(
-  { view, bytes }: Place,
+  { view, bytes }: BodyPlace,
   at: number,
   conn: TcpConnection,
   source: Uint8Array,
@@ -64,7 +64,7 @@ function putReceived(
   bytes.set(source.subarray(from, from + length), to);
 }
 
-function putEvent({ view }: Place, at: number, word: number, n: number, time: EventTime): void {
+function putEvent({ view }: BodyPlace, at: number, word: number, n: number, time: EventTime): void {
   EventBody.word.set(view, at, word);
   EventBody.n.set(view, at, n);
   EventBody.monoUs.set(view, at, time.monoUs);
@@ -72,8 +72,8 @@ function putEvent({ view }: Place, at: number, word: number, n: number, time: Ev
   EventBody.number.set(view, at, time.number);
 }
 
-function putWorld(
-  place: Place,
+function putRuntimeEvent(
+  place: BodyPlace,
   at: number,
   kind: number,
   id: number,
@@ -123,11 +123,11 @@ export class Recorder implements StackObserver {
 
   opened(conn: TcpConnection): void {
     this.histories.begin(conn);
-    if (invariants.H1 || conn.active) this.openedAs(conn, this.#followed(conn));
+    if (invariants.H1 || conn.active) this.recordOpened(conn, this.#followOf(conn));
   }
 
   /** @param follow how a backup that runs the program follows it */
-  openedAs(conn: TcpConnection, follow: Follow): void {
+  recordOpened(conn: TcpConnection, follow: Follow): void {
     const { writer } = this;
     const at = writer.begin(RecordType.Opened, conn.id, OpenedBody.size);
     if (at < 0) return;
@@ -171,7 +171,7 @@ export class Recorder implements StackObserver {
     writer.end();
   }
 
-  #followed(conn: TcpConnection): Follow {
+  #followOf(conn: TcpConnection): Follow {
     const { user } = conn;
     return user instanceof ReplicaEndpoint ? followOf(user.policy) : this.follow(conn);
   }
@@ -179,7 +179,7 @@ export class Recorder implements StackObserver {
   established(conn: TcpConnection): void {
     // An active open learned the peer's side with the SYN-ACK, so all of it is told again.
     if (conn.active) this.opened(conn);
-    if (!invariants.H1) this.openedAs(conn, this.#followed(conn));
+    if (!invariants.H1) this.recordOpened(conn, this.#followOf(conn));
     if (this.writer.begin(RecordType.Established, conn.id, 0) >= 0) this.writer.end();
   }
 
@@ -317,25 +317,25 @@ export class Recorder implements StackObserver {
   }
 
   /** The event is over, and the program has closed or aborted something in it. */
-  ended(closed: boolean, aborted: boolean): void {
+  eventEnded(closed: boolean, aborted: boolean): void {
     if (invariants.D1 && (invariants.F1 || !closed) && (invariants.F2 || !aborted)) this.writer.removePublishLimit();
   }
 
   /** An event of the program's world is about to be delivered. @param owner the independent connection that it belongs to, 0: none */
-  world(kind: number, id: number, result: Uint8Array | null, owner = 0): void {
+  runtimeEvent(kind: number, id: number, result: Uint8Array | null, owner = 0): void {
     const { writer, time } = this;
     this.#beforeEvent();
     time.next();
     const size = RuntimeBody.size + (result === null ? 0 : result.length);
     const at = writer.begin(RecordType.Runtime, 0, size);
     if (at >= 0) {
-      putWorld(writer.ring, at, kind, id, result, time);
+      putRuntimeEvent(writer.ring, at, kind, id, result, time);
       writer.end();
       // The event may have effects outside of the stack, so the log has to have it first.
       writer.publishEvent();
     }
     const history = this.histories.open(owner, size);
-    if (history !== null) putWorld(history, history.append(RecordType.Runtime, size), kind, id, result, time);
+    if (history !== null) putRuntimeEvent(history, history.append(RecordType.Runtime, size), kind, id, result, time);
     time.begin(id < 0 ? 'unreplicated' : 'live', history === null ? 0 : owner);
   }
 

@@ -93,7 +93,7 @@ export class StreamRecorder implements StreamSink {
   transferHistory(conn: TcpConnection, endpoint: TransferredEndpoint | null, history: ConnectionHistory): void {
     const { recorder, writer } = this;
     recorder.mark(RecordType.TransferBegin, conn.id);
-    recorder.openedAs(conn, Follow.Replay);
+    recorder.recordOpened(conn, Follow.Replay);
     recorder.mark(RecordType.Established, conn.id);
     const at = writer.begin(RecordType.History, conn.id, HistoryBody.size);
     if (at < 0) return;

@@ -118,7 +118,7 @@ export class Takeover {
     const { follower, replayer } = this.#backup;
     const { clock, ring, tap } = this.#host;
     // This replica writes the log from here on: nothing of it may still be borrowed as received data.
-    replayer?.lent.giveBack();
+    replayer?.borrowedLog.releaseAll();
     if (invariants.P2) this.#frames = follower.slab?.recover(ring.bytes);
     this.report.drainedUs = clock.now();
     // Frames that wait in the old primary's queue are not lost. Without it, each such client waits for its own timer.
@@ -134,11 +134,11 @@ export class Takeover {
     const primary = this.#host.becomePrimary();
     words[Word.epoch] = (words[Word.epoch] + 1) & 0xffff;
     // The event that the old primary died in has not happened. It may be what killed it.
-    if (stateMode || replayer?.cut === true) {
+    if (stateMode || replayer?.discardedEvent === true) {
       if (!this.#planned) primary.dispatcher.suspect(reader?.lastConn ?? -1);
       words[Word.head] = words[Word.eventEnd];
     }
-    replayer?.past.cut();
+    replayer?.historyReplay.abandonTransfer();
     words[Word.tail] = words[Word.head];
     words[Word.eventEnd] = words[Word.head];
     primary.openLog(ring).mark(RecordType.Epoch);

@@ -45,17 +45,17 @@ t.test('the log says where the next payload will be', async (t) => {
   t.equal(next[0], -1, 'nobody has asked');
   writer.placement.offer();
   t.equal(next[0], RECORD_HEADER + ReceivedBody.size);
-  t.ok(next[1]! > 64 * KIB && next[1]! <= 512 * KIB, 'not all of it');
+  t.ok(next[1] > 64 * KIB && next[1] <= 512 * KIB, 'not all of it');
   t.equal(put(writer, 1, 1000), RECORD_HEADER + ReceivedBody.size, 'as it is');
   t.equal(next[0], -1, 'something was written since');
   writer.placement.offer();
-  const said = next[0]!;
+  const said = next[0];
   t.equal(said % 8, 0);
   t.equal(said, writer.placement.here);
   t.equal(put(writer, 1, 1000), said);
   for (let i = 0; i < 11; i++) put(writer, 1, 64 * KIB);
   writer.placement.offer();
-  t.ok(next[0]! > 0 && next[1]! <= ring.size);
+  t.ok(next[0] > 0 && next[1] <= ring.size);
   for (let i = 0; i < 4; i++) put(writer, 1, 64 * KIB);
   writer.placement.offer();
   t.equal(next[0], -1, 'there is no room for a frame before the end');
@@ -75,7 +75,7 @@ t.test('not where the reader has not been, nor where nothing is logged', async (
   writer.placement.offer();
   t.equal(writer.placement.next[0], writer.placement.here, 'behind the end of the ring');
   const room = Atomics.load(ring.words, Word.tail) >>> 0;
-  t.ok(writer.placement.next[1]! <= ((room * 8) % ring.size) + 8 || writer.placement.next[1]! <= 512 * KIB);
+  t.ok(writer.placement.next[1] <= ((room * 8) % ring.size) + 8 || writer.placement.next[1] <= 512 * KIB);
   writer.detach();
   writer.placement.offer();
   t.equal(writer.placement.next[0], -1, 'nobody reads, and the beginning is overwritten');
@@ -220,7 +220,7 @@ t.test('a backup leaves chunks in the log until they have been looked at', async
     return chunk;
   };
   const step = (): void => {
-    lent.look();
+    lent.releaseRead();
     reader.release();
   };
   const [one, two] = [connection(), connection()];
@@ -237,18 +237,18 @@ t.test('a backup leaves chunks in the log until they have been looked at', async
   receive(two, 8 * KIB, 4);
   receive(one, 8 * KIB, 5);
   step();
-  const all = ring.words[Word.readerBorrowed]! * 8;
+  const all = ring.words[Word.readerBorrowed] * 8;
   t.ok(all >= 24 * KIB && all < 25 * KIB);
   take(one);
   step();
-  t.ok(ring.words[Word.readerBorrowed]! * 8 < 17 * KIB, 'the first one is free');
+  t.ok(ring.words[Word.readerBorrowed] * 8 < 17 * KIB, 'the first one is free');
   take(one);
   step();
-  t.ok(ring.words[Word.readerBorrowed]! * 8 >= 16 * KIB, 'what lies behind one that is held is held, too');
+  t.ok(ring.words[Word.readerBorrowed] * 8 >= 16 * KIB, 'what lies behind one that is held is held, too');
   take(two);
   step();
   t.equal(ring.words[Word.readerBorrowed], 0);
-  t.same(lent.counters, { lent: 4, copied: 0 });
+  t.same(lent.counters, { borrowed: 4, copied: 0 });
 
   const kept = receive(two, 8 * KIB, 6);
   for (let i = 0; i < 20; i++) {
@@ -268,7 +268,7 @@ t.test('a backup leaves chunks in the log until they have been looked at', async
 
   receive(one, 8 * KIB, 8);
   receive(two, 8 * KIB, 9);
-  lent.giveBack();
+  lent.releaseAll();
   ring.bytes.fill(0);
   t.equal(ring.words[Word.readerBorrowed], 0);
   t.same(take(one), Buffer.alloc(8 * KIB, 8), 'everybody has what is his');

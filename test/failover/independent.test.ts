@@ -68,7 +68,7 @@ class Talker {
 
   #hear(message: string): void {
     const [token, count, word, time] = message.split(' ');
-    if (this.#token === '') this.#token = token!;
+    if (this.#token === '') this.#token = token;
     this.heard++;
     if (token !== this.#token || Number(count) !== this.#said || word !== `word${this.#said}`) this.#fail(message);
     if (this.heard !== this.#said || Number(time) < this.#time) this.#fail(`${message}, after ${this.heard - 1}`);
@@ -105,7 +105,7 @@ t.test('no replica is left that has seen them begin', async (t) => {
   const before = talkers.map(({ heard }) => heard);
   await sleep(300);
   t.ok(
-    talkers.every(({ heard }, n) => heard > before[n]! + 3),
+    talkers.every(({ heard }, n) => heard > before[n] + 3),
     'they go on',
   );
   t.same([...new Set(talkers.map(({ wrong }) => wrong))], ['']);

@@ -103,14 +103,14 @@ t.test('nothing is seen before it is published, and no event before it is over',
 t.test('every single bit that changes is found', async (t) => {
   const { ours, theirs, writer } = pair();
   writer.attach();
-  const start = ours.words[Word.startAt]!;
+  const start = ours.words[Word.startAt];
   const body = new Uint8Array(64).map((_, i) => i * 3);
   put(writer, RecordType.Received, 7, body);
   writer.publish();
   const at = start * 8;
   let missed = '';
   for (let bit = 0; bit < (RECORD_HEADER + 64) * 8; bit++) {
-    ours.bytes[at + (bit >> 3)]! ^= 1 << (bit & 7);
+    ours.bytes[at + (bit >> 3)] ^= 1 << (bit & 7);
     try {
       const from = reader(theirs);
       // A higher epoch is a new primary's; its checksum does not fit, though.
@@ -119,7 +119,7 @@ t.test('every single bit that changes is found', async (t) => {
     } catch (error) {
       if (!(error instanceof LogError) || !/^ERR_FT_LOG_/.test(error.code)) throw error;
     }
-    ours.bytes[at + (bit >> 3)]! ^= 1 << (bit & 7);
+    ours.bytes[at + (bit >> 3)] ^= 1 << (bit & 7);
   }
   t.equal(missed, '');
   t.equal(reader(theirs).next(), true, 'and whole again');
@@ -128,7 +128,7 @@ t.test('every single bit that changes is found', async (t) => {
 t.test('version, epoch and impossible lengths have codes of their own', async (t) => {
   const { ours, theirs, writer } = pair();
   writer.attach();
-  const at = ours.words[Word.startAt]! * 8;
+  const at = ours.words[Word.startAt] * 8;
   put(writer, RecordType.Received, 7, new Uint8Array(16));
   put(writer, RecordType.Received, 7, new Uint8Array(16));
   writer.publish();
@@ -218,7 +218,7 @@ t.test('the position passes 2^32 units, 32 GiB of log, and nobody notices', asyn
     if (writer.lag !== 0) wrong++;
   }
   t.equal(wrong, 0);
-  t.ok(ours.words[Word.head]! > 0, 'beyond');
+  t.ok(ours.words[Word.head] > 0, 'beyond');
   const next = new RingWriter(ours, () => undefined);
   t.equal(next.attach(), false, 'a low position is not taken for a young log');
 });
@@ -279,6 +279,6 @@ t.test('two processes: what is published outlives its writer, whole and in order
     from.readAll();
     readOn();
     t.equal(wrong, 0, `${n} records`);
-    t.equal(from.position, ring.words[Word.head]! >>> 0, 'to the end');
+    t.equal(from.position, ring.words[Word.head] >>> 0, 'to the end');
   }
 });
