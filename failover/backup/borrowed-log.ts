@@ -1,35 +1,36 @@
 /**
- * A backup's received data as it lies in the log: a program that only looks at what comes (`onread`, a stream that nobody listens to)
- * costs no copy here either. The log's writer is told what is still looked at, and leaves it alone; whoever looks for too long
- * is given a copy, so that the log does not fill.
+ * Received data on a backup, borrowed from the log. A program that only looks at data (`onread`, a stream without a
+ * listener) costs no copy here either: the receive queue refers to the log. The log's writer is told what is borrowed,
+ * and does not overwrite it. What is borrowed for too long is copied, so that the log does not fill.
  */
 import { Fifo } from '../../lib/fifo.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { MIN_IN_PLACE } from '../log/log-placement.js';
 import type { RingReader } from '../log/ring-reader.js';
 
-/** So much of the log is held back at most, and no more than a part of it. */
+/** At most this much of the log is borrowed, in bytes and as a part of it. */
 const MAX_BYTES = 4 * 1024 * 1024;
 const MAX_PART = 1 / 8;
-const UNIT = 8;
+const UNIT_BYTES = 8;
 
+/** Lends the log to receive queues, and releases it. */
 export class BorrowedLog {
   readonly counters = { borrowed: 0, copied: 0 };
   readonly #reader: RingReader;
   readonly #minBytes: number;
   readonly #maxUnits: number;
-  // What is lent, the oldest first: whose it is, where in its stream it ends, and where its record begins.
+  // What is borrowed, oldest first: its connection, where in the stream it ends, and the position of its record.
   readonly #owners = new Fifo<TcpConnection>();
   readonly #ends = new Fifo<number>();
   readonly #places = new Fifo<number>();
 
-  constructor(reader: RingReader, least = MIN_IN_PLACE) {
+  constructor(reader: RingReader, minBytes = MIN_IN_PLACE) {
     this.#reader = reader;
-    this.#minBytes = least;
-    this.#maxUnits = Math.min(MAX_BYTES, reader.ring.size * MAX_PART) / UNIT;
+    this.#minBytes = minBytes;
+    this.#maxUnits = Math.min(MAX_BYTES, reader.ring.size * MAX_PART) / UNIT_BYTES;
   }
 
-  /** Puts the chunk of the reader's record into the connection's queue, whose stream it follows; RCV.NXT is where it was. */
+  /** Queues the chunk of the reader's record. RCV.NXT still points to its first byte. */
   enqueue(conn: TcpConnection, from: number, length: number): void {
     const { ring, canBorrow } = this.#reader;
     if ((length < this.#minBytes && !conn.peeked) || !canBorrow) {
@@ -44,7 +45,7 @@ export class BorrowedLog {
     conn.enqueue(ring.bytes, from, length);
   }
 
-  /** To be called between two events: what has been looked at is held no longer. */
+  /** Called between two events: releases what the program has read. */
   releaseRead(): void {
     const owners = this.#owners;
     if (owners.size === 0) return;
@@ -58,7 +59,7 @@ export class BorrowedLog {
     else this.#reader.borrowFrom(from);
   }
 
-  /** Nobody looks at the log any more. */
+  /** Releases everything; what is still queued is copied. */
   releaseAll(): void {
     const { buffer } = this.#reader.ring;
     for (let conn = this.#owners.first(); conn !== undefined; conn = this.#owners.first()) {

@@ -5,31 +5,32 @@ import type { OutputChecks, ReplicaEndpoint } from '../connections/replicated-en
 import type { ConnectionHistories } from '../log/connection-history.js';
 import type { EventTime } from '../runtime/core/event-time.js';
 
+/** The replica, as replay sees it. */
 export interface ReplayHost {
   readonly stack: Stack;
   readonly time: EventTime;
   readonly checks: OutputChecks;
-  /** Received data is left where it is in the log from so many bytes on. */
+  /** Chunks from this many bytes on are borrowed from the log; undefined: the default. */
   readonly minInPlace: number | undefined;
-  /** Endpoints by connection number, as the program got them. */
+  /** The program's endpoints by connection number. */
   readonly endpoints: Map<number, ReplicaEndpoint>;
   /** False until the program's start-up is complete. */
   readonly programLoaded: boolean;
-  /** An event is about to be delivered that the dead primary did not finish: it may be what killed it. 0: no connection. */
+  /** The next event is one that the dead primary did not finish, and may have killed it. @param conn 0: no connection */
   beforeUnfinishedEvent(conn: number): void;
-  /** Delivers an event of the program's world. False: it does not know the id. */
+  /** Delivers an event of the runtime. @returns false when the program does not have the timer or operation */
   deliverRuntimeEvent(kind: number, id: number, result: Uint8Array | null): boolean;
-  /** What independent connections have been told. */
+  /** Histories of independent connections. */
   readonly histories: ConnectionHistories;
-  /** The independent connection that an event of the program's world belongs to, 0 for none. */
+  /** The independent connection that a timer or operation belongs to, 0 for none. */
   ownerOfRuntimeEvent(kind: number, id: number): number;
-  /** The program has not come to where the primary's is, as far as an independent connection goes. */
-  replayFailed(conn: number, why: string): void;
-  /** What the program has saved of itself. */
+  /** The history of an independent connection could not be replayed here. */
+  replayFailed(conn: number, reason: string): void;
+  /** Values that the program saved. */
   readonly saved: ProcessCheckpoint;
-  /** The program is given what the primary's has saved: this replica joined in the middle. */
+  /** Gives the program the values that the primary's program saved, where this replica joined. */
   restoreSaved(): void;
-  /** The backup is not where the primary is. */
+  /** This backup is not in the state of the primary. */
   diverged(reason: string): void;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Running checksums of what the program writes to its connections: the backup's must equal the primary's at the end of
- * every event (COLO's comparison of outputs, on streams instead of packets).
+ * Endpoints whose output is checksummed or shipped. The checksums of a backup must equal the primary's after every
+ * event: COLO's comparison of outputs, on streams instead of packets.
  */
 import { Fifo } from '../../lib/fifo.js';
 import type { NativeAddon } from '../../lib/native/native.js';
@@ -14,29 +14,29 @@ import type { EventTime } from '../runtime/core/event-time.js';
 import { ReplicationPolicy } from './replication-policy.js';
 import type { StreamCheck, StreamSink } from './stream-sink.js';
 
-/** The connections that the program has written to since the list was last taken. */
+/** The connections that the program has written to since they were last taken, and what its current event did. */
 export class OutputChecks {
-  /** The primary's: what it says of connections in state mode. */
+  /** On the primary: where shipped connections are recorded. */
   sink: StreamSink | null = null;
   readonly #pending = new Fifo<ReplicaEndpoint>();
 
-  /** The program has closed, or aborted, a connection in the event that runs. */
+  /** The program has closed, or aborted, a connection in the current event. */
   closed = false;
   aborted = false;
 
-  /** What independent connections have been told. */
+  /** Histories of independent connections. */
   histories: ConnectionHistories | null = null;
-  /** Backup: connections that were touched in a past event of another one; their program is not where it was. */
+  /** On a backup: connections that a historical event of another one used. Their replay is not exact. */
   readonly toDetach = new Set<ReplicaEndpoint>();
 
   constructor(
     readonly native: NativeAddon,
     readonly time: EventTime,
-    /** Something was written to a connection that is repeated, in an event that is not. */
+    /** A replayed connection was written to in an unreplicated event. */
     readonly onCrossConnection: () => void,
   ) {}
 
-  /** The program does something with a connection. */
+  /** The program uses a connection in the current event. */
   recordDependency(endpoint: ReplicaEndpoint): void {
     const { time, histories } = this;
     if (time.owner === endpoint.id || histories === null) return;
@@ -64,6 +64,7 @@ export class OutputChecks {
 
 const NO_CONTEXT = new Uint8Array(0);
 
+/** What an endpoint needs beside its connection. */
 export interface ReplicaEndpointOptions {
   readonly checks: OutputChecks;
   readonly policy: ReplicationPolicy;
@@ -71,7 +72,7 @@ export interface ReplicaEndpointOptions {
   readonly restored: { context: Uint8Array | null } | null;
 }
 
-/** An endpoint whose writes are summed, or shipped, or both. */
+/** An endpoint that follows a replication policy. */
 export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
   written = 0;
   crc = 0;
@@ -92,13 +93,13 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
     this.context = restored?.context ?? null;
   }
 
-  /** What the program saved last. */
+  /** The context that the program saved last; null for none. */
   context: Uint8Array | null = null;
 
-  /** It could not be given back as it is. */
+  /** The connection cannot be restored from what was saved. */
   unsaved = false;
 
-  /** Kept also where the program is repeated: a backup that joins late may be given it. */
+  /** Saves a context, also with replay: a backup that joins late may need it. */
   checkpoint(context: Uint8Array | null): void {
     if (this.policy === ReplicationPolicy.None || (this.unsaved && context === null)) return;
     this.context = context;
@@ -110,14 +111,14 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
     return this.policy.shipped ? this.checks.sink : null;
   }
 
-  /** On a backup: its program hears and says nothing more of the connection, which goes on without it. */
+  /** On a backup: the program here has no part in the connection any more. */
   detach(): void {
     this.finish();
     this.conn.user = null;
     this.policy = ReplicationPolicy.Detached;
   }
 
-  /** Where it is known by its number; it leaves when the connection is gone and its socket has heard everything. */
+  /** Endpoints by connection number; this one leaves when the connection is removed and the socket was told all. */
   registry: Map<number, ReplicaEndpoint> | null = null;
 
   override setReading(on: boolean): void {

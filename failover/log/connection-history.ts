@@ -1,29 +1,30 @@
 /**
- * What each connection of an independent server has been told since it began, and what came of it: its events, and those of timers and
- * operations that were begun in them (a connection is their owner). A replica that joins when the log has lost its beginning repeats
- * this for each connection that lives, at the numbers and times that the events had, and its program is where the primary's is. That
- * is so only if a connection's events depend on no other's, which the program says (`listen({ independent: true })`) and the
- * connection's sum shows.
+ * Histories of independent connections. A history holds all events of one connection since it began, and the timers
+ * and operations that were begun in them (the connection is their owner). A replica may join when the log has lost its
+ * beginning. It then replays the history of each live connection, at the numbers and times that the events had, and
+ * its program reaches the state of the primary's. This requires that no event depends on another connection: the
+ * program says so (`listen({ independent: true })`), and the connection's checksum shows it.
  *
- * A history is given up when it is longer than the limit, when all of them are, and when somebody else's event did something with the
- * connection: it would be missing. What is kept are records as in the log (record.ts), without sums.
+ * A history is discarded when it exceeds the limit, when all histories together do, or when an event of another
+ * connection used this one, because that event would be missing. Records are kept as in the log (records.ts), without
+ * checksums.
  */
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { MAX_BODY, RECORD_HEADER, type RecordType } from './records.js';
 
-/** Bytes of a connection's history, at most. */
+/** Default limit of one connection's history, bytes. */
 export const HISTORY_LIMIT = 256 * 1024;
-/** So many of them may be as long as that. */
+/** All histories together may have the length of this many full ones. */
 const MAX_FULL_HISTORIES = 256;
 const MIN_BUFFER_BYTES = 512;
 
-/** One connection's. */
+/** One connection's history. */
 export class ConnectionHistory {
   bytes = new Uint8Array(0);
   view = new DataView(this.bytes.buffer);
   length = 0;
 
-  /** @returns where a body of so many bytes is to be written */
+  /** Begins a record. @returns where its body of `bodyLength` bytes is to be written */
   append(type: RecordType, bodyLength: number): number {
     const at = this.length;
     const size = (RECORD_HEADER + bodyLength + 7) & ~7;
@@ -49,15 +50,16 @@ export class ConnectionHistory {
   }
 }
 
+/** All histories of this replica, within a common limit. */
 export class ConnectionHistories {
   readonly #histories = new Map<number, ConnectionHistory>();
-  /** Bytes of all; given up so far: for their length, and because somebody else's event had to do with the connection. */
+  /** Bytes of all histories; histories discarded for their length, and for an event of another connection. */
   readonly counters = { bytes: 0, tooLong: 0, crossConnection: 0 };
 
   constructor(
-    /** Bytes of one connection's, at most; 0: none are kept. */
+    /** Limit of one history, bytes; 0: none are kept. */
     readonly limit: number,
-    /** Whether a connection is an independent server's. */
+    /** Whether a connection belongs to an independent server. */
     readonly isIndependent: (conn: TcpConnection) => boolean,
   ) {}
 
@@ -75,7 +77,7 @@ export class ConnectionHistories {
     return this.#histories.size === 0 ? undefined : this.#histories.get(conn);
   }
 
-  /** Room for a record in a connection's history; null when none is kept, or none any more. */
+  /** Makes room for a record in a connection's history; null when no history is kept, or not any more. */
   open(conn: number, bodyLength: number): ConnectionHistory | null {
     const history = this.get(conn);
     if (history === undefined) return null;
@@ -90,7 +92,7 @@ export class ConnectionHistories {
     return history;
   }
 
-  /** A record that was read from the log. @returns false when no history is kept, or none any more */
+  /** Copies a record that was read from the log. @returns false when no history is kept, or none any more */
   copy(conn: number, type: RecordType, body: Uint8Array): boolean {
     const history = this.open(conn, body.length);
     if (history === null) return false;
@@ -99,7 +101,7 @@ export class ConnectionHistories {
     return true;
   }
 
-  /** The event of another one had to do with it. */
+  /** An event of another connection used this one: its history is not complete any more. */
   recordCrossConnection(conn: number): void {
     if (!this.#histories.has(conn)) return;
     this.counters.crossConnection++;
