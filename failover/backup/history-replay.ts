@@ -1,7 +1,8 @@
 /**
- * What the log says of a connection that began before this replica did, between two records (coverage.ts): the replica skips what it knows
- * already, or takes it over; of an independent one it is the history (histories.ts), which the program here repeats at the numbers
- * and times of then. What does not come out as it did on the primary is left to the primary alone.
+ * State transfer on the backup: connections that began before this replica joined. The records of each stand between
+ * TransferBegin and TransferEnd. The replica skips a connection that it knows already, and keeps the state of others.
+ * For an independent connection the records are its history, which the program here replays at the original event
+ * numbers and times. A connection whose replay differs from the primary is detached: it stays without protection.
  */
 
 import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
@@ -10,59 +11,64 @@ import { HistoryBody } from '../log/records.js';
 import type { RingReader } from '../log/ring-reader.js';
 import type { ReplayHost } from './replay-host.js';
 
-/** An independent connection that is brought to where it is on the primary. */
+/** An independent connection whose history is being replayed. */
 interface Replay {
   endpoint: ReplicaEndpoint;
-  /** What the client has acknowledged, and sent. */
+  /** What the client has acknowledged and sent, as offsets from ISS and IRS. */
   sndUna: number;
   rcvNxt: number;
-  /** Where the group's time is meanwhile. */
+  /** The group's time, to return to. */
   number: number;
   monoUs: number;
   wallMs: number;
 }
 
+/** Follows state transfers, and replays histories. */
 export class HistoryReplay {
-  /** Connections that could not be repeated. */
+  /** Connections that could not be replayed. */
   failures = 0;
-  /** The connection that the log tells us of; of `#skipped` nothing is taken. 0 for none. */
+  /** The connection of the current state transfer, 0 for none. */
   #transferring = 0;
+  /** The connection whose records are skipped, 0 for none. */
   #skipped = 0;
   #replay: Replay | null = null;
 
   constructor(
     readonly host: ReplayHost,
     readonly kept: UnclaimedConnections,
-    /** The connection is not followed any more. */
+    /** A connection was detached. */
     readonly onDetached: (conn: number) => void,
   ) {}
 
-  /** The independent connection whose past is repeated, 0 for none. */
+  /** The connection whose history is being replayed, 0 for none. */
   get conn(): number {
     return this.#replay === null ? 0 : this.#replay.endpoint.id;
   }
 
-  /** The log tells us of a connection that is older than we are. */
+  /** The log is in the state transfer of a connection that is new to this replica. */
   get transferring(): boolean {
     return this.#transferring !== 0;
   }
 
+  /** Whether records of a connection have no effect here. */
   skips(conn: number): boolean {
     return this.#skipped !== 0 && conn === this.#skipped;
   }
 
+  /** The record TransferBegin. */
   beginTransfer(conn: number): void {
     if (this.host.stack.tcp.byId.has(conn)) this.#skipped = conn;
     else this.#transferring = conn;
   }
 
+  /** The record TransferEnd. */
   endTransfer(): void {
     this.#skipped = 0;
     this.#transferring = 0;
     this.#end();
   }
 
-  /** What follows is the history of the reader's connection. @returns false when the program is not there yet */
+  /** The record History: the history of the reader's connection follows. @returns false when the program is not there yet */
   begin(reader: RingReader): boolean {
     const { host } = this;
     if (!host.programLoaded) return false;
@@ -81,7 +87,7 @@ export class HistoryReplay {
     return true;
   }
 
-  /** An event is over. What the client has acknowledged since need not be kept. */
+  /** An event is over. What the client has acknowledged by now is released. */
   afterEvent(): void {
     if (this.#replay === null) return;
     const { endpoint, sndUna } = this.#replay;
@@ -91,40 +97,41 @@ export class HistoryReplay {
     conn.sndUna = Math.max(conn.sndUna, Math.min(sndUna, conn.sendBuffer.end + 1));
     conn.sndNxt = Math.max(conn.sndNxt, conn.sndUna);
     if (checks.toDetach.size === 0) return;
-    this.detach(endpoint, 'it has to do with other connections');
-    for (const other of checks.toDetach) this.detach(other, 'another one had to do with it');
+    this.detach(endpoint, 'it used another connection');
+    for (const other of checks.toDetach) this.detach(other, 'another connection used it');
     checks.toDetach.clear();
   }
 
   #end(): void {
-    const past = this.#replay;
-    if (past === null) return;
+    const replay = this.#replay;
+    if (replay === null) return;
     this.#replay = null;
-    this.host.time.set(past.number, past.monoUs, past.wallMs);
-    if (past.endpoint.conn.rcvNxt !== past.rcvNxt) this.detach(past.endpoint, 'it has received something else');
+    this.host.time.set(replay.number, replay.monoUs, replay.wallMs);
+    if (replay.endpoint.conn.rcvNxt !== replay.rcvNxt)
+      this.detach(replay.endpoint, 'it received something else than on the primary');
   }
 
-  /** The primary died while it told us of a connection: we do not know it. */
+  /** The primary died in a state transfer: its connection is not known here. */
   abandonTransfer(): void {
     const { host, kept } = this;
     const id = this.#transferring;
     if (id === 0) return;
     this.#transferring = 0;
     const endpoint = host.endpoints.get(id);
-    if (endpoint !== undefined) this.detach(endpoint, 'its history was cut');
+    if (endpoint !== undefined) this.detach(endpoint, 'its state transfer was cut off');
     this.#end();
     kept.forget(id);
     const conn = host.stack.tcp.byId.get(id);
     if (conn !== undefined) host.stack.tcp.remove(conn, null);
   }
 
-  /** Our program is not where the primary's is with the connection whose past it repeats. */
-  fail(why: string): void {
-    if (this.#replay !== null) this.detach(this.#replay.endpoint, why);
+  /** The replay of the current history differs from the primary. */
+  fail(reason: string): void {
+    if (this.#replay !== null) this.detach(this.#replay.endpoint, reason);
   }
 
-  /** A connection is left to the primary alone. */
-  detach(endpoint: ReplicaEndpoint, why: string): void {
+  /** The connection is not followed any more. */
+  detach(endpoint: ReplicaEndpoint, reason: string): void {
     const { host } = this;
     const { id, conn } = endpoint;
     if (host.endpoints.get(id) !== endpoint) return;
@@ -135,6 +142,6 @@ export class HistoryReplay {
     host.histories.forget(id);
     endpoint.detach();
     host.stack.tcp.remove(conn, null);
-    host.replayFailed(id, why);
+    host.replayFailed(id, reason);
   }
 }

@@ -1,7 +1,7 @@
 /**
- * The backup's side of replication: reads the log and repeats what happened. Changes of connections are applied to the
- * backup's own (frozen) stack; events are delivered to the program one at a time. What the program writes goes to the
- * frozen connections' send queues, and its checksum is compared with the primary's.
+ * Replay: the backup's side of replication. Changes of connections are applied to the backup's own (frozen) stack.
+ * Events are delivered to the program one at a time. What the program writes goes to the send queues of the frozen
+ * connections, and its checksum is compared with the primary's.
  */
 
 import { AppEvent } from '../../stack/app-event.js';
@@ -37,9 +37,9 @@ export class Replayer implements OpenedHost {
   readonly counters = { events: 0, skipped: 0, checks: 0 };
   /** The primary's start-up is complete as far as the log has been read. */
   started = false;
-  /** This replica did not see the beginning: what it does not know is skipped. */
+  /** This replica did not see the beginning: records of unknown connections are skipped. */
   joinedLate = false;
-  /** The primary died in an event that is not repeated here: it has not happened. */
+  /** The primary died in an event that is not replayed here: the log ends before it. */
   discardedEvent = false;
   #unchecked = new Map<number, ReplicaEndpoint>();
   /** The current record has to be read again later. */
@@ -61,17 +61,17 @@ export class Replayer implements OpenedHost {
 
   readonly borrowedLog: BorrowedLog;
   readonly #records: ConnectionRecords;
-  /** Connections that are older than this replica. */
+  /** State transfers of connections that are older than this replica. */
   readonly historyReplay: HistoryReplay;
 
-  /** Whether it is kept here instead of being repeated. */
+  /** Whether a connection is kept without a program, instead of being replayed. */
   keepsState(conn: number): boolean {
     return this.stateMode || this.kept.has(conn);
   }
 
   /**
-   * The program makes an outgoing connection: which one did the primary make at this point? Its record follows the event
-   * that is being delivered. Undefined when the log ends here, and the connection is ours to make.
+   * The connection that the primary's program opened at this point of the current event.
+   * @returns undefined when the log ends here: the connection is to be opened by this replica
    */
   outgoing(): { id: number; localAddress: number; localPort: number } | undefined {
     const { reader, host } = this;
@@ -93,7 +93,7 @@ export class Replayer implements OpenedHost {
   /** Applies records until one event has been delivered or the log has no more. Throws LogError. */
   step(): Step {
     const { reader, host } = this;
-    // The last event is over. Each is told by itself: a reader that is behind shows that it gets on.
+    // The last event is over. Each is released by itself, so that a reader that is behind shows progress.
     this.borrowedLog.releaseRead();
     reader.release();
     for (let endpoint = host.checks.shift(); endpoint !== undefined; endpoint = host.checks.shift())
@@ -145,7 +145,7 @@ export class Replayer implements OpenedHost {
         if (!this.keepsState(reader.conn)) this.#check(at);
         return false;
       case RecordType.Join:
-        // Before version 4 all connections followed, also those that are known.
+        // Before version 4 the records of all connections follow, also of those that are known.
         if (this.stateMode && reader.version < 4) this.#removeAll();
         if (this.joinedLate && this.counters.events === 0) this.#setTime(at, JoinBody);
         return false;
@@ -172,7 +172,7 @@ export class Replayer implements OpenedHost {
     if (conn !== undefined) tcp.remove(conn, removalCode(RemovedBody.code.get(reader.ring.view, at)));
   }
 
-  /** The record belongs to a connection's history. @returns whose event it is: 0 where no history is kept */
+  /** Appends the record to a connection's history. @returns the connection, 0 where no history is kept */
   #appendToHistory(conn: number): number {
     const { reader, host } = this;
     const { histories } = host;
@@ -181,7 +181,7 @@ export class Replayer implements OpenedHost {
     return histories.copy(conn, reader.type, body) ? conn : 0;
   }
 
-  /** The group's time is that of an event, wherever it ran. */
+  /** Takes the group's time from an event. */
   #setTime(at: number, body: { number: NumberField; monoUs: NumberField; wallMs: NumberField }): void {
     const { view } = this.reader.ring;
     const number = body.number.get(view, at);
@@ -197,7 +197,7 @@ export class Replayer implements OpenedHost {
     this.host.saved.take(name, bytes.slice(from, from + length));
   }
 
-  /** Where we joined, everything that the program does from here on builds on it. @returns true when the program was told */
+  /** The end of the saved values, where this replica joined. @returns true when the program was given them */
   #allSaved(): boolean {
     const { host } = this;
     if (!this.joinedLate || this.stateMode || this.counters.events > 0 || host.saved.size === 0) return false;
@@ -209,7 +209,7 @@ export class Replayer implements OpenedHost {
     return true;
   }
 
-  /** The record must be read again later: the program is not there yet. */
+  /** The program is not there yet: the record is read again later. */
   #retryLater(): void {
     this.reader.unread();
     this.#retry = true;
@@ -221,7 +221,7 @@ export class Replayer implements OpenedHost {
 
   // --- State mode ---
 
-  /** All connections follow. */
+  /** The log repeats all connections from here on. */
   #removeAll(): void {
     const { tcp } = this.host.stack;
     const all: TcpConnection[] = [];
@@ -235,7 +235,7 @@ export class Replayer implements OpenedHost {
   }
 
   /**
-   * An event that is not repeated here, and that the dead primary did not finish: it has not happened, and nothing behind it.
+   * The dead primary did not finish an event that is not replayed here: the event, and what is behind it, is discarded.
    * @returns true when it is so
    */
   #discardUnfinished(): boolean {
@@ -245,7 +245,7 @@ export class Replayer implements OpenedHost {
     return true;
   }
 
-  /** The primary's program was told something: what it read is no longer to be read. */
+  /** An event that is not replayed here: what the primary's program read is dropped from the queue. */
   #applyUnreplicated(at: number, kind: AppEvent): void {
     const { reader, host } = this;
     if (this.#discardUnfinished()) return;
@@ -268,7 +268,7 @@ export class Replayer implements OpenedHost {
     }
   }
 
-  /** The primary does not repeat it any more, as it was given the connection itself: it is kept from here on, without our program. */
+  /** The primary restored the connection to its own program: from here on it is kept without the program here. */
   #keepState(endpoint: ReplicaEndpoint): void {
     const { host, kept } = this;
     Object.assign(kept.of(endpoint.id), { context: endpoint.context, accepted: endpoint.accepted });
@@ -282,9 +282,9 @@ export class Replayer implements OpenedHost {
     const { view } = reader.ring;
     const word = EventBody.word.get(view, at);
     const kind = (word & EVENT_KIND_MASK) as AppEvent;
-    const apart = (word & UNREPLICATED_BIT) !== 0;
+    const unreplicated = (word & UNREPLICATED_BIT) !== 0;
     const endpoint = host.endpoints.get(reader.conn);
-    if (apart || this.keepsState(reader.conn)) {
+    if (unreplicated || this.keepsState(reader.conn)) {
       if (endpoint !== undefined && !reader.unfinished) this.#keepState(endpoint);
       this.#applyUnreplicated(at, kind);
       return false;
@@ -293,19 +293,17 @@ export class Replayer implements OpenedHost {
       if (this.joinedLate && this.#discardUnfinished()) return false;
       this.counters.skipped++;
       if (!this.joinedLate)
-        host.diverged(
-          `the primary's program was told something about connection ${reader.conn}, which this replica does not have`,
-        );
+        host.diverged(`the primary has an event of connection ${reader.conn}, which this replica does not have`);
       return false;
     }
     if (word > 0xff) endpoint.conn.sendTarget = (word >>> SEND_TARGET_SHIFT) * SEND_TARGET_UNIT;
     const n = EventBody.n.get(view, at);
     if (kind === AppEvent.Data && !endpoint.conn.hasChunksOf(n)) {
       if (this.historyReplay.conn !== 0) {
-        this.historyReplay.fail('it was told something else');
+        this.historyReplay.fail('its next chunks differ from those on the primary');
         return false;
       }
-      host.diverged(`connection ${reader.conn}: the next chunks are not those that the primary's program read`);
+      host.diverged(`connection ${reader.conn}: the next chunks differ from those that the primary's program read`);
       return false;
     }
     if (!this.#allChecked()) return false;
@@ -333,13 +331,13 @@ export class Replayer implements OpenedHost {
     const result = length === 0 ? null : bytes.slice(at + RuntimeBody.size, at + RuntimeBody.size + length);
     const { number, monoUs, wallMs } = host.time;
     this.#setTime(at, RuntimeBody);
-    const past = this.historyReplay.conn;
-    const owner = this.#appendToHistory(past === 0 ? host.ownerOfRuntimeEvent(kind, id) : past);
-    host.time.begin(past === 0 ? 'live' : 'historical', past === 0 ? owner : past);
+    const replayed = this.historyReplay.conn;
+    const owner = this.#appendToHistory(replayed === 0 ? host.ownerOfRuntimeEvent(kind, id) : replayed);
+    host.time.begin(replayed === 0 ? 'live' : 'historical', replayed === 0 ? owner : replayed);
     if (reader.unfinished) host.beforeUnfinishedEvent(0);
     if (host.deliverRuntimeEvent(kind, id, result)) return true;
-    if (past !== 0) {
-      this.historyReplay.fail('it has not begun what the primary’s had finished');
+    if (replayed !== 0) {
+      this.historyReplay.fail('it has not begun an operation that has finished on the primary');
       return false;
     }
     if (!this.started && !this.joinedLate && !host.programLoaded) {
@@ -349,7 +347,7 @@ export class Replayer implements OpenedHost {
     }
     this.counters.skipped++;
     if (!this.joinedLate)
-      host.diverged('the primary’s program had a timer or operation that this replica’s does not have');
+      host.diverged("the primary's program has a timer or operation that this replica's program does not have");
     return false;
   }
 
@@ -364,23 +362,23 @@ export class Replayer implements OpenedHost {
     const crc = CheckBody.crc.get(view, at);
     if (endpoint.written !== written || endpoint.crc !== crc) {
       if (this.historyReplay.conn !== 0) {
-        this.historyReplay.fail('what it has been told does not make it say what the primary’s has said');
+        this.historyReplay.fail('its output differs from that on the primary');
         return;
       }
       host.diverged(
-        `connection ${reader.conn}: the program wrote ${endpoint.written} bytes (sum ${endpoint.crc.toString(16)}), on the primary ${written} bytes (sum ${crc.toString(16)})`,
+        `connection ${reader.conn}: the program wrote ${endpoint.written} bytes (CRC ${endpoint.crc.toString(16)}), on the primary ${written} bytes (CRC ${crc.toString(16)})`,
       );
     }
   }
 
-  /** Connections that were written to in the last event, without a word of the primary about it. */
+  /** Takes the connections that were written to in the last event, and have no Check record. */
   takeUnchecked(): ReplicaEndpoint[] {
     const out = [...this.#unchecked.values()];
     this.#unchecked.clear();
     return out;
   }
 
-  /** Before the next event: all that this program wrote in the last one must have been written by the primary's too. */
+  /** Before the next event: everything that this program wrote in the last one must have been checked. */
   #allChecked(): boolean {
     if (this.#unchecked.size === 0) return true;
     const [id] = this.#unchecked.keys();

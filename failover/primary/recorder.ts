@@ -1,6 +1,6 @@
 /**
- * The primary's side of replication: turns the stack's changes of state into log records, in the order in which they
- * happen. Nothing here waits; what may leave when is the gate's business.
+ * Recording: the primary's side of replication. It turns changes of the stack into log records, in the order in which
+ * they happen. Nothing here waits: the commit gate decides which output may leave.
  */
 
 import type { AddressBook } from '../../stack/ip/address-book.js';
@@ -48,18 +48,13 @@ interface BodyPlace {
   readonly bytes: Uint8Array;
 }
 
-function putReceived(
-  { view, bytes }: BodyPlace,
-  at: number,
-  conn: TcpConnection,
-  source: Uint8Array,
-  from: number,
-  length: number,
-): void {
+function putReceived({ view }: BodyPlace, at: number, conn: TcpConnection, length: number): void {
   ReceivedBody.length.set(view, at, length);
   ReceivedBody.marks.set(view, at, marksWord(conn));
-  const to = at + ReceivedBody.size;
-  // It may have been read to there.
+}
+
+function putPayload({ bytes }: BodyPlace, to: number, source: Uint8Array, from: number, length: number): void {
+  // The device may have placed it there.
   if (source.buffer === bytes.buffer && source.byteOffset + from === bytes.byteOffset + to) return;
   bytes.set(source.subarray(from, from + length), to);
 }
@@ -72,24 +67,6 @@ function putEvent({ view }: BodyPlace, at: number, word: number, n: number, time
   EventBody.number.set(view, at, time.number);
 }
 
-function putRuntimeEvent(
-  place: BodyPlace,
-  at: number,
-  kind: number,
-  id: number,
-  result: Uint8Array | null,
-  time: EventTime,
-): void {
-  const { view, bytes } = place;
-  RuntimeBody.kind.set(view, at, kind);
-  RuntimeBody.resultLength.set(view, at, result === null ? 0 : result.length);
-  RuntimeBody.id.set(view, at, id);
-  RuntimeBody.monoUs.set(view, at, time.monoUs);
-  RuntimeBody.wallMs.set(view, at, time.wallMs);
-  RuntimeBody.number.set(view, at, time.number);
-  if (result !== null) bytes.set(result, at + RuntimeBody.size);
-}
-
 type Mark = (typeof RecordType)['Epoch' | 'Started' | 'Established' | 'TransferBegin' | 'TransferEnd' | 'AllSaved'];
 
 /** What a {@link Recorder} works with. */
@@ -98,12 +75,13 @@ export interface RecorderOptions {
   time: EventTime;
   book: AddressBook;
   histories: ConnectionHistories;
-  /** How a backup that runs the program follows a new connection which has no socket yet. */
+  /** How a backup that runs the program follows a connection that has no socket yet. */
   follow: (conn: TcpConnection) => Follow;
-  /** A connection is gone, which is about to be recorded. */
+  /** Called before the removal of a connection is recorded. */
   onRemoved: (conn: TcpConnection) => void;
 }
 
+/** Records what happens to connections, and the events that the program is given. */
 export class Recorder implements StackObserver {
   readonly writer: RingWriter;
   readonly time: EventTime;
@@ -126,7 +104,7 @@ export class Recorder implements StackObserver {
     if (invariants.H1 || conn.active) this.recordOpened(conn, this.#followOf(conn));
   }
 
-  /** @param follow how a backup that runs the program follows it */
+  /** Records a connection. @param follow how a backup that runs the program follows it */
   recordOpened(conn: TcpConnection, follow: Follow): void {
     const { writer } = this;
     const at = writer.begin(RecordType.Opened, conn.id, OpenedBody.size);
@@ -160,7 +138,7 @@ export class Recorder implements StackObserver {
     B.iss.set(view, at, conn.iss);
     B.irs.set(view, at, conn.irs);
     B.sndMss.set(view, at, conn.sndMss);
-    // A replica that takes over does not know how far the window had grown.
+    // A replica that takes over does not know how far the window had grown: its limit counts.
     B.receiveLimit.set(view, at, conn.receiveMax);
     B.tsOffset.set(view, at, conn.tsOffset);
     B.tsRecent.set(view, at, conn.tsRecent);
@@ -177,7 +155,7 @@ export class Recorder implements StackObserver {
   }
 
   established(conn: TcpConnection): void {
-    // An active open learned the peer's side with the SYN-ACK, so all of it is told again.
+    // An active open learned the peer's side with the SYN-ACK, so all of it is recorded again.
     if (conn.active) this.opened(conn);
     if (!invariants.H1) this.recordOpened(conn, this.#followOf(conn));
     if (this.writer.begin(RecordType.Established, conn.id, 0) >= 0) this.writer.end();
@@ -193,18 +171,21 @@ export class Recorder implements StackObserver {
     const size = ReceivedBody.size + length;
     const at = writer.begin(RecordType.Received, conn.id, size);
     if (at >= 0) {
-      putReceived(writer.ring, at, conn, bytes, from, length);
+      putReceived(writer.ring, at, conn, length);
+      putPayload(writer.ring, at + ReceivedBody.size, bytes, from, length);
       writer.end();
     }
     if (bytes.buffer === writer.ring.buffer) {
       const { borrowedBuffers } = conn.tcp;
-      // Without a record nothing keeps the log from being written there.
+      // Without a record the memory may be overwritten at any time.
       if (at >= 0) writer.placement.borrow(borrowedBuffers);
       else borrowedBuffers.giveBack();
     }
     const history = this.histories.open(conn.id, size);
     if (history !== null) {
-      putReceived(history, history.append(RecordType.Received, size), conn, bytes, from, length);
+      const at = history.append(RecordType.Received, size);
+      putReceived(history, at, conn, length);
+      putPayload(history, at + ReceivedBody.size, bytes, from, length);
     }
   }
 
@@ -219,7 +200,7 @@ export class Recorder implements StackObserver {
     writer.end();
   }
 
-  /** A planned move: whoever goes on need not send again what is on its way. */
+  /** At a switchover: how far a connection has sent, so that its successor sends nothing twice. */
   sent(conn: TcpConnection): void {
     const { writer } = this;
     if (conn.state < TcpState.Established) return;
@@ -288,23 +269,22 @@ export class Recorder implements StackObserver {
     const { writer, time } = this;
     this.#beforeEvent();
     time.next();
-    const apart = (conn.user as ReplicaEndpoint).policy.unreplicated;
+    const unreplicated = (conn.user as ReplicaEndpoint).policy.unreplicated;
     if (event === AppEvent.Close && n === 0) n = removalNumber(conn.error);
     const limit = event === AppEvent.Space ? conn.sendTarget / SEND_TARGET_UNIT : 0;
-    const word = event | (apart ? UNREPLICATED_BIT : 0) | (limit << SEND_TARGET_SHIFT);
+    const word = event | (unreplicated ? UNREPLICATED_BIT : 0) | (limit << SEND_TARGET_SHIFT);
     const at = writer.begin(RecordType.Event, conn.id, EventBody.size);
     if (at >= 0) {
       putEvent(writer.ring, at, word, n, time);
       writer.end();
-      // The event may have effects outside of the stack, so the log has to have it first.
       writer.publishEvent();
     }
     const history = this.histories.open(conn.id, EventBody.size);
     if (history !== null) putEvent(history, history.append(RecordType.Event, EventBody.size), word, n, time);
-    time.begin(apart ? 'unreplicated' : 'live', history === null ? 0 : conn.id);
+    time.begin(unreplicated ? 'unreplicated' : 'live', history === null ? 0 : conn.id);
   }
 
-  // --- What the mutation check breaks (rules.ts); with all rules in force nothing of it happens ---
+  // --- For the mutation check (invariants.ts): with all invariants in force nothing of this happens ---
 
   readonly #late: [TcpConnection, Uint8Array][] = [];
 
@@ -321,7 +301,7 @@ export class Recorder implements StackObserver {
     if (invariants.D1 && (invariants.F1 || !closed) && (invariants.F2 || !aborted)) this.writer.removePublishLimit();
   }
 
-  /** An event of the program's world is about to be delivered. @param owner the independent connection that it belongs to, 0: none */
+  /** A timer, immediate or operation is about to be delivered. @param owner its independent connection, 0: none */
   runtimeEvent(kind: number, id: number, result: Uint8Array | null, owner = 0): void {
     const { writer, time } = this;
     this.#beforeEvent();
@@ -329,16 +309,27 @@ export class Recorder implements StackObserver {
     const size = RuntimeBody.size + (result === null ? 0 : result.length);
     const at = writer.begin(RecordType.Runtime, 0, size);
     if (at >= 0) {
-      putRuntimeEvent(writer.ring, at, kind, id, result, time);
+      this.#putRuntimeEvent(writer.ring, at, kind, id, result);
       writer.end();
-      // The event may have effects outside of the stack, so the log has to have it first.
       writer.publishEvent();
     }
     const history = this.histories.open(owner, size);
-    if (history !== null) putRuntimeEvent(history, history.append(RecordType.Runtime, size), kind, id, result, time);
+    if (history !== null) this.#putRuntimeEvent(history, history.append(RecordType.Runtime, size), kind, id, result);
     time.begin(id < 0 ? 'unreplicated' : 'live', history === null ? 0 : owner);
   }
 
+  #putRuntimeEvent({ view, bytes }: BodyPlace, at: number, kind: number, id: number, result: Uint8Array | null): void {
+    const { time } = this;
+    RuntimeBody.kind.set(view, at, kind);
+    RuntimeBody.resultLength.set(view, at, result === null ? 0 : result.length);
+    RuntimeBody.id.set(view, at, id);
+    RuntimeBody.monoUs.set(view, at, time.monoUs);
+    RuntimeBody.wallMs.set(view, at, time.wallMs);
+    RuntimeBody.number.set(view, at, time.number);
+    if (result !== null) bytes.set(result, at + RuntimeBody.size);
+  }
+
+  /** What the program wrote to a connection so far, as a checksum. */
   check(conn: number, check: StreamCheck): void {
     const { writer } = this;
     const at = writer.begin(RecordType.Check, conn, CheckBody.size);
@@ -348,6 +339,7 @@ export class Recorder implements StackObserver {
     writer.end();
   }
 
+  /** A backup that did not see the beginning joins here. */
   join(): void {
     const { writer, time } = this;
     const at = writer.begin(RecordType.Join, 0, JoinBody.size);
@@ -358,7 +350,7 @@ export class Recorder implements StackObserver {
     writer.end();
   }
 
-  /** A record that says no more than its type. */
+  /** A record without a body. */
   mark(type: Mark, conn = 0): void {
     if (this.writer.begin(type, conn, 0) >= 0) this.writer.end();
   }

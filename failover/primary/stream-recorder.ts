@@ -1,7 +1,7 @@
 /**
- * State mode, the primary's side: beside the stack's changes the log has what the program wrote, what it closed, and the context
- * that it saved for each connection. A backup needs no program to know all that; a new one, or another version of the program,
- * gets its connections back with it (docs/guides/state-mode.md).
+ * Shipping: beside the stack's changes the log has what the program wrote, what it closed, and the context that it
+ * saved for each connection. A backup needs no program to keep a connection's state. A new program, or another version
+ * of it, is given the connection with that state (docs/guides/state-mode.md). State transfers are written here, too.
  */
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
@@ -22,9 +22,10 @@ import {
 import type { RingWriter } from '../log/ring-writer.js';
 import type { Recorder } from './recorder.js';
 
-/** Longest piece of data in one record. */
-const PIECE = 65_536;
+/** Most bytes of data in one record. */
+const MAX_PIECE_BYTES = 65_536;
 
+/** Records shipped streams, contexts, saved values and state transfers. */
 export class StreamRecorder implements StreamSink {
   constructor(
     readonly recorder: Recorder,
@@ -33,8 +34,8 @@ export class StreamRecorder implements StreamSink {
 
   /** The program wrote something to a connection. */
   wrote(conn: number, bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; at += PIECE) {
-      const part = bytes.length <= PIECE ? bytes : bytes.subarray(at, at + PIECE);
+    for (let at = 0; at < bytes.length; at += MAX_PIECE_BYTES) {
+      const part = bytes.length <= MAX_PIECE_BYTES ? bytes : bytes.subarray(at, at + MAX_PIECE_BYTES);
       this.#bytes(RecordType.Wrote, conn, WroteBody, part);
     }
   }
@@ -46,7 +47,7 @@ export class StreamRecorder implements StreamSink {
     this.writer.end();
   }
 
-  /** What the program wants to know of the connection when it gets it back. */
+  /** What the program saved with the connection, for its restore handler. */
   context(conn: number, context: Uint8Array): void {
     this.#bytes(RecordType.Context, conn, ContextBody, context);
   }
@@ -60,7 +61,7 @@ export class StreamRecorder implements StreamSink {
     writer.end();
   }
 
-  /** What the program saves of itself. */
+  /** A value that the program saved of itself. */
   saved(name: string, bytes: Uint8Array): void {
     const { writer } = this;
     const from = SavedBody.size + 2 * name.length;
@@ -74,7 +75,7 @@ export class StreamRecorder implements StreamSink {
     writer.end();
   }
 
-  /** All that the program has saved so far. */
+  /** All values that the program has saved so far. */
   savedAll(values: ProcessCheckpoint): void {
     values.forEach((name, bytes) => {
       this.saved(name, bytes);
@@ -82,14 +83,14 @@ export class StreamRecorder implements StreamSink {
     this.recorder.mark(RecordType.AllSaved);
   }
 
-  /** All that a backup needs to know of a connection which began before it. */
+  /** State transfer of a connection that began before the backup joined. */
   transfer(conn: TcpConnection, endpoint: TransferredEndpoint | null): void {
     this.recorder.mark(RecordType.TransferBegin, conn.id);
     this.#connection(conn, endpoint);
     this.recorder.mark(RecordType.TransferEnd, conn.id);
   }
 
-  /** The same of an independent connection: all that it has been told, which gives the program what it knows of it. */
+  /** State transfer of an independent connection: its history, from which the backup's program gets its state. */
   transferHistory(conn: TcpConnection, endpoint: TransferredEndpoint | null, history: ConnectionHistory): void {
     const { recorder, writer } = this;
     recorder.mark(RecordType.TransferBegin, conn.id);
