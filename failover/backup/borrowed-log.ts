@@ -1,7 +1,8 @@
 /**
- * Received data on a backup, borrowed from the log. A program that only looks at data (`onread`, a stream without a
- * listener) costs no copy here either: the receive queue refers to the log. The log's writer is told what is borrowed,
- * and does not overwrite it. What is borrowed for too long is copied, so that the log does not fill.
+ * Received data on a backup, borrowed from the log. A program that only looks at data (`onread`, a
+ * stream without a listener) costs no copy here either: the receive queue refers to the log. The
+ * log's writer is told what is borrowed, and does not overwrite it. What is borrowed for too long
+ * is copied, so that the log does not fill.
  */
 import { Fifo } from '../../lib/fifo.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
@@ -19,7 +20,8 @@ export class BorrowedLog {
   readonly #reader: RingReader;
   readonly #minBytes: number;
   readonly #maxUnits: number;
-  // What is borrowed, oldest first: its connection, where in the stream it ends, and the position of its record.
+  // What is borrowed, oldest first: its connection, where in the stream it ends, and the position
+  // of its record.
   readonly #owners = new Fifo<TcpConnection>();
   readonly #ends = new Fifo<number>();
   readonly #places = new Fifo<number>();

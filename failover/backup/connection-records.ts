@@ -1,6 +1,6 @@
 /**
- * Records of connections, applied to the connections of a backup: changes of the stack, and what a program did that
- * no backup repeats (state mode).
+ * Records of connections, applied to the connections of a backup: changes of the stack, and what a
+ * program did that no backup repeats (state mode).
  */
 
 import type { TcpConnection } from '../../stack/tcp/connection.js';

@@ -1,8 +1,9 @@
 /**
- * State transfer on the backup: connections that began before this replica joined. The records of each stand between
- * TransferBegin and TransferEnd. The replica skips a connection that it knows already, and keeps the state of others.
- * For an independent connection the records are its history, which the program here replays at the original event
- * numbers and times. A connection whose replay differs from the primary is detached: it stays without protection.
+ * State transfer on the backup: connections that began before this replica joined. The records of
+ * each stand between TransferBegin and TransferEnd. The replica skips a connection that it knows
+ * already, and keeps the state of others. For an independent connection the records are its
+ * history, which the program here replays at the original event numbers and times. A connection
+ * whose replay differs from the primary is detached: it stays without protection.
  */
 
 import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
@@ -68,7 +69,10 @@ export class HistoryReplay {
     this.#end();
   }
 
-  /** The record History: the history of the reader's connection follows. @returns false when the program is not there yet */
+  /**
+   * The record History: the history of the reader's connection follows.
+   * @returns false when the program is not there yet
+   */
   begin(reader: RingReader): boolean {
     const { host } = this;
     if (!host.programLoaded) return false;

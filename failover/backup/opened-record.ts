@@ -1,4 +1,7 @@
-/** The record Opened, applied to a backup's stack: it creates the connection, or completes what an active open learned. */
+/**
+ * The record Opened, applied to a backup's stack: it creates the connection, or completes what an
+ * active open learned.
+ */
 import { Ipv4Route } from '../../stack/ip/ipv4-route.js';
 import { Ipv6Route } from '../../stack/ip/ipv6-route.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
@@ -23,7 +26,10 @@ export interface OpenedHost {
   readonly transferring: boolean;
 }
 
-/** Applies the reader's record, whose body is `at`. @returns false when the program is not there yet: read it again later */
+/**
+ * Applies the reader's record, whose body is `at`.
+ * @returns false when the program is not there yet: read it again later
+ */
 export function applyOpened(replayer: OpenedHost, at: number): boolean {
   const { reader, host, kept } = replayer;
   const { view } = reader.ring;
@@ -40,7 +46,8 @@ export function applyOpened(replayer: OpenedHost, at: number): boolean {
   }
   const outgoing = (OpenedBody.flags.get(view, at) & OpenedFlag.Outgoing) !== 0;
   if (keep || outgoing) {
-    // The program of a replica that joined late never made the call that an outgoing connection belongs to.
+    // The program of a replica that joined late never made the call that an outgoing connection
+    // belongs to.
     if (keep) create(replayer, at, { keep, listening: false });
     return true;
   }

@@ -16,9 +16,15 @@ export interface ReplayHost {
   readonly endpoints: Map<number, ReplicaEndpoint>;
   /** False until the program's start-up is complete. */
   readonly programLoaded: boolean;
-  /** The next event is one that the dead primary did not finish, and may have killed it. @param conn 0: no connection */
+  /**
+   * The next event is one that the dead primary did not finish, and may have killed it.
+   * @param conn 0: no connection
+   */
   beforeUnfinishedEvent(conn: number): void;
-  /** Delivers an event of the runtime. @returns false when the program does not have the timer or operation */
+  /**
+   * Delivers an event of the runtime.
+   * @returns false when the program does not have the timer or operation
+   */
   deliverRuntimeEvent(kind: number, id: number, result: Uint8Array | null): boolean;
   /** Histories of independent connections. */
   readonly histories: ConnectionHistories;

@@ -1,7 +1,7 @@
 /**
- * Replay: the backup's side of replication. Changes of connections are applied to the backup's own (frozen) stack.
- * Events are delivered to the program one at a time. What the program writes goes to the send queues of the frozen
- * connections, and its checksum is compared with the primary's.
+ * Replay: the backup's side of replication. Changes of connections are applied to the backup's own
+ * (frozen) stack. Events are delivered to the program one at a time. What the program writes goes
+ * to the send queues of the frozen connections, and its checksum is compared with the primary's.
  */
 
 import { AppEvent } from '../../stack/app-event.js';
@@ -93,7 +93,8 @@ export class Replayer implements OpenedHost {
   /** Applies records until one event has been delivered or the log has no more. Throws LogError. */
   step(): Step {
     const { reader, host } = this;
-    // The last event is over. Each is released by itself, so that a reader that is behind shows progress.
+    // The last event is over. Each is released by itself, so that a reader that is behind shows
+    // progress.
     this.borrowedLog.releaseRead();
     reader.release();
     for (let endpoint = host.checks.shift(); endpoint !== undefined; endpoint = host.checks.shift())
@@ -172,7 +173,10 @@ export class Replayer implements OpenedHost {
     if (conn !== undefined) tcp.remove(conn, removalCode(RemovedBody.code.get(reader.ring.view, at)));
   }
 
-  /** Appends the record to a connection's history. @returns the connection, 0 where no history is kept */
+  /**
+   * Appends the record to a connection's history.
+   * @returns the connection, 0 where no history is kept
+   */
   #appendToHistory(conn: number): number {
     const { reader, host } = this;
     const { histories } = host;
@@ -197,7 +201,10 @@ export class Replayer implements OpenedHost {
     this.host.saved.take(name, bytes.slice(from, from + length));
   }
 
-  /** The end of the saved values, where this replica joined. @returns true when the program was given them */
+  /**
+   * The end of the saved values, where this replica joined.
+   * @returns true when the program was given them
+   */
   #allSaved(): boolean {
     const { host } = this;
     if (!this.joinedLate || this.stateMode || this.counters.events > 0 || host.saved.size === 0) return false;
@@ -235,7 +242,8 @@ export class Replayer implements OpenedHost {
   }
 
   /**
-   * The dead primary did not finish an event that is not replayed here: the event, and what is behind it, is discarded.
+   * The dead primary did not finish an event that is not replayed here: the event, and what is
+   * behind it, is discarded.
    * @returns true when it is so
    */
   #discardUnfinished(): boolean {
@@ -245,7 +253,9 @@ export class Replayer implements OpenedHost {
     return true;
   }
 
-  /** An event that is not replayed here: what the primary's program read is dropped from the queue. */
+  /**
+   * An event that is not replayed here: what the primary's program read is dropped from the queue.
+   */
   #applyUnreplicated(at: number, kind: AppEvent): void {
     const { reader, host } = this;
     if (this.#discardUnfinished()) return;
@@ -268,7 +278,10 @@ export class Replayer implements OpenedHost {
     }
   }
 
-  /** The primary restored the connection to its own program: from here on it is kept without the program here. */
+  /**
+   * The primary restored the connection to its own program: from here on it is kept without the
+   * program here.
+   */
   #keepState(endpoint: ReplicaEndpoint): void {
     const { host, kept } = this;
     Object.assign(kept.of(endpoint.id), { context: endpoint.context, accepted: endpoint.accepted });
@@ -378,7 +391,10 @@ export class Replayer implements OpenedHost {
     return out;
   }
 
-  /** Before the next event: everything that this program wrote in the last one must have been checked. */
+  /**
+   * Before the next event: everything that this program wrote in the last one must have been
+   * checked.
+   */
   #allChecked(): boolean {
     if (this.#unchecked.size === 0) return true;
     const [id] = this.#unchecked.keys();

@@ -1,6 +1,6 @@
 /**
- * Endpoints whose output is checksummed or shipped. The checksums of a backup must equal the primary's after every
- * event: COLO's comparison of outputs, on streams instead of packets.
+ * Endpoints whose output is checksummed or shipped. The checksums of a backup must equal the
+ * primary's after every event: COLO's comparison of outputs, on streams instead of packets.
  */
 import { Fifo } from '../../lib/fifo.js';
 import type { NativeAddon } from '../../lib/native/native.js';
@@ -14,7 +14,10 @@ import type { EventTime } from '../runtime/core/event-time.js';
 import { ReplicationPolicy } from './replication-policy.js';
 import type { StreamCheck, StreamSink } from './stream-sink.js';
 
-/** The connections that the program has written to since they were last taken, and what its current event did. */
+/**
+ * The connections that the program has written to since they were last taken, and what its current
+ * event did.
+ */
 export class OutputChecks {
   /** On the primary: where shipped connections are recorded. */
   sink: StreamSink | null = null;
@@ -26,7 +29,10 @@ export class OutputChecks {
 
   /** Histories of independent connections. */
   histories: ConnectionHistories | null = null;
-  /** On a backup: connections that a historical event of another one used. Their replay is not exact. */
+  /**
+   * On a backup: connections that a historical event of another one used. Their replay is not
+   * exact.
+   */
   readonly toDetach = new Set<ReplicaEndpoint>();
 
   constructor(
@@ -118,7 +124,10 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
     this.policy = ReplicationPolicy.Detached;
   }
 
-  /** Endpoints by connection number; this one leaves when the connection is removed and the socket was told all. */
+  /**
+   * Endpoints by connection number; this one leaves when the connection is removed and the socket
+   * was told all.
+   */
   registry: Map<number, ReplicaEndpoint> | null = null;
 
   override setReading(on: boolean): void {

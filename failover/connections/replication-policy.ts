@@ -1,7 +1,8 @@
 /**
- * How a connection is replicated. Two means exist. Replay: a backup's program repeats the events, and checksums
- * compare what both programs write. Shipping: the log carries what the program writes, closes and saves, so that
- * a replica without that program state can take the connection over (docs/guides/state-mode.md).
+ * How a connection is replicated. Two means exist. Replay: a backup's program repeats the events,
+ * and checksums compare what both programs write. Shipping: the log carries what the program
+ * writes, closes and saves, so that a replica without that program state can take the connection
+ * over (docs/guides/state-mode.md).
  */
 import { Follow } from '../log/records.js';
 

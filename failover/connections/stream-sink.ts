@@ -1,4 +1,7 @@
-/** What the primary writes to the log about a connection's stream, as connections see it; the recorder implements it. */
+/**
+ * What the primary writes to the log about a connection's stream, as connections see it; the
+ * recorder implements it.
+ */
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
 import type { ConnectionHistory } from '../log/connection-history.js';

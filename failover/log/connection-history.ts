@@ -1,13 +1,14 @@
 /**
- * Histories of independent connections. A history holds all events of one connection since it began, and the timers
- * and operations that were begun in them (the connection is their owner). A replica may join when the log has lost its
- * beginning. It then replays the history of each live connection, at the numbers and times that the events had, and
- * its program reaches the state of the primary's. This requires that no event depends on another connection: the
- * program says so (`listen({ independent: true })`), and the connection's checksum shows it.
+ * Histories of independent connections. A history holds all events of one connection since it
+ * began, and the timers and operations that were begun in them (the connection is their owner). A
+ * replica may join when the log has lost its beginning. It then replays the history of each live
+ * connection, at the numbers and times that the events had, and its program reaches the state of
+ * the primary's. This requires that no event depends on another connection: the program says so
+ * (`listen({ independent: true })`), and the connection's checksum shows it.
  *
- * A history is discarded when it exceeds the limit, when all histories together do, or when an event of another
- * connection used this one, because that event would be missing. Records are kept as in the log (records.ts), without
- * checksums.
+ * A history is discarded when it exceeds the limit, when all histories together do, or when an
+ * event of another connection used this one, because that event would be missing. Records are kept
+ * as in the log (records.ts), without checksums.
  */
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { MAX_BODY, RECORD_HEADER, type RecordType } from './records.js';
@@ -53,7 +54,10 @@ export class ConnectionHistory {
 /** All histories of this replica, within a common limit. */
 export class ConnectionHistories {
   readonly #histories = new Map<number, ConnectionHistory>();
-  /** Bytes of all histories; histories discarded for their length, and for an event of another connection. */
+  /**
+   * Bytes of all histories; histories discarded for their length, and for an event of another
+   * connection.
+   */
   readonly counters = { bytes: 0, tooLong: 0, crossConnection: 0 };
 
   constructor(
@@ -77,7 +81,10 @@ export class ConnectionHistories {
     return this.#histories.size === 0 ? undefined : this.#histories.get(conn);
   }
 
-  /** Makes room for a record in a connection's history; null when no history is kept, or not any more. */
+  /**
+   * Makes room for a record in a connection's history; null when no history is kept, or not any
+   * more.
+   */
   open(conn: number, bodyLength: number): ConnectionHistory | null {
     const history = this.get(conn);
     if (history === undefined) return null;
@@ -92,7 +99,10 @@ export class ConnectionHistories {
     return history;
   }
 
-  /** Copies a record that was read from the log. @returns false when no history is kept, or none any more */
+  /**
+   * Copies a record that was read from the log.
+   * @returns false when no history is kept, or none any more
+   */
   copy(conn: number, type: RecordType, body: Uint8Array): boolean {
     const history = this.open(conn, body.length);
     if (history === null) return false;

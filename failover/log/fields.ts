@@ -1,7 +1,8 @@
 /**
- * Fields of a log record: each is declared once, with its offset, and reads and writes itself in place. Fields are
- * little-endian. A field is a constant object, so the accesses compile to those of the DataView and allocate nothing;
- * buffer-layout would build an object per record, which the hot path cannot afford.
+ * Fields of a log record: each is declared once, with its offset, and reads and writes itself in
+ * place. Fields are little-endian. A field is a constant object, so the accesses compile to those
+ * of the DataView and allocate nothing; buffer-layout would build an object per record, which the
+ * hot path cannot afford.
  */
 
 /** A number at a fixed offset of a body. */

@@ -1,7 +1,8 @@
 /**
- * The group's clock. Machines do not agree on the origin of their monotonic clocks, but timers and TCP timestamps must
- * continue after a takeover (invariant T1). The agent keeps the offset of this machine in the log's header. The offset
- * only grows, so that the group's time never runs backwards.
+ * The group's clock. Machines do not agree on the origin of their monotonic clocks, but timers and
+ * TCP timestamps must continue after a takeover (invariant T1). The agent keeps the offset of this
+ * machine in the log's header. The offset only grows, so that the group's time never runs
+ * backwards.
  */
 import type { Clock } from '../../lib/clock.js';
 import type { Ring } from './ring.js';
@@ -25,7 +26,10 @@ export class GroupClock implements Clock {
   }
 }
 
-/** Advances the offsets to the group's time as another machine reports it. Whole units: times are compared exactly. */
+/**
+ * Advances the offsets to the group's time as another machine reports it. Whole units: times are
+ * compared exactly.
+ */
 export function followClock(ring: Ring, clock: Clock, monoUs: number, wallMs: number): void {
   const { offsets } = ring;
   offsets[0] = Math.max(offsets[0], Math.ceil(monoUs - clock.now()));

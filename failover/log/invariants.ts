@@ -1,6 +1,7 @@
 /**
- * The invariants of output commit, under the names of docs/internals/failure-model.md. All of them always hold. The
- * mutation check (test/sim/mutation.ts) breaks one at a time, to see that the tests notice. No other code writes here.
+ * The invariants of output commit, under the names of docs/internals/failure-model.md. All of them
+ * always hold. The mutation check (test/sim/mutation.ts) breaks one at a time, to see that the
+ * tests notice. No other code writes here.
  */
 export const invariants = {
   /** No acknowledgement leaves before the bytes that it covers are in the log. */
@@ -9,7 +10,10 @@ export const invariants = {
   A2: true,
   /** What is acknowledged selectively is in the log. */
   A3: true,
-  /** No data leaves before the events that the program had seen when it wrote the data are in the log. */
+  /**
+   * No data leaves before the events that the program had seen when it wrote the data are in the
+   * log.
+   */
   D1: true,
   /** The new primary knows how far the old one may have sent. */
   D2: true,
@@ -35,7 +39,10 @@ export const invariants = {
   P2: true,
   /** Several machines: no frame leaves after the end of the lease. */
   L1: true,
-  /** Several machines: a machine is excluded only after the group's state says that it cannot become the leader. */
+  /**
+   * Several machines: a machine is excluded only after the group's state says that it cannot become
+   * the leader.
+   */
   S1: true,
 };
 /** The name of an invariant. */

@@ -1,7 +1,8 @@
 /**
- * The log as a place for received payload (direct data placement). The device reads payload to where its record will
- * have it, so that logging it copies nothing, and the receive queue refers to it there. The contract between the
- * device, the log and the borrowed buffers is described in lib/device/direct-placement.ts.
+ * The log as a place for received payload (direct data placement). The device reads payload to
+ * where its record will have it, so that logging it copies nothing, and the receive queue refers to
+ * it there. The contract between the device, the log and the borrowed buffers is described in
+ * lib/device/direct-placement.ts.
  */
 
 import type { PayloadPlace, PlacedPayload } from '../../lib/device/rx-batch.js';
@@ -12,7 +13,10 @@ import { bytesBetweenPositions, type Ring } from './ring.js';
 
 /** Frames below this many bytes are not placed: a copy costs less than reading in two parts. */
 export const MIN_IN_PLACE = 4096;
-/** Payload is placed this many bytes behind the end of the log at most: the checksum finds it in the cache. */
+/**
+ * Payload is placed this many bytes behind the end of the log at most: the checksum finds it in the
+ * cache.
+ */
 const MAX_AHEAD_BYTES = 256 * 1024;
 
 /** The end of the log, where its writer is. */
@@ -38,12 +42,15 @@ export interface LogBorrower {
   giveBack(): void;
 }
 
-/** Where the device may place payload, and who borrows it. The writer calls `beforeRecord` and `afterRecord`. */
+/**
+ * Where the device may place payload, and who borrows it. The writer calls `beforeRecord` and
+ * `afterRecord`.
+ */
 export class LogPlacement implements PayloadPlace {
   readonly bytes: Uint8Array;
   readonly next = Int32Array.of(-1, 0);
-  readonly gap = RECORD_HEADER + ReceivedBody.size;
-  parked: PlacedPayload | null = null;
+  readonly headerBytes = RECORD_HEADER + ReceivedBody.size;
+  placed: PlacedPayload | null = null;
   readonly #end: LogEnd;
   #borrower: LogBorrower | null = null;
   /** Position of the oldest record that is borrowed, and the borrower's count of releases then. */
@@ -53,15 +60,15 @@ export class LogPlacement implements PayloadPlace {
   constructor(
     end: LogEnd,
     /** Frames from this many bytes on are placed. */
-    readonly least = MIN_IN_PLACE,
+    readonly minFrameBytes = MIN_IN_PLACE,
   ) {
     this.#end = end;
     this.bytes = end.ring.bytes;
   }
 
   /** Where the payload of a received chunk has to be, if its record is the next one. */
-  get here(): number {
-    return this.#end.at + this.gap;
+  get claimOffset(): number {
+    return this.#end.at + this.headerBytes;
   }
 
   offer(): void {
@@ -69,7 +76,7 @@ export class LogPlacement implements PayloadPlace {
     const { logging, appendable, at, ring } = this.#end;
     const bytes = logging ? Math.min(appendable - 8, ring.size - at, MAX_AHEAD_BYTES) : 0;
     next[1] = at + bytes;
-    next[0] = bytes >= SLOT_BYTES ? this.here : -1;
+    next[0] = bytes >= SLOT_BYTES ? this.claimOffset : -1;
   }
 
   /** The bytes of the last record are borrowed, until they may be overwritten. */
@@ -82,7 +89,7 @@ export class LogPlacement implements PayloadPlace {
 
   /** `need` bytes behind the log's end are about to be written. */
   beforeRecord(need: number): void {
-    if (invariants.P1) this.parked?.yield();
+    if (invariants.P1) this.placed?.relocate();
     if (this.#borrower !== null) this.#releaseBefore(need);
   }
 

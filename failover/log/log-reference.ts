@@ -1,4 +1,7 @@
-/** What each record of the log means, and the reference page of the log's format (docs/reference/log-format.md). */
+/**
+ * What each record of the log means, and the reference page of the log's format
+ * (docs/reference/log-format.md).
+ */
 import type { Body, Field } from './fields.js';
 import * as records from './records.js';
 import { LOG_VERSION, MAX_BODY, OLDEST_VERSION, RECORD_HEADER, RecordType } from './records.js';

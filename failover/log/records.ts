@@ -1,17 +1,18 @@
 /**
- * The log's records. Little-endian, 8-byte aligned, written in place into the ring and read from it without copies.
+ * The log's records. Little-endian, 8-byte aligned, written in place into the ring and read from it
+ * without copies.
  *
  *   0  u32 length    whole record, a multiple of 8
  *   4  u8  type      RecordType
  *   5  u8  version   of the format
  *   6  u16 epoch     which primary wrote it (counts takeovers)
  *   8  u32 crc       CRC-32C of the body, seeded with type, version, epoch XOR conn
- *  12  u32 conn      connection number, 0 for none
- *  16  body          padded with undefined bytes
+ * 12 u32 conn connection number, 0 for none 16 body padded with undefined bytes
  *
- * A record that is damaged, of another version or of an older epoch is refused with a typed error and never applied.
- * A body is declared once (`...Body`): the primary writes through the same fields that the backup reads, and
- * docs/reference/log-format.md is made from them (log-reference.ts).
+ * A record that is damaged, of another version or of an older epoch is refused with a typed error
+ * and never applied. A body is declared once (`...Body`): the primary writes through the same
+ * fields that the backup reads, and docs/reference/log-format.md is made from them
+ * (log-reference.ts).
  */
 import { FtError } from '../../lib/errors.js';
 import { f64, raw, u8, u16, u32 } from './fields.js';
@@ -87,10 +88,14 @@ export type Follow = (typeof Follow)[keyof typeof Follow];
 export const EVENT_KIND_MASK = 0x7f;
 /** EventBody.word: backups that run the program do not repeat the event; since version 4. */
 export const UNREPLICATED_BIT = 0x80;
-/** EventBody.word: the send buffer, in units of SEND_TARGET_UNIT, is in the bits from this one on. */
+/**
+ * EventBody.word: the send buffer, in units of SEND_TARGET_UNIT, is in the bits from this one on.
+ */
 export const SEND_TARGET_SHIFT = 8;
 
-/** RemovedBody.code, and EventBody.n of a Close event: why a connection ended; 0 is an orderly end. */
+/**
+ * RemovedBody.code, and EventBody.n of a Close event: why a connection ended; 0 is an orderly end.
+ */
 export const REMOVAL_CODES = [
   '',
   'ECONNRESET',
@@ -128,7 +133,10 @@ export const OpenedFlag = {
 /** OpenedBody.flags: the IP codepoint of the SYN is in the bits from this one on. */
 export const SYN_CODEPOINT_SHIFT = 6;
 
-/** Body of Opened: a connection as its handshake left it (RFC 9293 section 3.3.1 names the variables). */
+/**
+ * Body of Opened: a connection as its handshake left it (RFC 9293 section 3.3.1 names the
+ * variables).
+ */
 export const OpenedBody = {
   size: 128,
   state: u8(0, 'TcpState: SYN-SENT or SYN-RECEIVED'),

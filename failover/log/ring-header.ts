@@ -1,12 +1,13 @@
 /**
- * The header of the shared log: 64 words (Int32, in the machine's byte order) at the start of the mapped file.
- * `HEADER_WORDS` is the only declaration of them: `Word`, the reference page (docs/reference/log-format.md) and the
- * tests are made from it.
+ * The header of the shared log: 64 words (Int32, in the machine's byte order) at the start of the
+ * mapped file. `HEADER_WORDS` is the only declaration of them: `Word`, the reference page
+ * (docs/reference/log-format.md) and the tests are made from it.
  *
- * Memory model. A word moves between processes in one of two ways. "release": `Ring.store`, a release store; the
- * reader uses `Ring.load`, an acquire load, and then sees everything that the writer stored before. "plain": an
- * ordinary store, which is visible to others with the next release store of the same process; the column `ordering`
- * names that store. No word has two concurrent writers, except those whose row says so.
+ * Memory model. A word moves between processes in one of two ways. "release": `Ring.store`, a
+ * release store; the reader uses `Ring.load`, an acquire load, and then sees everything that the
+ * writer stored before. "plain": an ordinary store, which is visible to others with the next
+ * release store of the same process; the column `ordering` names that store. No word has two
+ * concurrent writers, except those whose row says so.
  */
 
 /** Bytes of the header page; the data area follows. */
@@ -17,7 +18,10 @@ export const HEADER_WORD_COUNT = 64;
 export const SECRET_OFFSET = 256;
 /** Bytes of the shared secrets. */
 export const SECRET_LENGTH = 48;
-/** Byte offset of the clock offsets (group-clock.ts): two float64, monotonic microseconds and wall milliseconds. */
+/**
+ * Byte offset of the clock offsets (group-clock.ts): two float64, monotonic microseconds and wall
+ * milliseconds.
+ */
 export const CLOCK_OFFSETS_OFFSET = 320;
 /** Value of the word `magic`. */
 export const MAGIC = 0x46544c47;
@@ -42,7 +46,10 @@ export interface HeaderWord {
   readonly word: number;
   readonly type: 'int32' | 'uint32';
   readonly unit: WordUnit;
-  /** Processes that store it. Reader: the backup, or with --cluster the agent on the primary's machine. */
+  /**
+   * Processes that store it. Reader: the backup, or with --cluster the agent on the primary's
+   * machine.
+   */
   readonly writtenBy: string;
   readonly readBy: string;
   /** How it is stored, and what must be visible before it. */
@@ -50,7 +57,9 @@ export interface HeaderWord {
   readonly meaning: string;
 }
 
-/** The header's words, sorted by number. Numbers are part of the log's format and are never reused. */
+/**
+ * The header's words, sorted by number. Numbers are part of the log's format and are never reused.
+ */
 export const HEADER_WORDS = [
   {
     name: 'magic',
@@ -409,7 +418,10 @@ export const ReaderFault = {
   Diverged: 1,
   /** The backup did not keep up with the log. */
   TooSlow: 2,
-  /** With an agent as the reader: the log has a gap, and every follower joins anew. Shares its number with TooSlow. */
+  /**
+   * With an agent as the reader: the log has a gap, and every follower joins anew. Shares its
+   * number with TooSlow.
+   */
   Gap: 2,
 } as const;
 

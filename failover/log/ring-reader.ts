@@ -3,7 +3,10 @@ import { LOG_VERSION, LogError, OLDEST_VERSION, RECORD_HEADER, RecordType } from
 import { bytesBetweenPositions, type Ring } from './ring.js';
 import { Word } from './ring-header.js';
 
-/** Reads the log. Throws LogError for a record that is damaged, of another version or of an older epoch. */
+/**
+ * Reads the log. Throws LogError for a record that is damaged, of another version or of an older
+ * epoch.
+ */
 export class RingReader {
   // The current record, after `next` has returned true.
   type: RecordType = RecordType.Pad;
@@ -51,7 +54,10 @@ export class RingReader {
     return ((this.#before - this.ring.load(Word.eventEnd)) | 0) >= 0;
   }
 
-  /** Connection of the event that the dead writer was in; 0 for an event of none, -1 when it was in no event. */
+  /**
+   * Connection of the event that the dead writer was in; 0 for an event of none, -1 when it was in
+   * no event.
+   */
   get lastConn(): number {
     const { ring } = this;
     const head = ring.load(Word.head) >>> 0;
@@ -69,7 +75,10 @@ export class RingReader {
     return -1;
   }
 
-  /** Moves to the next record. @returns false at the end of the log. Throws LogError for a record that cannot be used. */
+  /**
+   * Moves to the next record.
+   * @returns false at the end of the log. Throws LogError for a record that cannot be used.
+   */
   next(): boolean {
     const { ring } = this;
     const { view } = ring;

@@ -1,21 +1,26 @@
 /**
- * The primary's end of the log. A record is begun, its body is written in place, and it is ended; `publish` makes all
- * ended records visible to the reader at once.
+ * The primary's end of the log. A record is begun, its body is written in place, and it is ended;
+ * `publish` makes all ended records visible to the reader at once.
  *
- * Publication points. The log is published where somebody is about to depend on it, and nowhere else:
- *   before an event    `publishEvent`: the program may have effects outside of the stack, so the event is in the log first
- *   before output      the commit gate asks: what leaves depends on records that have to survive this process
- *   after input        frames that were taken from the device are nowhere else
- *   each turn          the heartbeat, and the end of the last event (`eventEnd`)
- *   state transfer     a reader that joins reads up to here
- * Publishing twice costs a comparison.
+ * The log is published at these points, each before something depends on it:
+ *
+ *   before an event   the event is in the log before the program's effects (`publishEvent`)
+ *   before output     what leaves depends on records that have to survive this process (the gate)
+ *   after input       frames that were taken from the device are nowhere else
+ *   each turn         the heartbeat, and the end of the last event (`eventEnd`)
+ *   state transfer    a reader that joins reads up to here
+ *
+ * A call that has nothing to publish costs two comparisons.
  */
 import { type LogEnd, LogPlacement } from './log-placement.js';
 import { LOG_VERSION, RECORD_HEADER, RecordType } from './records.js';
 import { bytesBetweenPositions, oldestInUse, type Ring } from './ring.js';
 import { Word } from './ring-header.js';
 
-/** The part of the ring that a reader may have to replay when it joins; the rest is room for new records. */
+/**
+ * The part of the ring that a reader may have to replay when it joins; the rest is room for new
+ * records.
+ */
 const MAX_JOIN_PART = 0.75;
 
 /** Writes the log. One at a time: the holder of the group's lock, or of the lease. */
@@ -48,7 +53,10 @@ export class RingWriter implements LogEnd {
 
   constructor(
     readonly ring: Ring,
-    /** Called when a record finds no room although a reader is attached: the reader has to be dropped. */
+    /**
+     * Called when a record finds no room although a reader is attached: the reader has to be
+     * dropped.
+     */
     readonly onOverrun: () => void,
     /** Frames from this many bytes on are read into the log. */
     minInPlace?: number,
@@ -143,7 +151,10 @@ export class RingWriter implements LogEnd {
     return at + RECORD_HEADER;
   }
 
-  /** Completes the record begun last. Output does not wait for a hint: losing it costs a retransmission. */
+  /**
+   * Completes the record begun last. Output does not wait for a hint: losing it costs a
+   * retransmission.
+   */
   end(hint = false): void {
     const { ring } = this;
     const at = this.#at;
@@ -155,7 +166,10 @@ export class RingWriter implements LogEnd {
     if (!hint) this.#dependencyEnd = this.#position;
   }
 
-  /** For the mutation check only (invariants.ts): nothing behind this position is published; -1: no limit. */
+  /**
+   * For the mutation check only (invariants.ts): nothing behind this position is published; -1: no
+   * limit.
+   */
   #publishLimit = -1;
 
   removePublishLimit(): void {
@@ -189,7 +203,10 @@ export class RingWriter implements LogEnd {
     this.publish();
   }
 
-  /** A reader begins: at the beginning if the log has it all, else at the end. @returns true for the complete log */
+  /**
+   * A reader begins: at the beginning if the log has it all, else at the end.
+   * @returns true for the complete log
+   */
   attach(): boolean {
     const { ring } = this;
     this.publish();

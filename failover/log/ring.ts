@@ -1,14 +1,16 @@
 /**
- * The log as a ring in memory that the processes of a group share: one writer (the primary) and one reader (the
- * active backup, or the agent). What is published outlives the writer's process. In the commit mode `written` a record
- * is therefore stable once it is published, and output never waits for the backup.
+ * The log as a ring in memory that the processes of a group share: one writer (the primary) and one
+ * reader (the active backup, or the agent). What is published outlives the writer's process. In the
+ * commit mode `written` a record is therefore stable once it is published, and output never waits
+ * for the backup.
  *
- * Positions count 8-byte units modulo 2^32 and are compared by difference. Until the ring wraps it holds the complete
- * log, and a replica that starts late replays it from the beginning. When the ring is full and nobody reads, the writer
- * gives the beginning up and stops logging until a reader joins.
+ * Positions count 8-byte units modulo 2^32 and are compared by difference. Until the ring wraps it
+ * holds the complete log, and a replica that starts late replays it from the beginning. When the
+ * ring is full and nobody reads, the writer gives the beginning up and stops logging until a reader
+ * joins.
  *
- * In the terms of other systems: `head` is the last index of the log, `tail` the reader's applied index, and
- * `commitPosition` the commit index. `eventEnd` is the end of the last finished event.
+ * In the terms of other systems: `head` is the last index of the log, `tail` the reader's applied
+ * index, and `commitPosition` the commit index. `eventEnd` is the end of the last finished event.
  */
 import { crc32cWords, LITTLE_ENDIAN } from '../../lib/crc32c.js';
 import { FtError } from '../../lib/errors.js';
@@ -36,7 +38,10 @@ export class Ring {
   /** The data area. */
   readonly view: DataView;
   readonly #cells: Int32Array;
-  /** Clock offsets: monotonic microseconds, wall milliseconds; 0 on the machine that the group began on. */
+  /**
+   * Clock offsets: monotonic microseconds, wall milliseconds; 0 on the machine that the group began
+   * on.
+   */
   readonly offsets: Float64Array;
   /** Bytes of the data area. */
   readonly size: number;

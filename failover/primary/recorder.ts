@@ -1,6 +1,7 @@
 /**
- * Recording: the primary's side of replication. It turns changes of the stack into log records, in the order in which
- * they happen. Nothing here waits: the commit gate decides which output may leave.
+ * Recording: the primary's side of replication. It turns changes of the stack into log records, in
+ * the order in which they happen. Nothing here waits: the commit gate decides which output may
+ * leave.
  */
 
 import type { AddressBook } from '../../stack/ip/address-book.js';
@@ -284,7 +285,8 @@ export class Recorder implements StackObserver {
     time.begin(unreplicated ? 'unreplicated' : 'live', history === null ? 0 : conn.id);
   }
 
-  // --- For the mutation check (invariants.ts): with all invariants in force nothing of this happens ---
+  // --- For the mutation check (invariants.ts): with all invariants in force nothing of this
+  // happens ---
 
   readonly #late: [TcpConnection, Uint8Array][] = [];
 
@@ -301,7 +303,10 @@ export class Recorder implements StackObserver {
     if (invariants.D1 && (invariants.F1 || !closed) && (invariants.F2 || !aborted)) this.writer.removePublishLimit();
   }
 
-  /** A timer, immediate or operation is about to be delivered. @param owner its independent connection, 0: none */
+  /**
+   * A timer, immediate or operation is about to be delivered.
+   * @param owner its independent connection, 0: none
+   */
   runtimeEvent(kind: number, id: number, result: Uint8Array | null, owner = 0): void {
     const { writer, time } = this;
     this.#beforeEvent();

@@ -1,7 +1,8 @@
 /**
- * Shipping: beside the stack's changes the log has what the program wrote, what it closed, and the context that it
- * saved for each connection. A backup needs no program to keep a connection's state. A new program, or another version
- * of it, is given the connection with that state (docs/guides/state-mode.md). State transfers are written here, too.
+ * Shipping: beside the stack's changes the log has what the program wrote, what it closed, and the
+ * context that it saved for each connection. A backup needs no program to keep a connection's
+ * state. A new program, or another version of it, is given the connection with that state
+ * (docs/guides/state-mode.md). State transfers are written here, too.
  */
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
@@ -90,7 +91,10 @@ export class StreamRecorder implements StreamSink {
     this.recorder.mark(RecordType.TransferEnd, conn.id);
   }
 
-  /** State transfer of an independent connection: its history, from which the backup's program gets its state. */
+  /**
+   * State transfer of an independent connection: its history, from which the backup's program gets
+   * its state.
+   */
   transferHistory(conn: TcpConnection, endpoint: TransferredEndpoint | null, history: ConnectionHistory): void {
     const { recorder, writer } = this;
     recorder.mark(RecordType.TransferBegin, conn.id);

@@ -1,26 +1,29 @@
 /**
- * Direct placement (direct data placement, RFC 5041): the device reads the payload of received segments to where it is
- * wanted, and not behind the headers. A log that records all received bytes then copies nothing.
+ * Direct placement (direct data placement, RFC 5041): the device reads the payload of received
+ * segments to where it is wanted, and not behind the headers. A log that records all received bytes
+ * then copies nothing.
  *
- * Three parties share the memory; this is their contract. One batch of three frames, two of them placed:
+ * Three parties share the memory: the device, the owner of the place (the log's writer), and the
+ * receive queue. One batch of three frames, the first two of them placed (h: bytes of a record's
+ * header, R: records, P: payload):
  *
- *     batch slab (device)      | H0 ....... | H1 ....... | H2 P2 |       headers; payload P2 is whole
- *                                 |            |
- *     place (log writer)  ...R R R| gap P0     | gap P1     | free       gap: room for a record header
- *                                 ^ claimable  ^ next payload            R: records written before
- *     receive queue            -> P0, P1 borrowed from the place, P2 from the slab
+ *   slab of the device     | headers 0 ... | headers 1 ... | headers 2, P2 ... |
+ *   place of the owner     ... R R R | h | P0 | h | P1 | free ...
+ *                                        ^ claimOffset: the payload of the next record
+ *   receive queue          P0 and P1 borrowed from the place, P2 from the slab
  *
- *   1. The owner of the place (the log's writer) offers room: `next` = [where the next payload goes, where room ends].
- *      Anything that the owner writes makes the offer void, so the device never reads over a record.
- *   2. The device fills a batch. It leaves in the frame's meta words where a payload is (RX_DIRECT). The meta words
- *      alone say so, at any time: a successor finds the frames of a dead process by them (`gatherFrame`).
- *   3. The stack looks at the frames in order (`enter`). TCP accepts a whole payload in order: it claims it. The claim
- *      succeeds if the payload is exactly where the owner's next record will have it (`here`).
- *   4. The owner writes the record around the claimed payload. Before any other record it calls `yield`: all payload
- *      that is placed and not claimed is gathered, i.e. copied behind its headers.
- *   5. A payload that is not claimed before the next frame is entered makes all later ones void: they are gathered, too.
- *   6. A claimed payload is borrowed by the receive queue (stack/tcp/receive/borrowed-buffers.ts). The owner asks for
- *      it back before it overwrites the memory (failover/log/log-placement.ts).
+ * 1. The owner offers room: `next` = [where the next payload goes, where the room ends]. Whatever
+ *    the owner writes makes the offer void, so the device never reads over a record.
+ * 2. The device fills a batch. The frames' meta words say where payload is (RX_DIRECT). They are
+ *    right at any time, so a successor finds the frames of a dead process (`gatherFrame`).
+ * 3. The stack enters the frames in order. TCP claims a whole payload that is next in its stream.
+ *    The claim succeeds when the payload is where the owner's next record will have it.
+ * 4. The owner writes the record around the claimed payload. Before it writes anything else it
+ *    calls `relocate`: unclaimed payload is gathered, i.e. copied behind its headers.
+ * 5. When a frame is entered and the payload before was not claimed, no later payload is where its
+ *    record will be: all of them are gathered.
+ * 6. The receive queue borrows claimed payload (stack/tcp/receive/borrowed-buffers.ts). The owner
+ *    has it released before it overwrites the memory (failover/log/log-placement.ts).
  */
 import { type PayloadPlace, RX_CSUM_OK, RX_DIRECT, RX_HEADERS_SHIFT, RX_META_WORDS, type RxBatch } from './rx-batch.js';
 
@@ -56,7 +59,10 @@ type Store = (words: Int32Array, index: number, value: number) => void;
 
 /** The placed payload of one batch: which of it is claimed, and what has to be gathered. */
 export class DirectPayload {
-  /** Offset in the batch where the payload of the current frame belongs; Infinity when it is there, or was claimed. */
+  /**
+   * Offset in the batch where the payload of the current frame belongs; Infinity when it is there,
+   * or was claimed.
+   */
   from = NOWHERE;
   #at = 0;
   #length = 0;
@@ -106,13 +112,13 @@ export class DirectPayload {
   }
 
   /**
-   * Claims the current payload, if [from, from + length) of the batch is all of it and it is where the next record will
-   * have it. Otherwise everything is gathered.
+   * Claims the current payload, if [from, from + length) of the batch is all of it and it is where
+   * the next record will have it. Otherwise everything is gathered.
    * @returns its offset in the place's memory, or -1
    */
   claim(from: number, length: number): number {
     const { place } = this;
-    if (from !== this.from || length !== this.#length || this.#at !== place.here) {
+    if (from !== this.from || length !== this.#length || this.#at !== place.claimOffset) {
       this.gather();
       return -1;
     }
@@ -122,7 +128,7 @@ export class DirectPayload {
   }
 
   /** The owner is about to write where payload may be. */
-  yield(): void {
+  relocate(): void {
     if (this.#claimed) this.#claimed = false;
     else if (this.#frame < this.#frames) this.gather();
   }

@@ -24,7 +24,7 @@ export interface PlacedPayload {
    * Called before the owner writes to the memory: payload that lies there moves back behind its
    * headers.
    */
-  yield(): void;
+  relocate(): void;
 }
 
 /**
@@ -59,15 +59,15 @@ export interface PayloadPlace {
    */
   readonly next: Int32Array;
   /** Smallest frame, in bytes, whose payload is worth placing. */
-  readonly least: number;
+  readonly minFrameBytes: number;
   /** Bytes that the owner puts before each payload. */
-  readonly gap: number;
+  readonly headerBytes: number;
   /** Offset that a payload must have to be claimed now. */
-  readonly here: number;
+  readonly claimOffset: number;
   /** Updates `next`. */
   offer(): void;
   /** Payload that may be in the memory now. */
-  parked: PlacedPayload | null;
+  placed: PlacedPayload | null;
 }
 
 /** A device that can keep a batch's frames as they are after the call that delivered them. */

@@ -234,10 +234,10 @@ export class TapDevice implements FrameDevice, FrameLender {
   /** From now on the payload of large TCP segments is read into `place`, while it offers room. */
   readInto(place: PayloadPlace): void {
     this.#assertOpen();
-    const { bytes, next, gap, least } = place;
+    const { bytes, next, headerBytes: gap, minFrameBytes: least } = place;
     this.#direct = new DirectPayload(this.#batch, place, this.#native.storeRelease);
     this.#batch.direct = this.#direct;
-    place.parked = this.#direct;
+    place.placed = this.#direct;
     this.#native.readerDirect(this.#reader, bytes, next, gap, least, this.link === 'ethernet');
   }
 
@@ -391,7 +391,7 @@ export class TapDevice implements FrameDevice, FrameLender {
     this.#counters.rxDirect += direct.begin(frames);
     this.#handler!.onFrames(this.#batch);
     direct.end();
-    if (longest >= direct.place.least) this.#offers = MAX_OFFERS;
+    if (longest >= direct.place.minFrameBytes) this.#offers = MAX_OFFERS;
     if (this.#offers === 0) return;
     this.#offers--;
     direct.place.offer();

@@ -1,4 +1,7 @@
-/** Received data that is where the log has it: on the primary, which reads it to there, and on the backup, which leaves it there. */
+/**
+ * Received data that is where the log has it: on the primary, which reads it to there, and on the
+ * backup, which leaves it there.
+ */
 import t from 'tap';
 import { BorrowedLog } from '../../failover/backup/borrowed-log.js';
 import { RECORD_HEADER, ReceivedBody, RecordType } from '../../failover/log/records.js';
@@ -6,7 +9,7 @@ import { Ring } from '../../failover/log/ring.js';
 import { RING_HEADER, SECRET_LENGTH, Word } from '../../failover/log/ring-header.js';
 import { RingReader } from '../../failover/log/ring-reader.js';
 import { RingWriter } from '../../failover/log/ring-writer.js';
-import type { DirectPayload } from '../../lib/device/direct-placement.js';
+import type { PlacedPayload } from '../../lib/device/rx-batch.js';
 import { native } from '../../lib/native/native.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { BorrowedBuffers } from '../../stack/tcp/receive/borrowed-buffers.js';
@@ -51,7 +54,7 @@ t.test('the log says where the next payload will be', async (t) => {
   writer.placement.offer();
   const said = next[0];
   t.equal(said % 8, 0);
-  t.equal(said, writer.placement.here);
+  t.equal(said, writer.placement.claimOffset);
   t.equal(put(writer, 1, 1000), said);
   for (let i = 0; i < 11; i++) put(writer, 1, 64 * KIB);
   writer.placement.offer();
@@ -73,7 +76,7 @@ t.test('not where the reader has not been, nor where nothing is logged', async (
   reader.release();
   put(writer, 1, 64 * KIB);
   writer.placement.offer();
-  t.equal(writer.placement.next[0], writer.placement.here, 'behind the end of the ring');
+  t.equal(writer.placement.next[0], writer.placement.claimOffset, 'behind the end of the ring');
   const room = Atomics.load(ring.words, Word.tail) >>> 0;
   t.ok(writer.placement.next[1] <= ((room * 8) % ring.size) + 8 || writer.placement.next[1] <= 512 * KIB);
   writer.detach();
@@ -82,24 +85,24 @@ t.test('not where the reader has not been, nor where nothing is logged', async (
 
   const alone = log(1024 * KIB);
   alone.writer.placement.offer();
-  t.equal(alone.writer.placement.next[0], alone.writer.placement.here, 'the history is kept for who may come');
+  t.equal(alone.writer.placement.next[0], alone.writer.placement.claimOffset, 'the history is kept for who may come');
   for (let i = 0; i < 15; i++) put(alone.writer, 1, 64 * KIB);
   alone.writer.placement.offer();
   t.equal(alone.writer.placement.next[0], -1, 'as long as there is room for it');
 });
 
-t.test('what lies there yields to a record', async (t) => {
+t.test('placed payload is relocated before a record is written', async (t) => {
   const { writer } = log(256 * KIB);
-  let yielded = 0;
-  writer.placement.parked = { yield: () => yielded++ } as unknown as DirectPayload;
+  let relocated = 0;
+  writer.placement.placed = { relocate: () => relocated++ } as unknown as PlacedPayload;
   put(writer, 1, 100);
-  t.equal(yielded, 1);
+  t.equal(relocated, 1);
   writer.logging = false;
   put(writer, 1, 100);
-  t.equal(yielded, 1, 'where nothing is written nothing yields');
+  t.equal(relocated, 1, 'where nothing is written nothing is relocated');
 });
 
-t.test('what is lent is given back before it is overwritten, and not sooner', async (t) => {
+t.test('borrowed bytes are released before they are overwritten, and not sooner', async (t) => {
   const { ring, writer } = log(256 * KIB);
   writer.attach();
   const reader = new RingReader(ring);
@@ -145,7 +148,7 @@ t.test('what is lent is given back before it is overwritten, and not sooner', as
   t.equal(lender.returns, 4);
 });
 
-t.test('the writer leaves alone what the reader holds', async (t) => {
+t.test('the writer does not overwrite what the reader borrows', async (t) => {
   const { ring, writer, overruns } = log(256 * KIB);
   writer.attach();
   const reader = new RingReader(ring);
@@ -198,7 +201,7 @@ function connection(): TcpConnection {
   return Object.assign(conn, { enqueue }) as unknown as TcpConnection;
 }
 
-t.test('a backup leaves chunks in the log until they have been looked at', async (t) => {
+t.test('a backup borrows chunks from the log until the program has read them', async (t) => {
   const { ring, writer } = log(1024 * KIB);
   writer.attach();
   const reader = new RingReader(ring);

@@ -1,6 +1,7 @@
 /**
- * The log's format as a contract: logs that older programs wrote are read byte for byte, what is written now has the
- * same bytes, and the reference page says what the code does. The fixtures were laid out by hand, not by this code.
+ * The log's format as a contract: logs that older programs wrote are read byte for byte, what is
+ * written now has the same bytes, and the reference page says what the code does. The fixtures were
+ * laid out by hand, not by this code.
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

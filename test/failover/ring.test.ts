@@ -1,4 +1,7 @@
-/** The log: every damage is found, nothing is lost when it wraps, and a reader that cannot follow is told why. */
+/**
+ * The log: every damage is found, nothing is lost when it wraps, and a reader that cannot follow is
+ * told why.
+ */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

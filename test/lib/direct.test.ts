@@ -214,7 +214,7 @@ const LENGTHS = [900, 40, 1200];
 function batchOf(): {
   direct: DirectPayload;
   batch: RxBatch;
-  place: PayloadPlace & { here: number };
+  place: PayloadPlace & { claimOffset: number };
   text: (i: number) => string;
 } {
   const slab = new RxSlab(new ArrayBuffer(slabBytes(4)));
@@ -222,10 +222,10 @@ function batchOf(): {
   const place = {
     bytes: new Uint8Array(100_000),
     next: Int32Array.of(0, 100_000),
-    gap: 24,
-    here: 24,
-    least: 1000,
-    parked: null,
+    headerBytes: 24,
+    claimOffset: 24,
+    minFrameBytes: 1000,
+    placed: null,
     offer: () => undefined,
   };
   let at = 24;
@@ -238,7 +238,7 @@ function batchOf(): {
       [offset, HEADERS + length, elsewhere ? RX_DIRECT | 1 | at : 1, elsewhere ? HEADERS << RX_HEADERS_SHIFT : 0],
       i * 4,
     );
-    if (elsewhere) at += (length + place.gap + 7) & ~7;
+    if (elsewhere) at += (length + place.headerBytes + 7) & ~7;
   }
   batch.count = LENGTHS.length;
   const store = (words: Int32Array, index: number, value: number): void => {
@@ -258,11 +258,11 @@ t.test('claimed where it is, one after the other', async (t) => {
   direct.enter(0);
   const textAt = (at: number, i: number): string => Buffer.from(place.bytes.buffer, at, LENGTHS[i]).toString('latin1');
   t.equal(textAt(direct.claim(HEADERS, LENGTHS[0]), 0), expected[0]);
-  direct.yield();
+  direct.relocate();
   direct.enter(1);
   t.equal(direct.from, Number.POSITIVE_INFINITY, 'the second is whole');
   direct.enter(2);
-  place.here = 24 + ((LENGTHS[0] + 24 + 7) & ~7);
+  place.claimOffset = 24 + ((LENGTHS[0] + 24 + 7) & ~7);
   t.equal(textAt(direct.claim(2 * SLOT_BYTES + HEADERS, LENGTHS[2]), 2), expected[2]);
   direct.end();
   t.same(flagsOf(batch), [RX_DIRECT, 0, RX_DIRECT], 'who comes after us finds them where they are');
@@ -270,12 +270,12 @@ t.test('claimed where it is, one after the other', async (t) => {
 
 t.test('gathered before anything else is put there', async (t) => {
   const cases: [string, (made: ReturnType<typeof batchOf>) => void][] = [
-    ['something is written before the batch is looked at', ({ direct }) => direct.yield()],
+    ['something is written before the batch is looked at', ({ direct }) => direct.relocate()],
     [
       'something is written for the first frame',
       ({ direct }) => {
         direct.enter(0);
-        direct.yield();
+        direct.relocate();
       },
     ],
     [
@@ -296,7 +296,7 @@ t.test('gathered before anything else is put there', async (t) => {
       'its place is not the next one',
       ({ direct, place }) => {
         direct.enter(0);
-        place.here = 32;
+        place.claimOffset = 32;
         t.equal(direct.claim(HEADERS, LENGTHS[0]), -1);
       },
     ],
@@ -327,8 +327,8 @@ t.test('gathered before anything else is put there', async (t) => {
   made.direct.begin(3);
   made.direct.enter(0);
   made.direct.claim(HEADERS, LENGTHS[0]);
-  made.direct.yield();
-  made.direct.yield();
+  made.direct.relocate();
+  made.direct.relocate();
   made.place.bytes.fill(0, 24 + LENGTHS[0]);
   t.equal(made.text(2), expected[2], 'something is written between the first and the third');
   const last = batchOf();
