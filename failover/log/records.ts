@@ -12,7 +12,7 @@
  * A record that is damaged, of another version or of an older epoch is refused with a typed error
  * and never applied. A body is declared once (`...Body`): the primary writes through the same
  * fields that the backup reads, and docs/reference/log-format.md is made from them
- * (log-reference.ts).
+ * (record-table.ts).
  */
 import { FtError } from '../../lib/errors.js';
 import { f64, raw, u8, u16, u32 } from './fields.js';
@@ -26,7 +26,7 @@ export const OLDEST_VERSION = 3;
 /** Largest body in bytes: a received chunk is at most one 64 KiB super-segment. */
 export const MAX_BODY = 128 * 1024;
 
-/** Kinds of records; log-reference.ts says what each means. Numbers are never reused. */
+/** Kinds of records; record-table.ts says what each means. Numbers are never reused. */
 export const RecordType = {
   Pad: 1,
   Opened: 2,

@@ -5,6 +5,7 @@ import { STATUS_SCHEMA } from '../../admin/status.js';
 import { COMMANDS } from '../commands.js';
 import { optionTitle, sections, wrap } from '../help.js';
 import type { CommandSpec, OptionSpec } from '../options.js';
+import { renderLogFormat } from './log-format.js';
 import { code, pageHead, table, WIDTH } from './markdown.js';
 import { STATUS_FIELDS, type StatusField, type StatusFields } from './status-fields.js';
 
@@ -188,6 +189,7 @@ export function referencePages(): ReferencePage[] {
   return [
     { path: 'cli.md', text: renderCli() },
     { path: 'events.md', text: renderEvents() },
+    { path: 'log-format.md', text: renderLogFormat() },
     { path: 'status.md', text: renderStatus() },
     { path: 'errors.md', text: renderErrors() },
   ];

@@ -13,7 +13,7 @@ import type { LogSender } from '../../cluster/agent/log-sender.js';
 import type { ClusterStatus } from '../../cluster/agent/status.js';
 import type { Links } from '../../cluster/transport/links.js';
 import type { ConnectionHistories } from '../../log/connection-history.js';
-import type { RingWriter } from '../../log/ring.js';
+import type { RingWriter } from '../../log/ring-writer.js';
 import type { CommitGate } from '../../primary/output-gate.js';
 import type { Replica, TakeoverReport } from '../../replica/replica.js';
 import type { Runtime } from '../../runtime/runtime.js';
