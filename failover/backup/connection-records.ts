@@ -110,7 +110,7 @@ export class ConnectionRecords {
 
   #sent(conn: TcpConnection, { ring }: RingReader, at: number): void {
     const { view } = ring;
-    conn.handedNxt = SentBody.sndNxt.get(view, at);
+    conn.inheritedSndNxt = SentBody.sndNxt.get(view, at);
     conn.cc.cwnd = SentBody.cwnd.get(view, at);
     conn.cc.ssthresh = SentBody.ssthresh.get(view, at);
     conn.rtt.srttUs = SentBody.srttUs.get(view, at);
@@ -144,14 +144,14 @@ export class ConnectionRecords {
     switch (reader.type) {
       case RecordType.Wrote: {
         const from = at + WroteBody.size;
-        conn.write(bytes.slice(from, from + WroteBody.length.get(view, at)));
+        calls.send(conn, bytes.slice(from, from + WroteBody.length.get(view, at)));
         return;
       }
       case RecordType.Closing: {
         const what = ClosingBody.what.get(view, at);
-        if (what === Closing.Shutdown) conn.shutdown();
-        else if (what === Closing.Close) conn.close();
-        else conn.abort();
+        if (what === Closing.Shutdown) calls.shutdown(conn);
+        else if (what === Closing.Close) calls.close(conn);
+        else calls.abort(conn);
         return;
       }
       default: {

@@ -77,7 +77,7 @@ function create(replayer: OpenedHost, at: number, { keep, listening }: { keep: b
     return;
   }
   tcp.timeWaits.delete(localAddress, localPort, remoteAddress, remotePort);
-  const conn = tcp.create(reader.conn, localAddress, localPort, remoteAddress, remotePort, route);
+  const conn = tcp.create({ id: reader.conn, localAddress, localPort, remoteAddress, remotePort, route });
   conn.active = (OpenedBody.flags.get(view, at) & OpenedFlag.Outgoing) !== 0;
   conn.listener = listening ? tcp.findListener(localAddress, localPort) : null;
   if (conn.listener !== null) conn.listener.halfOpen++;

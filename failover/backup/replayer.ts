@@ -4,8 +4,9 @@
  * to the send queues of the frozen connections, and its checksum is compared with the primary's.
  */
 
-import { AppEvent } from '../../stack/app-event.js';
+import { AppEvent } from '../../stack/tcp/app-event.js';
 import { SEND_TARGET_UNIT, type TcpConnection } from '../../stack/tcp/connection.js';
+import { readFirst } from '../../stack/tcp/user-calls.js';
 import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
 import type { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
 import type { NumberField } from '../log/fields.js';
@@ -168,7 +169,7 @@ export class Replayer implements OpenedHost {
     this.kept.forget(reader.conn);
     host.histories.forget(reader.conn);
     // Its socket may still have to be told of data, or of the end.
-    if (host.endpoints.get(reader.conn)?.settled === true) host.endpoints.delete(reader.conn);
+    if (host.endpoints.get(reader.conn)?.finished === true) host.endpoints.delete(reader.conn);
     const conn = tcp.byId.get(reader.conn);
     if (conn !== undefined) tcp.remove(conn, removalCode(RemovedBody.code.get(reader.ring.view, at)));
   }
