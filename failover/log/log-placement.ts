@@ -43,8 +43,8 @@ export interface LogBorrower {
 }
 
 /**
- * Where the device may place payload, and who borrows it. The writer calls `beforeRecord` and
- * `afterRecord`.
+ * Where the device may place payload, and who borrows it. The writer calls
+ * `beforeRecord`, and sets next[0] to -1 behind each record.
  */
 export class LogPlacement implements PayloadPlace {
   readonly bytes: Uint8Array;
@@ -100,10 +100,5 @@ export class LogPlacement implements PayloadPlace {
     if (borrower === null || bytesBetweenPositions(this.#borrowedAt, position) + need <= ring.size / 2) return;
     if (borrower.returns === this.#borrowedIn) borrower.giveBack();
     this.#borrower = null;
-  }
-
-  /** The end of the log has moved: what was offered is no longer the next payload's place. */
-  afterRecord(): void {
-    this.next[0] = -1;
   }
 }

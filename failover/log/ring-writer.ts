@@ -4,7 +4,7 @@
  *
  * The log is published at these points, each before something depends on it:
  *
- *   before an event   the event is in the log before the program's effects (`publishEvent`)
+ *   before an event   the event is in the log before the program's effects (`inEvent`)
  *   before output     what leaves depends on records that have to survive this process (the gate)
  *   after input       frames that were taken from the device are nowhere else
  *   each turn         the heartbeat, and the end of the last event (`eventEnd`)
@@ -40,6 +40,7 @@ export class RingWriter implements LogEnd {
   epoch: number;
   /** Where the device may place received payload. */
   readonly placement: LogPlacement;
+  readonly #offered: Int32Array;
   #position: number;
   #at: number;
   #publishedPosition: number;
@@ -70,6 +71,7 @@ export class RingWriter implements LogEnd {
     this.#at = (this.#position * 8) % ring.size;
     this.epoch = ring.words[Word.epoch];
     this.placement = new LogPlacement(this, minInPlace);
+    this.#offered = this.placement.next;
   }
 
   /** Where the log ends now. */
@@ -197,12 +199,6 @@ export class RingWriter implements LogEnd {
     return fresh;
   }
 
-  /** The last record is an event that is about to be delivered. */
-  publishEvent(): void {
-    this.inEvent = true;
-    this.publish();
-  }
-
   /**
    * A reader begins: at the beginning if the log has it all, else at the end.
    * @returns true for the complete log
@@ -275,7 +271,8 @@ export class RingWriter implements LogEnd {
     this.#at += bytes;
     if (this.#at >= this.ring.size) this.#at -= this.ring.size;
     this.#knownRoom -= bytes;
-    this.placement.afterRecord();
+    // What was offered is no longer the next payload's place.
+    this.#offered[0] = -1;
     this.lsn += bytes;
     this.counters.bytes += bytes;
     if (this.#total > this.ring.size) return;
