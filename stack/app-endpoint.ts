@@ -10,7 +10,7 @@ import type { ListenerEvents, StreamEndpoint, StreamEvents } from './sockets/end
 import { AppEvent } from './tcp/app-event.js';
 import type { TcpConnection, TcpUser } from './tcp/connection.js';
 import { SEND_TARGET_UNIT } from './tcp/connection.js';
-import { owned } from './tcp/receive/borrowed-buffers.js';
+import { owned } from './tcp/tcb/borrowed-buffers.js';
 import * as calls from './tcp/user-calls.js';
 
 /** Connections with an event for their socket, in the order in which they came. */

@@ -9,9 +9,9 @@
 import { FtError } from '../../lib/errors.js';
 import { type TcpConnection, TIMER_COUNT } from './connection.js';
 import { attachLossState, releaseLossState } from './loss/loss-state.js';
-import { EMPTY_SCOREBOARD, type SavedScoreboard, Scoreboard } from './loss/scoreboard.js';
-import type { SavedReassembly } from './receive/reassembly.js';
 import { TcpState } from './state.js';
+import type { SavedReassembly } from './tcb/reassembly.js';
+import { EMPTY_SCOREBOARD, type SavedScoreboard, Scoreboard } from './tcb/scoreboard.js';
 import type { Tcp } from './tcp.js';
 import type { TimeWaitCheckpoint, TimeWaitEntry } from './time-wait.js';
 

@@ -1,7 +1,8 @@
 /**
  * The state of one TCP connection: the transmission control block (TCB) of RFC 9293 section 3.3.1,
- * under its names for the variables. The user's calls are in user-calls.ts, the processing of
- * segments in receive/, their making in send/, all as functions over this object.
+ * under its names for the variables. Its larger parts are in tcb/. The user's calls are in
+ * user-calls.ts, the processing of segments in receive/, their making in send/, loss recovery in
+ * loss/, all as functions over this object.
  *
  * Sequence numbers are kept as *sequence offsets*: distance from our ISS (or the peer's IRS), as
  * doubles that never wrap. The SYN is offset 0, stream byte k is offset k + 1, the FIN follows the
@@ -16,16 +17,16 @@ import { TimerNode } from '../../lib/timer-wheel.js';
 import type { TcpRoute } from '../ip/tcp-route.js';
 import type { CongestionController, CongestionFactory } from './congestion/controller.js';
 import type { Context, NewConnection } from './context.js';
-import { EventLog } from './event-log.js';
-import { NO_RECOVERY, type Recovery } from './loss/recovery-state.js';
-import { RttEstimator } from './loss/rtt.js';
-import { EMPTY_SCOREBOARD, type Scoreboard } from './loss/scoreboard.js';
 import type { ConnectionSettings } from './options.js';
-import { Reassembly } from './receive/reassembly.js';
-import { NO_CHUNKS, ReceiveQueue } from './receive/receive-queue.js';
-import type { CommitLimit } from './send/commit-limit.js';
-import { SendBuffer } from './send/send-buffer.js';
 import { TcpState } from './state.js';
+import type { CommitLimit } from './tcb/commit-limit.js';
+import { EventLog } from './tcb/event-log.js';
+import { Reassembly } from './tcb/reassembly.js';
+import { NO_CHUNKS, ReceiveQueue } from './tcb/receive-queue.js';
+import { NO_RECOVERY, type Recovery } from './tcb/recovery-state.js';
+import { RttEstimator } from './tcb/rtt.js';
+import { EMPTY_SCOREBOARD, type Scoreboard } from './tcb/scoreboard.js';
+import { SendBuffer } from './tcb/send-buffer.js';
 
 /** TCP as a connection sees it. */
 export type TcpContext = Context<TcpConnection>;
@@ -149,7 +150,7 @@ export class TcpConnection {
   /** Largest segment received: a full one, when acknowledging. */
   maxSegmentReceived = 536;
   /**
-   * In order, not yet read; a chunk that is no Buffer is borrowed (receive/borrowed-buffers.ts).
+   * In order, not yet read; a chunk that is no Buffer is borrowed (tcb/borrowed-buffers.ts).
    */
   receiveQueue = NO_CHUNKS;
   /** Bytes in receiveQueue. */
@@ -373,7 +374,7 @@ export class TcpConnection {
 
   /**
    * Adds bytes to the receive queue, without a copy; they may be borrowed
-   * (receive/borrowed-buffers.ts).
+   * (tcb/borrowed-buffers.ts).
    */
   enqueue(bytes: Uint8Array, from: number, length: number): void {
     if (this.receiveQueue === NO_CHUNKS) this.receiveQueue = new ReceiveQueue();

@@ -14,10 +14,10 @@ import type { AddressBook } from '../ip/address-book.js';
 import type { TcpRoute } from '../ip/tcp-route.js';
 import type { AppEvent } from './app-event.js';
 import type { TcpCounters } from './counters.js';
+import type { FastOpen } from './fast-open-cookies.js';
 import type { FourTuple, TupleBytes } from './four-tuple.js';
-import type { FastOpen } from './handshake/fast-open.js';
 import type { ConnectionSettings, TcpOptions } from './options.js';
-import type { BorrowedBuffers } from './receive/borrowed-buffers.js';
+import type { BorrowedBuffers } from './tcb/borrowed-buffers.js';
 import type { TimeWaitEntry, TimeWaitTable } from './time-wait.js';
 
 /** The stack around TCP. */

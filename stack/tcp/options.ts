@@ -59,7 +59,7 @@ export interface TcpOptions {
   fastOpenServer: boolean;
   /** Pace: spread data over the round trip instead of sending bursts. */
   pacing: boolean;
-  /** Events that each connection keeps (event-log.ts), 0 for none. */
+  /** Events that each connection keeps (tcb/event-log.ts), 0 for none. */
   eventLog: number;
   /** Send smaller segments when full ones go unanswered (RFC 4821). */
   mtuProbing: boolean;

@@ -4,9 +4,9 @@
  * leave at the next flush.
  */
 import { type TcpConnection, Timer } from './connection.js';
-import { owned } from './receive/borrowed-buffers.js';
 import { chunkRead } from './receive-window.js';
 import { TcpState } from './state.js';
+import { owned } from './tcb/borrowed-buffers.js';
 
 /** How long a corked connection holds back a short segment, in microseconds. */
 const CORK_US = 200_000;

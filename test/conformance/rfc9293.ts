@@ -122,14 +122,14 @@ export const RFC9293: Row[] = [
   yes(
     'MUST-19',
     'backoff, slow start, congestion avoidance',
-    'tcp/loss/rtt.ts tcp/congestion/new-reno.ts',
+    'tcp/tcb/rtt.ts tcp/congestion/new-reno.ts',
     'stack/tcp-states: retransmission: doubled intervals, then ETIMEDOUT',
   ),
   no('MAY-4', 'retransmit with the same IP identity', 'new numbers do no harm'),
   yes('MUST-18', "Karn's algorithm", ACK),
   // Acknowledgements
   yes('MUST-58', 'acknowledge together what arrives together', OUT),
-  yes('SHLD-31', 'keep what comes too early', 'tcp/receive/reassembly.ts'),
+  yes('SHLD-31', 'keep what comes too early', 'tcp/tcb/reassembly.ts'),
   yes('MUST-59', 'process all that is there before acknowledging', 'stack.ts'),
   yes('MAY-13', 'acknowledge at once what is out of order', TEXT),
   yes('SHLD-18', 'delayed acknowledgements', TEXT),

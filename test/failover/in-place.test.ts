@@ -12,8 +12,8 @@ import { RingWriter } from '../../failover/log/ring-writer.js';
 import type { PlacedPayload } from '../../lib/device/rx-batch.js';
 import { native } from '../../lib/native/native.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
-import { BorrowedBuffers } from '../../stack/tcp/receive/borrowed-buffers.js';
-import { ReceiveQueue } from '../../stack/tcp/receive/receive-queue.js';
+import { BorrowedBuffers } from '../../stack/tcp/tcb/borrowed-buffers.js';
+import { ReceiveQueue } from '../../stack/tcp/tcb/receive-queue.js';
 
 const KIB = 1024;
 const PID = 77;

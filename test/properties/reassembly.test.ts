@@ -1,7 +1,7 @@
 /** Reassembly of out-of-order data against a model that has one cell per byte. */
 import fc from 'fast-check';
 import t from 'tap';
-import { Reassembly } from '../../stack/tcp/receive/reassembly.js';
+import { Reassembly } from '../../stack/tcp/tcb/reassembly.js';
 
 const SPACE = 400;
 

@@ -1,7 +1,7 @@
 /** The scoreboard of what is in flight against a model that has one cell per byte. */
 import fc from 'fast-check';
 import t from 'tap';
-import { Scoreboard } from '../../stack/tcp/loss/scoreboard.js';
+import { Scoreboard } from '../../stack/tcp/tcb/scoreboard.js';
 
 const range = fc.record({ from: fc.integer({ min: 0, max: 300 }), length: fc.integer({ min: 1, max: 80 }) });
 const step = fc.oneof(

@@ -9,7 +9,7 @@ import { connect, createServer } from '../../stack/sockets/index.js';
 import type { FtSocket } from '../../stack/sockets/socket.js';
 import { Stack } from '../../stack/stack.js';
 import { StackHost } from '../../stack/stack-host.js';
-import { BorrowedBuffers, owned } from '../../stack/tcp/receive/borrowed-buffers.js';
+import { BorrowedBuffers, owned } from '../../stack/tcp/tcb/borrowed-buffers.js';
 
 /** Receives every frame into the same memory, which holds something else as soon as nobody borrows it. */
 class OneSlot implements FrameDevice {

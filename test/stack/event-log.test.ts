@@ -1,6 +1,6 @@
 import t from 'tap';
-import { EventLog } from '../../stack/tcp/event-log.js';
 import { TcpState } from '../../stack/tcp/state.js';
+import { EventLog } from '../../stack/tcp/tcb/event-log.js';
 import { Sim, SimSocket } from './support/sim.js';
 
 t.test('what happened to a connection, in order, bounded', async (t) => {

@@ -1,7 +1,7 @@
 /** Chunks in order, wherever they lie. */
 import t from 'tap';
 import { SeededRandom } from '../../lib/random.js';
-import { ReceiveQueue } from '../../stack/tcp/receive/receive-queue.js';
+import { ReceiveQueue } from '../../stack/tcp/tcb/receive-queue.js';
 
 t.test('chunks come out as they went in, however many there are', async (t) => {
   const queue = new ReceiveQueue();

@@ -5,7 +5,7 @@ import { ArpView, writeArp } from '../../lib/packet/arp.js';
 import { writeEthernet } from '../../lib/packet/ethernet.js';
 import { IcmpView } from '../../lib/packet/icmp.js';
 import { Ipv4View, writeIpv4 } from '../../lib/packet/ipv4.js';
-import { MAX_PIECES } from '../../stack/tcp/receive/reassembly.js';
+import { MAX_PIECES } from '../../stack/tcp/tcb/reassembly.js';
 import { PEER_IP, Peer, STACK_IP } from './support/peer.js';
 
 const BROADCAST = new Uint8Array(6).fill(255);

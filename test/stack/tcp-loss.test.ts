@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { Impairment } from '../../lib/device/emulation/memory.js';
-import { NO_RECOVERY, Recovery } from '../../stack/tcp/loss/recovery-state.js';
-import { EMPTY_SCOREBOARD } from '../../stack/tcp/loss/scoreboard.js';
+import { NO_RECOVERY, Recovery } from '../../stack/tcp/tcb/recovery-state.js';
+import { EMPTY_SCOREBOARD } from '../../stack/tcp/tcb/scoreboard.js';
 import { Sim, SimSocket } from './support/sim.js';
 
 const LENGTH = 1_500_000;

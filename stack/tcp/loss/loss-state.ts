@@ -5,8 +5,8 @@
  */
 import { Pool } from '../../../lib/pool.js';
 import type { TcpConnection } from '../connection.js';
-import { NO_RECOVERY, Recovery } from './recovery-state.js';
-import { EMPTY_SCOREBOARD, Scoreboard } from './scoreboard.js';
+import { NO_RECOVERY, Recovery } from '../tcb/recovery-state.js';
+import { EMPTY_SCOREBOARD, Scoreboard } from '../tcb/scoreboard.js';
 
 /** Unused objects that a pool keeps at most. */
 const MAX_POOLED = 256;

@@ -17,9 +17,9 @@
 import type { TcpView } from '../../../lib/packet/tcp.js';
 import { unwrap } from '../../../lib/seq.js';
 import { type TcpConnection, Timer } from '../connection.js';
+import { REO_PERSIST } from '../tcb/recovery-state.js';
 import { attachLossState, releaseLossState } from './loss-state.js';
 import { onlyProbeLost } from './mtu-probe.js';
-import { REO_PERSIST } from './recovery-state.js';
 
 const DUP_THRESH = 3;
 

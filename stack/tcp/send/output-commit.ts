@@ -17,7 +17,7 @@ import { Fifo } from '../../../lib/fifo.js';
 import { Pool } from '../../../lib/pool.js';
 import type { TcpConnection } from '../connection.js';
 import { TcpState } from '../state.js';
-import { CommitLimit } from './commit-limit.js';
+import { CommitLimit } from '../tcb/commit-limit.js';
 
 /** Unused objects that the pool keeps at most. */
 const MAX_POOLED = 256;

@@ -20,7 +20,7 @@ import { type TcpConnection, Timer } from '../connection.js';
 import { segmentFlags, sendsEct, synFlags } from '../loss/ecn.js';
 import { advertise, synWindowField, windowField } from '../receive-window.js';
 import { TcpState } from '../state.js';
-import type { CommitLimit } from './commit-limit.js';
+import type { CommitLimit } from '../tcb/commit-limit.js';
 import { outputLimit } from './output-commit.js';
 
 const MIN_SEGMENT = 48;

@@ -3,8 +3,8 @@
  * server derives the cookie from the peer's address and its own key, and stores nothing; a client
  * stores the cookies that servers gave it.
  */
-import type { SipHash } from '../../../lib/random.js';
-import type { AddressBook } from '../../ip/address-book.js';
+import type { SipHash } from '../../lib/random.js';
+import type { AddressBook } from '../ip/address-book.js';
 
 /** Bytes of a cookie that this stack gives. */
 export const COOKIE_LENGTH = 8;
