@@ -27,7 +27,7 @@ t.test('every row has a place and something that shows it, or says why not', asy
     for (const test of row.tests) {
       const [, file, title] = /^([^:]+): ?(.*)$/.exec(test)!;
       const path = existsSync(new URL(`test/${file}.test.ts`, root)) ? `test/${file}.test.ts` : `test/${file}.ts`;
-      t.ok(existsSync(new URL(path, root)) && text(path).includes(title!), `${key}: ${test}`);
+      t.ok(existsSync(new URL(path, root)) && text(path).includes(title), `${key}: ${test}`);
     }
   }
   for (const key of scripts.keys()) t.ok(seen.has(key), `a script shows ${key}, which has a row`);

@@ -18,7 +18,7 @@ export function scriptsByRequirement(): Map<string, string[]> {
       for (const part of line.split(';')) {
         const [rfc, ...ids] = part.trim().split(/\s+/);
         for (const id of ids) {
-          const key = `${rfc!.replace('RFC', '')} ${id}`;
+          const key = `${rfc.replace('RFC', '')} ${id}`;
           shown.set(key, [...(shown.get(key) ?? []), `${folder.name}/${file.replace('.script', '')}`]);
         }
       }

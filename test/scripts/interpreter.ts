@@ -4,59 +4,13 @@
  */
 import { sum16, TcpView, writeIpv4, writeTcpHeader } from '../../lib/index.js';
 import { Session } from '../dut/session.js';
+import { fields, ip, micros, normal, ScriptError } from './syntax.js';
 
 const LOCAL = '10.0.0.1';
 const PEER = '10.0.0.2';
 const FLAGS: Record<string, number> = { F: 1, S: 2, R: 4, P: 8, A: 16, U: 32, E: 64, C: 128, N: 256 };
 /** Times are good to that: the stack's timers have a millisecond's grain, and some follow each other. */
 const TIME_TOLERANCE_US = 5000;
-
-export class ScriptError extends Error {}
-
-function ip(text: string): number {
-  return text.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
-}
-
-/** "1.5s", "200ms", "7us" or plain microseconds. */
-function micros(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)(us|ms|s|m|h)?$/.exec(text);
-  if (match === null) throw new ScriptError(`"${text}" is no time`);
-  const unit = { us: 1, ms: 1000, s: 1e6, m: 60e6, h: 3600e6 }[match[2] ?? 'us'] ?? 1;
-  return Math.round(Number(match[1]) * unit);
-}
-
-interface Fields {
-  flags: string;
-  values: Map<string, string>;
-}
-
-/** "SA seq 0 ack 1 len 10 mss 1460 ts 5 3 sack 10-20,30-40 nop" as flags and named values. */
-function fields(text: string): Fields {
-  const words = text.split(/\s+/).filter((word) => word !== '');
-  const flags = words.shift() ?? '';
-  const values = new Map<string, string>();
-  for (let i = 0; i < words.length; i++) {
-    const name = words[i];
-    if (name === 'ts') {
-      values.set('ts', `${words[i + 1]} ${words[i + 2]}`);
-      i += 2;
-    } else if (
-      name === 'sackok' ||
-      name === 'ce' ||
-      name === 'ect' ||
-      name === 'nosack' ||
-      name === 'nots' ||
-      name === 'notfo' ||
-      name === 'badsum'
-    ) {
-      values.set(name, '');
-    } else {
-      values.set(name, words[i + 1] ?? '');
-      i++;
-    }
-  }
-  return { flags, values };
-}
 
 export class Script {
   readonly #session: Session;
@@ -83,7 +37,7 @@ export class Script {
   constructor(readonly takeovers = false) {
     this.#session = new Session((line) => {
       const [id, ...rest] = line.split(' ');
-      this.#answers.set(id!, rest.join(' '));
+      this.#answers.set(id, rest.join(' '));
     });
     this.#expectOk('config', `ip ${LOCAL}/24`);
     if (takeovers) this.#expectOk('config', 'backup 1');
@@ -156,7 +110,7 @@ export class Script {
 
   #line(text: string): void {
     const [first, ...words] = text.split(/\s+/);
-    const rest = text.slice(first!.length).trim();
+    const rest = text.slice(first.length).trim();
     switch (first) {
       case 'config':
       case 'isn':
@@ -195,8 +149,8 @@ export class Script {
         this.#stat(words);
         return;
       default:
-        if (first!.startsWith('+')) {
-          this.#expectOk('advance', String(micros(first!.slice(1))));
+        if (first.startsWith('+')) {
+          this.#expectOk('advance', String(micros(first.slice(1))));
           return;
         }
         this.#verb(text);
@@ -248,10 +202,10 @@ export class Script {
   /** "c = accept $s", "send $c 0102 => ok 2", "connect $c 10.0.0.2 80 => err EINPROGRESS". */
   #verb(text: string): void {
     const [left, expected] = text.split(/\s*=>\s*/);
-    const match = /^(?:(\w+)\s*=\s*)?(\w+)\s*(.*)$/.exec(left!);
+    const match = /^(?:(\w+)\s*=\s*)?(\w+)\s*(.*)$/.exec(left);
     if (match === null) throw new ScriptError('not understood');
     const [, name, verb, args] = match;
-    const answer = this.#call(verb!, this.#expand(args!));
+    const answer = this.#call(verb, this.#expand(args));
     if (expected !== undefined) {
       this.#compare(answer, expected);
     } else if (answer !== 'ok' && !answer.startsWith('ok ')) throw new ScriptError(`answered "${answer}"`);
@@ -437,7 +391,7 @@ export class Script {
       } else if (value.includes('..')) {
         const [least, most] = value.split('..').map(Number);
         const got = Number(seen.values.get(name));
-        if (!(got >= least! && got <= most!)) wrong.push(`${name} ${seen.values.get(name)}`);
+        if (!(got >= least && got <= most)) wrong.push(`${name} ${seen.values.get(name)}`);
       } else if (value === '*') {
         if (!seen.values.has(name)) wrong.push(`no ${name}`);
       } else if (seen.values.get(name) !== value) wrong.push(`${name} ${seen.values.get(name)}`);
@@ -498,13 +452,6 @@ function withIpOptions(packet: Uint8Array, options: string | undefined): Buffer 
   out.writeUInt16BE(0, 10);
   out.writeUInt16BE(~sum16(out, 0, 20 + extra.length, 0) & 0xffff, 10);
   return out;
-}
-
-function normal(flags: string): string {
-  return [...flags]
-    .filter((letter) => letter !== '.')
-    .sort()
-    .join('');
 }
 
 /** Bytes of a stream from an offset on. */
