@@ -1,7 +1,7 @@
 /**
- * The library: run a program as a replica of a group from your own code. {@link startReplica} finds the process's role,
- * {@link loadProgram} loads a program onto the replica. `ft-tcp run` (`ft-tcp/cli`) is the same with options, events
- * and signals.
+ * The library: run a program as a replica of a group from your own code. {@link startReplica} finds
+ * the process's role, {@link loadProgram} loads a program onto the replica. `ft-tcp run`
+ * (`ft-tcp/cli`) is the same with options, events and signals.
  */
 
 export { type Answer, askReplica, askStatus, type ReplicaStatus, serveStatus, statusOf } from './admin/status.js';

@@ -1,7 +1,7 @@
 /**
- * The backup's half of a replica. Each turn applies records of the log until one event has been delivered to the
- * program, or the log has no more. After the primary's death a takeover lets the turns go on to the log's end
- * (`drain`), and continues there.
+ * The backup's half of a replica. Each turn applies records of the log until one event has been
+ * delivered to the program, or the log has no more. After the primary's death a takeover lets the
+ * turns go on to the log's end (`drain`), and continues there.
  */
 import type { Clock } from '../../lib/clock.js';
 import type { NativeAddon } from '../../lib/native/native.js';
@@ -32,7 +32,7 @@ export interface BackupHost {
   readonly native: NativeAddon;
   readonly clock: Clock;
   readonly pid: number;
-  readonly leastInPlace: number | undefined;
+  readonly minInPlaceBytes: number | undefined;
   readonly options: { readonly group: GroupPlace; readonly hangTimeoutMs: number; readonly agentPid?: number };
   readonly stack: Stack;
   readonly time: EventTime;
@@ -50,12 +50,11 @@ export interface BackupHost {
   wakeAfter(ms: number): void;
   /** The primary is lost. */
   primaryLost(reason: LossReason): void;
-  /** This backup has replayed the log and protects the primary's connections. */
-  inSync(): void;
+  /** Reports an event (replica/options.ts). */
+  emit(event: 'ready'): unknown;
+  emit(event: 'replayFailed', conn: number, reason: string): unknown;
   /** The program is not where the primary's is. */
   diverged(reason: string): void;
-  /** An independent connection is not where it is on the primary. */
-  replayFailed(conn: number, reason: string): void;
 }
 
 /** Which primary a {@link Backup} follows. */
@@ -69,7 +68,10 @@ export interface BackupOptions {
 /** Follows a primary's log. */
 export class Backup implements ReplayHost {
   readonly follower: Follower;
-  /** The primary died in the last event that was replayed here, and may not have carried out all of it. */
+  /**
+   * The primary died in the last event that was replayed here, and may not have carried out all of
+   * it.
+   */
   unfinished = false;
   readonly #host: BackupHost;
   readonly #ring: Ring;
@@ -93,7 +95,7 @@ export class Backup implements ReplayHost {
       remote: options.agentPid !== undefined,
       hangTimeoutUs: options.hangTimeoutMs * 1000,
       onLost: (reason) => host.primaryLost(reason),
-      unclaimed: connections.kept,
+      unclaimed: connections.unclaimed,
       stateMode,
     });
   }
@@ -125,7 +127,7 @@ export class Backup implements ReplayHost {
       if (!this.#inSync && this.#programReady && replayer.reader.lag === 0) {
         this.#inSync = true;
         this.#ring.store(Word.readerReady, 1);
-        host.inSync();
+        host.emit('ready');
       }
     }
     if (this.#onDrained !== null && this.#programReady) {
@@ -140,7 +142,10 @@ export class Backup implements ReplayHost {
     return 'idle';
   }
 
-  /** The primary is dead and the group is ours: turns read the log to its end, then `onDrained` is called. */
+  /**
+   * The primary is dead and the group is ours: turns read the log to its end, then `onDrained` is
+   * called.
+   */
   drain(onDrained: () => void): void {
     this.follower.readToEnd();
     this.#onDrained = onDrained;
@@ -177,8 +182,8 @@ export class Backup implements ReplayHost {
     return this.#host.checks;
   }
 
-  get minInPlace(): number | undefined {
-    return this.#host.leastInPlace;
+  get minInPlaceBytes(): number | undefined {
+    return this.#host.minInPlaceBytes;
   }
 
   get endpoints(): Map<number, ReplicaEndpoint> {
@@ -190,7 +195,7 @@ export class Backup implements ReplayHost {
   }
 
   get saved(): ProcessCheckpoint {
-    return this.#host.connections.saved;
+    return this.#host.connections.checkpoint;
   }
 
   get programLoaded(): boolean {
@@ -213,7 +218,10 @@ export class Backup implements ReplayHost {
     return event !== undefined && this.#host.runtime.deliver(event);
   }
 
-  /** This backup joined late: the program is given what the primary's has saved. The effects are this replica's alone. */
+  /**
+   * This backup joined late: the program is given what the primary's has saved. The effects are
+   * this replica's alone.
+   */
   restoreSaved(): void {
     this.time.begin('unreplicated');
     this.saved.restore();
@@ -222,7 +230,7 @@ export class Backup implements ReplayHost {
   replayFailed(conn: number, reason: string): void {
     const ring = this.#ring;
     ring.store(Word.replayFailures, ring.load(Word.replayFailures) + 1);
-    this.#host.replayFailed(conn, reason);
+    this.#host.emit('replayFailed', conn, reason);
   }
 
   diverged(reason: string): void {

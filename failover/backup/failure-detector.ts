@@ -1,9 +1,9 @@
 /**
  * Detects the loss of a primary on this machine, and fences it.
  *
- * The kernel reports death: a pidfd becomes readable. A hang is seen from outside: the heartbeat counter in the log's
- * header stands still over several looks. A primary that counts as lost is killed and waited for before anything else
- * happens. It is never trusted to be dead.
+ * The kernel reports death: a pidfd becomes readable. A hang is seen from outside: the heartbeat
+ * counter in the log's header stands still over several looks. A primary that counts as lost is
+ * killed and waited for before anything else happens. It is never trusted to be dead.
  */
 import { FtError } from '../../lib/errors.js';
 import type { NativeAddon, NativeHandle } from '../../lib/native/native.js';
@@ -12,7 +12,10 @@ import { Word } from '../log/ring-header.js';
 import type { LossReason, PrimaryWatch } from './primary-watch.js';
 
 const SIGKILL = 9;
-/** A hang needs this many looks without progress: the backup's own stall must not count as one of the primary. */
+/**
+ * A hang needs this many looks without progress: the backup's own stall must not count as one of
+ * the primary.
+ */
 const MIN_LOOKS = 8;
 /** Time for the kernel to end a killed process. */
 const KILL_WAIT_MS = 10_000;
@@ -28,7 +31,10 @@ export interface FailureDetectorOptions {
   hangTimeoutUs: number;
   /** Called once, when the primary is lost. */
   onLost: (reason: LossReason) => void;
-  /** False: the process is known to be dead, and its number may belong to another one by now. Default true. */
+  /**
+   * False: the process is known to be dead, and its number may belong to another one by now.
+   * Default true.
+   */
   alive?: boolean;
 }
 
@@ -79,7 +85,9 @@ export class FailureDetector implements PrimaryWatch {
     return this.#lost ? -1 : Math.max(-1, this.#native.pidfdGetfd(this.#pidfd, fd));
   }
 
-  /** Kills the primary and waits until it has ended. Throws FtError ERR_FT_FENCE when it does not. */
+  /**
+   * Kills the primary and waits until it has ended. Throws FtError ERR_FT_FENCE when it does not.
+   */
   fence(): void {
     if (this.#pidfd < 0) return;
     this.#native.pidfdSignal(this.#pidfd, SIGKILL);

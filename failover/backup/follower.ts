@@ -1,6 +1,7 @@
 /**
- * The backup's hold on its primary: it joins the log, keeps a copy of the primary's device queue and a view of the
- * memory that the primary receives into, watches the primary, and fences it at a takeover.
+ * The backup's hold on its primary: it joins the log, keeps a copy of the primary's device queue
+ * and a view of the memory that the primary receives into, watches the primary, and fences it at a
+ * takeover.
  */
 import { RxSlab, slabBytes } from '../../lib/device/rx-slab.js';
 import { FtError } from '../../lib/errors.js';
@@ -45,7 +46,10 @@ export interface FollowerOptions {
   stateMode: boolean;
 }
 
-/** Joins a primary's log and reads it. Its last three steps, `fence`, `lock` and `readToEnd`, belong to a takeover. */
+/**
+ * Joins a primary's log and reads it. Its last three steps, `fence`, `lock` and `readToEnd`, belong
+ * to a takeover.
+ */
 export class Follower {
   reader: RingReader | null = null;
   replayer: Replayer | null = null;
@@ -65,7 +69,10 @@ export class Follower {
       : new FailureDetector({ native, pid, ring, hangTimeoutUs, onLost, alive });
   }
 
-  /** Begins to follow, once the primary has admitted this replica. @returns true when it has just begun */
+  /**
+   * Begins to follow, once the primary has admitted this replica.
+   * @returns true when it has just begun
+   */
   join(): boolean {
     const { ring, ownPid } = this.#options;
     if (ring.load(Word.readerState) !== ReaderState.Live || ring.words[Word.readerPid] !== ownPid) return false;
@@ -78,15 +85,16 @@ export class Follower {
   #read(): void {
     const { ring, group, host, unclaimed, stateMode } = this.#options;
     this.reader = new RingReader(ring);
-    this.replayer = new Replayer(this.reader, host, unclaimed, stateMode, host.minInPlace);
+    this.replayer = new Replayer(this.reader, host, unclaimed, stateMode, host.minInPlaceBytes);
     this.replayer.joinedLate = ring.words[Word.startAt] !== 0;
     const slab = group.mapSlab(ring.writerPid, slabBytes(RX_SLOTS));
     this.slab = slab === null ? null : new RxSlab(slab);
   }
 
   /**
-   * The primary died before it admitted this replica. The log outlives it: a complete log can still be replayed. Without
-   * one, the program starts afresh, and connections that it does not know get no answer.
+   * The primary died before it admitted this replica. The log outlives it: a complete log can still
+   * be replayed. Without one, the program starts afresh, and connections that it does not know get
+   * no answer.
    */
   #joinDead(): void {
     const { ring, ownPid } = this.#options;
@@ -99,7 +107,10 @@ export class Follower {
     this.#read();
   }
 
-  /** Throws FtError ERR_FT_DROPPED when the primary has given this replica up: unread records may be overwritten. */
+  /**
+   * Throws FtError ERR_FT_DROPPED when the primary has given this replica up: unread records may be
+   * overwritten.
+   */
   assertFollowing(): void {
     const { ring, ownPid } = this.#options;
     if (this.reader === null) return;
@@ -124,10 +135,14 @@ export class Follower {
     }
   }
 
-  /** The primary is dead: from here on the log is read to its end, and begun if this replica has not joined yet. */
+  /**
+   * The primary is dead: from here on the log is read to its end, and begun if this replica has not
+   * joined yet.
+   */
   readToEnd(): void {
     if (this.replayer === null && !this.join()) this.#joinDead();
-    // In state mode the event that the primary died in has not happened: its data is still to be read.
+    // In state mode the event that the primary died in has not happened: its data is still to be
+    // read.
     if (!this.#options.stateMode) this.reader?.readAll();
   }
 

@@ -9,7 +9,9 @@ export interface PrimaryWatch {
   readonly pid: number;
   /** Looks at the primary's progress; called at least every few milliseconds. */
   look(nowUs: number): void;
-  /** @returns a copy of one of the primary's descriptors, or -1 where the kernel does not allow it */
+  /**
+   * @returns a copy of one of the primary's descriptors, or -1 where the kernel does not allow it
+   */
   copyDescriptor(fd: number): number;
   /** Makes sure that the primary sends nothing more. Throws FtError ERR_FT_FENCE. */
   fence(): void;

@@ -1,7 +1,7 @@
 /**
- * Quarantine of a poison event. The event in which the primary died may be what killed it, and would kill its backup,
- * too. If the event throws on the backup, its connection is reset and the program continues. A program that handles
- * uncaught exceptions itself is left alone.
+ * Quarantine of a poison event. The event in which the primary died may be what killed it, and
+ * would kill its backup, too. If the event throws on the backup, its connection is reset and the
+ * program continues. A program that handles uncaught exceptions itself is left alone.
  */
 
 /** Whether the program survives an exception that nothing caught. */

@@ -1,6 +1,7 @@
 /**
- * Failure detection for a primary on another machine. The agent of this machine detects the loss, and reports it in the
- * log's header only after the primary's lease has ended (cluster/agent). So there is nothing to kill here.
+ * Failure detection for a primary on another machine. The agent of this machine detects the loss,
+ * and reports it in the log's header only after the primary's lease has ended (cluster/agent). So
+ * there is nothing to kill here.
  */
 import type { Ring } from '../log/ring.js';
 import { LeaderLost, Word } from '../log/ring-header.js';

@@ -11,7 +11,7 @@ export interface ReplayHost {
   readonly time: EventTime;
   readonly checks: OutputChecks;
   /** Chunks from this many bytes on are borrowed from the log; undefined: the default. */
-  readonly minInPlace: number | undefined;
+  readonly minInPlaceBytes: number | undefined;
   /** The program's endpoints by connection number. */
   readonly endpoints: Map<number, ReplicaEndpoint>;
   /** False until the program's start-up is complete. */

@@ -199,7 +199,7 @@ export class Replayer implements OpenedHost {
     const units = SavedBody.nameLength.get(view, at);
     const name = Buffer.from(bytes.subarray(at + SavedBody.size, at + SavedBody.size + 2 * units)).toString('utf16le');
     const from = at + SavedBody.size + 2 * units;
-    this.host.saved.take(name, bytes.slice(from, from + length));
+    this.host.saved.adopt(name, bytes.slice(from, from + length));
   }
 
   /**

@@ -1,116 +1,128 @@
 /**
- * State mode for http servers, without a word of the program: idle connections are given back, and a request of whose answer
- * nothing had been written is asked again, of the new program. A connection in the middle of an answer is reset: nobody else
- * knows the rest of it. So is one whose requests follow each other without waiting (pipelining), and a request longer than a
- * context may be. What a program does beside answering (in a database) it may do twice, as when a client asks again.
+ * State mode for HTTP servers that do nothing for it themselves. After a takeover an idle
+ * connection is restored, and a request of whose answer nothing had been written is given to the
+ * new program again.
  *
- * Where the program is replayed it is for the connections that are there when a replica joins in the middle; one that is busy then can
- * be given back only when it has been through another request.
+ * A connection is reset in these cases:
+ * - it was in the middle of an answer: nobody else has the rest of it;
+ * - its requests follow each other without waiting (pipelining);
+ * - its unanswered request is longer than a context may be. Side effects of a request that is given
+ *   again (in a database) may happen twice, as when a client retries.
  *
- * A program that listens for 'restore' itself is left alone.
+ * In a replayed program this applies to the connections that exist when a replica joins late. One
+ * that is busy then can be restored only after its next request.
+ *
+ * A server with its own 'restore' listener is left alone.
  */
 import type http from 'node:http';
 import type net from 'node:net';
 import { FtSocket } from '../../stack/sockets/socket.js';
 import { httpConnections } from '../runtime/protocols/http.js';
 
-/** Bytes of an unanswered request that are saved at most. */
-const MOST_PENDING = 48 * 1024;
+/** Bytes of an unanswered request that are saved, at most. */
+const MAX_PENDING_BYTES = 48 * 1024;
 const HEAD_END = '\r\n\r\n';
 const LAST_CHUNK = '0\r\n\r\n';
 
-/** What is saved of a connection. */
-interface Saved {
+/** The saved context of a connection. */
+interface SavedSession {
   http: 1;
-  /** What came of a request that has not been answered. */
+  /** Received bytes of a request that has not been answered. */
   pending: Uint8Array;
-  /** Bytes that had been sent on the connection by then. */
+  /** Bytes that had been written to the connection by then. */
   written: number;
 }
 
-function isSaved(value: unknown): value is Saved {
+function isSaved(value: unknown): value is SavedSession {
   return typeof value === 'object' && value !== null && 'http' in value && value.http === 1;
 }
 
-/** One connection of an http server's, followed from request to request. */
-class Conversation {
+/** One connection of an HTTP server, followed from request to request. */
+class HttpSession {
   readonly #socket: FtSocket;
-  /** What came since the last request was answered, as far as it is kept; and how much it is in all. */
+  /** Bytes received since the last answer, as far as they are kept. */
   #parts: Buffer[] = [];
-  #length = 0;
-  #kept = 0;
+  #receivedBytes = 0;
+  #keptBytes = 0;
   /** Requests that are being answered. */
-  #open = 0;
-  /** A request followed another one before that was answered: from then on nobody knows where one begins. */
-  #piped = false;
-  /** We came when a request was under way: where one begins is known when all of another has been seen. */
-  #late: boolean;
+  #pendingRequests = 0;
+  /**
+   * A request came before the last one was answered: where a request begins is unknown from then
+   * on.
+   */
+  #pipelined = false;
+  /**
+   * Observed from the middle of a request: where one begins is known after the next complete one.
+   */
+  #midRequest: boolean;
   readonly #onData = (part: Buffer): void => {
-    this.#length += part.length;
-    if (this.#kept + part.length <= MOST_PENDING) {
+    this.#receivedBytes += part.length;
+    if (this.#keptBytes + part.length <= MAX_PENDING_BYTES) {
       this.#parts.push(part);
-      this.#kept += part.length;
+      this.#keptBytes += part.length;
     }
     this.save();
   };
   readonly #onDrain = (): void => this.save();
 
-  constructor(socket: FtSocket, late = false) {
+  constructor(socket: FtSocket, midRequest = false) {
     this.#socket = socket;
-    this.#late = late;
+    this.#midRequest = midRequest;
     socket.prependListener('data', this.#onData);
     socket.on('drain', this.#onDrain);
     this.save();
   }
 
-  /** The socket is somebody else's now (an upgrade). */
-  leave(): void {
+  /** The socket leaves HTTP (an upgrade). */
+  detach(): void {
     this.#socket.off('data', this.#onData);
     this.#socket.off('drain', this.#onDrain);
     this.#socket._unsaved();
   }
 
   request(request: http.IncomingMessage, response: http.ServerResponse): void {
-    if (++this.#open > 1) this.#piped = true;
+    if (++this.#pendingRequests > 1) this.#pipelined = true;
     response.once('finish', () => {
-      this.#open--;
-      if (this.#exact(request)) this.#late = false;
-      else if (!this.#late) this.#piped = true;
+      this.#pendingRequests--;
+      if (this.#endsWith(request)) this.#midRequest = false;
+      else if (!this.#midRequest) this.#pipelined = true;
       this.#parts = [];
-      this.#length = this.#kept = 0;
+      this.#receivedBytes = this.#keptBytes = 0;
       this.save();
     });
   }
 
-  /** Whether what came ends where the request does. */
-  #exact(request: http.IncomingMessage): boolean {
+  /** Whether the received bytes end where the request ends. */
+  #endsWith(request: http.IncomingMessage): boolean {
     if (!request.complete) return false;
     const bytes = Buffer.concat(this.#parts);
     const head = bytes.indexOf(HEAD_END);
     if (head < 0) return false;
     const length = request.headers['content-length'];
-    if (length !== undefined) return this.#length === head + HEAD_END.length + Number(length);
+    if (length !== undefined) return this.#receivedBytes === head + HEAD_END.length + Number(length);
     if (request.headers['transfer-encoding'] !== undefined)
-      return this.#kept === this.#length && bytes.subarray(-LAST_CHUNK.length).toString('latin1') === LAST_CHUNK;
-    return this.#length === head + HEAD_END.length;
+      return (
+        this.#keptBytes === this.#receivedBytes && bytes.subarray(-LAST_CHUNK.length).toString('latin1') === LAST_CHUNK
+      );
+    return this.#receivedBytes === head + HEAD_END.length;
   }
 
   save(): void {
-    const whole = this.#kept === this.#length && !this.#piped && !this.#late;
+    const complete = this.#keptBytes === this.#receivedBytes && !this.#pipelined && !this.#midRequest;
     const socket = this.#socket;
     if (socket.destroyed) return;
-    if (!whole) {
+    if (!complete) {
       socket._unsaved();
       return;
     }
     const written = socket.writtenBefore + socket.bytesWritten;
-    socket.checkpoint({ http: 1, pending: Buffer.concat(this.#parts), written } satisfies Saved);
+    socket.checkpoint({ http: 1, pending: Buffer.concat(this.#parts), written } satisfies SavedSession);
   }
 }
 
-/** The connections of an http server. */
-class Conversations {
-  readonly #all = new WeakMap<net.Socket, Conversation>();
+/** The connections of an HTTP server. */
+class HttpSessions {
+  readonly #all = new WeakMap<net.Socket, HttpSession>();
   readonly #server: http.Server;
 
   constructor(server: http.Server) {
@@ -118,31 +130,31 @@ class Conversations {
     server.prependListener('request', (request: http.IncomingMessage, response: http.ServerResponse) => {
       this.#all.get(request.socket)?.request(request, response);
     });
-    // Only where somebody listens for them: a listener of ours would make the server believe that it is wanted.
+    // Only where the program listens, too: a listener makes the server accept upgrades.
     const watched = new Set<string | symbol>();
     const watch = (name: string | symbol): void => {
       if ((name !== 'upgrade' && name !== 'connect') || watched.has(name)) return;
       watched.add(name);
-      server.prependListener(name, (request: http.IncomingMessage) => this.#all.get(request.socket)?.leave());
+      server.prependListener(name, (request: http.IncomingMessage) => this.#all.get(request.socket)?.detach());
     };
     for (const name of ['upgrade', 'connect']) if (server.listenerCount(name) > 0) watch(name);
     server.on('newListener', watch);
     server.on('restore', (socket: FtSocket, saved: unknown) => this.#restore(socket, saved));
   }
 
-  /** From here on all new ones. */
-  begin(): void {
-    this.#server.prependListener('connection', (socket: net.Socket) => this.#begin(socket, false));
+  /** Observes all new connections. */
+  observeNew(): void {
+    this.#server.prependListener('connection', (socket: net.Socket) => this.#observe(socket, false));
   }
 
-  /** Those that are there. */
-  adopt(): void {
-    for (const [socket, idle] of httpConnections(this.#server)) this.#begin(socket, !idle);
+  /** Observes the existing connections. */
+  observeExisting(): void {
+    for (const [socket, idle] of httpConnections(this.#server)) this.#observe(socket, !idle);
   }
 
-  #begin(socket: net.Socket, late: boolean): void {
+  #observe(socket: net.Socket, midRequest: boolean): void {
     if (!(socket instanceof FtSocket) || socket.destroyed || this.#all.has(socket)) return;
-    this.#all.set(socket, new Conversation(socket, late));
+    this.#all.set(socket, new HttpSession(socket, midRequest));
   }
 
   #restore(socket: FtSocket, saved: unknown): void {
@@ -151,30 +163,30 @@ class Conversations {
       socket.resetAndDestroy();
       return;
     }
-    this.#begin(socket, false);
+    this.#observe(socket, false);
     this.#server.emit('connection', socket);
     if (saved.pending.length > 0) socket.unshift(Buffer.from(saved.pending));
   }
 }
 
-const kept = new WeakMap<http.Server, Conversations>();
+const observed = new WeakMap<http.Server, HttpSessions>();
 
-/** Lets an http server get its connections back after a takeover. */
-export function keepHttp(server: http.Server): void {
+/** Saves the connections of an HTTP server, so that they can be restored after a takeover. */
+export function checkpointHttp(server: http.Server): void {
   if (server.listenerCount('restore') > 0) return;
-  const conversations = new Conversations(server);
-  kept.set(server, conversations);
-  conversations.begin();
+  const sessions = new HttpSessions(server);
+  observed.set(server, sessions);
+  sessions.observeNew();
 }
 
-/** The same for the connections that a server has now, in a program that is replayed: a replica joins that has not seen their beginning. */
-export function keepOldHttp(server: http.Server & { _restoresOld?: boolean }): void {
-  let conversations = kept.get(server);
-  if (conversations === undefined) {
+/** The same for the existing connections of a replayed program's server: a replica joins late. */
+export function checkpointExistingHttp(server: http.Server & { _restoresOld?: boolean }): void {
+  let sessions = observed.get(server);
+  if (sessions === undefined) {
     if (server.listenerCount('restore') > 0) return;
-    conversations = new Conversations(server);
-    kept.set(server, conversations);
+    sessions = new HttpSessions(server);
+    observed.set(server, sessions);
     server._restoresOld = true;
   }
-  if (server._restoresOld === true) conversations.adopt();
+  if (server._restoresOld === true) sessions.observeExisting();
 }

@@ -1,55 +1,65 @@
 /**
- * What the program saves of itself, beside its connections: `process.checkpoint(name, value)`. Who goes on without having repeated
- * everything (state mode, or a replica that joined in the middle) is given the last values: `process.on('restore', …)`.
+ * Values that the program saves of itself, beside its connections: `process.checkpoint(name,
+ * value)`. A program that has not run all events itself (state mode, or a replica that joined late)
+ * is given the last values of the other one: `process.on('restore', …)`.
  */
 import { deserialize, serialize } from 'node:v8';
 import { FtError } from '../../lib/errors.js';
 
-/** Bytes of a value, characters of a name, and names at most. */
-const MOST_BYTES = 65_536;
-const MOST_NAME = 256;
-const MOST_NAMES = 256;
+const MAX_VALUE_BYTES = 65_536;
+const MAX_NAME_LENGTH = 256;
+const MAX_NAMES = 256;
 
+/** The saved values by name. */
 export class ProcessCheckpoint {
   readonly #values = new Map<string, Uint8Array>();
-  /** Some of it was said by another replica, whose program did what ours has not. */
-  foreign = false;
-  /** Events of the past are repeated: what they save has been overwritten since. */
-  past: () => boolean = () => false;
-  /** Told of each value that this program saves. */
+  /**
+   * Another replica's program saved some of the values, in events that this program has not run.
+   */
+  hasForeignValues = false;
+  /** Events of a history are replayed: the values that they save have been overwritten since. */
+  isHistorical: () => boolean = () => false;
+  /** Called for each value that this program saves. */
   onSave: (name: string, bytes: Uint8Array) => void = () => undefined;
-  /** Tells the program. */
+  /** Gives the program a function that looks a saved value up. */
   onRestore: (saved: (name: string) => unknown) => void = () => undefined;
 
   get size(): number {
     return this.#values.size;
   }
 
-  /** @throws FtError ERR_FT_CONTEXT for a name or a value that is too long, or one name too many */
+  /**
+   * Saves a value that `structuredClone` takes, 64 KiB at most.
+   *
+   * Throws FtError ERR_FT_CONTEXT for a name or a value that is too long, or for one name too many.
+   */
   save(name: string, value: unknown): void {
     const bytes = serialize(value);
-    const fault =
-      typeof name !== 'string' || name.length > MOST_NAME
-        ? `The name of a saved value has at most ${MOST_NAME} characters`
-        : bytes.length > MOST_BYTES
-          ? `The saved value ${name} has ${bytes.length} bytes, ${MOST_BYTES} are the most`
-          : !this.#values.has(name) && this.#values.size >= MOST_NAMES
-            ? `There are ${MOST_NAMES} saved values already`
-            : null;
+    const fault = this.#fault(name, bytes);
     if (fault !== null) throw new FtError('ERR_FT_CONTEXT', fault, 'Save less, and keep the rest elsewhere');
-    if (this.past()) return;
+    if (this.isHistorical()) return;
     this.#values.set(name, bytes);
     this.onSave(name, bytes);
   }
 
-  /** Another replica's program has saved it. */
-  take(name: string, bytes: Uint8Array): void {
-    this.foreign = true;
+  #fault(name: unknown, bytes: Uint8Array): string | null {
+    if (typeof name !== 'string' || name.length > MAX_NAME_LENGTH)
+      return `The name of a saved value has at most ${MAX_NAME_LENGTH} characters`;
+    if (bytes.length > MAX_VALUE_BYTES)
+      return `The saved value ${name} has ${bytes.length} bytes; at most ${MAX_VALUE_BYTES} are allowed`;
+    if (!this.#values.has(name) && this.#values.size >= MAX_NAMES) return `There are ${MAX_NAMES} saved values already`;
+    return null;
+  }
+
+  /** Takes a value over that another replica's program saved. */
+  adopt(name: string, bytes: Uint8Array): void {
+    this.hasForeignValues = true;
     this.#values.set(name, bytes);
   }
 
+  /** Gives the program all values. */
   restore(): void {
-    this.foreign = false;
+    this.hasForeignValues = false;
     this.onRestore((name) => {
       const bytes = this.#values.get(name);
       return bytes === undefined ? undefined : deserialize(bytes);

@@ -1,6 +1,7 @@
 /**
- * Connections that no program of this process owns: on a backup in state mode all of them, after a takeover those that
- * the new program has not claimed yet. Kept here is what the old program knew of them beside their TCP state.
+ * Connections that no program of this process owns: on a backup in state mode all of them, after a
+ * takeover those that the new program has not claimed yet. Kept here is what the old program knew
+ * of them beside their TCP state.
  */
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { TcpListener } from '../../stack/tcp/handshake/listener.js';
@@ -63,8 +64,9 @@ export class UnclaimedConnections {
   }
 
   /**
-   * Gives the new program the connections that the old one had opened, and had saved something of. The others are
-   * reset with those that no server claims, so that their ports are not used again at once.
+   * Gives the new program the connections that the old one had opened, and had saved something of.
+   * The others are reset with those that no server claims, so that their ports are not used again
+   * at once.
    */
   restoreOutgoing(table: ConnectionTable, adopt: (conn: TcpConnection, restored: UnclaimedConnection) => void): void {
     table.forEach((conn) => {

@@ -1,5 +1,5 @@
 /** The options of `ft-tcp run`. */
-import { severalCpus, usualBusyPollUs } from '../host/busy-poll.js';
+import { defaultBusyPollUs, severalCpus } from '../host/busy-poll.js';
 import { defaultDirectory } from '../host/group-directory.js';
 import { isPowerOfTwo } from '../log/ring.js';
 import type { ReplicaOptions } from '../replica/replica.js';
@@ -256,7 +256,7 @@ function replicaOptions(values: OptionValues<typeof OPTIONS>): RunArguments['opt
     independentPorts: values['independent-connections'] ? 'all' : values['independent-port'],
     historyLimit: values['history-limit'] * 1024,
     hangTimeoutMs: values['hang-timeout'],
-    busyPollUs: values['busy-poll'] ?? usualBusyPollUs(),
+    busyPollUs: values['busy-poll'] ?? defaultBusyPollUs(),
     sendThread: !values['no-send-thread'] && severalCpus(),
     solo: values.solo,
     ...(member === undefined || agent === undefined ? {} : { agentPid: agent }),

@@ -8,7 +8,7 @@ import type { FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
 import { systemClock, systemRandom } from '../../lib/native/system.js';
 import { Cubic, NewReno, Stack, StackHost } from '../../stack/index.js';
-import { senderOptions, severalCpus, usualBusyPollUs } from '../host/busy-poll.js';
+import { defaultBusyPollUs, senderOptions, severalCpus } from '../host/busy-poll.js';
 import { type ServeOptions, serveOptions } from './serve-options.js';
 import { startService } from './services.js';
 
@@ -37,7 +37,7 @@ function captureWriter(file: string, name: string, device: FrameDevice): Capture
 }
 
 function busyPollUs(options: ServeOptions): number {
-  return options['busy-poll'] ?? usualBusyPollUs();
+  return options['busy-poll'] ?? defaultBusyPollUs();
 }
 
 function openStack(options: ServeOptions, name: string, device: FrameDevice): Stack {

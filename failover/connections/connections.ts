@@ -1,6 +1,6 @@
 /**
- * The program's connections: where it listens, which it opens, how each one is replicated (replicated-endpoint.ts), and
- * which it is given back after a takeover.
+ * The program's connections: where it listens, which it opens, how each one is replicated
+ * (replicated-endpoint.ts), and which it is given back after a takeover.
  */
 import { Server as HttpServer } from 'node:http';
 import type { Server } from 'node:net';
@@ -14,7 +14,7 @@ import type {
 } from '../../stack/sockets/endpoint.js';
 import type { Stack } from '../../stack/stack.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
-import { keepHttp, keepOldHttp } from '../checkpoint/http-sessions.js';
+import { checkpointExistingHttp, checkpointHttp } from '../checkpoint/http-sessions.js';
 import { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
 import { type UnclaimedConnection, UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
 import { ConnectionHistories } from '../log/connection-history.js';
@@ -42,7 +42,10 @@ export interface ConnectionsHost {
   readonly time: EventTime;
   readonly checks: OutputChecks;
   readonly role: 'primary' | 'backup';
-  /** Backup: the outgoing connection that the primary opened at this point; undefined at the end of the log. */
+  /**
+   * Backup: the outgoing connection that the primary opened at this point; undefined at the end of
+   * the log.
+   */
   loggedOutgoing(): LoggedConnection | undefined;
 }
 
@@ -65,9 +68,9 @@ export class Connections {
   /** By connection number, as the program got them. */
   readonly endpoints = new Map<number, ReplicaEndpoint>();
   /** Connections that no program of this process owns. */
-  readonly kept = new UnclaimedConnections();
+  readonly unclaimed = new UnclaimedConnections();
   /** Values that the program saved of itself. */
-  readonly saved = new ProcessCheckpoint();
+  readonly checkpoint = new ProcessCheckpoint();
   readonly listeners: Listeners;
   /** Histories of independent connections. */
   readonly histories: ConnectionHistories;
@@ -89,7 +92,7 @@ export class Connections {
     this.listeners = new Listeners({
       ...mode,
       stack,
-      unclaimed: this.kept,
+      unclaimed: this.unclaimed,
       get serving() {
         return host.role === 'primary';
       },
@@ -97,8 +100,8 @@ export class Connections {
         this.#adopt(conn, events, policy, restored);
       },
     });
-    this.saved.onSave = (name, bytes) => this.#onSave(name, bytes);
-    this.saved.past = () => host.time.kind === 'historical';
+    this.checkpoint.onSave = (name, bytes) => this.#onSave(name, bytes);
+    this.checkpoint.isHistorical = () => host.time.kind === 'historical';
   }
 
   /** As SocketHost.listen. */
@@ -106,7 +109,9 @@ export class Connections {
     return this.listeners.listen(options, events);
   }
 
-  /** As SocketHost.connect. On a backup it is the connection that the primary opened at this point. */
+  /**
+   * As SocketHost.connect. On a backup it is the connection that the primary opened at this point.
+   */
   connect(options: { address: string; port: number; localAddress?: string; localPort?: number }): StreamEndpoint {
     const { stack, role, time } = this.host;
     // Its consequences would be missing in the history of the connection whose event this is.
@@ -130,8 +135,8 @@ export class Connections {
   }
 
   /**
-   * After a takeover: the program is given the outgoing connections of which the other one had saved something, before
-   * any other event. @returns how many
+   * After a takeover: the program is given the outgoing connections of which the other one had
+   * saved something, before any other event. @returns how many
    */
   restoreOutgoing(): number {
     const { restoreHandler } = this;
@@ -139,7 +144,7 @@ export class Connections {
     if (restoreHandler === null || !this.#restoresOutgoing) return 0;
     const others = [];
     for (let other = stack.events.shift(); other !== undefined; other = stack.events.shift()) others.push(other);
-    this.kept.restoreOutgoing(stack.tcp.table, (conn, unclaimed) => {
+    this.unclaimed.restoreOutgoing(stack.tcp.table, (conn, unclaimed) => {
       this.#adopt(
         conn,
         restoreHandler,
@@ -199,8 +204,8 @@ export class Connections {
     if (this.mode.solo) return;
     this.#https.add(server);
     server.once('close', () => this.#https.delete(server));
-    if (this.listeners.inStateMode(replication, port)) keepHttp(server);
-    else if (this.listeners.hasLateJoiner) keepOldHttp(server);
+    if (this.listeners.inStateMode(replication, port)) checkpointHttp(server);
+    else if (this.listeners.hasLateJoiner) checkpointExistingHttp(server);
   }
 
   /** How a connection is followed that has no socket yet. */
@@ -208,7 +213,10 @@ export class Connections {
     return followOf(conn.listener === null ? this.#outgoing : this.listeners.policyOf(conn.listener));
   }
 
-  /** The program has saved a value: logged for a backup that does not replay the event, or has not replayed all events. */
+  /**
+   * The program has saved a value: logged for a backup that does not replay the event, or has not
+   * replayed all events.
+   */
   #onSave(name: string, bytes: Uint8Array): void {
     const { time, checks } = this.host;
     if (this.mode.stateMode || time.isUnreplicated || this.listeners.hasLateJoiner) checks.sink?.saved(name, bytes);
@@ -216,7 +224,7 @@ export class Connections {
 
   /** A backup has not seen the beginning: from here on, what it could restore is shipped to it. */
   admitLateJoiner(): void {
-    if (!this.mode.stateMode) for (const server of this.#https) keepOldHttp(server);
+    if (!this.mode.stateMode) for (const server of this.#https) checkpointExistingHttp(server);
     this.listeners.admitLateJoiner();
     for (const endpoint of this.endpoints.values())
       if (endpoint.policy === ReplicationPolicy.Replayed && isRestorable(endpoint, this.restoreHandler))

@@ -1,4 +1,7 @@
-/** Where the program listens, how each listener's connections are followed, and who restores existing connections. */
+/**
+ * Where the program listens, how each listener's connections are followed, and who restores
+ * existing connections.
+ */
 import { FtError } from '../../lib/errors.js';
 import { isV6 } from '../../stack/ip/address-book.js';
 import type { ListenerEvents, ListenerHandle, ListenOptions } from '../../stack/sockets/endpoint.js';
@@ -99,7 +102,10 @@ export class Listeners {
     return this.inStateMode(replication, port) ? ReplicationPolicy.Unreplicated : ReplicationPolicy.Replayed;
   }
 
-  /** A backup joins late: servers that restore any connection have all of theirs shipped from here on. */
+  /**
+   * A backup joins late: servers that restore any connection have all of theirs shipped from here
+   * on.
+   */
   admitLateJoiner(): void {
     this.hasLateJoiner = true;
     for (const open of this.#open.values())
@@ -133,7 +139,10 @@ export class Listeners {
     return stateMode || replication === 'state' || (replication === undefined && statePorts.includes(port));
   }
 
-  /** After a takeover: a running program is given its connections now; one that is about to start has time to listen. */
+  /**
+   * After a takeover: a running program is given its connections now; one that is about to start
+   * has time to listen.
+   */
   takeOver(nowUs: number): void {
     this.#claimUntilUs = nowUs + CLAIM_US;
     for (const { listener, events } of this.#open.values()) this.#restore(listener, events);
@@ -148,7 +157,10 @@ export class Listeners {
     });
   }
 
-  /** Called in each turn: connections that nobody claims in time are reset, as if the program had aborted them. */
+  /**
+   * Called in each turn: connections that nobody claims in time are reset, as if the program had
+   * aborted them.
+   */
   look(nowUs: number): void {
     if (nowUs > this.#claimUntilUs) this.#resetUnclaimed();
   }

@@ -1,4 +1,6 @@
-/** Whether a program takes connections back that another program, or an earlier replica, had opened. */
+/**
+ * Whether a program takes connections back that another program, or an earlier replica, had opened.
+ */
 import type { ListenerEvents } from '../../stack/sockets/endpoint.js';
 import type { ReplicaEndpoint } from './replicated-endpoint.js';
 

@@ -1,7 +1,11 @@
-/** Two FIFOs in the group's directory by which primary and backup wake each other; a byte means "look at the log". */
+/**
+ * Two FIFOs in the group's directory. Primary and backup wake each other with a byte: "look at the
+ * log".
+ */
 import type { NativeAddon, NativeHandle } from '../../lib/native/native.js';
 import type { GroupPlace } from './group-directory.js';
 
+/** One side's pair of doorbells: its own, and that of the other side. */
 export class Doorbells {
   #own: NativeHandle | null = null;
   #other = -1;
@@ -9,10 +13,11 @@ export class Doorbells {
   constructor(
     readonly native: NativeAddon,
     readonly group: GroupPlace,
+    /** The other side has rung. */
     readonly onRing: () => void,
   ) {}
 
-  /** Listens to the bell of a role, and rings that of the other from now on. */
+  /** Listens to the bell of a role, and rings that of the other role from now on. */
   open(role: 'primary' | 'backup'): void {
     this.close();
     const fd = this.native.fifoOpen(this.group.file(`bell-${role}`));

@@ -1,6 +1,6 @@
 /**
- * What a replica needs of the machine that it runs on. The simulation has machines of its own (test/sim), on which the same
- * code runs in virtual time and dies at any call.
+ * What a replica needs of its machine. The simulation has machines of its own (test/sim), on which
+ * the same code runs in virtual time, and can die at any call.
  */
 import type { Clock } from '../../lib/clock.js';
 import { type NativeAddon, native } from '../../lib/native/native.js';
@@ -8,14 +8,18 @@ import { systemClock, systemRandom } from '../../lib/native/system.js';
 import type { Random } from '../../lib/random.js';
 import { ownPid } from './own-pid.js';
 
+/** A machine: its kernel, clocks and randomness. */
 export interface Environment {
   readonly native: NativeAddon;
   readonly clock: Clock;
   readonly random: Random;
-  /** This process's number. */
+  /** This process. */
   readonly pid: number;
-  /** Received data of so many bytes and more is read into the log, and left there by backups (default LEAST_IN_PLACE). */
-  readonly leastInPlace?: number;
+  /**
+   * Received data from this size on is read into the log, and stays there on backups, bytes
+   * (default MIN_IN_PLACE).
+   */
+  readonly minInPlaceBytes?: number;
 }
 
 /** This machine. Throws FtError ERR_FT_NATIVE when the addon has not been built. */

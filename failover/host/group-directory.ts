@@ -1,7 +1,17 @@
 /**
- * A group: the replicas of one program on one machine. Its directory holds the lock that makes the first process the
- * primary (the kernel releases it when that process dies), a second lock for the one active backup, the shared log, two
- * FIFOs as doorbells, and the start-up snapshot.
+ * A group is the set of replicas of one program on one machine. They meet in its directory, which
+ * holds:
+ *
+ * | file           | content                                                                          |
+ * | -------------- | -------------------------------------------------------------------------------- |
+ * | primary.lock   | held by the primary; the kernel releases it when that process dies               |
+ * | backup.lock    | held by the backup that follows the log                                          |
+ * | log            | the shared log (log/ring.ts)                                                     |
+ * | start.json     | the start snapshot: what a backup must have in common with the primary           |
+ * | frames.PID     | memory that a process receives frames into                                       |
+ * | bell-ROLE      | FIFO by which the other role is woken                                            |
+ * | PID.sock       | status socket (admin/status.ts)                                                  |
+ * | PID.control    | admin socket (admin/commands.ts)                                                 |
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -9,25 +19,32 @@ import { dirname, join } from 'node:path';
 import { errorCode, FtError } from '../../lib/errors.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 
-/** Everything a backup must have in common with its primary, fixed when the group's first primary starts. */
+/**
+ * The start snapshot: what a backup must have in common with its primary, fixed when the group
+ * starts.
+ */
 export interface StartSnapshot {
-  /** Log format and package version. */
+  /** Version of the log's format. */
   format: number;
+  /** Version of Node, as `v20.11.1`. */
   node: string;
   /** SHA-256 of the program's main file. */
   program: string;
   argv: string[];
+  /** When the group started: CLOCK_MONOTONIC, microseconds, and milliseconds since 1970. */
   monoUs: number;
   wallMs: number;
+  /** Size of the log, bytes. */
   ringBytes: number;
   /** 'replay' when absent. */
   mode?: 'replay' | 'state';
   /** What the program sees of its process; opaque here (runtime/samples/process.ts). */
   process: object;
+  /** The primary that started or resumed the group. */
   writerPid: number;
 }
 
-/** Where groups live unless told otherwise: memory-backed, private to the user. */
+/** The default of `--dir`: memory-backed, private to the user. */
 export function defaultDirectory(env: NodeJS.ProcessEnv, uid: number): string {
   if (uid === 0) return '/run/ft-tcp';
   const runtime = env['XDG_RUNTIME_DIR'];
@@ -36,20 +53,24 @@ export function defaultDirectory(env: NodeJS.ProcessEnv, uid: number): string {
     : `/dev/shm/ft-tcp-${uid}`;
 }
 
-/** What a replica needs of its group's place. */
+/** What a replica needs of its group's directory. */
 export interface GroupPlace {
+  /** @returns the path of a file of the group */
   file(name: string): string;
   /** Tries to become the primary. */
   lockPrimary(): boolean;
-  /** The place of the backup is free again. */
+  /** Frees the backup's place. */
   unlockBackup(): void;
+  /** Creates the memory that a process receives frames into. */
   createSlab(pid: number, bytes: number): ArrayBuffer;
+  /** Maps another process's memory of this kind; null when there is none. */
   mapSlab(pid: number, bytes: number): ArrayBuffer | null;
   removeSlab(pid: number): void;
 }
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
+/** A group's directory on this machine. */
 export class Group implements GroupPlace {
   readonly path: string;
   #primaryLock = -1;
@@ -83,7 +104,7 @@ export class Group implements GroupPlace {
           'Choose another directory with --dir',
         );
       }
-      // Whoever may write here could hand us a log of his own.
+      // Write access would allow another user to supply a log of his own.
       if ((mode & 0o022) !== 0) {
         throw new FtError(
           'EACCES',
@@ -117,18 +138,21 @@ export class Group implements GroupPlace {
     return this.#backupLock >= 0;
   }
 
-  /** The place of the backup is free again. */
+  /** Frees the backup's place. */
   unlockBackup(): void {
     if (this.#backupLock >= 0) this.native.closeFd(this.#backupLock);
     this.#backupLock = -1;
   }
 
-  /** Creates a fresh log file, invisible to others until `publishRing`. */
+  /** Creates a new log, invisible to others until `publishRing`. Throws FtError ENOSPC. */
   createRing(bytes: number): ArrayBuffer {
     return this.#create('log.new', bytes);
   }
 
-  /** A new file with its memory reserved. Throws FtError ENOSPC when there is no room, and leaves nothing behind. */
+  /**
+   * Creates a file and reserves its memory. Throws FtError ENOSPC when there is no room, and leaves
+   * nothing behind.
+   */
   #create(name: string, bytes: number): ArrayBuffer {
     rmSync(this.file(name), { force: true });
     try {
@@ -153,12 +177,14 @@ export class Group implements GroupPlace {
     return this.native.shmMap(this.file('log'), bytes, false);
   }
 
-  /** Memory that this process receives frames into; its backup finds there what was read and not looked at. */
+  /**
+   * A backup finds in this memory the frames that were received but not processed. Throws FtError
+   * ENOSPC.
+   */
   createSlab(pid: number, bytes: number): ArrayBuffer {
     return this.#create(`frames.${pid}`, bytes);
   }
 
-  /** Another process's memory of this kind, or null when there is none. */
   mapSlab(pid: number, bytes: number): ArrayBuffer | null {
     try {
       return this.native.shmMap(this.file(`frames.${pid}`), bytes, false);
@@ -176,7 +202,7 @@ export class Group implements GroupPlace {
     renameSync(this.file('start.new'), this.file('start.json'));
   }
 
-  /** The primary's snapshot, or null while there is none. */
+  /** @returns the primary's start snapshot; null while there is none */
   readSnapshot(): StartSnapshot | null {
     try {
       return JSON.parse(readFileSync(this.file('start.json'), 'utf8')) as StartSnapshot;
@@ -185,13 +211,13 @@ export class Group implements GroupPlace {
     }
   }
 
-  /** What an earlier, dead group left behind. */
+  /** Removes what an earlier, dead group left behind. */
   clearOld(): void {
     const frames = readdirSync(this.path).filter((name) => name.startsWith('frames.'));
     for (const name of ['start.json', 'log', 'log.new', ...frames]) rmSync(this.file(name), { force: true });
   }
 
-  /** Status sockets of the replicas that are (or were) here. */
+  /** Status sockets of the replicas that are, or were, here. */
   sockets(): string[] {
     try {
       return readdirSync(this.path)
@@ -203,7 +229,9 @@ export class Group implements GroupPlace {
   }
 }
 
-/** With its parents, private. (Node's recursive mkdir never returns where a parent cannot be made, as in /proc.) */
+/**
+ * Creates a private directory, with its parents. Node's recursive mkdir never returns below /proc.
+ */
 function makeDirectory(path: string): void {
   if (existsSync(path)) return;
   if (dirname(path) !== path) makeDirectory(dirname(path));
@@ -215,7 +243,7 @@ function makeDirectory(path: string): void {
   }
 }
 
-/** SHA-256 of a program's main file, to refuse a backup that runs another program. */
+/** SHA-256 of a program's main file: a backup that runs another program is refused. */
 export function programDigest(path: string): string {
   return createHash('sha256').update(readFileSync(path)).digest('hex');
 }

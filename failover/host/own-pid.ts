@@ -1,2 +1,2 @@
-/** This process's own number, taken before the program's world can show it the primary's. */
+/** This process's number, read before the runtime shows the program the primary's. */
 export const ownPid = process.pid;

@@ -1,6 +1,6 @@
 /**
- * Chooses the next event of the primary and delivers it: sockets and the runtime (timers, immediates, completed
- * operations) take turns. An event is logged before it is delivered.
+ * Chooses the next event of the primary and delivers it: sockets and the runtime (timers,
+ * immediates, completed operations) take turns. An event is logged before it is delivered.
  */
 import type { Clock } from '../../lib/clock.js';
 import type { AppEndpoint } from '../../stack/app-endpoint.js';
@@ -37,7 +37,10 @@ export class EventDispatcher {
   #queue: RuntimeEvent[] = [];
   /** The runtime has its turn, not the sockets. */
   #runtimeTurn = false;
-  /** State mode: connection of the event that the dead primary did not finish; its next events may be what killed it. */
+  /**
+   * State mode: connection of the event that the dead primary did not finish; its next events may
+   * be what killed it.
+   */
   #suspect: { conn: number; events: number } | null = null;
 
   constructor(host: DispatcherHost) {
@@ -55,7 +58,10 @@ export class EventDispatcher {
     this.#runtimeTurn = false;
   }
 
-  /** The dead primary did not finish an event of this connection (0: of none, -1: no event): it is delivered again. */
+  /**
+   * The dead primary did not finish an event of this connection (0: of none, -1: no event): it is
+   * delivered again.
+   */
   suspect(conn: number): void {
     this.#suspect = { conn, events: SUSPECT_EVENTS };
   }

@@ -1,6 +1,7 @@
 /**
- * The primary's backup on the same machine: the primary lets it join, wakes it, waits for it when the log is nearly
- * full, and drops it when it diverges or does not keep up. Nothing here can stop the primary for long.
+ * The primary's backup on the same machine: the primary lets it join, wakes it, waits for it when
+ * the log is nearly full, and drops it when it diverges or does not keep up. Nothing here can stop
+ * the primary for long.
  */
 import type { NativeHandle } from '../../lib/native/native.js';
 import type { Ring } from '../log/ring.js';
@@ -91,8 +92,9 @@ export class LocalStandby implements Standby {
   }
 
   /**
-   * A backup hangs when it has caught up once, has something to read, and does not read it. Where output waits for it,
-   * it has twice the time of a hung primary: it may be in the same long event a little later.
+   * A backup hangs when it has caught up once, has something to read, and does not read it. Where
+   * output waits for it, it has twice the time of a hung primary: it may be in the same long event
+   * a little later.
    */
   #isStalled(writer: RingWriter, lag: number): boolean {
     const { host, ring } = this;

@@ -1,9 +1,9 @@
 /**
- * The primary's half of a replica: it writes the log, delivers the program's events, lets output pass when the log
- * records that it depends on are stable, and looks after its standby.
+ * The primary's half of a replica: it writes the log, delivers the program's events, lets output
+ * pass when the log records that it depends on are stable, and looks after its standby.
  *
- * One turn delivers one event that is due. When none is due, the primary publishes the log, serves the standby, and
- * sends what the events made necessary.
+ * One turn delivers one event that is due. When none is due, the primary publishes the log, serves
+ * the standby, and sends what the events made necessary.
  */
 import type { TapDevice } from '../../lib/device/tap.js';
 import type { NativeAddon } from '../../lib/native/native.js';
@@ -27,11 +27,18 @@ import { StateTransfer } from './state-transfer.js';
 import { StreamRecorder } from './stream-recorder.js';
 import { Switchover } from './switchover.js';
 
-/** The primary's main loop comes round at this interval at least, and counts it in the log's header. */
+/**
+ * The primary's main loop comes round at this interval at least, and counts it in the log's header.
+ */
 const HEARTBEAT_MS = 20;
-/** Events follow each other for this time at most; then output, heartbeat and input have their turn. */
+/**
+ * Events follow each other for this time at most; then output, heartbeat and input have their turn.
+ */
 const MAX_PASS_US = 5000;
-/** Bytes of the log that are worth waking a reader in the middle of a pass, when output waits for it. */
+/**
+ * Bytes of the log that are worth waking a reader in the middle of a pass, when output waits for
+ * it.
+ */
 const WAKE_READER_BYTES = 8192;
 /** The largest log to whose places a received frame's flags can refer, bytes. */
 const MAX_DIRECT_LOG_BYTES = 2 ** 30;
@@ -40,7 +47,7 @@ const MAX_DIRECT_LOG_BYTES = 2 ** 30;
 export interface PrimaryHost extends DispatcherHost {
   readonly native: NativeAddon;
   readonly pid: number;
-  readonly leastInPlace: number | undefined;
+  readonly minInPlaceBytes: number | undefined;
   readonly options: {
     readonly group: GroupPlace;
     readonly hangTimeoutMs: number;
@@ -64,11 +71,12 @@ export interface PrimaryHost extends DispatcherHost {
   announce(): void;
   /** Output has been sent, as far as it may leave. */
   flushed(): void;
-  /** The last connection has ended, and no new ones are accepted. */
-  drained(): void;
-  onProtected(): void;
-  onUnprotected(reason: string): void;
-  /** The backup has the whole log, and waits for the end of this process: no further turn may run. */
+  /** Reports an event (replica/options.ts). */
+  emit(event: 'protected' | 'drained'): unknown;
+  emit(event: 'unprotected', reason: string): unknown;
+  /**
+   * The backup has the whole log, and waits for the end of this process: no further turn may run.
+   */
   switchedOver(): void;
 }
 
@@ -97,7 +105,7 @@ export class Primary {
     const host = this.#host;
     const { stack, connections, checks, tap } = host;
     const standby = this.#makeStandby(ring);
-    const writer = new RingWriter(ring, standby.overrun, host.leastInPlace);
+    const writer = new RingWriter(ring, standby.overrun, host.minInPlaceBytes);
     const recorder = new Recorder({
       writer,
       time: host.time,
@@ -152,15 +160,18 @@ export class Primary {
       recordJoin: () => this.#transfer?.begin(),
       transferState: () => this.#transfer === null || this.#transfer.step(),
       announce: () => host.announce(),
-      onProtected: () => host.onProtected(),
+      onProtected: () => host.emit('protected'),
       onUnprotected: (reason) => {
-        host.onUnprotected(reason);
+        host.emit('unprotected', reason);
         host.kick();
       },
     };
   }
 
-  /** The program's start-up is complete: backups may join. @param restore it replaces a program that had connections */
+  /**
+   * The program's start-up is complete: backups may join.
+   * @param restore it replaces a program that had connections
+   */
   programStarted(restore: boolean): void {
     const { ring, connections, clock } = this.#host;
     if (restore) this.dispatcher.pendingRestores = connections.restoreOutgoing();
@@ -183,7 +194,8 @@ export class Primary {
     }
     stack.poll();
     host.connections.listeners.look(stack.now());
-    // From here on a backup knows what came in, even if the program never returns from the event below.
+    // From here on a backup knows what came in, even if the program never returns from the event
+    // below.
     this.writer?.publish();
     if (host.gate.partial) this.#wakeReader();
     const late = this.#busySinceUs > 0 && stack.now() - this.#busySinceUs > MAX_PASS_US;
@@ -195,7 +207,7 @@ export class Primary {
     this.#serve();
     host.gate.isOpen();
     stack.flush();
-    if (stack.tcp.draining && stack.tcp.table.size === 0 && stack.events.length === 0) host.drained();
+    if (stack.tcp.draining && stack.tcp.table.size === 0 && stack.events.length === 0) host.emit('drained');
     host.flushed();
     host.wakeAfter(this.#restMs(late));
     return 'idle';
@@ -228,7 +240,10 @@ export class Primary {
     this.#host.bells.ring();
   }
 
-  /** An event's ticks and microtasks have drained: what the program wrote in it is checksummed into the log. */
+  /**
+   * An event's ticks and microtasks have drained: what the program wrote in it is checksummed into
+   * the log.
+   */
   eventEnded(): void {
     const { checks, programLoaded } = this.#host;
     this.recorder?.eventEnded(checks.closed, checks.aborted);
@@ -287,7 +302,10 @@ export class Primary {
 
   // --- Status ---
 
-  /** Connections below this number are older than the backup that follows now; Infinity: none follows. */
+  /**
+   * Connections below this number are older than the backup that follows now; Infinity: none
+   * follows.
+   */
   get firstProtected(): number {
     return this.#standby?.firstProtected ?? Number.POSITIVE_INFINITY;
   }
@@ -310,7 +328,8 @@ export class Primary {
       if (!this.protects(conn)) count++;
       else if (this.#transfer?.isReplayed(conn.id) === true) replayed++;
     });
-    // The backup says how many histories it could not replay, but not which: some connections may have ended since.
+    // The backup says how many histories it could not replay, but not which: some connections may
+    // have ended since.
     return count + (ring === null ? 0 : Math.min(replayed, ring.load(Word.replayFailures)));
   }
 

@@ -1,7 +1,8 @@
 /**
- * The primary's backups on other machines. An agent on this machine ships the log to them (cluster/agent). The agent
- * alone decides who holds the log, and whether the primary has the lease. The primary never drops a backup by itself:
- * that backup could still become primary, and would not know what was sent meanwhile.
+ * The primary's backups on other machines. An agent on this machine ships the log to them
+ * (cluster/agent). The agent alone decides who holds the log, and whether the primary has the
+ * lease. The primary never drops a backup by itself: that backup could still become primary, and
+ * would not know what was sent meanwhile.
  */
 import type { Ring } from '../log/ring.js';
 import { ReaderFault, ReaderState, Word } from '../log/ring-header.js';

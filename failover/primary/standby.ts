@@ -1,4 +1,7 @@
-/** The contract between a primary and the object that looks after its standby, on this machine or on others. */
+/**
+ * The contract between a primary and the object that looks after its standby, on this machine or on
+ * others.
+ */
 import type { NativeAddon } from '../../lib/native/native.js';
 import type { GroupPlace } from '../host/group-directory.js';
 import type { RingWriter } from '../log/ring-writer.js';
@@ -11,7 +14,9 @@ export interface StandbyHost {
   readonly group: GroupPlace;
   /** The program's start-up is complete; no backup can join before. */
   readonly programLoaded: boolean;
-  /** A main loop that makes no progress for this time counts as hung, microseconds; Infinity: never. */
+  /**
+   * A main loop that makes no progress for this time counts as hung, microseconds; Infinity: never.
+   */
   readonly hangTimeoutUs: number;
   /** The group's monotonic clock, microseconds. */
   nowUs(): number;
@@ -30,13 +35,21 @@ export interface StandbyHost {
   transferState(): boolean;
   onProtected(): void;
   onUnprotected(reason: string): void;
-  /** Tells neighbours where the group's addresses are (gratuitous ARP, unsolicited advertisements). */
+  /**
+   * Tells neighbours where the group's addresses are (gratuitous ARP, unsolicited advertisements).
+   */
   announce(): void;
 }
 
-/** A primary's view of its standby: a backup on this machine, or the agent that ships the log to others. */
+/**
+ * A primary's view of its standby: a backup on this machine, or the agent that ships the log to
+ * others.
+ */
 export interface Standby {
-  /** Connections below this number are older than the backup that follows now, which may not know them. */
+  /**
+   * Connections below this number are older than the backup that follows now, which may not know
+   * them.
+   */
   readonly firstProtected: number;
   /** A backup follows. */
   readonly following: boolean;

@@ -1,12 +1,15 @@
 /**
- * State transfer: what a backup that joins late is told of the connections that are older than itself. Each connection
- * is described by itself, between two records of the log, as the log has room.
+ * State transfer: what a backup that joins late is told of the connections that are older than
+ * itself. Each connection is described by itself, between two records of the log, as the log has
+ * room.
  *
  * In state mode all connections are transferred. Where the backup replays the program, these are:
- * - connections of independent servers, with their history (log/connection-history.ts), which the backup replays;
- * - connections of servers that can restore them (`server.on('restore')`), with what the program saved for them;
- * - connections that the program has not accepted yet.
- * The others stay unprotected, and are counted.
+ * - connections of independent servers, with their history (log/connection-history.ts), which the
+ *   backup replays;
+ * - connections of servers that can restore them (`server.on('restore')`), with what the program
+ *   saved for them;
+ * - connections that the program has not accepted yet. The others stay unprotected, and are
+ *   counted.
  */
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { Connections } from '../connections/connections.js';
@@ -52,7 +55,7 @@ export class StateTransfer {
     const connections = this.#connections;
     const { tcp } = connections.host.stack;
     recorder.join();
-    streams.savedAll(connections.saved);
+    streams.savedAll(connections.checkpoint);
     connections.admitLateJoiner();
     this.#pending = [];
     this.#next = 0;
@@ -73,7 +76,10 @@ export class StateTransfer {
     return isRestorable(user, restoreHandler) || (user.acceptor !== null && !user.accepted);
   }
 
-  /** Continues as far as the log has room. Between two events only. @returns true when nothing is left */
+  /**
+   * Continues as far as the log has room. Between two events only.
+   * @returns true when nothing is left
+   */
   step(): boolean {
     for (; this.#next < this.#pending.length; this.#next++)
       if (!this.#transfer(this.#pending[this.#next])) return false;

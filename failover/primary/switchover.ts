@@ -1,6 +1,7 @@
 /**
- * A switchover (planned failover), on the primary's side: everything that may leave leaves, input waits in the device's
- * queue, and the backup reads the log to its end. Then this process ends, and the backup takes over.
+ * A switchover (planned failover), on the primary's side: everything that may leave leaves, input
+ * waits in the device's queue, and the backup reads the log to its end. Then this process ends, and
+ * the backup takes over.
  */
 import { FtError } from '../../lib/errors.js';
 import { ShutdownKind, Word } from '../log/ring-header.js';

@@ -1,7 +1,7 @@
 /**
- * The turns of the event loop. The addon calls `turn` from libuv's loop, and again as long as a turn did something.
- * One turn delivers one event to the program. Between two turns ticks and microtasks drain, so that all that the event
- * causes happens before the next one.
+ * The turns of the event loop. The addon calls `turn` from libuv's loop, and again as long as a
+ * turn did something. One turn delivers one event to the program. Between two turns ticks and
+ * microtasks drain, so that all that the event causes happens before the next one.
  */
 import type { NativeAddon, NativeHandle } from '../../lib/native/native.js';
 import { hasUncaughtHandler, type Quarantine } from '../backup/quarantine.js';
@@ -11,7 +11,10 @@ import type { Runtime } from '../runtime/runtime.js';
 /** Turns without a look at the machine's descriptors, at most. */
 const MAX_TURNS = 256;
 
-/** What a turn did: delivered an event, something after which another turn may follow at once, or nothing. */
+/**
+ * What a turn did: delivered an event, something after which another turn may follow at once, or
+ * nothing.
+ */
 export type Turn = 'event' | 'again' | 'idle';
 
 /** The half of a replica that takes the turns: its primary or its backup. */
@@ -30,10 +33,9 @@ export interface EventLoopHost {
   readonly current: Role | null;
   /** An event has ended. */
   eventEnded(): void;
-  /** An event that the primary died in threw here, too. */
-  quarantined(conn: number, error: string): void;
-  /** A turn threw, and the program has no handler of uncaught exceptions. */
-  failed(error: Error): void;
+  /** Reports an event (options.ts); `failed`: a turn threw, and the program does not handle it. */
+  emit(event: 'quarantined', conn: number, error: string): unknown;
+  emit(event: 'failed', error: Error): unknown;
 }
 
 /** Drives a replica. */
@@ -94,7 +96,8 @@ export class EventLoop {
   #turn(): boolean {
     if (this.#halted) return false;
     if (this.#uncaughtException) {
-      // Ticks that were left when the program threw belong to the same event: they drain after this.
+      // Ticks that were left when the program threw belong to the same event: they drain after
+      // this.
       this.#uncaughtException = false;
       return true;
     }
@@ -108,7 +111,7 @@ export class EventLoop {
         this.inEvent = true;
         throw error;
       }
-      this.#host.failed(error instanceof Error ? error : new Error(String(error)));
+      this.#host.emit('failed', error instanceof Error ? error : new Error(String(error)));
       return false;
     }
   }
@@ -122,7 +125,7 @@ export class EventLoop {
       this.inEvent = false;
       runtime.endEvent();
       const caught = quarantine.end();
-      if (caught !== null) this.#host.quarantined(caught.conn, caught.error);
+      if (caught !== null) this.#host.emit('quarantined', caught.conn, caught.error);
     }
     this.#host.eventEnded();
     checks.closed = false;

@@ -32,11 +32,17 @@ export interface ReplicaOptions {
   mode?: ReplicationMode;
   /** Ports whose connections are in state mode, though the group is not. */
   statePorts?: readonly number[];
-  /** Ports whose connections do not depend on each other, though their servers do not say so; `all`: of all servers. */
+  /**
+   * Ports whose connections do not depend on each other, though their servers do not say so; `all`:
+   * of all servers.
+   */
   independentPorts?: readonly number[] | 'all';
   /** Bytes of an independent connection's history that are kept (default 262144); 0: none. */
   historyLimit?: number;
-  /** A primary whose main loop makes no progress for this time is killed, milliseconds; Infinity: never. */
+  /**
+   * A primary whose main loop makes no progress for this time is killed, milliseconds; Infinity:
+   * never.
+   */
   hangTimeoutMs: number;
   /** Time to poll before the event loop sleeps, microseconds (default 0: it sleeps at once). */
   busyPollUs?: number;
@@ -46,7 +52,10 @@ export interface ReplicaOptions {
   ringBytes: number;
   /** No log, no backup. */
   solo: boolean;
-  /** Several machines: the process of this one's agent, which grants the lease and orders a takeover. */
+  /**
+   * Several machines: the process of this one's agent, which grants the lease and orders a
+   * takeover.
+   */
   agentPid?: number;
   /** Time of the group's first event, for a replica that joins. */
   origin?: { monoUs: number; wallMs: number };

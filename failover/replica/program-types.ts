@@ -1,16 +1,25 @@
 /**
- * What ft-tcp adds to Node for the programs that it runs, for TypeScript: `import 'ft-tcp/program'`. All of it is absent where a program
- * runs without ft-tcp, hence the question marks.
+ * Types of what ft-tcp adds to Node for the programs that it runs: `import 'ft-tcp/program'`.
+ * Without ft-tcp all of it is absent, hence the question marks.
  */
 declare module 'net' {
   interface ListenOptions {
-    /** How a backup follows the connections: it repeats what happens to them, or is given them at a takeover (docs/guides/state-mode.md). */
+    /**
+     * `replay`: a backup replays the connections' events; `state`: a program is given the
+     * connections after a takeover (docs/guides/state-mode.md).
+     */
     replication?: 'replay' | 'state';
-    /** What is said on a connection depends on no other one: a backup that joins late repeats each by itself (docs/guides/choosing-a-mode.md). */
+    /**
+     * No connection depends on another one: a backup that joins late replays each by itself
+     * (docs/guides/choosing-a-mode.md).
+     */
     independent?: boolean;
   }
   interface Socket {
-    /** Saves what the program has to know of the connection when it gets it back; any value that `structuredClone` takes, 64 KiB at most. */
+    /**
+     * Saves what the program has to know of the connection to restore it: any value that
+     * `structuredClone` takes, 64 KiB at most.
+     */
     checkpoint?(context: unknown): void;
   }
 }
@@ -18,9 +27,15 @@ declare module 'net' {
 declare global {
   namespace NodeJS {
     interface Process {
-      /** Saves a value that belongs to no connection; it comes back with `process.on('restore', (saved) => saved(name))`. 64 KiB at most. */
+      /**
+       * Saves a value that belongs to no connection, 64 KiB at most. It is restored with
+       * `process.on('restore', (saved) => saved(name))`.
+       */
       checkpoint?(name: string, value: unknown): void;
-      /** A connection that an earlier program had opened, with what that one saved of it (docs/guides/state-mode.md). */
+      /**
+       * Restores a connection that an earlier program had opened, with its context
+       * (docs/guides/state-mode.md).
+       */
       on(event: 'restoreSocket', listener: (socket: import('node:net').Socket, context: unknown) => void): this;
     }
   }

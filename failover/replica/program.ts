@@ -1,6 +1,6 @@
 /**
- * Runs an ordinary Node program on a replica: its TCP servers listen on the stack, its outgoing TCP connections to
- * addresses that the stack can reach go through it, so do its datagram sockets, and its world is the replica's.
+ * Runs an ordinary Node program on a replica. Its TCP servers listen on the stack; so do its
+ * datagram sockets. Outgoing TCP connections go through the stack if it can reach the address.
  */
 import dgram from 'node:dgram';
 import { syncBuiltinESMExports } from 'node:module';
@@ -18,9 +18,9 @@ import type { Replica } from './replica.js';
 
 type Listen = (this: net.Server, ...args: unknown[]) => net.Server;
 
-/** What a program saves of itself, and is given back; and the connections that another one had opened. */
+/** Checkpoints of the process, and outgoing connections that another program had opened. */
 function patchProcess(replica: Replica): void {
-  const { saved, connections } = replica;
+  const { checkpoint: saved, connections } = replica;
   const emitter = process as NodeJS.EventEmitter;
   process.checkpoint = (name, value) => saved.save(name, value);
   saved.onRestore = (get) => void emitter.emit('restore', get);
@@ -34,7 +34,9 @@ function patchProcess(replica: Replica): void {
   };
 }
 
-/** Puts the stack under node:net. Servers on paths, handles and descriptors stay with the kernel. */
+/**
+ * Puts the stack under node:net. Servers on paths, handles and descriptors stay with the kernel.
+ */
 export function patchNet(replica: Replica): void {
   const prototype = net.Server.prototype as unknown as { listen: Listen };
   const listen = prototype.listen;
@@ -77,10 +79,13 @@ function patchDgram(replica: Replica): void {
   });
 }
 
-/** Loads the program's main file with its own arguments. Throws FtError ERR_FT_PROGRAM when it cannot be found. */
+/**
+ * Loads the program's main file with its own arguments. Throws FtError ERR_FT_PROGRAM when it
+ * cannot be found.
+ */
 export async function loadProgram(file: string, args: string[]): Promise<void> {
   const path = resolve(file);
-  process.argv = [process.argv[0]!, path, ...args];
+  process.argv = [process.argv[0], path, ...args];
   try {
     await import(pathToFileURL(path).href);
   } catch (error) {

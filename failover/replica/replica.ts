@@ -1,20 +1,18 @@
 /**
- * One replica of a group: the composition of the stack, the deterministic runtime, the program's connections, and the
- * half that takes the event loop's turns. That half is a primary, or a backup until its takeover.
+ * One replica of a group: the composition of the stack, the deterministic runtime, the program's
+ * connections, and the half that takes the event loop's turns. That half is a primary, or a backup
+ * until its takeover.
  *
- * This file composes and forwards. event-loop.ts has the turns, primary/primary.ts and backup/backup.ts what a turn
- * does, takeover.ts how a backup becomes the primary, start.ts how a process finds its role.
+ * This file composes and forwards. event-loop.ts has the turns, primary/primary.ts and
+ * backup/backup.ts what a turn does, takeover.ts how a backup becomes the primary, start.ts how a
+ * process finds its role.
  */
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'eventemitter3';
 import { setChecksumKernel } from '../../lib/checksum.js';
 import type { Clock } from '../../lib/clock.js';
-import type { FrameDevice } from '../../lib/device/device.js';
-import { CapturedDevice, PcapWriter } from '../../lib/device/pcap.js';
-import { slabBytes } from '../../lib/device/rx-slab.js';
-import { TapDevice } from '../../lib/device/tap.js';
+import type { TapDevice } from '../../lib/device/tap.js';
 import { FtError } from '../../lib/errors.js';
-import { formatMac } from '../../lib/mac-address.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import type {
   ListenerEvents,
@@ -27,14 +25,12 @@ import type {
 import { Stack } from '../../stack/stack.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { Backup, type BackupHost } from '../backup/backup.js';
-import { RX_SLOTS } from '../backup/follower.js';
 import type { LossReason } from '../backup/primary-watch.js';
 import { Quarantine } from '../backup/quarantine.js';
 import type { Replayer } from '../backup/replayer.js';
 import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
 import { Connections, type ConnectionsHost, type LoggedConnection } from '../connections/connections.js';
 import { OutputChecks, type ReplicaEndpoint } from '../connections/replicated-endpoint.js';
-import { senderOptions } from '../host/busy-poll.js';
 import { Doorbells } from '../host/doorbells.js';
 import { thisMachine } from '../host/environment.js';
 import { type ConnectionHistories, HISTORY_LIMIT } from '../log/connection-history.js';
@@ -43,31 +39,29 @@ import type { Ring } from '../log/ring.js';
 import { ReaderFault, SECRET_LENGTH, ShutdownKind, Word } from '../log/ring-header.js';
 import type { RingReader } from '../log/ring-reader.js';
 import type { RingWriter } from '../log/ring-writer.js';
-import { CommitGate, GatedDevice } from '../primary/output-gate.js';
+import { CommitGate } from '../primary/output-gate.js';
 import { Primary, type PrimaryHost } from '../primary/primary.js';
 import { EventTime } from '../runtime/core/event-time.js';
 import { Runtime } from '../runtime/runtime.js';
+import { type OpenedDevice, openDevice, RUNTIME_SECRET_BYTES } from './device.js';
 import { EventLoop, type EventLoopHost, type Role } from './event-loop.js';
 import type { ReplicaEvents, ReplicaOptions, TakeoverReport } from './options.js';
 import { Takeover } from './takeover.js';
 
 export type { ReplicaEvents, ReplicaOptions, ReplicationMode, TakeoverReport } from './options.js';
 
-/** Bytes of the shared secret that the program's randomness comes from; the rest is the stack's. */
-const RUNTIME_SECRET_BYTES = 32;
 /** Unacknowledged bytes above which a socket takes no more from its writer. */
 const SEND_BUFFER_BYTES = 1024 * 1024;
 
+type Hosts = SocketHost & ConnectionsHost & EventLoopHost & PrimaryHost & BackupHost;
+
 /** A replica, as its process and its program's sockets use it. Emits {@link ReplicaEvents}. */
-export class Replica
-  extends EventEmitter<ReplicaEvents>
-  implements SocketHost, ConnectionsHost, EventLoopHost, PrimaryHost, BackupHost
-{
+export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
   readonly native: NativeAddon;
   readonly clock: Clock;
   /** This process. */
   readonly pid: number;
-  readonly leastInPlace: number | undefined;
+  readonly minInPlaceBytes: number | undefined;
   readonly stack: Stack;
   readonly time: EventTime;
   readonly checks: OutputChecks;
@@ -87,8 +81,7 @@ export class Replica
   readonly #loop: EventLoop;
   #primary: Primary | null = null;
   #backup: Backup | null = null;
-  #tap: TapDevice | null = null;
-  #device: GatedDevice | null = null;
+  #device: OpenedDevice | null = null;
 
   /** @param ring the group's log; null for a replica without one (`solo`) */
   constructor(
@@ -97,11 +90,11 @@ export class Replica
     role: 'primary' | 'backup',
   ) {
     super();
-    const { native, clock, random, pid, leastInPlace } = options.environment ?? thisMachine();
+    const { native, clock, random, pid, minInPlaceBytes } = options.environment ?? thisMachine();
     this.native = native;
     this.clock = options.agentPid === undefined || ring === null ? clock : new GroupClock(clock, ring);
     this.pid = pid;
-    this.leastInPlace = leastInPlace;
+    this.minInPlaceBytes = minInPlaceBytes;
     this.role = role;
     setChecksumKernel((bytes, offset, length, seed) => native.checksum(bytes, offset, length, seed));
     const secret = ring === null ? randomBytes(SECRET_LENGTH) : ring.secret;
@@ -138,7 +131,7 @@ export class Replica
         this.#primary?.dispatcher.request(event);
         this.kick();
       },
-      restore: () => this.saved.restore(),
+      restore: () => this.checkpoint.restore(),
       onNondeterministicApi: (api) => this.emit('nondeterministicApi', api),
       onDivergence: (divergence) => this.diverged(`${divergence.what}: ${divergence.detail}`),
       ...(origin === undefined ? {} : { origin }),
@@ -147,48 +140,26 @@ export class Replica
 
   // --- Life ---
 
-  /** Opens the device and begins to take turns. Throws FtError for a device that cannot be opened. */
+  /**
+   * Opens the device and begins to take turns. Throws FtError for a device that cannot be opened.
+   */
   open(): void {
-    const { options, native, ring } = this;
-    const { busyPollUs = 0 } = options;
-    this.#tap = TapDevice.open({
-      native,
-      name: options.tap,
-      multiQueue: true,
-      offload: options.offload,
-      detached: this.role === 'backup',
-      sender: senderOptions(options.sendThread === true, busyPollUs),
-      ...(ring === null ? {} : { slab: options.group.createSlab(this.pid, slabBytes(RX_SLOTS)) }),
-    });
-    this.#device = new GatedDevice(this.#captured(this.#tap), this.gate, () => this.clock.now());
-    this.stack.addInterface(this.#device, {
+    const { options, ring } = this;
+    this.#device = openDevice(this);
+    const { gated, mac } = this.#device;
+    this.stack.addInterface(gated, {
       name: options.tap,
       addresses: options.addresses,
       ...(options.gateway === undefined ? {} : { gateway: options.gateway }),
-      mac: options.mac ?? this.#groupMac(),
+      mac,
     });
-    this.#loop.open(busyPollUs);
+    this.#loop.open(options.busyPollUs ?? 0);
     if (ring !== null) this.bells.open(this.role);
     if (this.#primary !== null) {
       if (ring !== null) this.#primary.openLog(ring);
       this.announce();
     }
     this.wakeAfter(0);
-  }
-
-  /** All replicas have the same hardware address: it is derived from their shared secret. */
-  #groupMac(): string {
-    const secret = this.ring === null ? randomBytes(SECRET_LENGTH) : this.ring.secret;
-    const from = RUNTIME_SECRET_BYTES + 3;
-    return formatMac(Uint8Array.from([2, ...secret.subarray(from, from + 5)]));
-  }
-
-  /** The device itself, or with a capture around it. Two replicas do not write one file. */
-  #captured(device: TapDevice): FrameDevice {
-    const { pcap } = this.options;
-    if (pcap === undefined) return device;
-    const file = this.role === 'primary' ? pcap : `${pcap}.${this.pid}`;
-    return new CapturedDevice(device, new PcapWriter(file, device.link), () => this.clock.wall());
   }
 
   /** The program is about to start: event 0, at the time at which the group began. */
@@ -226,8 +197,8 @@ export class Replica
   }
 
   /**
-   * Resumes a group whose last process has died: its complete log outlives it, and the peers of its connections have
-   * waited meanwhile.
+   * Resumes a group whose last process has died: its complete log outlives it, and the peers of its
+   * connections have waited meanwhile.
    */
   resume(pid: number): void {
     this.isResuming = true;
@@ -236,11 +207,13 @@ export class Replica
   }
 
   /**
-   * Hands the group to the backup (switchover). Input waits in the device's queue, the backup reads the log to its end,
-   * and learns how far each connection has sent, so that nothing has to be sent again.
+   * Hands the group to the backup (switchover). Input waits in the device's queue, the backup reads
+   * the log to its end, and learns how far each connection has sent, so that nothing has to be sent
+   * again.
    *
-   * Resolves when this process may end; it has to end then. Rejects with FtError ERR_FT_UNPROTECTED when no backup could
-   * take over, ERR_FT_STATE when a switchover is under way, ERR_FT_ROLE on a backup.
+   * Resolves when this process may end; it has to end then. Rejects with FtError ERR_FT_UNPROTECTED
+   * when no backup could take over, ERR_FT_STATE when a switchover is under way, ERR_FT_ROLE on a
+   * backup.
    */
   switchover(): Promise<void> {
     if (this.#primary === null)
@@ -248,7 +221,9 @@ export class Replica
     return this.#primary.beginSwitchover();
   }
 
-  /** Accepts no new connections; emits `drained` when the last one has ended. Survives a takeover. */
+  /**
+   * Accepts no new connections; emits `drained` when the last one has ended. Survives a takeover.
+   */
   drain(): void {
     this.ring?.store(Word.draining, 1);
     this.stack.tcp.draining = true;
@@ -267,7 +242,7 @@ export class Replica
     this.bells.close();
     this.#primary?.close();
     this.#backup?.close();
-    this.#tap?.close();
+    this.tap?.close();
   }
 
   // --- SocketHost, ConnectionsHost ---
@@ -316,14 +291,6 @@ export class Replica
     this.#primary?.eventEnded();
   }
 
-  quarantined(conn: number, error: string): void {
-    this.emit('quarantined', conn, error);
-  }
-
-  failed(error: Error): void {
-    this.emit('failed', error);
-  }
-
   // --- The primary's half ---
 
   announce(): void {
@@ -335,32 +302,12 @@ export class Replica
     if (this.lastTakeover?.firstByteUs === 0) this.#reportTakeover(this.lastTakeover);
   }
 
-  drained(): void {
-    this.emit('drained');
-  }
-
-  onProtected(): void {
-    this.emit('protected');
-  }
-
-  onUnprotected(reason: string): void {
-    this.emit('unprotected', reason);
-  }
-
   switchedOver(): void {
     this.#loop.halt();
     this.emit('switchedOver');
   }
 
   // --- The backup's half ---
-
-  inSync(): void {
-    this.emit('ready');
-  }
-
-  replayFailed(conn: number, reason: string): void {
-    this.emit('replayFailed', conn, reason);
-  }
 
   /** Ends a backup whose program is not where the primary's is. */
   diverged(reason: string): void {
@@ -375,14 +322,13 @@ export class Replica
   primaryLost(reason: LossReason): void {
     const { ring } = this;
     const backup = this.#backup;
-    const device = this.#device;
-    const tap = this.#tap;
-    if (ring === null || backup === null || device === null || tap === null) return;
+    if (ring === null || backup === null || this.#device === null) return;
     if (ring.load(Word.shutdown) === ShutdownKind.GroupEnd) {
       this.stop();
       this.emit('groupEnded');
       return;
     }
+    const { tap, gated: device } = this.#device;
     const { clock, stack, runtime, connections, bells, stateMode } = this;
     const takeover = new Takeover(
       {
@@ -397,7 +343,7 @@ export class Replica
     try {
       takeover.begin();
     } catch (error) {
-      this.failed(error instanceof Error ? error : new Error(String(error)));
+      this.emit('failed', error instanceof Error ? error : new Error(String(error)));
       return;
     }
     this.kick();
@@ -417,7 +363,7 @@ export class Replica
   }
 
   #reportTakeover(report: TakeoverReport): void {
-    const firstSentUs = this.#device?.firstSentUs ?? 0;
+    const firstSentUs = this.#device?.gated.firstSentUs ?? 0;
     if (firstSentUs === 0) return;
     report.firstByteUs = firstSentUs;
     this.emit('takeover', report);
@@ -439,13 +385,13 @@ export class Replica
   }
 
   /** Values that the program saved of itself. */
-  get saved(): ProcessCheckpoint {
-    return this.connections.saved;
+  get checkpoint(): ProcessCheckpoint {
+    return this.connections.checkpoint;
   }
 
   /** The device; null before it is open. */
   get tap(): TapDevice | null {
-    return this.#tap;
+    return this.#device?.tap ?? null;
   }
 
   /** The log's writer; null on a backup, and without a log. */
@@ -467,7 +413,10 @@ export class Replica
     return this.#loop.busyPolls;
   }
 
-  /** Connections below this number are older than the backup that follows now; Infinity: none follows. */
+  /**
+   * Connections below this number are older than the backup that follows now; Infinity: none
+   * follows.
+   */
   get firstProtected(): number {
     return this.#primary?.firstProtected ?? Number.POSITIVE_INFINITY;
   }

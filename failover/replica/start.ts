@@ -1,7 +1,7 @@
 /**
- * How a process becomes a replica: the first process of a group is its primary, the next one its backup, and further
- * ones wait for the backup's place. A group that has died is resumed if that is possible. On several machines the agent
- * has assigned the role.
+ * How a process becomes a replica: the first process of a group is its primary, the next one its
+ * backup, and further ones wait for the backup's place. A group that has died is resumed if that is
+ * possible. On several machines the agent has assigned the role.
  */
 import { randomBytes } from 'node:crypto';
 import { FtError } from '../../lib/errors.js';
@@ -49,11 +49,12 @@ export interface StartOptions {
 }
 
 /**
- * Starts this process's replica in the role that is free, or assigned. The program's sockets, timers and files are the
- * replica's when it resolves; on a backup in state mode, only after `startProgram`.
+ * Starts this process's replica in the role that is free, or assigned. The program's sockets,
+ * timers and files are the replica's when it resolves; on a backup in state mode, only after
+ * `startProgram`.
  *
- * Throws FtError EBUSY when the assigned role is taken, ERR_FT_LOG_VERSION or ERR_FT_MISMATCH when the primary runs
- * another version or program, and what opening the device throws.
+ * Throws FtError EBUSY when the assigned role is taken, ERR_FT_LOG_VERSION or ERR_FT_MISMATCH when
+ * the primary runs another version or program, and what opening the device throws.
  */
 export async function startReplica(options: StartOptions): Promise<Replica> {
   const { replica, assignedRole } = options;
@@ -65,7 +66,9 @@ export async function startReplica(options: StartOptions): Promise<Replica> {
   return startBackup(options);
 }
 
-/** Runs as the primary: resumes the group that died, or begins a new one. The group's lock is ours. */
+/**
+ * Runs as the primary: resumes the group that died, or begins a new one. The group's lock is ours.
+ */
 function startPrimary(options: StartOptions): Replica {
   const resumable = lookForResumable(options);
   return resumable === null ? startGroup(options) : resumeGroup(options, resumable);
@@ -168,7 +171,9 @@ function followingReplica(base: ReplicaOptions, snapshot: StartSnapshot, ring: R
   return replica;
 }
 
-/** The program sees the primary's process, the replica's time and timers, and the stack's sockets. */
+/**
+ * The program sees the primary's process, the replica's time and timers, and the stack's sockets.
+ */
 function installProgram(replica: Replica, snapshot: StartSnapshot): void {
   applySnapshot(snapshot.process as ProcessSnapshot);
   replica.runtime.install();

@@ -1,22 +1,31 @@
 /**
- * A takeover: the primary is lost, and this backup becomes the primary. Eight phases, each with the reason why it
- * stands before the next:
+ * A takeover: the primary is lost, and this backup becomes the primary. Eight phases, each with the
+ * reason why it stands before the next:
  *
- * 1. fence     The old primary is killed and waited for. Before all else: a primary that is only slow could still send,
- *              and the lock is released by the kernel only when its holder has died.
- * 2. lock      The group's lock is taken. Before the log is read: of two candidates only one may continue the log.
- * 3. drain     The log is read to its end, event by event, over many turns of the event loop. Before the device is
- *              attached: input that arrives must find the state that the old primary had.
- * 4. attach    Frames that the old primary had received but not processed are saved from its memory; this replica
- *              reads the old primary's device queue. Before the log is written: their payload may lie in the log.
- * 5. epoch     An event that cannot be finished here is cut off, this replica becomes the log's writer, and marks a
- *              new epoch. Before the recovery: what it records belongs to this replica's epoch.
- * 6. recover   What the old primary did not live to record is recorded. Before output: a later backup must know it.
- * 7. thaw      Timers and effects of the program run for real. Connections send again what is not acknowledged, and
- *              the saved frames are processed. Before the announcement: who is called must be able to answer.
- * 8. announce  Neighbours are told where the addresses are, and the old primary's remains are removed.
+ * 1. fence     The old primary is killed and waited for. Before all else: a primary that is only
+ *              slow could still send, and the lock is released by the kernel only when its holder
+ *              has died.
+ * 2. lock      The group's lock is taken. Before the log is read: of two candidates only one may
+ *              continue the log.
+ * 3. drain     The log is read to its end, event by event, over many turns of the event loop.
+ *              Before the device is attached: input that arrives must find the state that the old
+ *              primary had.
+ * 4. attach    Frames that the old primary had received but not processed are saved from its
+ *              memory; this replica reads the old primary's device queue. Before the log is
+ *              written: their payload may lie in the log.
+ * 5. epoch     An event that cannot be finished here is cut off, this replica becomes the log's
+ *              writer, and marks a new epoch. Before the recovery: what it records belongs to this
+ *              replica's epoch.
+ * 6. recover   What the old primary did not live to record is recorded. Before output: a later
+ *              backup must know it.
+ * 7. thaw      Timers and effects of the program run for real. Connections send again what is not
+ *              acknowledged, and the saved frames are processed. Before the announcement: who is
+ *              called must be able to answer.
+ * 8. announce  Neighbours are told where the addresses are, and the old primary's remains are
+ *              removed.
  *
- * The first client hears of it in phase 7. All phases but the third are synchronous: no event can come in between.
+ * The first client hears of it in phase 7. All phases but the third are synchronous: no event can
+ * come in between.
  */
 import type { Clock } from '../../lib/clock.js';
 import type { RxBatch } from '../../lib/device/rx-batch.js';
@@ -81,7 +90,10 @@ export class Takeover {
     };
   }
 
-  /** Phases 1 to 3; the others follow when the log has been read to its end. Throws FtError ERR_FT_FENCE, ERR_FT_DROPPED. */
+  /**
+   * Phases 1 to 3; the others follow when the log has been read to its end. Throws FtError
+   * ERR_FT_FENCE, ERR_FT_DROPPED.
+   */
   begin(): void {
     this.#fence();
     this.#lock();
@@ -117,11 +129,13 @@ export class Takeover {
   #attach(): void {
     const { follower, replayer } = this.#backup;
     const { clock, ring, tap } = this.#host;
-    // This replica writes the log from here on: nothing of it may still be borrowed as received data.
+    // This replica writes the log from here on: nothing of it may still be borrowed as received
+    // data.
     replayer?.borrowedLog.releaseAll();
     if (invariants.P2) this.#frames = follower.slab?.recover(ring.bytes);
     this.report.drainedUs = clock.now();
-    // Frames that wait in the old primary's queue are not lost. Without it, each such client waits for its own timer.
+    // Frames that wait in the old primary's queue are not lost. Without it, each such client waits
+    // for its own timer.
     if (follower.queue >= 0) tap.switchQueue(follower.queue);
     else tap.attach();
     this.report.attachedUs = clock.now();
@@ -150,7 +164,8 @@ export class Takeover {
     this.#host.stack.tcp.table.forEach((conn) => {
       if (conn.state === TcpState.SynSent) primary.recorder?.opened(conn);
     });
-    // The old primary logged its last event, but did not live to record the checksums of what the program wrote in it.
+    // The old primary logged its last event, but did not live to record the checksums of what the
+    // program wrote in it.
     for (const endpoint of this.#backup.replayer?.takeUnchecked() ?? []) primary.check(endpoint);
     primary.recordChecks();
   }
@@ -167,7 +182,7 @@ export class Takeover {
     if (!stateMode) primary.dispatcher.pendingRestores = connections.restoreOutgoing();
     connections.listeners.takeOver(clock.now());
     // Before any other event: values that this program has not saved itself.
-    if (connections.saved.foreign) primary.dispatcher.restoreFirst();
+    if (connections.checkpoint.hasForeignValues) primary.dispatcher.restoreFirst();
     // Sockets of connections that had ended may not have been told all of it.
     for (const endpoint of connections.endpoints.values()) endpoint.onProgress();
     this.report.connections = stack.tcp.table.size;

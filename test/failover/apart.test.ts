@@ -59,7 +59,7 @@ t.test('saved values are bounded, and say whose they are', async (t) => {
   saved.onSave = (name) => told.push(name);
   saved.save('a', { n: 1 });
   t.same(told, ['a']);
-  t.notOk(saved.foreign);
+  t.notOk(saved.hasForeignValues);
   t.throws(() => saved.save('x'.repeat(257), 1), { code: 'ERR_FT_CONTEXT' });
   t.throws(() => saved.save(7 as unknown as string, 1), { code: 'ERR_FT_CONTEXT' });
   t.throws(() => saved.save('big', Buffer.alloc(70_000)), { code: 'ERR_FT_CONTEXT' });
@@ -73,10 +73,10 @@ t.test('saved values are bounded, and say whose they are', async (t) => {
   const other = new ProcessCheckpoint();
   other.onRestore = saved.onRestore;
   saved.forEach((name, bytes) => {
-    other.take(name, bytes);
+    other.adopt(name, bytes);
   });
-  t.ok(other.foreign);
+  t.ok(other.hasForeignValues);
   other.restore();
-  t.notOk(other.foreign);
+  t.notOk(other.hasForeignValues);
   t.same(got, [{ n: 2 }, 7, undefined]);
 });

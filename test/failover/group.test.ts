@@ -1,4 +1,4 @@
-/** The group's directory, its locks, and who notices that a primary is gone. */
+/** The group's directory, its locks, and the failure detector. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -54,7 +54,7 @@ t.test('one primary, one backup; a lock ends with its holder', async (t) => {
   t.equal(first.lockBackup(), true);
 });
 
-t.test('what an earlier group left is cleared, what is damaged is no snapshot', async (t) => {
+t.test('files of an earlier group are removed; a damaged snapshot counts as none', async (t) => {
   const group = new Group(native(), directory, 'stale');
   t.equal(group.readSnapshot(), null);
   writeFileSync(group.file('start.json'), '{"format":');
@@ -82,7 +82,7 @@ function log(name: string): Ring {
 const watch = (child: ChildProcess, ring: Ring, onLost: (reason: string) => void): FailureDetector =>
   new FailureDetector({ native: native(), pid: child.pid!, ring, hangTimeoutUs: 500_000, onLost });
 
-t.test('death is noticed, and fenced', async (t) => {
+t.test('a death is detected, and the process is fenced', async (t) => {
   const child = spawn('sleep', ['60']);
   const gone: string[] = [];
   const detector = watch(child, log('death'), (reason) => gone.push(reason));
@@ -96,7 +96,7 @@ t.test('death is noticed, and fenced', async (t) => {
   t.throws(() => watch(child, log('none'), () => undefined), { code: 'ESRCH' });
 });
 
-t.test('a hang is a main loop without progress, seen many times; a pause is none', async (t) => {
+t.test('a hang needs many looks without progress; a pause is no hang', async (t) => {
   const child = spawn('sleep', ['60']);
   const ring = log('hang');
   const gone: string[] = [];
@@ -109,16 +109,16 @@ t.test('a hang is a main loop without progress, seen many times; a pause is none
   look(0);
   for (let i = 0; i < 150; i++) look(2000);
   t.same(gone, [], 'a collection of 300 ms is no hang');
-  ring.words[Word.heartbeat]!++;
+  ring.words[Word.heartbeat]++;
   look(2000);
   for (let i = 0; i < 240; i++) look(2000);
   t.same(gone, []);
   // We ourselves stood still: one look after a long time says nothing.
-  ring.words[Word.heartbeat]!++;
+  ring.words[Word.heartbeat]++;
   look(2000);
   look(5_000_000);
   t.same(gone, [], 'our own stall');
-  ring.words[Word.heartbeat]!++;
+  ring.words[Word.heartbeat]++;
   for (let i = 0; i < 300; i++) look(2000);
   t.same(gone, ['hang']);
   child.kill('SIGSTOP');
@@ -128,7 +128,7 @@ t.test('a hang is a main loop without progress, seen many times; a pause is none
   detector.close();
 });
 
-t.test('while a primary starts, its loop may stand still', async (t) => {
+t.test('while a primary starts, its main loop may stand still', async (t) => {
   const child = spawn('sleep', ['60']);
   const ring = log('starting');
   ring.store(Word.ready, 0);
@@ -140,7 +140,7 @@ t.test('while a primary starts, its loop may stand still', async (t) => {
   child.kill('SIGKILL');
 });
 
-t.test('no room for the log', async (t) => {
+t.test('the log does not fit into the directory', async (t) => {
   const group = new Group(native(), directory, 'large');
   const much = 2 ** 45;
   t.throws(() => group.createRing(much), { code: 'ENOSPC', message: /no room for \d+ MiB in .*--log-size/ });

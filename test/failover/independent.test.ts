@@ -1,4 +1,4 @@
-/** WebSockets that outlive one replica after the other, though none that is left has seen them begin. */
+/** WebSockets that outlive one replica after another, though no replica is left that has seen their beginning. */
 import { execFileSync } from 'node:child_process';
 import http from 'node:http';
 import { join } from 'node:path';

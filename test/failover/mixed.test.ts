@@ -1,4 +1,4 @@
-/** Servers in state mode beside others that are replayed, and replicas that join when the log has lost its beginning. */
+/** Servers in state mode beside replayed ones, and replicas that join when the log is truncated. */
 import net from 'node:net';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -63,7 +63,7 @@ t.test(
   },
 );
 
-t.test('--state-port says so for a program that does not', async (t) => {
+t.test('--state-port selects state mode for a program that does not', async (t) => {
   const own = new TestGroup(directory, ['--state-port', '5'], [APP]);
   const [primary, backup] = await own.pair();
   const client = new Client(5);
@@ -111,7 +111,7 @@ t.test(
   },
 );
 
-t.test('a group in state mode has nobody who could repeat a server', async (t) => {
+t.test('a group in state mode refuses a server that is to be replayed', async (t) => {
   const own = new TestGroup(
     directory,
     ['--mode', 'state'],

@@ -1,4 +1,4 @@
-/** Connections that outlive one replica after the other (FT_TCP_DEATHS of them), long after the log has lost their beginning. */
+/** Connections that outlive one replica after another (FT_TCP_DEATHS of them), long after the log is truncated. */
 import http from 'node:http';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';

@@ -1,4 +1,4 @@
-/** All processes of a group die: the next one goes on where it was, from the log that they left behind. */
+/** All processes of a group die: the next one resumes the group from the log that they left behind. */
 import { createHash } from 'node:crypto';
 import net from 'node:net';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +9,7 @@ import { Client, get, inLab, STACK_ADDRESS, sleep, TestGroup } from './support/l
 const directory = await inLab(import.meta.url);
 const STATEFUL = fileURLToPath(new URL('apps/stateful.js', import.meta.url));
 
-t.test('one process without a backup, killed and started again: its connections live on', async (t) => {
+t.test('one process without a backup, killed and started again: its connections survive', async (t) => {
   const group = new TestGroup(directory);
   const first = group.start();
   await first.event('ready');
@@ -69,7 +69,7 @@ t.test('primary and backup killed at once', async (t) => {
   await group.close();
 });
 
-t.test('a primary that was ended by hand, with nobody to go on, is not gone on with', async (t) => {
+t.test('a primary that was ended by hand without a backup is not resumed', async (t) => {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     const group = new TestGroup(directory);
     const first = group.start();
@@ -83,7 +83,7 @@ t.test('a primary that was ended by hand, with nobody to go on, is not gone on w
   }
 });
 
-t.test('what cannot be gone on with is tried once', async (t) => {
+t.test('a group that cannot be resumed is tried once', async (t) => {
   const group = new TestGroup(directory);
   const first = group.start();
   await first.event('ready');
@@ -100,7 +100,7 @@ t.test('what cannot be gone on with is tried once', async (t) => {
   await group.close();
 });
 
-t.test('another program, a group that was drained, or one that does not want to, begins anew', async (t) => {
+t.test('another program, a drained group, or a restart window of 0 begins a new group', async (t) => {
   const group = new TestGroup(directory);
   const first = group.start();
   await first.event('ready');

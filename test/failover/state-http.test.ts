@@ -1,4 +1,4 @@
-/** State mode for http: connections outlive the program, and its version, without a word of its own. */
+/** State mode for HTTP: connections outlive the program and its version, and the program does nothing for it. */
 import http from 'node:http';
 import net from 'node:net';
 import { fileURLToPath } from 'node:url';
@@ -35,7 +35,7 @@ function group(word: string): TestGroup {
   return new TestGroup(directory, ['--mode', 'state'], [APP, word]);
 }
 
-t.test('idle connections go on, requests without an answer are asked again, half an answer is an end', async (t) => {
+t.test('idle connections survive, unanswered requests are given again, half an answer is reset', async (t) => {
   const own = group('v1');
   const [primary, backup] = await own.pair();
   const callers = Array.from({ length: 6 }, () => new Caller());
@@ -80,7 +80,7 @@ t.test('new code takes over connections that it did not accept', async (t) => {
   await own.close();
 });
 
-t.test('an upgrade that nobody wants is a request', async (t) => {
+t.test('an upgrade that the program does not handle is a request', async (t) => {
   const own = group('v1');
   const only = own.start();
   await only.event('ready');
@@ -92,7 +92,7 @@ t.test('an upgrade that nobody wants is a request', async (t) => {
   await own.close();
 });
 
-t.test('requests that do not wait for each other', async (t) => {
+t.test('pipelined requests', async (t) => {
   const own = group('v1');
   const [primary, backup] = await own.pair();
   const socket = net.connect(80, STACK_ADDRESS);

@@ -1,4 +1,4 @@
-/** State mode: no second copy of the program; the one that is started after a death gets its connections back. */
+/** State mode: the backup runs no program; the one that starts after a takeover restores its connections. */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
@@ -45,7 +45,7 @@ function download(): { done: Promise<string>; got: () => number } {
 
 const WHOLE = `${300 * CHUNK} ${contentSha256(300 * CHUNK)}`;
 
-t.test('a count goes on; the backup runs no program before it has to', async (t) => {
+t.test('a count continues; the backup runs no program before its takeover', async (t) => {
   const { group: own, starts } = group();
   const [primary, backup] = await own.pair();
   const client = new Client(7);
@@ -68,7 +68,7 @@ t.test('a count goes on; the backup runs no program before it has to', async (t)
   await own.close();
 });
 
-t.test('a connection that the program has opened comes back, too, and is not opened again', async (t) => {
+t.test('an outgoing connection is restored, too, and is not opened again', async (t) => {
   const feeds: net.Socket[] = [];
   const source = net.createServer((socket) => {
     feeds.push(socket);
@@ -105,7 +105,7 @@ t.test('a connection that the program has opened comes back, too, and is not ope
   source.close();
 });
 
-t.test('a stream goes on to the byte where it was', async (t) => {
+t.test('a stream continues at the byte where it was', async (t) => {
   const { group: own } = group();
   const [primary, backup] = await own.pair();
   const { done, got } = download();
@@ -116,7 +116,7 @@ t.test('a stream goes on to the byte where it was', async (t) => {
   await own.close();
 });
 
-t.test('a replica that joins when the log has lost its beginning gets a snapshot', async (t) => {
+t.test('a replica that joins when the log is truncated gets a snapshot', async (t) => {
   const { group: own } = group('v1', '--log-size', '16');
   const [primary, backup] = await own.pair();
   const client = new Client(7);
@@ -138,7 +138,7 @@ t.test('a replica that joins when the log has lost its beginning gets a snapshot
   await own.close();
 });
 
-t.test('input that kills the program is set aside with its connection', async (t) => {
+t.test('input that kills the program is quarantined with its connection', async (t) => {
   const { group: own } = group();
   const [primary, backup] = await own.pair();
   const [poison, other] = [new Client(7), new Client(7)];
@@ -156,7 +156,7 @@ t.test('input that kills the program is set aside with its connection', async (t
   await own.close();
 });
 
-t.test('new code: the connections of one version go to the next', async (t) => {
+t.test('new code: the connections of one version are restored by the next', async (t) => {
   const { group: own } = group('v1');
   const primary = own.start();
   await primary.event('ready');
@@ -173,7 +173,7 @@ t.test('new code: the connections of one version go to the next', async (t) => {
   await Promise.all([own.close(), next.close()]);
 });
 
-t.test('who does not ask for his connections loses them; a replica in another mode is refused', async (t) => {
+t.test('unclaimed connections are reset; a replica in another mode is refused', async (t) => {
   const { group: own } = group();
   const [primary, backup] = await own.pair();
   const client = new Client(9);

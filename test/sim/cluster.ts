@@ -12,9 +12,10 @@ import { StackHost } from '../../stack/stack-host.js';
 import { LogAudit } from './audit.js';
 import type { Client } from './clients.js';
 import { Disk } from './disk.js';
-import { MAX_TURNS, Machine, type Process, SimGroup } from './machine.js';
+import { MAX_TURNS, Machine, type Process } from './machine.js';
 import { rewrite } from './old-log.js';
 import type { Scenario } from './scenarios.js';
+import { SimGroup } from './sim-group.js';
 import { Wire } from './wire.js';
 
 const LOG_BYTES = 1 << 20;
@@ -70,8 +71,8 @@ export class Cluster {
     this.link.b.start({
       onFrames: (batch) => {
         for (let i = 0; i < batch.count; i++) {
-          const at = batch.meta[i * RX_META_WORDS]!;
-          this.machine.receive(batch.bytes.slice(at, at + batch.meta[i * RX_META_WORDS + 1]!));
+          const at = batch.meta[i * RX_META_WORDS];
+          this.machine.receive(batch.bytes.slice(at, at + batch.meta[i * RX_META_WORDS + 1]));
         }
       },
       onWritable: () => undefined,
@@ -105,7 +106,7 @@ export class Cluster {
       const ring = new Ring(process.environment.native, this.#memory);
       const locked = group.lockPrimary();
       // Everybody who was here before is dead: their log goes on.
-      const dead = locked && this.members.length > 0 ? ring.words[Word.writerPid]! : 0;
+      const dead = locked && this.members.length > 0 ? ring.words[Word.writerPid] : 0;
       const primary = locked && dead === 0;
       if (primary) {
         ring.format(this.#secret);
@@ -148,7 +149,7 @@ export class Cluster {
       if (dead > 0) {
         if (!replica.stateMode) replica.runtime.endEvent();
         replica.resume(dead);
-      } else if (!primary) replica.watchPrimary(ring.words[Word.writerPid]!);
+      } else if (!primary) replica.watchPrimary(ring.words[Word.writerPid]);
       const run = (): void => {
         replica.beginStart();
         scenario.program(replica, process, this.disk);
@@ -168,7 +169,7 @@ export class Cluster {
   #writesOld(process: Process): void {
     process.onStore = (words, index, value) => {
       if (index !== Word.head || words.buffer !== this.#memory) return;
-      const complaint = rewrite(this.#memory, words[Word.head]!, value);
+      const complaint = rewrite(this.#memory, words[Word.head], value);
       if (complaint !== '') this.failures.push(complaint);
     };
   }
@@ -180,7 +181,7 @@ export class Cluster {
     const reader = this.backup?.replica.reader;
     // It is in an event, of which it has read on already.
     const inEvent = reader != null && (reader.position | 0) !== words[Word.tail];
-    words[Word.head] = words[Word.eventEnd] = inEvent ? this.#nextEvent(reader.position) : words[Word.tail]!;
+    words[Word.head] = words[Word.eventEnd] = inEvent ? this.#nextEvent(reader.position) : words[Word.tail];
   }
 
   /** Where the next event begins in the log, or the log ends. */

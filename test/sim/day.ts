@@ -38,12 +38,11 @@ function heapMb(): number {
   return process.memoryUsage().heapUsed / 1e6;
 }
 
-export function runDay(hours: number, mode: ReplicationMode, seed: string): Day {
-  const state = mode === 'state';
-  const scenario: Scenario = {
+function scenarioOf(mode: ReplicationMode): Scenario {
+  return {
     name: 'day',
     program: (replica) => {
-      if (state) stateEcho(replica);
+      if (mode === 'state') stateEcho(replica);
       else {
         echo(replica);
         adding(replica);
@@ -53,7 +52,29 @@ export function runDay(hours: number, mode: ReplicationMode, seed: string): Day 
     mode,
     logBytes: LOG_BYTES,
   };
-  const cluster = new Cluster(scenario, seed);
+}
+
+/** Replicas hold the connection of all day, and what a minute leaves. */
+function judgeHeld(cluster: Cluster, day: Day): void {
+  for (const { process, replica } of cluster.members) {
+    if (process.dead) continue;
+    const { stack } = replica;
+    const held = {
+      endpoints: replica.endpoints.size,
+      connections: stack.tcp.byId.size,
+      'connections in TIME-WAIT': stack.tcp.timeWaits.size,
+      operations: replica.runtime.operations.size,
+      timers: replica.runtime.timers.refs,
+    };
+    for (const [what, count] of Object.entries(held))
+      if (count > 4) day.failures.push(`${replica.role}: ${count} ${what} are held`);
+  }
+}
+
+/** Runs a day of virtual time. */
+export function runDay(hours: number, mode: ReplicationMode, seed: string): Day {
+  const state = mode === 'state';
+  const cluster = new Cluster(scenarioOf(mode), seed);
   const day: Day = { failures: cluster.failures, connections: 0, datagrams: 0, deaths: 0, rounds: 0, heapMb: [0, 0] };
   try {
     cluster.start('0');
@@ -104,20 +125,7 @@ export function runDay(hours: number, mode: ReplicationMode, seed: string): Day 
     }
     if (all.seen.wrong !== '' || all.seen.closed !== undefined)
       day.failures.push(`the connection that lives all day: ${all.seen.wrong} ${all.seen.closed}`);
-    for (const { process, replica } of cluster.members) {
-      if (process.dead) continue;
-      const { stack } = replica;
-      // The one of all day, and what a minute leaves.
-      const held = {
-        endpoints: replica.endpoints.size,
-        connections: stack.tcp.byId.size,
-        'connections in TIME-WAIT': stack.tcp.timeWaits.size,
-        operations: replica.runtime.operations.size,
-        timers: replica.runtime.timers.refs,
-      };
-      for (const [what, count] of Object.entries(held))
-        if (count > 4) day.failures.push(`${replica.role}: ${count} ${what} are held`);
-    }
+    judgeHeld(cluster, day);
   } finally {
     cluster.close();
   }

@@ -2,7 +2,8 @@
 import { originals } from '../../failover/runtime/core/originals.js';
 import { SeededRandom } from '../../lib/random.js';
 import { runAgents } from './agents.js';
-import { FAULTS, type Fault, type Outcome, runFault } from './fault.js';
+import { type Fault, type Outcome, runFault } from './fault.js';
+import { FAULTS } from './fault-kinds.js';
 import { SCENARIOS, type Scenario, survives } from './scenarios.js';
 
 export interface Failure {

@@ -1,39 +1,18 @@
 /** One run of a scenario with a fault at one point, and what is wrong afterwards. */
 import type { Client } from './clients.js';
-import { Cluster } from './cluster.js';
+import { Cluster, type Member } from './cluster.js';
+import type { FaultKind } from './fault-kinds.js';
 import type { Scenario } from './scenarios.js';
 
-/**
- * What goes wrong. `at` counts from the moment the clients start: calls of the process into its kernel, for a death; a hang or an
- * order comes at the end of the turn in which that call was.
- *   kill          the primary dies
- *   kill-backup   the backup dies; another one joins, and then the primary dies
- *   hang          the primary stands still and wakes much later, when somebody else is primary
- *   double        the primary dies; a third replica joins; the new primary dies too
- *   restart       both die; a process that is started later goes on with what the log has
- *   switchover    the primary hands over as it is told, and ends
- *   slow          the backup stands still for a while, and then the primary dies
- *   machine       the primary dies with all that was in its memory: of the log there is what the backup has processed
- */
-export const FAULTS = [
-  'kill',
-  'kill-backup',
-  'hang',
-  'double',
-  'slow',
-  'switchover',
-  'restart',
-  'clock',
-  'machine',
-] as const;
-export type FaultKind = (typeof FAULTS)[number];
-
+/** A fault at one point; see {@link FaultKind}. */
 export interface Fault {
   kind: FaultKind;
   at: number;
 }
 
+/** What a run came to. */
 export interface Outcome {
+  /** What is wrong; empty: nothing. */
   failures: string[];
   /** Calls of primary and backup, and turns, during the clients' time. */
   calls: number;
@@ -55,136 +34,216 @@ const HOUR_MS = 3_600_000;
 const CLOCK_US = 3000;
 /** A supervisor's pause before it starts a process again. */
 const RESTART_US = 100_000;
-/** A client may wait for so long when a process dies; a retransmission timer of its own is 200 ms. */
+/** Longest wait of a client when a process dies; a retransmission timer of its own is 200 ms. */
 const GAP_US = 450_000;
 /** A hang is noticed after half a second. */
 const HANG_GAP_US = 1_200_000;
-/** While nobody is there, frames are lost; a SYN goes again after one second and two. */
+/** Without any process frames are lost; a SYN is sent again after one second and two. */
 const RESTART_GAP_US = 2_300_000;
 
+/** Runs a scenario, with a fault or without. */
 export function runFault(scenario: Scenario, seed: string, fault: Fault | null): Outcome {
   const cluster = new Cluster(scenario, seed);
   cluster.machine.copies = fault?.kind !== 'machine';
   try {
-    return play(cluster, fault);
+    return new FaultRun(cluster, fault).play();
   } finally {
     cluster.close();
   }
 }
 
-function play(cluster: Cluster, fault: Fault | null): Outcome {
-  const { machine, wire, failures } = cluster;
-  const first = cluster.start('first')!;
-  cluster.run(() => false, 10_000);
-  const second = cluster.start('second')!;
-  if (!cluster.run(() => cluster.protected, START_US)) failures.push('no backup has joined');
-  const clients = cluster.clients();
-  const before = first.process.calls;
-  const backupBefore = second.process.calls;
-  const began = machine.clock.now();
-  let third = false;
-  let backupGone = false;
-  let killedUs = 0;
-  if (fault?.kind === 'kill' || fault?.kind === 'double' || fault?.kind === 'restart' || fault?.kind === 'machine')
-    first.process.dieAt = before + fault.at;
-  if (fault?.kind === 'machine') first.process.onDeath = () => cluster.loseMemory(first);
-  if (fault?.kind === 'kill-backup') second.process.dieAt = backupBefore + fault.at;
-  let stopped = false;
-  const watch = (): boolean => {
-    const now = machine.clock.now();
-    if ((fault?.kind === 'hang' || fault?.kind === 'slow') && !stopped) {
-      const process = fault.kind === 'hang' ? first.process : second.process;
-      const since = fault.kind === 'hang' ? before : backupBefore;
-      if (process.calls - since >= fault.at) {
-        stopped = true;
-        killedUs = now;
-        process.stoppedUntilUs = now + (fault.kind === 'hang' ? HANG_US : SLOW_US);
-      }
-    }
-    if (fault?.kind === 'switchover' && !stopped && first.process.calls - before >= fault.at) {
-      stopped = true;
-      first.replica.once('switchedOver', () => first.process.kill());
-      first.process.as(() => {
-        first.replica.switchover().catch((error: Error) => failures.push(error.message));
-      });
-    }
-    if (fault?.kind === 'clock' && !stopped && first.process.calls - before >= fault.at) {
-      // An hour back, or forth; and in the middle of what follows the primary dies.
-      stopped = true;
-      killedUs = now;
-      machine.clock.setWall(fault.at % 2 === 0 ? -HOUR_MS : HOUR_MS);
-      cluster.alarmUs = now + CLOCK_US;
-    }
-    if (fault?.kind === 'clock' && stopped && now >= killedUs + CLOCK_US && !first.process.dead) first.process.kill();
-    if (fault?.kind === 'slow' && stopped && now >= killedUs + SLOW_US / 2 && !first.process.dead) first.process.kill();
-    if (fault?.kind === 'double' && first.process.dead && !third && cluster.primary === second) {
-      third = cluster.start('third') !== null;
-    }
-    if (fault?.kind === 'double' && third && cluster.protected && !second.process.dead) second.process.kill();
-    if (fault?.kind === 'restart' && first.process.dead) {
-      // Before it can take over.
-      if (!second.process.dead) {
-        second.process.kill();
-        killedUs = now;
-        cluster.alarmUs = now + RESTART_US;
-      }
-      if (!third && now >= killedUs + RESTART_US) third = cluster.start('third') !== null;
-    }
-    if (fault?.kind === 'kill-backup' && second.process.dead && !third) {
-      third = cluster.start('third') !== null;
-      backupGone = true;
-    }
-    if (backupGone && third && cluster.protected && !first.process.dead) first.process.kill();
-    return clients.every(finished) && cluster.host.stack.tcp.table.size === 0;
-  };
-  const complete = cluster.run(watch, LIMIT_US);
-  // It died when its clients were done.
-  if (fault?.kind === 'restart' && first.process.dead) cluster.run(() => watch() && third, RESTART_US * 2);
-  const endedUs = machine.clock.now() - began;
-  if (!complete) failures.push(`not over after ${LIMIT_US / 1e6} s`);
-  let gapUs = 0;
-  for (const [n, client] of clients.entries()) {
-    const { seen } = client;
-    if (seen.wrong !== '') failures.push(`client ${n}: ${seen.wrong}`);
-    else if (!client.done) failures.push(`client ${n}: ended early, with ${seen.closed}, after ${seen.received} bytes`);
-    if (seen.closed !== null && seen.closed !== undefined && cluster.scenario.resets === undefined)
-      failures.push(`client ${n}: the connection ended with ${seen.closed}`);
-    gapUs = Math.max(gapUs, client.longestGapUs);
+/** Longest wait of a client that some faults may cause. */
+const GAPS_US: Partial<Record<FaultKind, number>> = {
+  hang: HANG_GAP_US,
+  restart: RESTART_GAP_US,
+  machine: RESTART_GAP_US,
+};
+
+class FaultRun {
+  readonly #cluster: Cluster;
+  readonly #fault: Fault | null;
+  readonly #first: Member;
+  readonly #second: Member;
+  readonly #clients: Client[];
+  /** Calls of primary and backup before the clients started. */
+  readonly #calls: [number, number];
+  readonly #beganUs: number;
+  /** The fault has been injected; for faults that are not a death at a call. */
+  #injected = false;
+  #injectedUs = 0;
+  /** A third replica has started. */
+  #third = false;
+
+  constructor(cluster: Cluster, fault: Fault | null) {
+    this.#cluster = cluster;
+    this.#fault = fault;
+    this.#first = cluster.start('first')!;
+    cluster.run(() => false, 10_000);
+    this.#second = cluster.start('second')!;
+    if (!cluster.run(() => cluster.protected, START_US)) cluster.failures.push('no backup has joined');
+    this.#clients = cluster.clients();
+    this.#calls = [this.#first.process.calls, this.#second.process.calls];
+    this.#beganUs = cluster.machine.clock.now();
+    if (fault !== null) this.#prepare(fault);
   }
-  const usual = { hang: HANG_GAP_US, restart: RESTART_GAP_US, machine: RESTART_GAP_US } as Partial<
-    Record<FaultKind, number>
-  >;
-  const bound = Math.max(cluster.scenario.patienceUs ?? 0, (fault && usual[fault.kind]) ?? GAP_US);
-  if (cluster.scenario.link === undefined && gapUs > bound) failures.push(`a client waited for ${gapUs / 1000} ms`);
-  if (fault?.kind === 'switchover') {
-    cluster.run(() => !stopped || first.process.dead, DRAIN_US);
-    if (stopped && !first.process.dead) failures.push('it was not handed over');
-    if (cluster.scenario.link === undefined && wire.resentBytes > 0)
-      failures.push(`${wire.resentBytes} bytes were sent again`);
+
+  #prepare({ kind, at }: Fault): void {
+    const [first, second] = [this.#first, this.#second];
+    if (kind === 'kill' || kind === 'double' || kind === 'restart' || kind === 'machine')
+      first.process.dieAt = this.#calls[0] + at;
+    if (kind === 'machine') first.process.onDeath = () => this.#cluster.loseMemory(first);
+    if (kind === 'kill-backup') second.process.dieAt = this.#calls[1] + at;
   }
-  const calls = first.process.calls - before;
-  const backupCalls = second.process.calls - backupBefore;
-  if (stopped && fault?.kind === 'hang') cluster.run(() => false, HANG_US);
-  cluster.run(() => cluster.primary?.replica.stack.tcp.table.size === 0, DRAIN_US);
-  const left = cluster.primary?.replica.stack.tcp.table.size ?? -1;
-  if (left > 0) failures.push(`${left} connections are left`);
-  if (left < 0) failures.push('nobody is primary');
-  if (left === 0) {
+
+  /** Called often: injects what comes in the middle. @returns whether the clients are done */
+  #watch(): boolean {
+    switch (this.#fault?.kind) {
+      case 'hang':
+        this.#stop(this.#fault.at, this.#first, HANG_US);
+        break;
+      case 'slow':
+        this.#stop(this.#fault.at, this.#second, SLOW_US);
+        this.#killAfter(SLOW_US / 2);
+        break;
+      case 'switchover':
+        if (this.#isDue(this.#fault.at, this.#first)) this.#switchover();
+        break;
+      case 'clock':
+        if (this.#isDue(this.#fault.at, this.#first)) this.#jump(this.#fault.at);
+        this.#killAfter(CLOCK_US);
+        break;
+      case 'double':
+        this.#double();
+        break;
+      case 'restart':
+        if (this.#first.process.dead) this.#restart();
+        break;
+      case 'kill-backup':
+        if (this.#second.process.dead && !this.#third) this.#startThird();
+        if (this.#third && this.#cluster.protected && !this.#first.process.dead) this.#first.process.kill();
+        break;
+    }
+    return this.#clients.every(finished) && this.#cluster.host.stack.tcp.table.size === 0;
+  }
+
+  get #nowUs(): number {
+    return this.#cluster.machine.clock.now();
+  }
+
+  #startThird(): void {
+    this.#third = this.#cluster.start('third') !== null;
+  }
+
+  /** Whether a member has made its calls, and nothing has been injected yet; then it is from here on. */
+  #isDue(at: number, member: Member): boolean {
+    const before = member === this.#first ? this.#calls[0] : this.#calls[1];
+    if (this.#injected || member.process.calls - before < at) return false;
+    this.#injected = true;
+    this.#injectedUs = this.#nowUs;
+    return true;
+  }
+
+  #stop(at: number, member: Member, us: number): void {
+    if (this.#isDue(at, member)) member.process.stoppedUntilUs = this.#nowUs + us;
+  }
+
+  /** The primary dies some time after what was injected. */
+  #killAfter(us: number): void {
+    const { process } = this.#first;
+    if (this.#injected && this.#nowUs >= this.#injectedUs + us && !process.dead) process.kill();
+  }
+
+  #switchover(): void {
+    const { process, replica } = this.#first;
+    replica.once('switchedOver', () => process.kill());
+    process.as(() => {
+      replica.switchover().catch((error: Error) => this.#cluster.failures.push(error.message));
+    });
+  }
+
+  /** An hour back, or forth; and in the middle of what follows the primary dies. */
+  #jump(at: number): void {
+    this.#cluster.machine.clock.setWall(at % 2 === 0 ? -HOUR_MS : HOUR_MS);
+    this.#cluster.alarmUs = this.#nowUs + CLOCK_US;
+  }
+
+  #double(): void {
+    const [first, second] = [this.#first, this.#second];
+    if (first.process.dead && !this.#third && this.#cluster.primary === second) this.#startThird();
+    if (this.#third && this.#cluster.protected && !second.process.dead) second.process.kill();
+  }
+
+  #restart(): void {
+    // Before it can take over.
+    if (!this.#second.process.dead) {
+      this.#second.process.kill();
+      this.#injectedUs = this.#nowUs;
+      this.#cluster.alarmUs = this.#nowUs + RESTART_US;
+    }
+    if (!this.#third && this.#nowUs >= this.#injectedUs + RESTART_US) this.#startThird();
+  }
+
+  play(): Outcome {
+    const cluster = this.#cluster;
+    const { failures, wire } = cluster;
+    const kind = this.#fault?.kind;
+    const complete = cluster.run(() => this.#watch(), LIMIT_US);
+    // It died when its clients were done.
+    if (kind === 'restart' && this.#first.process.dead) cluster.run(() => this.#watch() && this.#third, RESTART_US * 2);
+    const endedUs = this.#nowUs - this.#beganUs;
+    if (!complete) failures.push(`not over after ${LIMIT_US / 1e6} s`);
+    const gapUs = this.#judgeClients();
+    if (kind === 'switchover') this.#judgeSwitchover();
+    const calls = this.#first.process.calls - this.#calls[0];
+    const backupCalls = this.#second.process.calls - this.#calls[1];
+    if (this.#injected && kind === 'hang') cluster.run(() => false, HANG_US);
+    this.#judgeRest();
+    // What was heard from the peers is lost with the machine, and nothing has waited for it.
+    if (cluster.scenario.link === undefined && kind !== 'machine') wire.judgeResent();
+    failures.push(...wire.violations, ...cluster.disk.violations);
+    const { takeovers } = cluster;
+    return { failures, calls, backupCalls, gapUs, takeovers, resentBytes: wire.resentBytes, endedUs };
+  }
+
+  /** @returns the longest wait of any client, microseconds */
+  #judgeClients(): number {
+    const { failures, scenario } = this.#cluster;
+    let gapUs = 0;
+    for (const [n, client] of this.#clients.entries()) {
+      const { seen } = client;
+      if (seen.wrong !== '') failures.push(`client ${n}: ${seen.wrong}`);
+      else if (!client.done)
+        failures.push(`client ${n}: ended early, with ${seen.closed}, after ${seen.received} bytes`);
+      if (seen.closed !== null && seen.closed !== undefined && scenario.resets === undefined)
+        failures.push(`client ${n}: the connection ended with ${seen.closed}`);
+      gapUs = Math.max(gapUs, client.longestGapUs);
+    }
+    const bound = Math.max(scenario.patienceUs ?? 0, (this.#fault && GAPS_US[this.#fault.kind]) ?? GAP_US);
+    if (scenario.link === undefined && gapUs > bound) failures.push(`a client waited for ${gapUs / 1000} ms`);
+    return gapUs;
+  }
+
+  #judgeSwitchover(): void {
+    const cluster = this.#cluster;
+    const { process } = this.#first;
+    cluster.run(() => !this.#injected || process.dead, DRAIN_US);
+    if (this.#injected && !process.dead) cluster.failures.push('it was not handed over');
+    if (cluster.scenario.link === undefined && cluster.wire.resentBytes > 0)
+      cluster.failures.push(`${cluster.wire.resentBytes} bytes were sent again`);
+  }
+
+  /** Nothing may be left of connections that have ended. */
+  #judgeRest(): void {
+    const cluster = this.#cluster;
+    const { failures } = cluster;
+    cluster.run(() => cluster.primary?.replica.stack.tcp.table.size === 0, DRAIN_US);
+    const left = cluster.primary?.replica.stack.tcp.table.size ?? -1;
+    if (left > 0) failures.push(`${left} connections are left`);
+    if (left < 0) failures.push('no replica is primary');
+    if (left !== 0) return;
     cluster.run(() => cluster.kept === 0, DRAIN_US);
     if (cluster.kept > 0) failures.push(`${cluster.kept} connections that have ended are kept`);
   }
-  // What was heard from the peers is lost with the machine, and nothing has waited for it.
-  if (cluster.scenario.link === undefined && fault?.kind !== 'machine') wire.judgeResent();
-  failures.push(...wire.violations, ...cluster.disk.violations);
-  return {
-    failures,
-    calls,
-    backupCalls,
-    gapUs,
-    takeovers: cluster.takeovers,
-    resentBytes: wire.resentBytes,
-    endedUs,
-  };
 }
 
 /** It has what it came for, or never will. */

@@ -1,11 +1,9 @@
 /**
- * A machine in virtual time: processes that run the real replica code against a kernel of ours, which knows TAP queues,
- * shared memory, FIFOs, pidfds and locks. Each call of a process into that kernel is numbered, and the process can be made
- * to die just before any of them: what it did before is done, what it would have done after never happens, as with SIGKILL.
+ * A machine in virtual time: processes run the real replica code on a simulated kernel with TAP
+ * queues, shared memory, FIFOs, pidfds and locks. Each call into that kernel is numbered, and a
+ * process can die just before any of them, as with SIGKILL.
  */
-
 import type { Environment } from '../../failover/host/environment.js';
-import type { GroupPlace } from '../../failover/host/group-directory.js';
 import { ManualClock } from '../../lib/clock.js';
 import {
   type NativeAddon,
@@ -15,7 +13,17 @@ import {
   type TapRequest,
 } from '../../lib/native/native.js';
 import { SeededRandom } from '../../lib/random.js';
-import { put, type Wanted } from './direct.js';
+import { put } from './direct.js';
+import type { Descriptor, Fifo, Queue, Reader, Watch } from './kernel-objects.js';
+
+function handle(value: object): NativeHandle {
+  return value as NativeHandle;
+}
+
+function remove<T>(list: T[], entry: unknown): void {
+  const at = list.indexOf(entry as T);
+  if (at >= 0) list.splice(at, 1);
+}
 
 /** Thrown out of a process that has died; nobody may catch it but the machine. */
 export class Killed extends Error {
@@ -30,41 +38,8 @@ const EAGAIN = 11;
 /** As the addon says it. */
 const MORE_AT_HAND = 0x10000;
 
-interface Queue {
-  frames: Uint8Array[];
-  attached: boolean;
-  owners: number;
-}
-
-interface Fifo {
-  bytes: number;
-}
-
-type Descriptor = { queue: Queue } | { pid: number } | { fifo: Fifo };
-
-interface Reader {
-  queue: Queue;
-  slab: Uint8Array;
-  slotSize: number;
-  slots: number;
-  meta: Int32Array;
-  onBatch: (count: number) => boolean;
-  lent: boolean;
-  running: boolean;
-  wanted: Wanted | null;
-}
-
-interface Watch {
-  ready: () => boolean;
-  drain: () => void;
-  fire: () => void;
-  /** A dead process is told once. */
-  once: boolean;
-  told: boolean;
-}
-
 /** Of a frame: much less than in reality, so that small programs meet both ways. */
-const LEAST_IN_PLACE = 200;
+const MIN_IN_PLACE_BYTES = 200;
 
 /** How often the hook is called before the loop looks at descriptors again. */
 export const MAX_TURNS = 256;
@@ -164,7 +139,7 @@ export class Process {
       clock: machine.clock,
       random: new SeededRandom(`${machine.seed} ${pid}`),
       pid,
-      leastInPlace: LEAST_IN_PLACE,
+      minInPlaceBytes: MIN_IN_PLACE_BYTES,
     };
   }
 
@@ -242,8 +217,8 @@ export class Process {
     const { queue, slab, slotSize, slots, meta } = reader;
     if (!reader.running || queue.frames.length === 0) return false;
     const { wanted } = reader;
-    if (reader.lent || (wanted?.large && wanted.next[0]! < 0)) reader.onBatch(0);
-    if (wanted !== null) wanted.at = wanted.next[0]!;
+    if (reader.lent || (wanted?.large && wanted.next[0] < 0)) reader.onBatch(0);
+    if (wanted !== null) wanted.at = wanted.next[0];
     let count = 0;
     for (; count < Math.min(slots, this.machine.batch) && queue.frames.length > 0; count++) {
       const frame = queue.frames.shift()!;
@@ -305,13 +280,29 @@ export class Process {
 
   #native(): NativeAddon {
     const real = native();
-    const { machine } = this;
-    const call = (): void => this.call();
-    const handle = (value: object): NativeHandle => value as NativeHandle;
-    const remove = <T>(list: T[], entry: unknown): void => {
-      const at = list.indexOf(entry as T);
-      if (at >= 0) list.splice(at, 1);
+    const { clock } = this.machine;
+    return {
+      ...this.#queueCalls(),
+      ...this.#readerCalls(),
+      ...this.#loopCalls(),
+      ...this.#memoryCalls(),
+      ...this.#processCalls(),
+      crc32cBy: () => -1,
+      crc32c: (bytes, offset, length, seed) => {
+        if (this.dead) throw new Killed();
+        return real.crc32c(bytes, offset, length, seed);
+      },
+      checksum: real.checksum,
+      monotonicUs: () => clock.now(),
+      realtimeMs: () => clock.wall(),
+      randInstall: () => undefined,
     };
+  }
+
+  /** Device queues. */
+  #queueCalls() {
+    const call = (): void => this.call();
+    const { machine } = this;
     return {
       tapOpen: (request: TapRequest): TapOpened => {
         call();
@@ -334,7 +325,41 @@ export class Process {
         call();
         this.#close(fd);
       },
-      readerOpen: (fd, _vnet, slab, slotSize, meta, onBatch) => {
+      send: (...[fd, header, offset, length, pieces, spans, count]) => {
+        call();
+        if (this.#queue(fd).owners === 0) return -EAGAIN;
+        let total = length;
+        for (let i = 0; i < count; i++) total += spans[2 * i + 1];
+        const frame = new Uint8Array(total);
+        frame.set(header.subarray(offset, offset + length));
+        let at = length;
+        for (let i = 0; i < count; i++) {
+          const from = spans[2 * i];
+          const span = spans[2 * i + 1];
+          frame.set(pieces[i].subarray(from, from + span), at);
+          at += span;
+        }
+        machine.transmit(frame, this);
+        return total;
+      },
+      sendSplit: () => {
+        throw new Error('no device of this machine splits');
+      },
+      senderOpen: () => {
+        throw new Error('machines of this kind send by themselves');
+      },
+      senderSend: () => 0,
+      senderLease: () => undefined,
+      senderFinish: () => undefined,
+      senderClose: () => undefined,
+    } satisfies Partial<NativeAddon>;
+  }
+
+  /** Reading from device queues. */
+  #readerCalls() {
+    const call = (): void => this.call();
+    return {
+      readerOpen: (...[fd, , slab, slotSize, meta, onBatch]) => {
         call();
         const reader: Reader = {
           queue: this.#queue(fd),
@@ -360,33 +385,14 @@ export class Process {
         remove(this.#readers, reader);
       },
       readerArmWritable: () => undefined,
-      send: (fd, header, offset, length, pieces, spans, count) => {
-        call();
-        if (this.#queue(fd).owners === 0) return -EAGAIN;
-        let total = length;
-        for (let i = 0; i < count; i++) total += spans[2 * i + 1]!;
-        const frame = new Uint8Array(total);
-        frame.set(header.subarray(offset, offset + length));
-        let at = length;
-        for (let i = 0; i < count; i++) {
-          const from = spans[2 * i]!;
-          const span = spans[2 * i + 1]!;
-          frame.set(pieces[i]!.subarray(from, from + span), at);
-          at += span;
-        }
-        machine.transmit(frame, this);
-        return total;
-      },
-      sendSplit: () => {
-        throw new Error('no device of this machine splits');
-      },
-      senderOpen: () => {
-        throw new Error('machines of this kind send by themselves');
-      },
-      senderSend: () => 0,
-      senderLease: () => undefined,
-      senderFinish: () => undefined,
-      senderClose: () => undefined,
+    } satisfies Partial<NativeAddon>;
+  }
+
+  /** The event loop. */
+  #loopCalls() {
+    const call = (): void => this.call();
+    const { machine } = this;
+    return {
       loopHook: (turn) => {
         this.#hook = turn;
         return handle(turn);
@@ -413,6 +419,14 @@ export class Process {
       },
       watchRef: () => undefined,
       watchClose: (watch) => remove(this.#watches, watch),
+    } satisfies Partial<NativeAddon>;
+  }
+
+  /** Shared memory, FIFOs and locks. */
+  #memoryCalls() {
+    const call = (): void => this.call();
+    const { machine } = this;
+    return {
       shmMap: (path, size) => {
         call();
         let buffer = machine.memory.get(path);
@@ -429,7 +443,7 @@ export class Process {
       },
       loadAcquire: (words, index) => {
         if (this.dead) throw new Killed();
-        return words[index]!;
+        return words[index];
       },
       fifoOpen: (path) => {
         call();
@@ -449,6 +463,14 @@ export class Process {
         call();
         return machine.tryLock(path, this.pid) ? this.#open({ fifo: { bytes: 0 } }) : -1;
       },
+    } satisfies Partial<NativeAddon>;
+  }
+
+  /** Other processes. */
+  #processCalls() {
+    const call = (): void => this.call();
+    const { machine } = this;
+    return {
       pidfdOpen: (pid) => {
         call();
         const target = machine.find(pid);
@@ -473,53 +495,6 @@ export class Process {
       letCopy: call,
       dieWithParent: call,
       keepMemory: call,
-      crc32cBy: () => -1,
-      crc32c: (bytes, offset, length, seed) => {
-        if (this.dead) throw new Killed();
-        return real.crc32c(bytes, offset, length, seed);
-      },
-      checksum: real.checksum,
-      monotonicUs: () => machine.clock.now(),
-      realtimeMs: () => machine.clock.wall(),
-      randInstall: () => undefined,
-    };
-  }
-}
-
-/** A group on a machine, as one process sees it. */
-export class SimGroup implements GroupPlace {
-  constructor(
-    readonly machine: Machine,
-    readonly process: Process,
-  ) {}
-
-  file(name: string): string {
-    return `group/${name}`;
-  }
-
-  lockPrimary(): boolean {
-    return this.machine.tryLock('primary', this.process.pid);
-  }
-
-  lockBackup(): boolean {
-    return this.machine.tryLock('backup', this.process.pid);
-  }
-
-  unlockBackup(): void {
-    if (this.machine.locks.get('backup') === this.process.pid) this.machine.locks.delete('backup');
-  }
-
-  createSlab(pid: number, bytes: number): ArrayBuffer {
-    const buffer = new ArrayBuffer(bytes);
-    this.machine.memory.set(this.file(`frames.${pid}`), buffer);
-    return buffer;
-  }
-
-  mapSlab(pid: number): ArrayBuffer | null {
-    return this.machine.memory.get(this.file(`frames.${pid}`)) ?? null;
-  }
-
-  removeSlab(pid: number): void {
-    this.machine.memory.delete(this.file(`frames.${pid}`));
+    } satisfies Partial<NativeAddon>;
   }
 }

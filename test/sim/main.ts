@@ -5,7 +5,7 @@ import { percentile } from '../../failover/demo/arrivals.js';
 import { runAgents } from './agents.js';
 import { runDay } from './day.js';
 import { type Explored, explore, exploreAgents, type Failure, runCase, search } from './explore.js';
-import { FAULTS } from './fault.js';
+import { FAULTS } from './fault-kinds.js';
 import { keep, minimise } from './kept.js';
 import { SCENARIOS } from './scenarios.js';
 

@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { type Invariant, invariants } from '../../failover/log/invariants.js';
 import { runAgents } from './agents.js';
 import { explore, type Failure, runCase } from './explore.js';
-import { FAULTS, type FaultKind } from './fault.js';
+import { FAULTS, type FaultKind } from './fault-kinds.js';
 import { SCENARIOS } from './scenarios.js';
 
 export interface Verdict {

@@ -6,7 +6,7 @@ import type { StackHost } from '../../stack/stack-host.js';
 import type { Client } from './clients.js';
 import { Adder, adding } from './datagrams.js';
 import { type Disk, ledger, Scribe } from './disk.js';
-import type { FaultKind } from './fault.js';
+import type { FaultKind } from './fault-kinds.js';
 import type { Process } from './machine.js';
 import { Downloader, download, Echoer, echo, PORT, ResetClient, resetter, Sleeper, SlowReader } from './programs.js';
 import { INNER_PORT, innerServer, proxy } from './proxy-programs.js';

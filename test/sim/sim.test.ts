@@ -4,7 +4,8 @@ import { runAgents } from './agents.js';
 import { Cluster } from './cluster.js';
 import { runDay } from './day.js';
 import { explore, runCase } from './explore.js';
-import { FAULTS, runFault } from './fault.js';
+import { runFault } from './fault.js';
+import { FAULTS } from './fault-kinds.js';
 import { failuresOf, minimise, readKept } from './kept.js';
 import { mutate } from './mutation.js';
 import { SCENARIOS } from './scenarios.js';
@@ -111,7 +112,14 @@ t.test('a case that is none', async (t) => {
 });
 
 /** A TCP segment over IPv4 and Ethernet, without checksums: the wire does not look at them. */
-function segment(fromServer: boolean, seq: number, ack: number, flags: number, data = '', window = 1000): Uint8Array {
+function segment(
+  fromServer: boolean,
+  seq: number,
+  ack: number,
+  flags: number,
+  more: string | { window: number } = '',
+): Uint8Array {
+  const [data, window] = typeof more === 'string' ? [more, 1000] : ['', more.window];
   const out = new Uint8Array(54 + data.length);
   const view = new DataView(out.buffer);
   view.setUint16(12, 0x0800);
@@ -151,7 +159,7 @@ t.test('the wire notices each of its invariants', async (t) => {
   t.equal(said([segment(true, 901, 101, A, 'abc'), segment(true, 902, 101, A, 'xc')]), 'I1');
   t.equal(said([segment(false, 101, 901, A, 'abc'), segment(true, 901, 104, A), segment(true, 901, 103, A)]), 'I2');
   t.equal(said([segment(true, 901, 105, A)]), 'I2', 'of what was never sent');
-  t.equal(said([segment(true, 901, 101, A, '', 500)]), 'I3');
+  t.equal(said([segment(true, 901, 101, A, { window: 500 })]), 'I3');
   t.equal(said([segment(true, 905, 101, S | A)]), 'I6');
   t.equal(said([segment(true, 901, 101, R | A)]), 'I7');
   t.equal(said([segment(true, 901, 101, A | F), segment(true, 901, 101, A, 'x')]), 'I8');

@@ -136,7 +136,7 @@ export function stateProxy(replica: Replica, more: Partial<ListenOptions> = {}):
     const inner = replica.connect({ address: outer.remoteAddress, port: INNER_PORT });
     joinPair({ outer, inner, key, connected: false, waiting });
   };
-  replica.saved.onRestore = (saved) => {
+  replica.checkpoint.onRestore = (saved) => {
     next = saved('next') as number;
   };
   replica.connections.restoreHandler = {
@@ -149,7 +149,7 @@ export function stateProxy(replica: Replica, more: Partial<ListenOptions> = {}):
     {
       onConnection: (outer) => {
         const key = ++next;
-        replica.saved.save('next', next);
+        replica.checkpoint.save('next', next);
         savePair(outer, key);
         open(outer, key, []);
       },

@@ -13,7 +13,7 @@ const QUESTION = 1000;
 /** Answers a question with the tally, and with how many this connection has asked. */
 export function tally(replica: Replica): void {
   let all = 0;
-  replica.saved.onRestore = (saved) => {
+  replica.checkpoint.onRestore = (saved) => {
     all = saved('all') as number;
   };
   const serve = (endpoint: StreamEndpoint, before: number): void => {
@@ -24,7 +24,7 @@ export function tally(replica: Replica): void {
           const next = Math.min(last, seen - (seen % QUESTION) + QUESTION);
           seen = next;
           if (next % QUESTION !== 0) continue;
-          replica.saved.save('all', ++all);
+          replica.checkpoint.save('all', ++all);
           const answer = Buffer.alloc(SIZE);
           answer.writeUInt32LE(all, 0);
           answer.writeUInt32LE(next / QUESTION, 4);

@@ -200,7 +200,7 @@ export class Wire {
     if (!fromServer && !syn && own.ack < 0 && other.others.includes((seg.ack - 1) >>> 0))
       other.isn = (seg.ack - 1) >>> 0;
     if ((seg.flags & TCP_ACK) !== 0 && other.isn >= 0) this.#acknowledgement(own, other, seg, syn, bad);
-    this.#data(own, other, seg, bytes, fromServer, bad);
+    this.#data(own, other, { seg, bytes, fromServer }, bad);
   }
 
   #options(own: Half, other: Half, seg: TcpView, bad: (rule: string, what: string) => void): void {
@@ -248,9 +248,7 @@ export class Wire {
   #data(
     own: Half,
     other: Half,
-    seg: TcpView,
-    bytes: Uint8Array,
-    fromServer: boolean,
+    { seg, bytes, fromServer }: { seg: TcpView; bytes: Uint8Array; fromServer: boolean },
     bad: (rule: string, what: string) => void,
   ): void {
     const start = ((seg.seq - own.isn) | 0) + ((seg.flags & TCP_SYN) !== 0 ? 1 : 0);
