@@ -75,8 +75,11 @@ async function startMachines(directory: string, holder: ChildProcess): Promise<S
     { name: 'a', host: VETH_CLIENT },
     { name: 'b', host: VETH_SERVER },
   ];
-  const coordinator = { type: 'static', fence: '/bin/true' };
-  writeFileSync(`${place}/cluster.json`, JSON.stringify({ nodes, tls: { psk: 'key' }, coordinator, freshMs: 1000 }));
+  const coordinator = { type: 'fence-command', fence: '/bin/true' };
+  writeFileSync(
+    `${place}/cluster.json`,
+    JSON.stringify({ nodes, tls: { psk: 'key' }, coordinator, newGroupDelayMs: 1000 }),
+  );
   const both = nodes.map(({ name }) => {
     const words = ['--cluster', `${place}/cluster.json`, '--node', name, '--dir', `${place}/${name}`];
     const net = ['--tap', TAP, '--ip', `${STACK_ADDRESS}/24`, '--gateway', CLIENT_ADDRESS];

@@ -157,7 +157,7 @@ export const EVENTS = {
     source: 'agent',
     when: "This node's replica is the primary.",
     action: 'None.',
-    fields: { epoch: EPOCH, how: { type: 'string', meaning: 'How it became the leader.' } },
+    fields: { epoch: EPOCH, reason: { type: 'string', meaning: '`new-group`, `resume` or `takeover`.' } },
   },
   follower: {
     source: 'agent',
@@ -166,7 +166,7 @@ export const EVENTS = {
     fields: {
       epoch: EPOCH,
       leader: NODE,
-      continues: { type: 'boolean', meaning: 'It already had the log and needs only what is missing.' },
+      incremental: { type: 'boolean', meaning: 'It already had the log and needs only what is missing.' },
     },
   },
   disconnected: {
@@ -175,7 +175,7 @@ export const EVENTS = {
     action: 'Look at the leader and the network between the nodes.',
     fields: {
       epoch: EPOCH,
-      leader: { type: 'string | null', meaning: 'The leader that was lost.' },
+      leader: { type: 'string', meaning: 'The leader that was lost.' },
       reason: { type: 'string', meaning: 'How it was lost.' },
     },
   },
@@ -191,7 +191,7 @@ export const EVENTS = {
     action: 'When a node is missing, look at it.',
     fields: {
       nodes: { type: 'string[]', meaning: 'Nodes that have all of the log, the leader among them.' },
-      stable: { type: 'integer', meaning: 'Backups that must hold the log before output is sent.' },
+      requiredBackups: { type: 'integer', meaning: 'Backups that must hold the log before output is sent.' },
     },
   },
   'lease-acquired': {
@@ -214,7 +214,13 @@ export const EVENTS = {
   },
   'primary-hung': {
     source: 'agent',
-    when: "The replica's event loop made no progress for the hang timeout. It is killed.",
+    when: "The primary's event loop made no progress for the hang timeout. It is killed.",
+    action: 'Look for long synchronous work in the program; see --hang-timeout.',
+    fields: { replicaPid: { type: 'integer', meaning: 'The process that is killed.' } },
+  },
+  'backup-hung': {
+    source: 'agent',
+    when: 'The backup processed nothing of the log for twice the hang timeout. It is killed.',
     action: 'Look for long synchronous work in the program; see --hang-timeout.',
     fields: { replicaPid: { type: 'integer', meaning: 'The process that is killed.' } },
   },

@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { basename } from 'node:path';
 import { ExitCode } from '../admin/error-codes.js';
 import { askReplica, type ReplicaStatus, STATUS_SCHEMA } from '../admin/status.js';
-import { askAgent, CLUSTER_STATUS, type ClusterStatus } from '../cluster/agent/status.js';
+import { askAgent, CLUSTER_STATUS_SOCKET, type ClusterStatus } from '../cluster/agent/status.js';
 import type { Group } from '../host/group-directory.js';
 import { openGroup, STATUS } from './group-options.js';
 import { parseOptions } from './options.js';
@@ -20,7 +20,7 @@ export interface GroupStatus {
   cluster?: ClusterStatus;
 }
 
-const LEADER = 'leading';
+const LEADER = 'leader';
 
 /** @returns 0 when the group has a primary, else 1. Throws FtError ERR_FT_USAGE, ERR_FT_GROUP. */
 export async function statusCommand(argv: string[]): Promise<number> {
@@ -46,7 +46,7 @@ async function groupStatus(group: Group, name: string): Promise<GroupStatus> {
     else replicas.push(answer);
   }
   replicas.sort((a, b) => (a.role === b.role ? a.pid - b.pid : a.role === 'primary' ? -1 : 1));
-  const cluster = await askAgent(group.file(CLUSTER_STATUS));
+  const cluster = await askAgent(group.file(CLUSTER_STATUS_SOCKET));
   return { schema: STATUS_SCHEMA, group: name, replicas, unresponsive, ...(cluster === null ? {} : { cluster }) };
 }
 
@@ -56,8 +56,8 @@ function hasPrimary({ replicas, cluster }: GroupStatus): boolean {
   return cluster.role === LEADER || Object.values(cluster.peers).some(({ up, role }) => up && role === LEADER);
 }
 
-function printCluster({ node, role, epoch, inSync, speaksForMs, peers }: ClusterStatus): void {
-  const lease = role !== LEADER ? '' : speaksForMs === 0 ? '  NO LEASE' : '  has the lease';
+function printCluster({ node, role, epoch, inSync, leaseRemainingMs, peers }: ClusterStatus): void {
+  const lease = role !== LEADER ? '' : leaseRemainingMs === 0 ? '  NO LEASE' : '  has the lease';
   const nodes = inSync === null ? '' : `  in sync: ${inSync.join(', ')}`;
   process.stdout.write(`node ${node}  ${role}${lease}  epoch ${epoch}${nodes}\n`);
   for (const [name, peer] of Object.entries(peers)) {

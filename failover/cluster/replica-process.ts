@@ -1,4 +1,4 @@
-/** The replica's process as the agent's child, and the group's place that both share. */
+/** The replica as a child process of its agent, and the group's directory that both share. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { native } from '../../lib/native/native.js';
@@ -11,16 +11,19 @@ import type { Welcome } from './transport/messages.js';
 
 const CLI = fileURLToPath(new URL('../../../bin/ft-tcp.js', import.meta.url));
 
+/** Runs `ft-tcp run` with the role that the agent chooses. */
 export class ReplicaProcess implements AgentReplica {
   #child: ChildProcess | null = null;
   #snapshot: StartSnapshot | null = null;
 
   constructor(
     readonly group: Group,
-    /** Words of `ft-tcp run` that the member gets. */
-    readonly words: string[],
-    readonly ended: (code: number | null, signal: string | null) => void,
-    readonly ring: (role: 'primary' | 'backup') => void,
+    /** Options of `ft-tcp run`, the program and its arguments. */
+    readonly argv: string[],
+    /** The process has ended. */
+    readonly onExit: (code: number | null, signal: string | null) => void,
+    /** Rings the doorbell of the replica with this role. */
+    readonly ringDoorbell: (role: 'primary' | 'backup') => void,
   ) {}
 
   get pid(): number {
@@ -33,36 +36,36 @@ export class ReplicaProcess implements AgentReplica {
   }
 
   start(role: 'primary' | 'backup'): void {
-    const words = ['run', '--member', role, '--agent', String(ownPid), ...this.words];
-    const child = spawn(process.execPath, [...process.execArgv, CLI, ...words], { stdio: 'inherit' });
+    const argv = ['run', '--member', role, '--agent', String(ownPid), ...this.argv];
+    const child = spawn(process.execPath, [...process.execArgv, CLI, ...argv], { stdio: 'inherit' });
     this.#child = child;
-    let over = false;
-    const end = (code: number | null, signal: string | null): void => {
-      if (over) return;
-      over = true;
+    let hasEnded = false;
+    const exit = (code: number | null, signal: string | null): void => {
+      if (hasEnded) return;
+      hasEnded = true;
       if (this.#child === child) this.#child = null;
-      this.ended(code, signal);
+      this.onExit(code, signal);
     };
-    child.once('exit', end);
-    child.once('error', () => end(1, null));
+    child.once('exit', exit);
+    child.once('error', () => exit(1, null));
   }
 
   kill(): void {
     this.#child?.kill('SIGKILL');
   }
 
-  end(): void {
+  terminate(): void {
     this.#child?.kill('SIGTERM');
   }
 
-  create(welcome: Welcome): Ring {
+  createLog(welcome: Welcome): Ring {
     const { group } = this;
     const { snapshot } = welcome;
     const ring = new Ring(native(), group.createRing(RING_HEADER + snapshot.ringBytes));
     ring.format(Buffer.from(welcome.secret, 'hex'));
     const { words } = ring;
     words[Word.epoch] = welcome.logEpoch;
-    words[Word.truncated] = welcome.historyLost ? 1 : 0;
+    words[Word.truncated] = welcome.truncated ? 1 : 0;
     words[Word.writerPid] = ownPid;
     words[Word.borrowSupportPid] = ownPid;
     for (const word of [Word.head, Word.eventEnd, Word.tail, Word.startAt]) words[word] = welcome.position | 0;
@@ -72,7 +75,7 @@ export class ReplicaProcess implements AgentReplica {
     return ring;
   }
 
-  open(): Ring | null {
+  openLog(): Ring | null {
     const snapshot = this.group.readSnapshot();
     if (snapshot === null || snapshot.writerPid !== this.pid) return null;
     const ring = new Ring(native(), this.group.mapRing(RING_HEADER + snapshot.ringBytes));
@@ -82,11 +85,11 @@ export class ReplicaProcess implements AgentReplica {
   }
 
   snapshot(): StartSnapshot {
-    if (this.#snapshot === null) throw new Error('there is no group yet');
+    if (this.#snapshot === null) throw new Error('The group has no log yet');
     return this.#snapshot;
   }
 
   wake(role: 'primary' | 'backup'): void {
-    this.ring(role);
+    this.ringDoorbell(role);
   }
 }

@@ -1,4 +1,7 @@
-/** Peers are authenticated, and may still be wrong: whatever an agent is sent, it does not throw, and what it cannot use is counted. */
+/**
+ * Peers are authenticated, but may be faulty: an agent never throws because of a message, and
+ * counts what it cannot use.
+ */
 import t from 'tap';
 import { Agent } from '../../failover/cluster/agent/agent.js';
 import type { AgentReplica } from '../../failover/cluster/agent/host.js';
@@ -12,50 +15,58 @@ import { SeededRandom } from '../../lib/random.js';
 
 const RING_BYTES = 65_536;
 
-function makeAgent(): { agent: Agent; clock: ManualClock; ring: () => Ring | null } {
+function createAgent(): { agent: Agent; clock: ManualClock; ring: () => Ring | null } {
   const clock = new ManualClock(1e9);
   let ring: Ring | null = null;
-  const member: AgentReplica = {
+  const replica: AgentReplica = {
     pid: 0,
     clear: () => undefined,
     start: () => undefined,
-    end: () => undefined,
+    terminate: () => undefined,
     kill: () => undefined,
-    create: (welcome) => {
+    createLog: (welcome) => {
       ring = new Ring(native(), new ArrayBuffer(RING_HEADER + RING_BYTES));
       ring.format(new Uint8Array(SECRET_LENGTH));
       for (const word of [Word.head, Word.eventEnd, Word.tail, Word.startAt]) ring.words[word] = welcome.position | 0;
       return ring;
     },
-    open: () => null,
+    openLog: () => null,
     snapshot: () => ({}) as StartSnapshot,
     wake: () => undefined,
   };
   const agent = new Agent(
-    { self: 'b', nodes: ['a', 'b'], stable: 1, lostMs: 500, freshMs: 1000, hangMs: 500, unasked: false },
+    {
+      self: 'b',
+      nodes: ['a', 'b'],
+      requiredBackups: 1,
+      peerTimeoutMs: 500,
+      newGroupDelayMs: 1000,
+      hangTimeoutMs: 500,
+      noStateStore: false,
+    },
     {
       clock,
-      member,
+      replica,
       links: {
         send: () => true,
         sendData: () => true,
-        takes: () => true,
+        isWritable: () => true,
         connected: () => true,
-        hold: () => undefined,
-        drop: () => undefined,
+        setPaused: () => undefined,
+        disconnect: () => undefined,
       },
       coordinator: {
-        speakUntilUs: 0,
-        renewEveryUs: 1e6,
+        leaseUntilUs: 0,
+        renewIntervalUs: 1e6,
         read: () => Promise.reject(new Error('down')),
         claim: () => Promise.resolve(false),
         update: () => Promise.resolve(false),
         renew: () => Promise.resolve(false),
         release: () => Promise.resolve(),
-        learn: () => undefined,
+        observe: () => undefined,
         close: () => undefined,
       },
-      note: () => undefined,
+      report: () => undefined,
       finished: () => undefined,
     },
   );
@@ -64,9 +75,9 @@ function makeAgent(): { agent: Agent; clock: ManualClock; ring: () => Ring | nul
 
 const welcome: Welcome = {
   epoch: 3,
-  continues: false,
+  incremental: false,
   position: 0,
-  historyLost: false,
+  truncated: false,
   logEpoch: 1,
   secret: '00'.repeat(SECRET_LENGTH),
   snapshot: { ringBytes: RING_BYTES } as StartSnapshot,
@@ -74,7 +85,7 @@ const welcome: Welcome = {
   wallMs: 1.7e12,
 };
 
-/** Values that are of the right kind, or of none. */
+/** A value of any type. */
 function anything(random: SeededRandom): unknown {
   const all = [
     0,
@@ -87,9 +98,9 @@ function anything(random: SeededRandom): unknown {
     null,
     true,
     '',
-    'leading',
-    'following',
-    'orphan',
+    'leader',
+    'follower',
+    'disconnected',
     [],
     {},
     3,
@@ -104,32 +115,34 @@ const KEYS = [
   'epoch',
   'position',
   'ready',
-  'speaks',
+  'holdsLease',
   'state',
-  'consumed',
-  'continues',
-  'historyLost',
+  'applied',
+  'incremental',
+  'truncated',
   'logEpoch',
   'secret',
   'snapshot',
   'monoUs',
   'wallMs',
-  'planned',
-  'hang',
+  'shutdown',
+  'hung',
   'code',
   'message',
 ];
 
-t.test('messages that mean nothing', async (t) => {
+t.test('random messages', async (t) => {
   const random = new SeededRandom('agent fuzz');
   let bad = 0;
   for (let round = 0; round < 60; round++) {
-    const { agent, clock, ring } = makeAgent();
+    const { agent, clock, ring } = createAgent();
     agent.linkUp('a', 'x');
     agent.message(
       'a',
       MessageType.Status,
-      Buffer.from(JSON.stringify({ role: 'leading', epoch: 3, position: 0, ready: true, speaks: true, state: null })),
+      Buffer.from(
+        JSON.stringify({ role: 'leader', epoch: 3, position: 0, ready: true, holdsLease: true, state: null }),
+      ),
     );
     if (round % 3 > 0) agent.message('a', MessageType.Welcome, Buffer.from(JSON.stringify(welcome)));
     for (let n = 0; n < 300; n++) {
@@ -139,13 +152,13 @@ t.test('messages that mean nothing', async (t) => {
       const kind = random.u32() % 4;
       if (kind === 0) body = Buffer.from(Array.from({ length: random.u32() % 60 }, () => random.u32() & 0xff));
       else if (kind === 1) {
-        // Nearly right, where bytes are expected.
+        // Almost valid, where bytes are expected.
         body = Buffer.alloc(8 + 8 * (random.u32() % 5));
         body.writeUInt32LE(random.u32() % 4 === 0 ? random.u32() : (ring()?.words[Word.head] ?? 0) >>> 0, 0);
       } else if (kind === 2)
         body = encodePublish({
           head: random.u32() % 64,
-          complete: random.u32() % 64,
+          eventEnd: random.u32() % 64,
           heartbeat: 0,
           logEpoch: 1,
           flags: random.u32() & 7,
@@ -160,8 +173,8 @@ t.test('messages that mean nothing', async (t) => {
     }
     bad += agent.counters.badMessages;
     const words = ring()?.words;
-    // What was published is never more than what came.
-    if (words !== undefined && agent.mirror !== null) t.ok(((agent.mirror.received - words[Word.head]!) | 0) >= 0);
+    // Never more is published than was received.
+    if (words !== undefined && agent.copy !== null) t.ok(((agent.copy.received - words[Word.head]) | 0) >= 0);
     await null;
   }
   t.ok(bad > 1000, `${bad} were counted`);

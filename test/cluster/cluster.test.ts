@@ -6,7 +6,7 @@ import type { ClusterResult } from './main.js';
 
 const MAIN = fileURLToPath(new URL('./main.js', import.meta.url));
 
-for (const name of ['kill', 'cut-etcd', 'backup-off', 'deploy', 'static-off']) {
+for (const name of ['kill', 'cut-etcd', 'backup-off', 'deploy', 'fence-off']) {
   t.test(name, { timeout: 120_000 }, async (t) => {
     const run = spawnSync(process.execPath, [MAIN, '--json', '--only', name], {
       encoding: 'utf8',
@@ -17,6 +17,6 @@ for (const name of ['kill', 'cut-etcd', 'backup-off', 'deploy', 'static-off']) {
     const { results } = JSON.parse(last || '{"results":[]}') as { results: ClusterResult[] };
     t.equal(results.length, 1, run.stderr);
     t.equal(results[0]?.problem, '', run.stderr);
-    t.ok((results[0]?.speeches.length ?? 0) > 0, 'it was heard');
+    t.ok((results[0]?.sendPeriods.length ?? 0) > 0, 'it was heard');
   });
 }

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import type { EtcdConfig } from '../../failover/cluster/config.js';
+import type { EtcdConfig } from '../../failover/cluster/config/config.js';
+import { type GroupState, parseState } from '../../failover/cluster/coordinator/coordinator.js';
 import { EtcdCoordinator } from '../../failover/cluster/coordinator/etcd.js';
 import { FenceCommandCoordinator } from '../../failover/cluster/coordinator/fence-command.js';
 import { requireTools } from '../../failover/lab/required-tools.js';
@@ -52,14 +53,11 @@ t.teardown(() => {
   rmSync(directory, { recursive: true });
 });
 
-const reign = (
-  epoch: number,
-  primary: string,
-): { epoch: number; primary: string; inSync: string[]; stable: number } => ({
+const stateOf = (epoch: number, primary: string): GroupState => ({
   epoch,
   primary,
   inSync: [primary],
-  stable: 0,
+  requiredBackups: 0,
 });
 
 /** Writes a group's state past its coordinators. */
@@ -73,78 +71,78 @@ function put(group: string, value: string): Promise<Response> {
   });
 }
 
-t.test('one of two gets the right; the other when it has ended', async (t) => {
+t.test('one of two gets the lease, the other one when it has expired', async (t) => {
   const a = new EtcdCoordinator(config, 'one', 'a', systemClock);
   const b = new EtcdCoordinator(config, 'one', 'b', systemClock);
   t.teardown(() => [a.close(), b.close()]);
   t.same(await a.read(), { state: null, holder: null });
   await b.read();
   const before = systemClock.now();
-  t.ok(await a.claim(reign(1, 'a')));
-  t.ok(a.speakUntilUs > before && a.speakUntilUs < before + 2e6 - 150_000, 'ends before the lease does');
-  t.notOk(await b.claim(reign(1, 'b')), 'taken');
-  t.equal(b.speakUntilUs, 0);
-  t.same(await b.read(), { state: reign(1, 'a'), holder: 'a' });
-  t.ok(await a.update({ ...reign(1, 'a'), inSync: ['a', 'b'], stable: 1 }));
-  t.notOk(await b.update(reign(1, 'b')), 'only the primary changes the state');
-  const first = a.speakUntilUs;
+  t.ok(await a.claim(stateOf(1, 'a')));
+  t.ok(a.leaseUntilUs > before && a.leaseUntilUs < before + 2e6 - 150_000, 'ends before the lease does');
+  t.notOk(await b.claim(stateOf(1, 'b')), 'taken');
+  t.equal(b.leaseUntilUs, 0);
+  t.same(await b.read(), { state: stateOf(1, 'a'), holder: 'a' });
+  t.ok(await a.update({ ...stateOf(1, 'a'), inSync: ['a', 'b'], requiredBackups: 1 }));
+  t.notOk(await b.update(stateOf(1, 'b')), 'only the holder changes the state');
+  const first = a.leaseUntilUs;
   t.ok(await a.renew());
-  t.ok(a.speakUntilUs >= first);
-  // It renews no more.
+  t.ok(a.leaseUntilUs >= first);
+  // It does not renew any more.
   for (let i = 0; i < 100 && (await b.read()).holder !== null; i++) await new Promise((done) => setTimeout(done, 50));
-  t.ok(systemClock.now() > a.speakUntilUs, 'a was silent before');
-  t.ok(await b.claim(reign(2, 'b')));
+  t.ok(systemClock.now() > a.leaseUntilUs, 'the lease of a had expired before');
+  t.ok(await b.claim(stateOf(2, 'b')));
   t.notOk(await a.renew());
-  t.equal(a.speakUntilUs, 0);
-  t.notOk(await a.update(reign(3, 'a')));
+  t.equal(a.leaseUntilUs, 0);
+  t.notOk(await a.update(stateOf(3, 'a')));
   await b.release();
-  t.same(await a.read(), { state: reign(2, 'b'), holder: null });
+  t.same(await a.read(), { state: stateOf(2, 'b'), holder: null });
 });
 
-t.test('nobody claims what has changed since it was read', async (t) => {
+t.test('a state that has changed since it was read is not claimed', async (t) => {
   const a = new EtcdCoordinator(config, 'two', 'a', systemClock);
   const b = new EtcdCoordinator(config, 'two', 'b', systemClock);
   t.teardown(() => [a.close(), b.close()]);
   await a.read();
   await b.read();
-  t.ok(await a.claim(reign(1, 'a')));
+  t.ok(await a.claim(stateOf(1, 'a')));
   await a.release();
-  t.notOk(await b.claim(reign(1, 'b')));
+  t.notOk(await b.claim(stateOf(1, 'b')));
   await b.read();
-  t.ok(await b.claim(reign(2, 'b')));
+  t.ok(await b.claim(stateOf(2, 'b')));
   await b.release();
 });
 
-t.test('a change of our own of which nothing was heard', async (t) => {
+t.test('an earlier change whose answer was lost', async (t) => {
   const a = new EtcdCoordinator(config, 'four', 'a', systemClock);
   t.teardown(() => a.close());
   await a.read();
-  t.ok(await a.claim(reign(1, 'a')));
-  // As if an earlier request of ours had come through after all.
-  const unheard = { ...reign(1, 'a'), inSync: ['a', 'b'], stable: 1 };
-  await put('four', JSON.stringify(unheard));
-  await t.rejects(a.update(reign(1, 'a')), { code: 'ERR_FT_COORDINATOR', message: /nothing was heard/ });
-  t.same((await a.read()).state, unheard, 'it is as it was');
-  t.ok(await a.update(reign(1, 'a')));
-  t.same((await a.read()).state, reign(1, 'a'));
+  t.ok(await a.claim(stateOf(1, 'a')));
+  // As if an earlier request had been executed late.
+  const unanswered = { ...stateOf(1, 'a'), inSync: ['a', 'b'], requiredBackups: 1 };
+  await put('four', JSON.stringify(unanswered));
+  await t.rejects(a.update(stateOf(1, 'a')), { code: 'ERR_FT_COORDINATOR', message: /answer was lost/ });
+  t.same((await a.read()).state, unanswered, 'the present change has not happened');
+  t.ok(await a.update(stateOf(1, 'a')));
+  t.same((await a.read()).state, stateOf(1, 'a'));
   await a.release();
 });
 
-t.test('etcd that does not answer, and a state that is none', async (t) => {
+t.test('etcd that does not answer, and an invalid state', async (t) => {
   const a = new EtcdCoordinator(config, 'three', 'a', systemClock);
   t.teardown(() => a.close());
   for (const value of ['{', '{"epoch":"x"}']) {
     await put('three', value);
-    await t.rejects(a.read(), { code: 'ERR_FT_COORDINATOR', message: /not one of ours/ });
+    await t.rejects(a.read(), { code: 'ERR_FT_COORDINATOR', message: /was not written by ft-tcp/ });
   }
   etcd.kill('SIGKILL');
   await new Promise((done) => etcd.once('exit', done));
   await t.rejects(a.read(), { code: 'ERR_FT_COORDINATOR', message: /ECONNREFUSED/ });
   await start();
-  await t.rejects(a.read(), { message: /not one of ours/ }, 'it is asked again');
+  await t.rejects(a.read(), { message: /was not written by ft-tcp/ }, 'it is asked again');
 });
 
-t.test('without anybody to ask: the fence command decides', async (t) => {
+t.test('without a state store the fence command decides', async (t) => {
   const fenced: string[] = [];
   let works = false;
   const one = new FenceCommandCoordinator('a', ['b'], async (node) => {
@@ -152,23 +150,32 @@ t.test('without anybody to ask: the fence command decides', async (t) => {
     return works;
   });
   t.same(await one.read(), { state: null, holder: null });
-  t.notOk(await one.claim(reign(1, 'a'), false), 'b may be on');
-  t.equal(one.speakUntilUs, 0);
+  t.notOk(await one.claim(stateOf(1, 'a'), false), 'b may be on');
+  t.equal(one.leaseUntilUs, 0);
   works = true;
-  t.ok(await one.claim(reign(1, 'a'), false));
-  t.equal(one.speakUntilUs, Number.POSITIVE_INFINITY);
+  t.ok(await one.claim(stateOf(1, 'a'), false));
+  t.equal(one.leaseUntilUs, Number.POSITIVE_INFINITY);
   t.same(fenced, ['b', 'b']);
-  const both = { ...reign(1, 'a'), inSync: ['a', 'b'], stable: 1 };
+  const both = { ...stateOf(1, 'a'), inSync: ['a', 'b'], requiredBackups: 1 };
   t.ok(await one.update(both, []));
   works = false;
-  t.notOk(await one.update(reign(1, 'a'), []), 'b is not off');
-  t.ok(await one.update(reign(1, 'a'), ['b']), 'b has left by itself');
+  t.notOk(await one.update(stateOf(1, 'a'), []), 'b is not off');
+  t.ok(await one.update(stateOf(1, 'a'), ['b']), 'b has shut down');
   t.equal(fenced.length, 3);
   await one.release();
   t.notOk(await one.renew());
-  one.learn({ ...reign(2, 'b') });
-  t.same((await one.read()).state, reign(2, 'b'));
-  one.learn(reign(1, 'a'));
-  t.same((await one.read()).state, reign(2, 'b'), 'old news');
-  t.ok(await one.claim(reign(3, 'a'), true), 'it has said that it is gone');
+  one.observe({ ...stateOf(2, 'b') });
+  t.same((await one.read()).state, stateOf(2, 'b'));
+  one.observe(stateOf(1, 'a'));
+  t.same((await one.read()).state, stateOf(2, 'b'), 'an older state');
+  t.ok(await one.claim(stateOf(3, 'a'), true), 'b is known to send no more');
+});
+
+t.test('stored states', async (t) => {
+  const state = { epoch: 3, primary: 'a', inSync: ['a', 'b'], requiredBackups: 1 };
+  t.same(parseState(JSON.stringify(state), 'here'), state);
+  const { requiredBackups: stable, ...rest } = state;
+  t.same(parseState(JSON.stringify({ ...rest, stable }), 'here'), state, 'with the former name of a field');
+  for (const text of ['', 'null', '7', '[]', '{', '{}', '{"epoch":1,"primary":"a","inSync":["a"]}'])
+    t.throws(() => parseState(text, 'here'), { code: 'ERR_FT_COORDINATOR', message: /in here was not written/ }, text);
 });

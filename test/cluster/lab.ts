@@ -1,7 +1,7 @@
 /**
- * Machines of a group as network namespaces: each has its TAP on a bridge of its own, which a veth brings to the clients' network
- * (as a host on a LAN), and a second veth for what the machines say to each other and to etcd. Clients, etcd and the captures are in
- * the namespace that the lab runs in.
+ * Machines of a group as network namespaces. Each has its TAP on a bridge of its own, which a veth
+ * connects to the clients' network, as a host on a LAN. A second veth carries the traffic between
+ * agents and to etcd. Clients, etcd and the captures are in the namespace that the lab runs in.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -22,25 +22,25 @@ export function pause(ms: number): Promise<void> {
   return new Promise((done) => setTimeout(done, ms).unref());
 }
 
-/** Waits until something is so. Rejects with its name. */
+/** Waits for a condition. Rejects with its name. */
 export async function until(what: string, so: () => boolean, ms = 15_000): Promise<void> {
   for (const end = Date.now() + ms; !so(); await pause(10))
     if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
 }
 
-/** When a node's frames came by. */
-export interface Speech {
+/** A time in which only one node sent frames. */
+export interface SendPeriod {
   node: string;
   fromMs: number;
   toMs: number;
   frames: number;
-  /** When it said nothing for more than a second. */
-  silences: { fromMs: number; toMs: number }[];
+  /** When it sent nothing for more than a second. */
+  gaps: { fromMs: number; toMs: number }[];
 }
 
 export class Node {
   agent: ReplicaProcess | null = null;
-  readonly heard: number[] = [];
+  readonly frameTimesMs: number[] = [];
   readonly agents: ReplicaProcess[] = [];
 
   constructor(
@@ -52,7 +52,7 @@ export class Node {
   ) {
     createInterface({ input: capture.stdout! }).on('line', (line) => {
       const at = Number.parseFloat(line);
-      if (at > 0) this.heard.push(at * 1000);
+      if (at > 0) this.frameTimesMs.push(at * 1000);
     });
   }
 
@@ -64,19 +64,19 @@ export class Node {
     ip(words, this.netns);
   }
 
-  /** The last event of this name that the agent that runs now, or its members, have told. */
+  /** The last event of this name, of the present agent or its replicas. */
   last(name: string): Record<string, unknown> | undefined {
     return this.agent?.events.filter(({ event }) => event === name).at(-1);
   }
 
-  /** What the agent says it is. */
+  /** The agent's role. */
   get role(): string {
-    const roles = ['looking', 'following', 'orphan', 'leading'];
+    const roles = ['joining', 'follower', 'disconnected', 'leader'];
     return this.agent?.events.filter(({ event }) => roles.includes(event)).at(-1)?.event ?? '';
   }
 
   /** The process of the replica that runs now. */
-  get member(): number {
+  get replicaPid(): number {
     return Number(this.last('role')?.['pid'] ?? 0);
   }
 }
@@ -143,8 +143,8 @@ export class ClusterLab {
 
   /** The node that leads; throws when there is none. */
   get leader(): Node {
-    const leader = this.nodes.find(({ role, agent }) => role === 'leading' && agent?.hasExited === false);
-    if (leader === undefined) throw new Error('nobody leads');
+    const leader = this.nodes.find(({ role, agent }) => role === 'leader' && agent?.hasExited === false);
+    if (leader === undefined) throw new Error('no node leads');
     return leader;
   }
 
@@ -173,7 +173,10 @@ export class ClusterLab {
     writeFileSync(join(this.#files, 'key'), 'ab'.repeat(32), { mode: 0o600 });
     this.#config = join(this.#files, 'cluster.json');
     const nodes = this.nodes.map(({ name, address }) => ({ name, host: address }));
-    writeFileSync(this.#config, JSON.stringify({ nodes, tls: { psk: 'key' }, coordinator, freshMs: 4000, ...more }));
+    writeFileSync(
+      this.#config,
+      JSON.stringify({ nodes, tls: { psk: 'key' }, coordinator, newGroupDelayMs: 4000, ...more }),
+    );
   }
 
   useEtcd(more: object = {}): void {
@@ -211,10 +214,10 @@ export class ClusterLab {
     await this.inSync(this.nodes.length, 30_000);
   }
 
-  /** Waits until so many nodes could go on. */
+  /** Waits until a number of nodes are in sync. */
   async inSync(count: number, ms = 20_000): Promise<void> {
     const size = (): number => {
-      const leader = this.nodes.find(({ role, agent }) => role === 'leading' && agent?.hasExited === false);
+      const leader = this.nodes.find(({ role, agent }) => role === 'leader' && agent?.hasExited === false);
       const nodes = leader?.last('in-sync')?.['nodes'];
       return Array.isArray(nodes) ? nodes.length : 0;
     };
@@ -252,29 +255,29 @@ export class ClusterLab {
     for (const bridge of ['service', 'control']) ip(`link del ${bridge}`);
   }
 
-  /** Who spoke when: the frames of all, cut where another one begins. */
-  speeches(): Speech[] {
-    const all = this.nodes.flatMap(({ name, heard }) => heard.map((at) => ({ node: name, at })));
+  /** The frames of all nodes, split where another node begins to send. */
+  sendPeriods(): SendPeriod[] {
+    const all = this.nodes.flatMap(({ name, frameTimesMs: heard }) => heard.map((at) => ({ node: name, at })));
     all.sort((a, b) => a.at - b.at);
     const begin = all[0]?.at ?? 0;
-    const out: Speech[] = [];
+    const out: SendPeriod[] = [];
     for (const { node, at } of all) {
       const ms = at - begin;
       const last = out.at(-1);
       if (last?.node === node) {
-        if (ms - last.toMs > 1000) last.silences.push({ fromMs: last.toMs, toMs: ms });
+        if (ms - last.toMs > 1000) last.gaps.push({ fromMs: last.toMs, toMs: ms });
         last.toMs = ms;
         last.frames++;
-      } else out.push({ node, fromMs: ms, toMs: ms, frames: 1, silences: [] });
+      } else out.push({ node, fromMs: ms, toMs: ms, frames: 1, gaps: [] });
     }
     return out;
   }
 
-  /** How often somebody began to lead. */
-  get reigns(): number {
+  /** How often a node became leader. */
+  get leaderships(): number {
     return this.nodes
       .flatMap(({ agents }) => agents)
-      .flatMap(({ events }) => events.filter(({ event }) => event === 'leading')).length;
+      .flatMap(({ events }) => events.filter(({ event }) => event === 'leader')).length;
   }
 }
 

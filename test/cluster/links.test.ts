@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import t from 'tap';
-import type { ClusterConfig, Credentials } from '../../failover/cluster/config.js';
+import type { ClusterConfig, Credentials } from '../../failover/cluster/config/config.js';
 import { type LinkEvents, Links } from '../../failover/cluster/transport/links.js';
 import { encodeHeader, encodeJson, MessageType } from '../../failover/cluster/transport/messages.js';
 import { requireTools } from '../../failover/lab/required-tools.js';
@@ -27,16 +27,16 @@ function configOf(
   ports: Record<string, number>,
   credentials: Credentials,
 ): ClusterConfig {
-  const nodes = names.map((name) => ({ name, host: HOST, port: ports[name]! }));
+  const nodes = names.map((name) => ({ name, host: HOST, port: ports[name] }));
   return {
     self: nodes.find(({ name }) => name === self)!,
     nodes,
     listen: HOST,
     credentials,
-    coordinator: { type: 'static', fence: '/bin/false', fenceTimeoutMs: 1000 },
-    stable: 1,
-    lostMs: 500,
-    freshMs: 1000,
+    coordinator: { type: 'fence-command', fence: '/bin/false', fenceTimeoutMs: 1000 },
+    requiredBackups: 1,
+    peerTimeoutMs: 500,
+    newGroupDelayMs: 1000,
   };
 }
 
@@ -75,14 +75,14 @@ t.test('two ends with one key', async (t) => {
   t.ok(b.links.sendData('a', 5, Buffer.from('12345678')));
   t.ok(await until(() => a.got.length === 1 && b.got.length === 1));
   t.same(b.got, [['a', MessageType.Status, '{"role":"x"}']]);
-  t.equal(a.got[0]![2], '\x05\0\0\0\0\0\0\x0012345678');
+  t.equal(a.got[0]?.[2], '\x05\0\0\0\0\0\0\x0012345678');
   t.notOk(a.links.send('c', MessageType.Status, {}), 'nobody there');
-  // A connection that ends is dialled again.
-  b.links.drop('a');
+  // A connection that ends is made again.
+  b.links.disconnect('a');
   t.ok(await until(() => a.up.length === 2 && a.down.length === 1));
 });
 
-t.test('strangers', async (t) => {
+t.test('a peer without the key, or with a wrong Hello, has no effect', async (t) => {
   const key = randomBytes(32);
   const credentials: Credentials = { kind: 'psk', key };
   const ports = { a: port++, b: port++ };
@@ -107,7 +107,7 @@ t.test('strangers', async (t) => {
   old.on('error', () => undefined);
   await new Promise((done) => old.once('close', done));
   t.same(b.up, []);
-  // The right key, and wrong words.
+  // The right key, and a wrong Hello.
   for (const hello of [
     { group: 'other', node: 'a', incarnation: 'x' },
     { group: 'g', node: 'c', incarnation: 'x' },
@@ -142,80 +142,52 @@ t.test('another group with the same key', async (t) => {
   t.same([...a.up, ...b.up], []);
 });
 
+const EC_KEY = '-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes';
+
+/** Certificate authorities and certificates in a directory, made with openssl. */
+class Authorities {
+  constructor(readonly directory: string) {}
+
+  #openssl(words: string): void {
+    const { status, stderr } = spawnSync('openssl', words.split(' '), { cwd: this.directory, encoding: 'utf8' });
+    if (status !== 0) throw new Error(stderr);
+  }
+
+  create(name: string): void {
+    this.#openssl(`req -x509 ${EC_KEY} -days 2 -subj /CN=${name} -keyout ${name}.key -out ${name}.pem`);
+  }
+
+  /** A certificate for the common name `cn`, signed by an authority; the peers trust the authority "ours". */
+  certificate(name: string, ca: string, cn = name): Credentials {
+    this.#openssl(`req ${EC_KEY} -subj /CN=${cn} -keyout ${name}.key -out ${name}.csr`);
+    const signer = `-CA ${ca}.pem -CAkey ${ca}.key -CAcreateserial`;
+    this.#openssl(`x509 -req -in ${name}.csr ${signer} -days 2 -out ${name}.pem`);
+    const file = (what: string): Buffer => readFileSync(join(this.directory, what));
+    return { kind: 'certificate', cert: file(`${name}.pem`), key: file(`${name}.key`), ca: file('ours.pem') };
+  }
+}
+
 t.test('certificates', async (t) => {
   requireTools(['openssl'], true);
   const directory = mkdtempSync(join(tmpdir(), 'ft-tcp-tls-'));
   t.teardown(() => rmSync(directory, { recursive: true }));
-  const openssl = (...words: string[]): void => {
-    const { status, stderr } = spawnSync('openssl', words, { cwd: directory, encoding: 'utf8' });
-    if (status !== 0) throw new Error(stderr);
-  };
-  const authority = (name: string): void =>
-    openssl(
-      'req',
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
-      '-days',
-      '2',
-      '-subj',
-      `/CN=${name}`,
-      '-keyout',
-      `${name}.key`,
-      '-out',
-      `${name}.pem`,
-    );
-  const certificate = (name: string, ca: string, as = name): Credentials => {
-    openssl(
-      'req',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
-      '-subj',
-      `/CN=${as}`,
-      '-keyout',
-      `${name}.key`,
-      '-out',
-      `${name}.csr`,
-    );
-    openssl(
-      'x509',
-      '-req',
-      '-in',
-      `${name}.csr`,
-      '-CA',
-      `${ca}.pem`,
-      '-CAkey',
-      `${ca}.key`,
-      '-CAcreateserial',
-      '-days',
-      '2',
-      '-out',
-      `${name}.pem`,
-    );
-    const file = (what: string): Buffer => readFileSync(join(directory, what));
-    return { kind: 'certificate', cert: file(`${name}.pem`), key: file(`${name}.key`), ca: file('ours.pem') };
-  };
+  const authorities = new Authorities(directory);
   writeFileSync(join(directory, 'serial'), '01');
-  authority('ours');
-  authority('theirs');
-  const [ca, cb] = [certificate('a', 'ours'), certificate('b', 'ours')];
+  authorities.create('ours');
+  authorities.create('theirs');
+  const [ca, cb] = [authorities.certificate('a', 'ours'), authorities.certificate('b', 'ours')];
   const ports = { a: port++, b: port++ };
   const a = await end(configOf(['a', 'b'], 'a', ports, ca));
   const b = await end(configOf(['a', 'b'], 'b', ports, cb));
   t.ok(await until(() => a.up.length === 1 && b.up.length === 1));
   a.links.close();
-  // Signed by another authority; and one of ours that says to be somebody else.
-  for (const credentials of [certificate('x', 'theirs', 'a'), certificate('y', 'ours', 'z')]) {
+  // A certificate of another authority, and one whose name is not the node's.
+  const forged = [authorities.certificate('x', 'theirs', 'a'), authorities.certificate('y', 'ours', 'z')];
+  for (const credentials of forged) {
     const before = b.links.counters.refused;
-    const stranger = await end(configOf(['a', 'b'], 'a', ports, credentials));
+    const intruder = await end(configOf(['a', 'b'], 'a', ports, credentials));
     t.ok(await until(() => b.links.counters.refused > before));
     t.same(b.up, ['a']);
-    stranger.links.close();
+    intruder.links.close();
   }
 });

@@ -1,6 +1,7 @@
 /**
- * `npm run cluster [-- --only NAME,NAME] [--rounds N] [--json]`: a group on several machines (network namespaces), with etcd or a
- * fence command; what can happen to machines and to what connects them, and who spoke when. See docs/guides/cluster.md.
+ * `npm run cluster [-- --only NAME,NAME] [--rounds N] [--json]`: a group on several machines
+ * (network namespaces), with etcd or a fence command; faults of machines and of the connections
+ * between them, and which node sent when. See docs/guides/cluster.md.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,23 +11,29 @@ import { parseArgs } from 'node:util';
 import { enterLab, labDirectory, runInLab } from '../../failover/lab/namespace.js';
 import { requireTools } from '../../failover/lab/required-tools.js';
 import { download, echoes } from '../lab/clients.js';
-import { ClusterLab, type Speech } from './lab.js';
+import { ClusterLab, type SendPeriod } from './lab.js';
 import { CLUSTER_SCENARIOS, type ClusterScenario } from './scenarios.js';
 
-/** A client that does not come to its end by then has failed. */
-const PATIENCE_MS = 40_000;
+/** A client that has not finished by then has failed. */
+const CLIENT_TIMEOUT_MS = 40_000;
 
 export interface ClusterResult {
   scenario: string;
   /** What the client waited for longest. */
   gapMs: number;
-  speeches: Speech[];
-  reigns: number;
+  sendPeriods: SendPeriod[];
+  leaderships: number;
   problem: string;
 }
 
 async function once(directory: string, group: string, scenario: ClusterScenario): Promise<ClusterResult> {
-  const result: ClusterResult = { scenario: scenario.name, gapMs: Number.NaN, speeches: [], reigns: 0, problem: '' };
+  const result: ClusterResult = {
+    scenario: scenario.name,
+    gapMs: Number.NaN,
+    sendPeriods: [],
+    leaderships: 0,
+    problem: '',
+  };
   mkdirSync(directory);
   const lab = new ClusterLab(directory);
   try {
@@ -45,7 +52,7 @@ async function once(directory: string, group: string, scenario: ClusterScenario)
     const over = await Promise.race([scenario.run(lab, group).then(() => ''), failed]);
     running.stop();
     const late = new Promise<string>((done) =>
-      setTimeout(done, PATIENCE_MS, 'the client does not come to an end').unref(),
+      setTimeout(done, CLIENT_TIMEOUT_MS, 'the client does not come to an end').unref(),
     );
     result.problem = over === '' ? await Promise.race([outcome, late]) : over;
     result.gapMs = running.pulse.longestMs;
@@ -54,11 +61,11 @@ async function once(directory: string, group: string, scenario: ClusterScenario)
   }
   // What tcpdump has seen last.
   await new Promise((done) => setTimeout(done, 300));
-  result.speeches = lab.speeches();
-  result.reigns = lab.reigns;
-  // Who begins to lead speaks in one piece: two at once would be cut into many.
-  if (result.problem === '' && result.speeches.length > result.reigns)
-    result.problem = `${result.reigns} reigns, but ${result.speeches.length} speeches: two spoke at once`;
+  result.sendPeriods = lab.sendPeriods();
+  result.leaderships = lab.leaderships;
+  // A leader sends without interruption: two senders at once would make more periods than leaders.
+  if (result.problem === '' && result.sendPeriods.length > result.leaderships)
+    result.problem = `${result.leaderships} leaders, but ${result.sendPeriods.length} send periods: two nodes sent at once`;
   if (result.problem !== '' && process.env['FT_TCP_VERBOSE'] !== undefined) {
     for (const { name, agents } of lab.nodes)
       for (const { events, stderrLines: said } of agents)
@@ -68,9 +75,9 @@ async function once(directory: string, group: string, scenario: ClusterScenario)
   return result;
 }
 
-function speech({ node, fromMs, toMs, frames, silences }: Speech): string {
+function describe({ node, fromMs, toMs, frames, gaps: silences }: SendPeriod): string {
   const span = (from: number, to: number): string => `${(from / 1000).toFixed(2)}–${(to / 1000).toFixed(2)}`;
-  const quiet = silences.map((one) => `, silent ${span(one.fromMs, one.toMs)}`).join('');
+  const quiet = silences.map((one) => `; nothing sent ${span(one.fromMs, one.toMs)}`).join('');
   return `${node} ${span(fromMs, toMs)} s (${frames} frames${quiet})`;
 }
 
@@ -80,21 +87,39 @@ interface Options {
   json: boolean;
 }
 
-function options(argv: string[]): Options {
+const USAGE = `Usage: npm run cluster -- [options]
+
+Faults of a group on several machines, which are network namespaces on this one.
+
+  --only NAME,NAME  these scenarios (default: all)
+  --rounds N        how often each scenario runs (default: 1)
+  --json            results as one JSON object on standard output
+
+Scenarios:
+${CLUSTER_SCENARIOS.map(({ name, what }) => `  ${name.padEnd(12)} ${what}`).join('\n')}
+`;
+
+/** @returns null when only help is asked for. Throws Error for an invalid option. */
+function options(argv: string[]): Options | null {
   const { values } = parseArgs({
     args: argv,
     options: {
       only: { type: 'string' },
       rounds: { type: 'string', default: '1' },
       json: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
     },
   });
+  if (values.help) return null;
   const rounds = Number(values.rounds);
-  if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds ${values.rounds} is not a number`);
+  if (!Number.isInteger(rounds) || rounds < 1)
+    throw new Error(`--rounds ${values.rounds}: invalid value; expected an integer from 1`);
   const wanted = values.only?.split(',');
   const scenarios = CLUSTER_SCENARIOS.filter(({ name }) => wanted === undefined || wanted.includes(name));
   if (scenarios.length === 0)
-    throw new Error(`--only is one of ${CLUSTER_SCENARIOS.map(({ name }) => name).join(', ')}`);
+    throw new Error(
+      `--only ${values.only}: invalid value; expected one of ${CLUSTER_SCENARIOS.map(({ name }) => name).join(', ')}`,
+    );
   return { scenarios, rounds, json: values.json };
 }
 
@@ -112,7 +137,7 @@ async function inside({ scenarios, rounds, json }: Options): Promise<boolean> {
       print(
         `  ${result.problem === '' ? `ok, the client waited ${result.gapMs.toFixed(0)} ms` : `FAILED: ${result.problem}`}`,
       );
-      print(`  ${result.speeches.map(speech).join(', then ')}`);
+      print(`  ${result.sendPeriods.map(describe).join(', then ')}`);
     }
   }
   const failures = results.filter(({ problem }) => problem !== '');
@@ -124,6 +149,10 @@ async function inside({ scenarios, rounds, json }: Options): Promise<boolean> {
 async function main(): Promise<number> {
   try {
     const chosen = options(process.argv.slice(2));
+    if (chosen === null) {
+      process.stdout.write(USAGE);
+      return 0;
+    }
     if (labDirectory() === undefined) {
       requireTools(['ip', 'unshare', 'mount', 'tcpdump', 'nsenter', 'etcd'], true);
       return await runInLab(fileURLToPath(import.meta.url), process.argv.slice(2));

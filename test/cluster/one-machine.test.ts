@@ -1,4 +1,7 @@
-/** Three replicas of a group on one machine, of which two follow at once: without etcd, by a lock. */
+/**
+ * Three replicas of a group on one machine, of which two are backups, with a file lock as
+ * coordinator.
+ */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,8 +21,8 @@ const file = join(directory, 'cluster.json');
 function configure(more: object = {}): void {
   writeFileSync(join(directory, 'key'), 'ab'.repeat(32), { mode: 0o600 });
   const nodes = NAMES.map((name, i) => ({ name, host: '127.0.0.1', port: 7461 + i }));
-  const coordinator = { type: 'lock', directory: 'lock', leaseMs: 400 };
-  writeFileSync(file, JSON.stringify({ nodes, tls: { psk: 'key' }, coordinator, freshMs: 2000, ...more }));
+  const coordinator = { type: 'file-lock', directory: 'lock', leaseMs: 400 };
+  writeFileSync(file, JSON.stringify({ nodes, tls: { psk: 'key' }, coordinator, newGroupDelayMs: 2000, ...more }));
 }
 
 function start(name: string, group: string, program = [KIT]): ReplicaProcess {
@@ -38,16 +41,16 @@ async function until(what: string, so: () => boolean): Promise<void> {
   }
 }
 
-/** Whoever leads and still runs. */
+/** The node that leads and still runs. */
 function leader(agents: Map<string, ReplicaProcess>): [string, ReplicaProcess] | undefined {
-  const roles = ['looking', 'following', 'orphan', 'leading'];
+  const roles = ['joining', 'follower', 'disconnected', 'leader'];
   return [...agents].find(
     ([, agent]) =>
-      !agent.hasExited && agent.events.filter(({ event }) => roles.includes(event)).at(-1)?.event === 'leading',
+      !agent.hasExited && agent.events.filter(({ event }) => roles.includes(event)).at(-1)?.event === 'leader',
   );
 }
 
-t.test('a connection outlives two replicas that die one right after the other', async (t) => {
+t.test('a connection survives two takeovers in quick succession', async (t) => {
   configure();
   const agents = new Map(NAMES.map((name) => [name, start(name, 'three')]));
   await until('all are in sync', () => {
@@ -62,7 +65,8 @@ t.test('a connection outlives two replicas that die one right after the other', 
   await until('another one leads', () => leader(agents) !== undefined && leader(agents)![0] !== first);
   const [second, secondAgent] = leader(agents)!;
   await until('the third one follows it', () => (last(secondAgent, 'in-sync')?.['nodes'] as string[])?.length === 2);
-  // At once, agent and all: only the third has what is needed, as the first one's program has only just been started again.
+  // At once, agent and all: only the third has what is needed, as the first one's program has only
+  // just been started again.
   secondAgent.kill('SIGKILL');
   await until('a third one leads', () => leader(agents) !== undefined && leader(agents)![0] !== second);
   const lines = (await answer).trim().split('\n');
@@ -70,7 +74,7 @@ t.test('a connection outlives two replicas that die one right after the other', 
     lines.map((line) => Number(line.split(' ')[0])),
     Array.from({ length: 600 }, (_, n) => n),
   );
-  t.equal(new Set(lines.map((line) => line.split(' ')[2])).size, 600, 'randomness goes on');
+  t.equal(new Set(lines.map((line) => line.split(' ')[2])).size, 600, 'each random value is drawn once');
   agents.set(second, start(second, 'three'));
   await until('three again', () => {
     const found = leader(agents);
@@ -79,8 +83,8 @@ t.test('a connection outlives two replicas that die one right after the other', 
   await Promise.all([...agents.values()].map((agent) => agent.close()));
 });
 
-t.test('an agent that stands still is killed, and another one goes on', async (t) => {
-  configure({ stable: 1 });
+t.test('an agent that stands still is killed, and another node takes over', async (t) => {
+  configure({ requiredBackups: 1 });
   const agents = new Map(NAMES.map((name) => [name, start(name, 'still')]));
   await until('in sync', () => {
     const found = leader(agents);
@@ -98,7 +102,7 @@ t.test('an agent that stands still is killed, and another one goes on', async (t
   await Promise.all([...agents.values()].map((one) => one.close()));
 });
 
-t.test('of two that follow one has not seen the beginning; whoever goes on, the other can, too', async (t) => {
+t.test('one of two backups has joined late: each of them can take over', async (t) => {
   configure();
   const begin = (name: string): ReplicaProcess => start(name, 'late', [MIXED]);
   const agents = new Map(NAMES.map((name) => [name, begin(name)]));
@@ -112,7 +116,7 @@ t.test('of two that follow one has not seen the beginning; whoever goes on, the 
   const ask = async (text: string): Promise<string[]> => {
     const before = clients.map((client) => client.text.length);
     for (const client of clients) client.socket.write(`${text}\n`);
-    for (const [i, client] of clients.entries()) await client.waitFor(before[i]! + 3, 30_000);
+    for (const [i, client] of clients.entries()) await client.waitFor(before[i] + 3, 30_000);
     await sleep(50);
     return clients.map((client, i) => client.text.slice(before[i]).trim());
   };

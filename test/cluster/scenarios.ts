@@ -1,9 +1,11 @@
-/** What can happen to machines, to what connects them, and to etcd; and what must be so then. */
+/**
+ * Faults of machines, of the connections between them, and of etcd; and what has to happen then.
+ */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sendCommand } from '../../failover/admin/commands.js';
-import { askAgent, CLUSTER_STATUS } from '../../failover/cluster/agent/status.js';
+import { askAgent, CLUSTER_STATUS_SOCKET } from '../../failover/cluster/agent/status.js';
 import { type ClusterLab, type Node, pause, until } from './lab.js';
 
 export interface ClusterScenario {
@@ -18,28 +20,29 @@ export interface ClusterScenario {
   run(lab: ClusterLab, group: string): Promise<void>;
 }
 
-/** Frames of a node since a moment, and whether there have been none for a while. */
-async function silent(node: Node, ms: number): Promise<void> {
-  const before = node.heard.length;
+/** Checks that a node sends no frame for a time in milliseconds. */
+async function sendsNothing(node: Node, ms: number): Promise<void> {
+  const before = node.frameTimesMs.length;
   await pause(ms);
-  if (node.heard.length > before) throw new Error(`${node.name} sent ${node.heard.length - before} frames`);
+  if (node.frameTimesMs.length > before)
+    throw new Error(`${node.name} sent ${node.frameTimesMs.length - before} frames`);
 }
 
 async function leads(_lab: ClusterLab, node: Node, ms = 15_000): Promise<void> {
-  await until(`${node.name} leads`, () => node.role === 'leading' && node.agent?.hasExited === false, ms);
+  await until(`${node.name} leads`, () => node.role === 'leader' && node.agent?.hasExited === false, ms);
 }
 
-/** It answers clients. */
-async function speaks(node: Node): Promise<void> {
-  const before = node.heard.length;
-  await until(`${node.name} speaks`, () => node.heard.length > before);
+/** Waits until a node sends to clients. */
+async function sends(node: Node): Promise<void> {
+  const before = node.frameTimesMs.length;
+  await until(`${node.name} sends`, () => node.frameTimesMs.length > before);
 }
 
 function signal(pid: number, name: NodeJS.Signals): void {
   process.kill(pid, name);
 }
 
-/** A fence command that does what a power switch would: the other machine's processes are gone. */
+/** A fence command that acts like a power switch: it kills the other machine's processes. */
 function fence(lab: ClusterLab): void {
   const path = join(lab.directory, 'fence');
   const lines = ['#!/bin/sh', `echo "$1" >> ${join(lab.directory, 'fenced')}`];
@@ -47,7 +50,7 @@ function fence(lab: ClusterLab): void {
     lines.push(`[ "$1" = ${name} ] && kill -9 $(cat ${join(lab.directory, `pid-${name}`)})`);
   writeFileSync(path, `${lines.join('\n')}\nexit 0\n`);
   chmodSync(path, 0o755);
-  lab.configure({ type: 'static', fence: path });
+  lab.configure({ type: 'fence-command', fence: path });
 }
 
 function notePids(lab: ClusterLab): void {
@@ -77,7 +80,7 @@ export const CLUSTER_SCENARIOS: ClusterScenario[] = [
     async run(lab) {
       const old = lab.leader;
       const next = lab.other(old);
-      signal(old.member, 'SIGKILL');
+      signal(old.replicaPid, 'SIGKILL');
       await leads(lab, next);
       await lab.inSync(2);
     },
@@ -88,7 +91,7 @@ export const CLUSTER_SCENARIOS: ClusterScenario[] = [
     client: 'echo',
     async run(lab) {
       const old = lab.leader;
-      signal(old.member, 'SIGSTOP');
+      signal(old.replicaPid, 'SIGSTOP');
       await leads(lab, lab.other(old));
       await lab.inSync(2);
     },
@@ -107,16 +110,16 @@ export const CLUSTER_SCENARIOS: ClusterScenario[] = [
   },
   {
     name: 'pause',
-    what: "the primary's machine stands still for five seconds, and goes on as if nothing had been",
+    what: "the primary's machine stands still for five seconds, then runs again",
     client: 'echo',
     async run(lab) {
       const old = lab.leader;
-      const { member } = old;
+      const { replicaPid: member } = old;
       signal(member, 'SIGSTOP');
       old.agent?.kill('SIGSTOP');
       await leads(lab, lab.other(old));
       await pause(3000);
-      const silence = silent(old, 1000);
+      const silence = sendsNothing(old, 1000);
       old.agent?.kill('SIGCONT');
       signal(member, 'SIGCONT');
       await silence;
@@ -125,14 +128,14 @@ export const CLUSTER_SCENARIOS: ClusterScenario[] = [
   },
   {
     name: 'backup-off',
-    what: "the backup's machine is off: the primary goes on without it",
+    what: "the backup's machine is off: the primary serves alone",
     client: 'download',
     async run(lab, group) {
       const { leader } = lab;
       const backup = lab.other(leader);
       lab.off(backup);
       await lab.inSync(1);
-      await speaks(leader);
+      await sends(leader);
       lab.start(backup, group);
       await lab.inSync(2);
       if (lab.leader !== leader) throw new Error('another one leads');
@@ -140,15 +143,15 @@ export const CLUSTER_SCENARIOS: ClusterScenario[] = [
   },
   {
     name: 'cut-etcd',
-    what: 'the primary reaches its backup and its clients, but not etcd: it falls silent, the backup goes on',
+    what: 'the primary reaches its backup and its clients, but not etcd: its lease expires, the backup takes over',
     client: 'echo',
     async run(lab) {
       const old = lab.leader;
       const next = lab.other(old);
       lab.cutEtcd(old, true);
       await leads(lab, next);
-      await silent(old, 500);
-      await speaks(next);
+      await sendsNothing(old, 500);
+      await sends(next);
       lab.cutEtcd(old, false);
       await lab.inSync(2);
       if (lab.leader !== next) throw new Error('the old one leads again');
@@ -156,16 +159,16 @@ export const CLUSTER_SCENARIOS: ClusterScenario[] = [
   },
   {
     name: 'cut-backup',
-    what: 'primary and backup reach etcd, but not each other: the primary goes on, the backup stays silent',
+    what: 'primary and backup reach etcd, but not each other: the primary serves alone, the backup sends nothing',
     client: 'echo',
     async run(lab) {
       const { leader } = lab;
       const backup = lab.other(leader);
       lab.cutPeers(leader, backup, true);
       await lab.inSync(1);
-      await speaks(leader);
-      await silent(backup, 3000);
-      await speaks(leader);
+      await sends(leader);
+      await sendsNothing(backup, 3000);
+      await sends(leader);
       lab.cutPeers(leader, backup, false);
       await lab.inSync(2);
       if (lab.leader !== leader) throw new Error('another one leads');
@@ -173,7 +176,7 @@ export const CLUSTER_SCENARIOS: ClusterScenario[] = [
   },
   {
     name: 'cut-off',
-    what: 'the primary reaches neither etcd nor its backup, only its clients: it falls silent, the backup goes on',
+    what: 'the primary reaches neither etcd nor its backup, only its clients: its lease expires, the backup takes over',
     client: 'echo',
     async run(lab) {
       const old = lab.leader;
@@ -181,8 +184,8 @@ export const CLUSTER_SCENARIOS: ClusterScenario[] = [
       lab.cutEtcd(old, true);
       lab.cutPeers(old, next, true);
       await leads(lab, next);
-      await silent(old, 500);
-      await speaks(next);
+      await sendsNothing(old, 500);
+      await sends(next);
       lab.cutEtcd(old, false);
       lab.cutPeers(old, next, false);
       await lab.inSync(2);
@@ -190,18 +193,18 @@ export const CLUSTER_SCENARIOS: ClusterScenario[] = [
   },
   {
     name: 'etcd-down',
-    what: 'etcd is down for four seconds: all fall silent when the lease ends, and one goes on when etcd is back',
+    what: 'etcd is down for four seconds: no node sends after the lease has expired, until etcd is back',
     client: 'echo',
     async run(lab) {
       await lab.stopEtcd();
       await pause(3000);
-      for (const node of lab.nodes) await silent(node, 500);
+      for (const node of lab.nodes) await sendsNothing(node, 500);
       await lab.startEtcd();
-      await until('somebody speaks', () => {
-        const leader = lab.nodes.find(({ role }) => role === 'leading');
-        return leader?.last('silent') !== undefined || (leader?.agents.length ?? 0) > 0;
+      await until('a node sends', () => {
+        const leader = lab.nodes.find(({ role }) => role === 'leader');
+        return leader?.last('lease-lost') !== undefined || (leader?.agents.length ?? 0) > 0;
       });
-      await speaks(lab.leader);
+      await sends(lab.leader);
       await lab.inSync(2);
     },
   },
@@ -211,7 +214,7 @@ export const CLUSTER_SCENARIOS: ClusterScenario[] = [
     client: 'download',
     async run(lab, group) {
       const old = lab.leader;
-      await sendCommand(join(lab.directory, old.name, group, `${old.member}.control`), 'switchover', 10_000);
+      await sendCommand(join(lab.directory, old.name, group, `${old.replicaPid}.control`), 'switchover', 10_000);
       await leads(lab, lab.other(old));
       await lab.inSync(2);
     },
@@ -236,22 +239,22 @@ export const CLUSTER_SCENARIOS: ClusterScenario[] = [
     what: 'three machines, all hold the log: two are switched off one after the other',
     nodes: ['a', 'b', 'c'],
     client: 'echo',
-    prepare: (lab) => lab.useEtcd({ stable: 'all' }),
+    prepare: (lab) => lab.useEtcd({ requiredBackups: 'all' }),
     async run(lab) {
       const first = lab.leader;
       lab.off(first);
-      await until('another one leads', () => lab.nodes.some((node) => node !== first && node.role === 'leading'));
-      const second = lab.nodes.find((node) => node !== first && node.role === 'leading')!;
+      await until('another one leads', () => lab.nodes.some((node) => node !== first && node.role === 'leader'));
+      const second = lab.nodes.find((node) => node !== first && node.role === 'leader')!;
       await until('both in sync', () => (second.last('in-sync')?.['nodes'] as string[] | undefined)?.length === 2);
       lab.off(second);
       const third = lab.nodes.find((node) => node !== first && node !== second)!;
       await leads(lab, third);
-      await speaks(third);
+      await sends(third);
     },
   },
   {
-    name: 'static-off',
-    what: "no etcd: the primary's machine is off; the backup makes sure of it by the fence command",
+    name: 'fence-off',
+    what: "no etcd: the primary's machine is off; the backup runs the fence command and takes over",
     client: 'download',
     prepare: fence,
     async run(lab, group) {
@@ -266,8 +269,8 @@ export const CLUSTER_SCENARIOS: ClusterScenario[] = [
     },
   },
   {
-    name: 'static-cut',
-    what: 'no etcd: the machines do not reach each other; whoever is faster switches the other one off',
+    name: 'fence-cut',
+    what: 'no etcd: the machines do not reach each other; the faster one switches the other one off',
     client: 'echo',
     prepare: fence,
     async run(lab, group) {
@@ -279,7 +282,7 @@ export const CLUSTER_SCENARIOS: ClusterScenario[] = [
       if (one.agent?.hasExited === true && other.agent?.hasExited === true) throw new Error('both are off');
       const left = one.agent?.hasExited === true ? other : one;
       await leads(lab, left);
-      await speaks(left);
+      await sends(left);
       lab.cutPeers(one, other, false);
       lab.start(lab.other(left), group);
       await lab.inSync(2);
@@ -289,5 +292,5 @@ export const CLUSTER_SCENARIOS: ClusterScenario[] = [
 
 /** Asks a node's agent. */
 export function agentStatus(lab: ClusterLab, node: Node, group: string): ReturnType<typeof askAgent> {
-  return askAgent(join(lab.directory, node.name, group, CLUSTER_STATUS));
+  return askAgent(join(lab.directory, node.name, group, CLUSTER_STATUS_SOCKET));
 }

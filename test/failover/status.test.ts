@@ -93,7 +93,7 @@ t.test('a group on two nodes', async (t) => {
   const file = join(directory, 'cluster.json');
   writeFileSync(join(directory, 'key'), 'ab'.repeat(32), { mode: 0o600 });
   const nodes = ['a', 'b'].map((name, i) => ({ name, host: '127.0.0.1', port: 7481 + i }));
-  const coordinator = { type: 'lock', directory: 'lock', leaseMs: 400 };
+  const coordinator = { type: 'file-lock', directory: 'lock', leaseMs: 400 };
   writeFileSync(file, JSON.stringify({ nodes, tls: { psk: 'key' }, coordinator }));
   const start = (name: string): ReplicaProcess => {
     const words = ['--cluster', file, '--node', name, '--group', 'two', '--dir', join(directory, name)];

@@ -1,7 +1,10 @@
-/** The coordinator of the simulated machines: an etcd that fails, is late, and whose answers are lost. */
-import type { Coordinator, GroupState, View } from '../../failover/cluster/coordinator/coordinator.js';
+/**
+ * The coordinator of the simulated machines: an etcd that fails, answers late, and whose answers
+ * are lost.
+ */
+import type { Coordinator, GroupState, GroupView } from '../../failover/cluster/coordinator/coordinator.js';
 import type { Queue } from './agent-queue.js';
-import type { Machine } from './agents.js';
+import type { SimMachine } from './agent-types.js';
 
 const TTL_US = 2_000_000;
 
@@ -25,19 +28,19 @@ export class Etcd {
   }
 }
 
-/** A machine’s way to it, on which requests are late and answers are lost. */
+/** A machine's client, whose requests are delayed and whose answers are lost. */
 export class EtcdClient implements Coordinator {
-  speakUntilUs = 0;
-  readonly renewEveryUs = TTL_US / 4;
+  leaseUntilUs = 0;
+  readonly renewIntervalUs = TTL_US / 4;
   #revision = 0;
   #lease = 0;
 
   constructor(
-    readonly node: Machine,
+    readonly node: SimMachine,
     readonly etcd: Etcd,
   ) {}
 
-  /** Asks; the answer may never come, although it happened. */
+  /** Asks etcd. The request may be executed although the answer is lost. */
   #ask<T>(what: (etcd: Etcd) => T): Promise<T> {
     const { node, etcd } = this;
     const { queue, random } = node.world;
@@ -49,14 +52,14 @@ export class EtcdClient implements Coordinator {
         fail(new Error('no answer'));
       };
       node.later(500_000, lost);
-      // One in thirty is late, so late that nobody waits for it any more; as many answers are lost.
+      // One request in thirty may arrive after its timeout; one answer in thirty is lost.
       const late = random.u32() % 30 === 0 ? random.float() * 1_500_000 : 0;
-      const unheard = random.u32() % 30 === 0;
+      const isLost = random.u32() % 30 === 0;
       queue.in(200 + random.float() * 3000 + late, () => {
         if (etcd.down || node.cutEtcd) return;
         etcd.expire();
         const answer = what(etcd);
-        if (unheard) return;
+        if (isLost) return;
         queue.in(200 + random.float() * 3000, () => {
           if (etcd.down || node.cutEtcd) return;
           node.soon(() => {
@@ -69,7 +72,7 @@ export class EtcdClient implements Coordinator {
     });
   }
 
-  async read(): Promise<View> {
+  async read(): Promise<GroupView> {
     const view = await this.#ask((etcd) => ({
       state: etcd.state,
       holder: etcd.holder?.node ?? null,
@@ -105,7 +108,7 @@ export class EtcdClient implements Coordinator {
       return { done: true, revision: ++etcd.revision };
     });
     if (revision > 0) this.#revision = revision;
-    if (!done && revision > 0) throw new Error('a change of which nothing was heard had happened');
+    if (!done && revision > 0) throw new Error('an earlier change, whose answer was lost, is in force');
     return done;
   }
 
@@ -130,22 +133,22 @@ export class EtcdClient implements Coordinator {
     });
   }
 
-  learn(): void {
-    // etcd knows.
+  observe(): void {
+    // The state is read from etcd.
   }
 
   close(): void {
-    // Nothing is held.
+    // There is no connection.
   }
 
   #forget(): void {
     this.#lease = 0;
-    this.speakUntilUs = 0;
+    this.leaseUntilUs = 0;
   }
 
   #until(from: number): void {
     const { broken } = this.node.world;
     const margin = broken === 'margin' ? -TTL_US / 4 : TTL_US / 10;
-    this.speakUntilUs = from + TTL_US - margin;
+    this.leaseUntilUs = from + TTL_US - margin;
   }
 }

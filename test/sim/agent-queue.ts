@@ -1,9 +1,19 @@
-/** What happens when, on several machines, in virtual time: in order, one thing after the other. */
+/** An event queue in virtual time: a binary heap, in the order of time and then of insertion. */
+
+interface Item {
+  /** Microseconds. */
+  at: number;
+  order: number;
+  run: () => void;
+}
+
+/** The events of all machines. */
 export class Queue {
   nowUs = 0;
-  #items: { at: number; order: number; run: () => void }[] = [];
+  readonly #items: Item[] = [];
   #order = 0;
 
+  /** Runs `run` after a time in microseconds. */
   in(us: number, run: () => void): void {
     this.#push({ at: this.nowUs + us, order: this.#order++, run });
   }
@@ -18,14 +28,14 @@ export class Queue {
     return true;
   }
 
-  #push(item: { at: number; order: number; run: () => void }): void {
+  #push(item: Item): void {
     const items = this.#items;
     let i = items.length;
     items.push(item);
-    while (i > 0) {
-      const up = (i - 1) >> 1;
-      if (!before(item, items[up]!)) break;
-      items[i] = items[up]!;
+    for (let up = (i - 1) >> 1; i > 0; up = (i - 1) >> 1) {
+      const parent = items[up];
+      if (parent === undefined || !before(item, parent)) break;
+      items[i] = parent;
       i = up;
     }
     items[i] = item;
@@ -33,21 +43,23 @@ export class Queue {
 
   #pop(): void {
     const items = this.#items;
-    const last = items.pop()!;
-    if (items.length === 0) return;
+    const last = items.pop();
+    if (last === undefined || items.length === 0) return;
     let i = 0;
     for (;;) {
-      let down = 2 * i + 1;
-      if (down >= items.length) break;
-      if (down + 1 < items.length && before(items[down + 1]!, items[down]!)) down++;
-      if (!before(items[down]!, last)) break;
-      items[i] = items[down]!;
-      i = down;
+      const left = items[2 * i + 1];
+      const right = items[2 * i + 2];
+      if (left === undefined) break;
+      const isRight = right !== undefined && before(right, left);
+      const child = isRight ? right : left;
+      if (!before(child, last)) break;
+      items[i] = child;
+      i = 2 * i + (isRight ? 2 : 1);
     }
     items[i] = last;
   }
 }
 
-function before(a: { at: number; order: number }, b: { at: number; order: number }): boolean {
+function before(a: Item, b: Item): boolean {
   return a.at < b.at || (a.at === b.at && a.order < b.order);
 }

@@ -1,10 +1,11 @@
 /**
- * Groups on several machines in virtual time: the real agents (failover/cluster), with the real log, keeper and gate, on machines
- * that die, stand still and lose sight of each other and of etcd, and whose clocks run fast or slow. The program is the simplest that
- * there is: it counts, and says how far it has come whenever it may speak.
+ * Groups on several machines in virtual time: the real agents (failover/cluster) with the real log,
+ * standby and gate. Machines die and stand still, connections between them and to etcd break, and
+ * clocks run fast or slow. The program counts, and sends how far it has counted whenever it may.
  *
- * What must be so: who spoke last in the newest reign is the only one who speaks; whatever was said is in the log of
- * whoever speaks later; and when everything is well again, one speaks and all others could go on.
+ * Invariants: after a primary has sent in one epoch, none sends in an older epoch. What was sent is
+ * in the log of every later primary. When all faults are over, one primary sends, and all other
+ * nodes are in sync.
  */
 import { Agent } from '../../failover/cluster/agent/agent.js';
 import type { AgentLinks, AgentReplica } from '../../failover/cluster/agent/host.js';
@@ -16,24 +17,22 @@ import { originals } from '../../failover/runtime/core/originals.js';
 import type { Clock } from '../../lib/clock.js';
 import { SeededRandom } from '../../lib/random.js';
 import { Etcd, EtcdClient } from './agent-etcd.js';
-import { native, Process, RING_BYTES } from './agent-member.js';
 import { Queue } from './agent-queue.js';
+import { native, Process, RING_BYTES } from './agent-replica.js';
+import type { Broken, Count, SimMachine, SimWorld } from './agent-types.js';
 
 const STEP_US = 10_000;
-/** How long a run makes trouble, and how long it has to recover. */
+/** How long a run has faults, and how long it has to recover. */
 const TROUBLE_US = 20_000_000;
 const CALM_US = 25_000_000;
 
-/** Ways to break what must hold, to see that the oracle notices. */
-export type Broken = 'margin';
-
-export class Machine {
+class Machine implements SimMachine {
   readonly clock: Clock;
   agent: Agent | null = null;
   process: Process | null = null;
   ring: Ring | null = null;
   on = false;
-  /** Stands still until then. */
+  /** Stands still until this virtual time. */
   pausedUntilUs = 0;
   cutEtcd = false;
   leaving = false;
@@ -45,7 +44,7 @@ export class Machine {
     readonly name: string,
   ) {
     const { queue, random } = world;
-    // Clocks that began at other times, and run fast or slow by up to three per cent.
+    // Clocks with different origins, fast or slow by up to three per cent.
     const rate = 0.97 + random.float() * 0.06;
     const offset = Math.floor(random.float() * 1e9);
     this.clock = {
@@ -54,7 +53,7 @@ export class Machine {
     };
   }
 
-  /** After a time, if this machine is still on, and not before it goes on. */
+  /** After a time, if this machine is still on; a machine that stands still is waited for. */
   later(us: number, run: () => void): void {
     const born = this.born;
     this.world.queue.in(us, () => this.#when(born, run));
@@ -82,18 +81,18 @@ export class Machine {
       {
         self: this.name,
         nodes: world.machines.map(({ name }) => name),
-        stable: world.stable,
-        lostMs: 300,
-        freshMs: 6000,
-        hangMs: 400,
-        unasked: false,
+        requiredBackups: world.stable,
+        peerTimeoutMs: 300,
+        newGroupDelayMs: 6000,
+        hangTimeoutMs: 400,
+        noStateStore: false,
       },
       {
         coordinator: client,
         clock: this.clock,
         links: world.linksOf(this),
-        member: this.#member(),
-        note: (event, more) => world.note(this, event, more),
+        replica: this.#createReplica(),
+        report: (event, more) => world.note(this, event, more),
         finished: () => this.off(),
       },
     );
@@ -106,7 +105,7 @@ export class Machine {
     world.connect(this);
   }
 
-  #member(): AgentReplica {
+  #createReplica(): AgentReplica {
     const machine = this;
     return {
       get pid() {
@@ -127,14 +126,14 @@ export class Machine {
           else this.process = new Process(this, role);
         });
       },
-      end: () => {
+      terminate: () => {
         this.leaving = true;
-        // Nobody who could go on: it ends all the same.
+        // Without a backup it ends as well.
         this.later(1_000_000, () => this.leaving && this.die(0));
       },
       kill: () => this.die(null),
-      create: (welcome) => this.#create(welcome),
-      open: () => (this.ring !== null && this.ring.writerPid === this.process?.pid ? this.ring : null),
+      createLog: (welcome) => this.#create(welcome),
+      openLog: () => (this.ring !== null && this.ring.writerPid === this.process?.pid ? this.ring : null),
       snapshot: () => this.#snapshot ?? ({ ringBytes: RING_BYTES } as StartSnapshot),
       wake: () => undefined,
     };
@@ -144,7 +143,7 @@ export class Machine {
     const ring = new Ring(native, new ArrayBuffer(RING_HEADER + welcome.snapshot.ringBytes));
     ring.format(Buffer.from(welcome.secret, 'hex'));
     const { words } = ring;
-    words[Word.truncated] = welcome.historyLost ? 1 : 0;
+    words[Word.truncated] = welcome.truncated ? 1 : 0;
     words[Word.writerPid] = 1;
     for (const word of [Word.head, Word.eventEnd, Word.tail, Word.startAt]) words[word] = welcome.position | 0;
     this.ring = ring;
@@ -156,10 +155,10 @@ export class Machine {
   die(code: number | null): void {
     if (this.process === null) return;
     this.process = null;
-    this.soon(() => this.agent?.memberEnded(code));
+    this.soon(() => this.agent?.replicaExited(code));
   }
 
-  /** Power off: nothing of it is left. */
+  /** Power off: its memory is lost. */
   off(): void {
     if (!this.on) return;
     this.on = false;
@@ -172,15 +171,17 @@ export class Machine {
 
 export interface AgentsOutcome {
   failures: string[];
-  /** Words about what happened, latest last. */
+  /** Events and faults in the order of time. */
   story: string[];
-  reigns: number;
+  /** How often a node became leader. */
+  leaderships: number;
+  /** Steps that were sent. */
   said: number;
-  /** Things that went wrong with machines and their connections. */
+  /** Faults of machines and connections. */
   troubles: number;
 }
 
-class World {
+class World implements SimWorld {
   readonly queue = new Queue();
   readonly random: SeededRandom;
   readonly etcd = new Etcd(this.queue);
@@ -190,10 +191,10 @@ class World {
   readonly story: string[] = [];
   pids = 10;
   generation = 0;
-  reigns = 0;
+  leaderships = 0;
   troubles = 0;
   #drawn = 0;
-  /** What was said: the values of all steps. */
+  /** The values of all steps that were sent. */
   #said: number[] = [];
   #saidGeneration = 0;
   #epoch = 0;
@@ -204,7 +205,7 @@ class World {
   constructor(
     seed: string,
     readonly broken: Broken | null,
-    /** Troubles that do not come to pass. */
+    /** Numbers of faults that are left out. */
     readonly without: ReadonlySet<number>,
   ) {
     this.random = new SeededRandom(`agents ${seed}`);
@@ -215,7 +216,7 @@ class World {
   }
 
   note(machine: Machine, event: string, more: object): void {
-    if (event === 'leading') this.reigns++;
+    if (event === 'leader') this.leaderships++;
     if (this.story.length < 400)
       this.story.push(`${(this.queue.nowUs / 1e6).toFixed(3)} ${machine.name} ${event} ${JSON.stringify(more)}`);
   }
@@ -228,28 +229,27 @@ class World {
     if (this.failures.length < 5) this.failures.push(`${(this.queue.nowUs / 1e6).toFixed(3)} ${text}`);
   }
 
-  /** Somebody has said how far it is. */
-  spoke(machine: Machine, process: Process): void {
+  sent(machine: SimMachine, { skipped, values }: Count): void {
     const epoch = machine.agent?.epoch ?? 0;
-    if (epoch < this.#epoch) this.fail(`${machine.name} speaks in reign ${epoch}, after reign ${this.#epoch}`);
+    if (epoch < this.#epoch) this.fail(`${machine.name} sends in epoch ${epoch}, after epoch ${this.#epoch}`);
     this.lastUs = this.queue.nowUs;
-    const steps = process.skipped + process.values.length;
+    const steps = skipped + values.length;
     if (epoch > this.#epoch && steps < this.#said.length && this.#saidGeneration === this.generation)
-      this.fail(`${machine.name} knows ${steps} steps, ${this.#said.length} were said`);
+      this.fail(`${machine.name} has ${steps} steps, ${this.#said.length} were sent`);
     if (this.#saidGeneration !== this.generation) {
-      // A group that began anew knows nothing of what was.
+      // A new group has none of the old steps.
       this.#saidGeneration = this.generation;
       this.#said = [];
     }
     this.#epoch = Math.max(this.#epoch, epoch);
-    // What a snapshot had, and nobody ever said.
-    while (this.#said.length < process.skipped) this.#said.push(Number.NaN);
-    const from = Math.max(process.skipped, this.#said.length - 50);
+    // Steps of a snapshot that were never sent.
+    while (this.#said.length < skipped) this.#said.push(Number.NaN);
+    const from = Math.max(skipped, this.#said.length - 50);
     for (let i = from; i < steps; i++) {
-      const value = process.values[i - process.skipped]!;
+      const value = values[i - skipped] ?? Number.NaN;
       if (i >= this.#said.length) this.#said.push(value);
       else if (this.#said[i] !== value && !Number.isNaN(this.#said[i])) {
-        this.fail(`${machine.name} has another step ${i} than was said`);
+        this.fail(`${machine.name} has another value of step ${i} than was sent`);
         return;
       }
     }
@@ -277,16 +277,16 @@ class World {
         body.set(bytes, 8);
         return send(peer, MessageType.Data, body);
       },
-      takes: () => this.random.u32() % 20 !== 0,
+      isWritable: () => this.random.u32() % 20 !== 0,
       connected: (peer) => this.#up.has(this.#key(machine.name, peer)),
-      hold: (peer, on) => this.#hold(`${peer}>${machine.name}`, on),
-      drop: (peer) => this.#down(machine.name, peer),
+      setPaused: (peer, on) => this.#hold(`${peer}>${machine.name}`, on),
+      disconnect: (peer) => this.#down(machine.name, peer),
     };
   }
 
   #epochs = new Map<string, number>();
 
-  /** In order, as TCP does; what is on its way when the link goes down never arrives. */
+  /** In order, as TCP does; messages on their way are lost when the link goes down. */
   #deliver(from: Machine, to: string, type: MessageType, body: Buffer): void {
     const key = `${from.name}>${to}`;
     const link = this.#key(from.name, to);
@@ -305,7 +305,7 @@ class World {
     });
   }
 
-  /** What is on its way; where the way is cut it waits, as TCP would repeat it. */
+  /** Messages on their way; on a cut link they wait, as TCP would retransmit them. */
   readonly #pipes = new Map<string, (() => void)[]>();
 
   #flow(key: string, link: string): void {
@@ -324,7 +324,7 @@ class World {
 
   readonly #held = new Map<string, (() => void)[]>();
 
-  /** What is not read waits. */
+  /** Messages that are not read wait. */
   #receive(key: string, read: () => void): void {
     const held = this.#held.get(key);
     if (held === undefined) read();
@@ -387,8 +387,8 @@ class World {
   trouble(): void {
     const number = this.#drawn++;
     const { random, queue, machines } = this;
-    const machine = machines[random.u32() % machines.length]!;
-    const other = machines[random.u32() % machines.length]!;
+    const machine = pick(machines, random);
+    const other = pick(machines, random);
     const long = 100_000 + random.float() * 5_000_000;
     const note = (what: string): void => this.note(machine, `TROUBLE ${what}`, { ms: Math.round(long / 1000) });
     const kind = random.u32() % 9;
@@ -443,15 +443,19 @@ class World {
   }
 }
 
-/** Runs one seed. "SEED~2.5" leaves the third and the sixth trouble away. */
+function pick<T>(all: readonly T[], random: SeededRandom): T {
+  return all[random.u32() % all.length] as T;
+}
+
+/** Runs one seed. "SEED~2.5" leaves out the third and the sixth fault. */
 export async function runAgents(name: string, broken: Broken | null = null): Promise<AgentsOutcome> {
-  const [seed, without = ''] = name.split('~');
-  const world = new World(seed!, broken, new Set(without.split('.').filter(Boolean).map(Number)));
+  const [seed = '', without = ''] = name.split('~');
+  const world = new World(seed, broken, new Set(without.split('.').filter(Boolean).map(Number)));
   const { queue, random } = world;
   for (const machine of world.machines) queue.in(random.float() * 500_000, () => machine.start());
   for (let at = 4e6; at < TROUBLE_US; at += 200_000 + random.float() * 3_000_000) queue.in(at, () => world.trouble());
   const end = TROUBLE_US + CALM_US;
-  // A machine that left late is started late.
+  // Machines that left late are started again.
   for (let s = 1; s < 10; s++)
     queue.in(TROUBLE_US + s * 1e6, () => {
       for (const machine of world.machines) if (!machine.on) machine.start();
@@ -461,13 +465,14 @@ export async function runAgents(name: string, broken: Broken | null = null): Pro
   } catch (error) {
     world.fail(error instanceof Error ? (error.stack ?? error.message) : String(error));
   }
-  // All is well: one speaks, and all others could go on.
-  const leader = world.machines.filter(({ agent }) => agent?.role === 'leading');
-  if (leader.length !== 1) world.fail(`${leader.length} lead in the end`);
-  else if (leader[0]!.agent!.leader?.state.inSync.length !== world.machines.length)
-    world.fail(`in sync in the end: ${leader[0]!.agent!.leader?.state.inSync.join()}`);
-  if (queue.nowUs - world.lastUs > 2e6) world.fail('nobody speaks in the end');
+  // All faults are over: one primary sends, and all other nodes are in sync.
+  const leaders = world.machines.filter(({ agent }) => agent?.role === 'leader');
+  const [leader] = leaders;
+  const inSync = leader?.agent?.sender?.state.inSync ?? [];
+  if (leaders.length !== 1) world.fail(`${leaders.length} nodes lead in the end`);
+  else if (inSync.length !== world.machines.length) world.fail(`in sync in the end: ${inSync.join()}`);
+  if (queue.nowUs - world.lastUs > 2e6) world.fail('no primary sends in the end');
   await new Promise((done) => originals.setImmediate(done));
-  const { failures, story, reigns } = world;
-  return { failures, story, reigns, said: world.said, troubles: world.troubles };
+  const { failures, story, leaderships } = world;
+  return { failures, story, leaderships, said: world.said, troubles: world.troubles };
 }

@@ -2,6 +2,7 @@
 import { ERROR_CODES, EXIT_CODES } from '../../admin/error-codes.js';
 import { COMMON_EVENT_FIELDS, EVENTS, type EventField, type EventSpec } from '../../admin/events.js';
 import { STATUS_SCHEMA } from '../../admin/status.js';
+import { renderClusterConfig } from '../../cluster/config/reference.js';
 import { COMMANDS } from '../commands.js';
 import { optionTitle, sections, wrap } from '../help.js';
 import type { CommandSpec, OptionSpec } from '../options.js';
@@ -192,5 +193,6 @@ export function referencePages(): ReferencePage[] {
     { path: 'log-format.md', text: renderLogFormat() },
     { path: 'status.md', text: renderStatus() },
     { path: 'errors.md', text: renderErrors() },
+    { path: 'cluster-config.md', text: renderClusterConfig() },
   ];
 }

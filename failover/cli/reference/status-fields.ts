@@ -261,12 +261,12 @@ const CLUSTER: FieldsOf<ClusterStatus> = {
   role: { type: 'string', meaning: '`leader`, `follower`, `disconnected` or `joining`.' },
   epoch: { type: 'integer', meaning: 'The epoch of the log that this node has.' },
   inSync: { type: 'string[]', nullable: true, meaning: 'Leader: nodes that may take over; null: not the leader.' },
-  stable: {
+  requiredBackups: {
     type: 'integer',
     nullable: true,
     meaning: 'Leader: backups that must hold the log before output is sent; null: not the leader.',
   },
-  speaksForMs: {
+  leaseRemainingMs: {
     type: 'integer',
     unit: 'ms',
     nullable: true,

@@ -1,115 +1,136 @@
 /**
- * Who is to go on when nobody leads: decisions, and nothing else. What is decided is only tried: the coordinator gives the right
- * to one of those who claim it, and only if the state is still the one that the decision was made with.
+ * The election policy: whether this node should lead while no node does. These are decisions only,
+ * without state or time of their own. A decision is an attempt: the coordinator grants the lease to
+ * one claimant, and only if the group's state is still the one that the decision was made with.
+ *
+ * Safety (mayLead): a node leads only with a log that holds everything which output depended on.
+ * With n backups in sync, of which k had to hold that, n - k + 1 of them must be heard, and the
+ * longest log among these has it all.
  */
-import type { GroupState, View } from '../coordinator/coordinator.js';
-import type { Status } from '../transport/messages.js';
+import type { GroupState, GroupView } from '../coordinator/coordinator.js';
 import { bytesBetween } from './log-copy.js';
+import type { Peers } from './peers.js';
 
-/** Whoever comes later in the order of succession waits so much longer. */
+/** Each node waits this much longer than the one before it in the order of succession. */
 const TURN_US = 150_000;
-/** One that led last waits so long for others that could go on without having to repeat the log. */
-const RESUME_US = 1_000_000;
-/** Whoever is further is waited for; all who are in sync have what matters. */
-const POLITE_US = 2_000_000;
+/** The node that led last waits this long for nodes that need not replay the log. */
+const RESUME_DELAY_US = 1_000_000;
+/** A node with a longer log is waited for; every node in sync has what matters. */
+const LONGER_LOG_WAIT_US = 2_000_000;
 
-export type How = 'begin' | 'resume' | 'go on';
+/**
+ * How a leader begins: with an empty log, with the log that it led last, or with another leader's
+ * log.
+ */
+export type LeadReason = 'new-group' | 'resume' | 'takeover';
 
+/** What a node without a leader should do. */
 export type Decision =
   | { kind: 'wait' }
   /** The copy of the log is of no use any more. */
   | { kind: 'discard' }
-  /** `gone`: the former primary is known to be silent. */
-  | { kind: 'claim'; state: GroupState; gone: boolean; how: How };
+  /** `leaderGone`: the former leader is known to send no more, so that it need not be fenced. */
+  | { kind: 'claim'; state: GroupState; leaderGone: boolean; reason: LeadReason };
 
-export interface Peer {
-  incarnation: string;
-  status: Status | null;
-  heardUs: number;
-  up: boolean;
-}
-
-export interface Question {
+/** What a decision is made with. */
+export interface ElectionInput {
+  /** This node. */
   self: string;
-  /** In the order of succession. */
+  /** All nodes, in the order of succession. */
   nodes: readonly string[];
-  lostMs: number;
-  freshMs: number;
-  /** There is nobody to ask for the state: what the nodes know is all. */
-  unasked: boolean;
-  /** Since nobody has been leading. */
+  /** Milliseconds, as in AgentOptions. */
+  peerTimeoutMs: number;
+  /** Milliseconds, as in AgentOptions. */
+  newGroupDelayMs: number;
+  /** No service stores the group's state: the nodes know it only from each other. */
+  noStateStore: boolean;
+  /** Microseconds since this node has been without a leader. */
   waitedUs: number;
-  /** Nobody may speak, by this. */
-  view: View;
-  viewUs: number;
-  peers: ReadonlyMap<string, Peer>;
-  /** Of the primary whose log we have. */
+  /** The group's state, in which no node holds the lease. */
+  view: GroupView;
+  /** When that was read: monotonic time, microseconds. */
+  viewAtUs: number;
+  peers: Peers;
+  /** Of the leader whose log this node has. */
   epoch: number;
 }
 
 const WAIT: Decision = { kind: 'wait' };
 
-function claim(question: Question, epoch: number, gone: boolean, how: How): Decision {
-  const { self } = question;
-  return { kind: 'claim', state: { epoch, primary: self, inSync: [self], stable: 0 }, gone, how };
+function claim(input: ElectionInput, epoch: number, leaderGone: boolean, reason: LeadReason): Decision {
+  const { self } = input;
+  const state = { epoch, primary: self, inSync: [self], requiredBackups: 0 };
+  return { kind: 'claim', state, leaderGone, reason };
 }
 
-/** Nobody leads, and we have no log. */
-export function mayStartGroup(question: Question): Decision {
-  const { self, nodes, freshMs, unasked, waitedUs, view, peers } = question;
+/** Whether a node without a log may start the group anew, or resume the log that it led last. */
+export function mayStartGroup(input: ElectionInput): Decision {
+  const { self, nodes, newGroupDelayMs, noStateStore, waitedUs, view, peers } = input;
   const { state } = view;
-  const freshUs = freshMs * 1000;
-  if (state?.primary === self && !unasked) {
-    // Whoever has our log in memory goes on first.
-    const held = state.inSync.some(
-      (name) => peers.get(name)?.up === true && peers.get(name)?.status?.epoch === state.epoch,
-    );
-    // We led last, and nobody has since: what our member left behind is where the group is.
-    return waitedUs < (held ? freshUs : RESUME_US) ? WAIT : claim(question, state.epoch + 1, true, 'resume');
+  const newGroupDelayUs = newGroupDelayMs * 1000;
+  if (state?.primary === self && !noStateStore) {
+    // A node that has this log in memory takes over first.
+    const isHeldElsewhere = state.inSync.some((name) => {
+      const peer = peers.get(name);
+      return peer?.up === true && peer.status?.epoch === state.epoch;
+    });
+    // This node led last, and none has since: what its replica left behind is the group's log.
+    const delayUs = isHeldElsewhere ? newGroupDelayUs : RESUME_DELAY_US;
+    return waitedUs < delayUs ? WAIT : claim(input, state.epoch + 1, true, 'resume');
   }
   const others = nodes.filter((name) => name !== self).map((name) => peers.get(name));
-  // Whoever has a log goes on, if it can.
-  if (others.some((peer) => peer?.up === true && peer.status?.role === 'orphan') && waitedUs < freshUs) return WAIT;
-  const alone = others.every((peer) => peer?.up === true && peer.status?.role === 'looking');
+  // A node with a log takes over, if it can.
+  const hasCandidate = others.some((peer) => peer?.up === true && peer.status?.role === 'disconnected');
+  if (hasCandidate && waitedUs < newGroupDelayUs) return WAIT;
+  const allJoining = others.every((peer) => peer?.up === true && peer.status?.role === 'joining');
   const order = nodes.indexOf(self);
   const turnUs = order * 2 * TURN_US;
   const epoch = (state?.epoch ?? 0) + 1;
-  if (unasked ? alone && order === 0 : state === null && waitedUs >= turnUs)
-    return claim(question, epoch, true, 'begin');
-  return waitedUs >= freshUs + turnUs ? claim(question, epoch, alone, 'begin') : WAIT;
+  const isFirst = noStateStore ? allJoining && order === 0 : state === null && waitedUs >= turnUs;
+  if (isFirst) return claim(input, epoch, true, 'new-group');
+  return waitedUs >= newGroupDelayUs + turnUs ? claim(input, epoch, allJoining, 'new-group') : WAIT;
 }
 
 /**
- * Nobody leads, and we have a log up to `position`: is it all that output depended on, and are we the one to go on?
- * @param gone the former primary is known to be silent.
+ * Whether a node with a copy of the log up to `position` may lead.
+ * @param leaderGone the former leader is known to send no more.
  */
-export function mayLead(question: Question, position: number, gone: boolean): Decision {
-  const { self, freshMs, lostMs, waitedUs, view, viewUs, peers, epoch } = question;
+export function mayLead(input: ElectionInput, position: number, leaderGone: boolean): Decision {
+  const { self, newGroupDelayMs, peerTimeoutMs, waitedUs, view, epoch } = input;
   const { state } = view;
-  // A claim of ours of whose success we never heard: nobody has led since, and we still have all that mattered then.
+  // The answer to an earlier claim of this node was lost: no node has led since, and the log still
+  // has all that matters.
   if (state !== null && state.primary === self && state.epoch === epoch + 1)
-    return claim(question, state.epoch + 1, gone, 'go on');
+    return claim(input, state.epoch + 1, leaderGone, 'takeover');
   if (state === null || state.epoch !== epoch || !state.inSync.includes(self)) {
-    // Somebody else went on, or we were left behind. He will be heard; if he is not, what we have is worth nothing.
-    return waitedUs > freshMs * 1000 ? { kind: 'discard' } : WAIT;
+    // Another node took over, or this one was left behind. If the leader is not heard soon, the
+    // copy is of no use.
+    return waitedUs > newGroupDelayMs * 1000 ? { kind: 'discard' } : WAIT;
   }
+  if (!hasLongestLog(input, state, position)) return WAIT;
+  // A connection that broke a moment ago is no reason to fence the leader.
+  if (!leaderGone && waitedUs < 2 * peerTimeoutMs * 1000) return WAIT;
+  return claim(input, epoch + 1, leaderGone, 'takeover');
+}
+
+/** Whether enough backups are heard, and none of them has a longer log or comes first. */
+function hasLongestLog(input: ElectionInput, state: GroupState, position: number): boolean {
+  const { self, waitedUs, viewAtUs, peers, epoch } = input;
   const backups = state.inSync.filter((name) => name !== state.primary);
   const turn = backups.indexOf(self);
-  const k = Math.min(state.stable, backups.length);
+  const required = Math.min(state.requiredBackups, backups.length);
+  const allHoldIt = required >= backups.length;
   let heard = 1;
   for (const [place, name] of backups.entries()) {
     const peer = peers.get(name);
-    if (name === self || peer?.up !== true || peer.status === null || peer.heardUs < viewUs) continue;
-    if (peer.status.role !== 'orphan' || peer.status.epoch !== epoch) continue;
+    if (name === self || peer?.up !== true || peer.status === null || peer.heardUs < viewAtUs) continue;
+    if (peer.status.role !== 'disconnected' || peer.status.epoch !== epoch) continue;
     heard++;
     const ahead = bytesBetween(position, peer.status.position);
-    const first = ahead > 0 || (ahead === 0 && place < turn);
-    if (first && (k < backups.length || waitedUs < POLITE_US)) return WAIT;
+    const comesFirst = ahead > 0 || (ahead === 0 && place < turn);
+    if (comesFirst && (!allHoldIt || waitedUs < LONGER_LOG_WAIT_US)) return false;
   }
-  // At least one of so many has all that k of them had to have.
-  if (heard < backups.length - k + 1) return WAIT;
-  if (k >= backups.length && waitedUs < turn * TURN_US) return WAIT;
-  // Not for a connection that only broke is the other one switched off.
-  if (!gone && waitedUs < 2 * lostMs * 1000) return WAIT;
-  return claim(question, epoch + 1, gone, 'go on');
+  // At least one of this many holds what k of the backups had to hold.
+  if (heard < backups.length - required + 1) return false;
+  return !allHoldIt || waitedUs >= turn * TURN_US;
 }

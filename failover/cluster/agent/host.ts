@@ -1,60 +1,84 @@
-/** What an agent needs of the machine that it runs on; the simulation has machines of its own (test/sim/agents.ts). */
+/**
+ * What an agent needs of the machine that it runs on. machine.ts implements it with processes and
+ * sockets, the simulation with machines of its own (test/sim/agents.ts).
+ */
 import type { Clock } from '../../../lib/clock.js';
 import type { StartSnapshot } from '../../host/group-directory.js';
 import type { Ring } from '../../log/ring.js';
 import type { Coordinator } from '../coordinator/coordinator.js';
-import type { Status, Welcome } from '../transport/messages.js';
+import type { AgentStatus, Welcome } from '../transport/messages.js';
+import type { EventReporter } from './events.js';
 import type { LogSenderHost } from './log-sender.js';
 
-/** The local replica's process, and what it shares with us. */
+/** The local replica's process, and the files that it shares with its agent. */
 export interface AgentReplica {
-  /** 0: none runs. */
+  /** 0: no process runs. */
   readonly pid: number;
-  /** Files of a group that was here before are gone; a new primary begins anew. */
+  /** Removes the files of a former group: a new primary starts without a log. */
   clear(): void;
+  /** Starts the process. */
   start(role: 'primary' | 'backup'): void;
-  /** Asks it to hand over, if it can, and to end. */
-  end(): void;
-  /** Kills it; it is gone when `Agent.memberEnded` is called. */
+  /** Asks a primary to switch over, if it can, and to end (SIGTERM). */
+  terminate(): void;
+  /** Kills the process (SIGKILL). It is gone when `Agent.replicaExited` is called. */
   kill(): void;
-  /** A log to copy another machine's into. */
-  create(welcome: Welcome): Ring;
-  /** The log that a primary has made, once it is there. */
-  open(): Ring | null;
+  /**
+   * Creates a log that another node's log is copied into. Throws FtError when there is no room for
+   * it.
+   */
+  createLog(welcome: Welcome): Ring;
+  /** The log that a primary has created; null until it is there. */
+  openLog(): Ring | null;
+  /** What a backup needs to start beside the log. Throws Error before there is a log. */
   snapshot(): StartSnapshot;
-  /** Rings the member's doorbell. */
+  /** Rings the replica's doorbell. */
   wake(role: 'primary' | 'backup'): void;
 }
 
-export interface AgentLinks extends Pick<LogSenderHost, 'send' | 'sendData' | 'takes'> {
+/** Connections to the other agents. */
+export interface AgentLinks extends Pick<LogSenderHost, 'send' | 'sendData' | 'isWritable'> {
+  /** Whether there is a connection to the peer. */
   connected(peer: string): boolean;
   /** Stops and starts reading from a peer. */
-  hold(peer: string, on: boolean): void;
-  drop(peer: string): void;
+  setPaused(peer: string, isPaused: boolean): void;
+  /** Ends the connection to a peer. */
+  disconnect(peer: string): void;
 }
 
+/** Settings of an agent, from the cluster's configuration file and the command line. */
 export interface AgentOptions {
+  /** This node. */
   self: string;
   /** All nodes, in the order of succession. */
   nodes: string[];
-  stable: number;
-  lostMs: number;
-  freshMs: number;
-  /** A primary whose main loop stands still for so long is killed. Milliseconds; Infinity: never. */
-  hangMs: number;
-  /** There is nobody to ask for the group's state: what the nodes know is all. */
-  unasked: boolean;
+  /** Backups that must hold what output depends on; Infinity: all that are in sync. */
+  requiredBackups: number;
+  /** A peer without a message for this long is disconnected. Milliseconds. */
+  peerTimeoutMs: number;
+  /**
+   * A group without a leader, that no node can take over, is started anew after this. Milliseconds.
+   */
+  newGroupDelayMs: number;
+  /**
+   * A primary whose main loop stands still for this long is killed. Milliseconds; Infinity: never.
+   */
+  hangTimeoutMs: number;
+  /** No service stores the group's state: the nodes know it only from each other. */
+  noStateStore: boolean;
 }
 
+/** All that an agent is given. */
 export interface AgentHost {
   readonly links: AgentLinks;
   readonly coordinator: Coordinator;
-  readonly member: AgentReplica;
+  readonly replica: AgentReplica;
+  /** The machine's clock. */
   readonly clock: Clock;
-  /** Tells the operator. */
-  note(event: string, more: object): void;
-  /** Nothing more is to be done here. */
+  /** Reports an event to the operator. */
+  readonly report: EventReporter;
+  /** This node's part has ended. @param code exit code of the agent's process */
   finished(code: number): void;
 }
 
-export type AgentRole = Status['role'];
+/** joining, follower, disconnected or leader: see agent.ts. */
+export type AgentRole = AgentStatus['role'];

@@ -1,102 +1,120 @@
 /**
- * The right to speak, as the coordinator gives it: it is kept while this node leads, told to the member that speaks, and claimed again when it
- * has run out and nobody has taken it. The coordinator is asked one thing at a time.
+ * The leader's lease, which the coordinator grants. It is renewed while this node leads, passed on
+ * to the replica that sends under it, and claimed again when it has expired and no other node has
+ * led since. Requests to the coordinator are made one at a time.
  */
 import type { Ring } from '../../log/ring.js';
 import { Word } from '../../log/ring-header.js';
 import type { AgentHost } from './host.js';
 
-/** Longest time that is told to a member at once. */
-const MOST_US = 3600e6;
-/** Every so many failures one is reported. */
+/**
+ * Longest remaining time that is told to a replica: one hour, as the log's header counts in 32
+ * bits.
+ */
+const MAX_REMAINING_US = 3600e6;
+/** Of this many failures one is reported. */
 const REPORT_EVERY = 50;
 
+/** What renewal needs to know of the leader. */
+export interface LeaseKeeper {
+  /** Of the leader that keeps the lease. */
+  epoch: number;
+  /** Whether it still leads when an answer arrives. */
+  isLeading(): boolean;
+  /** Another node has led meanwhile. */
+  onLost(): void;
+}
+
+/** The lease of one node, and its requests to the coordinator. */
 export class Lease {
-  /** A question is on its way. */
-  busy = false;
+  /** A request is in progress. */
+  isBusy = false;
   #renewedUs = Number.NEGATIVE_INFINITY;
-  #silent = false;
+  #isLost = false;
 
   constructor(
     readonly host: AgentHost,
+    /** This node. */
     readonly self: string,
     readonly counters: { coordinatorErrors: number },
-    /** Something has been answered. */
-    readonly step: () => void,
+    /** Called after an answer. */
+    readonly onAnswer: () => void,
   ) {}
 
-  /** Asks; what the coordinator cannot answer is counted, and asked again by whoever needs it. */
+  /** Waits for an answer. A failure is counted; the caller asks again. */
   ask<T>(question: Promise<T>, answered: (answer: T) => void): void {
-    this.busy = true;
+    this.isBusy = true;
     question.then(
       (answer) => {
-        this.busy = false;
+        this.isBusy = false;
         answered(answer);
-        this.step();
+        this.onAnswer();
       },
       (error: unknown) => {
-        this.busy = false;
+        this.isBusy = false;
         if (this.counters.coordinatorErrors++ % REPORT_EVERY === 0)
-          this.host.note('coordinator', { message: error instanceof Error ? error.message : String(error) });
+          this.host.report('coordinator', { message: error instanceof Error ? error.message : String(error) });
       },
     );
   }
 
-  /** It was got just now. */
-  begun(): void {
+  /** The lease has been granted just now. */
+  acquired(): void {
     this.#renewedUs = this.host.clock.now();
   }
 
-  /** Gives it back, and goes on when that is known, or not to be known: then it runs out by itself. */
+  /**
+   * Gives the lease back and calls `then`, also when the coordinator does not answer: the lease
+   * then expires by itself.
+   */
   release(then: () => void): void {
-    this.busy = true;
+    this.isBusy = true;
     const done = (): void => {
-      this.busy = false;
+      this.isBusy = false;
       then();
     };
     this.host.coordinator.release().then(done, done);
   }
 
-  /** Gives it back; nobody waits for that. */
-  drop(): void {
+  /** Gives the lease back; nothing waits for the answer. */
+  giveUp(): void {
     void this.host.coordinator.release().catch(() => undefined);
   }
 
-  /** Tells the member until when it may speak. */
-  speak(ring: Ring, epoch: number): void {
-    const now = this.host.clock.now();
-    const left = Math.min(this.host.coordinator.speakUntilUs - now, MOST_US);
-    // By the group's clock, which the member goes by.
-    ring.store(Word.leaseUntilMs, Math.floor((now + ring.offsets[0]! + left) / 1000) | 0);
-    const silent = left <= 0;
-    if (silent === this.#silent) return;
-    this.#silent = silent;
-    this.host.note(silent ? 'silent' : 'speaks', { epoch });
+  /** Writes into the log's header until when the replica may send. */
+  publish(ring: Ring, epoch: number): void {
+    const nowUs = this.host.clock.now();
+    const remainingUs = Math.min(this.host.coordinator.leaseUntilUs - nowUs, MAX_REMAINING_US);
+    // The replica goes by the group's clock.
+    const [groupOffsetUs = 0] = ring.offsets;
+    ring.store(Word.leaseUntilMs, Math.floor((nowUs + groupOffsetUs + remainingUs) / 1000) | 0);
+    const isLost = remainingUs <= 0;
+    if (isLost === this.#isLost) return;
+    this.#isLost = isLost;
+    this.host.report(isLost ? 'lease-lost' : 'lease-acquired', { epoch });
   }
 
-  /** Renews it in time. `leads`: whether this node still leads when the answer is there. `lost`: somebody else has led meanwhile. */
-  keep(now: number, epoch: number, leads: () => boolean, lost: () => void): void {
+  /** Renews the lease in time, or claims it again after it has expired. */
+  keep(nowUs: number, keeper: LeaseKeeper): void {
     const { coordinator } = this.host;
-    const ended = coordinator.speakUntilUs === 0;
-    // When the right is about to end, or has: more often.
-    const every =
-      coordinator.speakUntilUs - now < coordinator.renewEveryUs * 2
-        ? coordinator.renewEveryUs / 4
-        : coordinator.renewEveryUs;
-    if (this.busy || now - this.#renewedUs < every) return;
-    this.#renewedUs = now;
-    if (!ended) this.ask(coordinator.renew(), () => undefined);
-    // It ran out, and nobody may have taken it: the state tells.
-    else this.ask(this.#reclaim(epoch, leads), (still) => still || lost());
+    const { leaseUntilUs, renewIntervalUs } = coordinator;
+    // Shortly before the end, and after it: more often.
+    const intervalUs = leaseUntilUs - nowUs < renewIntervalUs * 2 ? renewIntervalUs / 4 : renewIntervalUs;
+    if (this.isBusy || nowUs - this.#renewedUs < intervalUs) return;
+    this.#renewedUs = nowUs;
+    if (leaseUntilUs !== 0) this.ask(coordinator.renew(), () => undefined);
+    else
+      this.ask(this.#reclaim(keeper), (isOurs) => {
+        if (!isOurs) keeper.onLost();
+      });
   }
 
-  /** @returns false when somebody else has led meanwhile. */
-  async #reclaim(epoch: number, leads: () => boolean): Promise<boolean> {
+  /** @returns false when another node has led meanwhile. */
+  async #reclaim({ epoch, isLeading }: LeaseKeeper): Promise<boolean> {
     const { coordinator } = this.host;
-    const view = await coordinator.read();
-    const { state } = view;
+    const { state, holder } = await coordinator.read();
     if (state === null || state.epoch !== epoch || state.primary !== this.self) return false;
-    if (view.holder === null && leads()) await coordinator.claim({ ...state }, true);
+    if (holder === null && isLeading()) await coordinator.claim({ ...state }, true);
     return true;
   }
 }

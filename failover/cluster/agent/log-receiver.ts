@@ -1,67 +1,76 @@
-/** What comes of a leader's log: it goes into the copy, is acknowledged, and is held back while the member does not get on. */
+/**
+ * Receives a leader's log: appends it to the copy, acknowledges it, and stops reading while the
+ * replica falls behind.
+ */
 import { followClock } from '../../log/group-clock.js';
 import { Word } from '../../log/ring-header.js';
-import { decodePublish, MessageType } from '../transport/messages.js';
+import { DATA_HEADER_BYTES, decodePublish, MessageType } from '../transport/messages.js';
 import type { AgentHost } from './host.js';
 import type { LogCopy } from './log-copy.js';
 
-/** A member that has more than this to read is woken; otherwise it looks by itself, a few milliseconds later. */
+/**
+ * A replica with more unread bytes than this is woken; otherwise it polls the log within
+ * milliseconds.
+ */
 const WAKE_BYTES = 128 * 1024;
 
+/** The receiving side of log shipping; LogSender is the other one. */
 export class LogReceiver {
-  /** Peers that we do not read from, as there is no room for what they send. */
-  readonly #full = new Set<string>();
+  /** Peers that are not read from, because the copy has no room. */
+  readonly #paused = new Set<string>();
 
   constructor(readonly host: AgentHost) {}
 
-  holds(name: string): boolean {
-    return this.#full.has(name);
+  /** Whether a peer is not read from. */
+  isPaused(name: string): boolean {
+    return this.#paused.has(name);
   }
 
+  /** The connection to a peer is gone. */
   forget(name: string): void {
-    this.#full.delete(name);
+    this.#paused.delete(name);
   }
 
-  /** Whoever is not followed as before is read from. */
-  reset(): void {
-    for (const name of this.#full) this.host.links.hold(name, false);
-    this.#full.clear();
+  /** Reads from all peers again: the role has changed. */
+  resumeAll(): void {
+    for (const name of this.#paused) this.host.links.setPaused(name, false);
+    this.#paused.clear();
   }
 
-  /** Bytes of the log. @returns false for what does not fit to what is there. */
-  data(mirror: LogCopy, name: string, body: Buffer): boolean {
-    if (body.length < 8) return true;
-    if (!mirror.data(body.readUInt32LE(0), body.subarray(8))) return false;
-    // One more of the longest pieces has to fit.
-    if (mirror.room < mirror.ring.size / 4 && !this.#full.has(name)) {
-      this.#full.add(name);
-      this.host.links.hold(name, true);
+  /** A Data message. @returns false for a chunk that does not fit to the copy. */
+  append(copy: LogCopy, name: string, body: Buffer): boolean {
+    if (body.length < DATA_HEADER_BYTES) return true;
+    if (!copy.append(body.readUInt32LE(0), body.subarray(DATA_HEADER_BYTES))) return false;
+    // One more of the longest chunks has to fit.
+    if (copy.freeBytes < copy.ring.size / 4 && !this.#paused.has(name)) {
+      this.#paused.add(name);
+      this.host.links.setPaused(name, true);
     }
     return true;
   }
 
-  /** The member has read: is there room again? */
-  letRead(mirror: LogCopy, name: string): void {
-    if (mirror.room < mirror.ring.size / 2) return;
-    this.#full.delete(name);
-    this.host.links.hold(name, false);
+  /** Reads from a paused peer again if the replica has made room. */
+  resumeIfRoom(copy: LogCopy, name: string): void {
+    if (copy.freeBytes < copy.ring.size / 2) return;
+    this.#paused.delete(name);
+    this.host.links.setPaused(name, false);
   }
 
-  /** So much of it counts now. @returns false for what does not fit. */
-  published(mirror: LogCopy, name: string, epoch: number, body: Buffer): boolean {
+  /** A Publish message. @returns false when it does not fit to the copy. */
+  publish(copy: LogCopy, name: string, epoch: number, body: Buffer): boolean {
     const publish = decodePublish(body);
-    if (publish === undefined || !mirror.publish(publish)) return false;
-    this.acknowledge(name, epoch, mirror.position);
-    const { ring } = mirror;
+    if (publish === undefined || !copy.publish(publish)) return false;
+    this.acknowledge(name, epoch, copy.position);
+    const { ring } = copy;
     followClock(ring, this.host.clock, publish.monoUs, publish.wallMs);
-    // It looks by itself; nobody waits for it.
-    if (ring.load(Word.readerSleeping) !== 0 && mirror.unread > WAKE_BYTES) {
+    if (ring.load(Word.readerSleeping) !== 0 && copy.unreadBytes > WAKE_BYTES) {
       ring.words[Word.readerSleeping] = 0;
-      this.host.member.wake('backup');
+      this.host.replica.wake('backup');
     }
     return true;
   }
 
+  /** Tells a leader up to which position this node holds its log. */
   acknowledge(name: string, epoch: number, position: number): void {
     const body = Buffer.alloc(8);
     body.writeUInt32LE(position >>> 0, 0);

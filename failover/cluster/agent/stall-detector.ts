@@ -1,28 +1,36 @@
-/** Something that should get on, and does not: a mark that stands still for a time, over many looks. */
+/** Detects that a counter which should move stands still, over many observations. */
 
-/** So many looks without progress, so that our own stall is not taken for one of what we look at. */
-const LOOKS = 8;
+/** Observations without progress that a stall needs: a pause of the observer itself is not one. */
+const MIN_OBSERVATIONS = 8;
 
+/** Watches one counter. */
 export class StallDetector {
-  #mark = Number.NaN;
+  #value = Number.NaN;
   #sinceUs = 0;
-  #looks = 0;
+  #observations = 0;
 
+  /** Begins anew, with another counter. */
   reset(): void {
-    this.#mark = Number.NaN;
+    this.#value = Number.NaN;
   }
 
-  /** @returns true when the mark has stood still for `limitUs` though there was something to do; then the time begins anew. */
-  stands(nowUs: number, mark: number, idle: boolean, limitUs: number): boolean {
-    if (idle || mark !== this.#mark) {
-      this.#mark = mark;
-      this.#sinceUs = nowUs;
-      this.#looks = 0;
+  /**
+   * @returns true when a counter that is not idle has stood still for `limitUs`; the time then
+   * starts again.
+   */
+  isStalled(nowUs: number, value: number, isIdle: boolean, limitUs: number): boolean {
+    if (isIdle || value !== this.#value) {
+      this.#value = value;
+      this.#restart(nowUs);
       return false;
     }
-    if (++this.#looks < LOOKS || nowUs - this.#sinceUs <= limitUs) return false;
-    this.#sinceUs = nowUs;
-    this.#looks = 0;
+    if (++this.#observations < MIN_OBSERVATIONS || nowUs - this.#sinceUs <= limitUs) return false;
+    this.#restart(nowUs);
     return true;
+  }
+
+  #restart(nowUs: number): void {
+    this.#sinceUs = nowUs;
+    this.#observations = 0;
   }
 }

@@ -1,74 +1,100 @@
 /**
- * Who may be primary, and whose copy of the log is complete. There is one state of a group, changed by comparing and setting;
- * whoever changes it has seen it as it was. A primary speaks until a time of its own clock, which it moves on by renewing.
+ * The coordinator: which node may lead, and which nodes hold a complete log. There is one state per
+ * group, changed by compare-and-set, and one lease. A leader sends until a time of its own clock,
+ * which it moves on by renewing the lease.
+ *
+ * Three implementations stand beside this file:
+ *   EtcdCoordinator          etcd.ts           nodes on any machines, with etcd
+ *   FileLockCoordinator      file-lock.ts      nodes on one machine, with a file lock
+ *   FenceCommandCoordinator  fence-command.ts  two nodes, with a command that switches the other one off
  */
 import { FtError } from '../../../lib/errors.js';
 
-/** What all agree on. */
+/** What all nodes agree on. */
 export interface GroupState {
-  /** Counts primaries. */
+  /** Counts leaders. */
   epoch: number;
+  /** The node that leads, or led last. */
   primary: string;
-  /** Nodes that have all that output may have depended on, the primary among them, in the order of succession. */
+  /**
+   * Nodes that hold everything which output may have depended on, the primary among them, in the
+   * order of succession.
+   */
   inSync: string[];
   /** Backups that had to hold what output depended on. */
-  stable: number;
+  requiredBackups: number;
 }
 
-export interface View {
+/** What a coordinator knows. */
+export interface GroupView {
   /** Null: the group is new. */
   state: GroupState | null;
-  /** The node that may speak; null: nobody. */
+  /** The node that holds the lease; null: no node does. */
   holder: string | null;
 }
 
-/** All calls reject with FtError ERR_FT_COORDINATOR when the answer is not known; what was asked for may then have happened or not. */
+/**
+ * Grants the lease and stores the state. All calls reject with FtError ERR_FT_COORDINATOR when the
+ * answer is not known: what was asked for may then have happened or not.
+ */
 export interface Coordinator {
-  /** The state as it is. */
-  read(): Promise<View>;
+  /** Reads the state. */
+  read(): Promise<GroupView>;
   /**
-   * Becomes primary, if nobody may speak and the state is as it was read last.
-   * @param gone whether the former primary is known to be silent, or gave its right up. @returns false when it is not to be.
+   * Acquires the lease, if no node holds it and the state has not changed since it was read.
+   * @param leaderGone the former leader is known to send no more, or gave its lease back
+   * @returns false when another node holds the lease, or the state has changed.
    */
-  claim(state: GroupState, gone: boolean): Promise<boolean>;
+  claim(state: GroupState, leaderGone: boolean): Promise<boolean>;
   /**
-   * Changes the state as its primary.
-   * @param left nodes that have said themselves that they will not go on. @returns false when it is not to be.
+   * Changes the state, as the holder of the lease.
+   * @param departed nodes that shut down by their own account and will not take over
+   * @returns false when this node does not hold the lease.
    */
-  update(state: GroupState, left: readonly string[]): Promise<boolean>;
-  /** What the primary says of the state. */
-  learn(state: GroupState): void;
-  /** Moves `speakUntilUs` on. @returns false when the right has ended. */
+  update(state: GroupState, departed: readonly string[]): Promise<boolean>;
+  /** The leader's account of the state, for coordinators without a state store. */
+  observe(state: GroupState): void;
+  /** Moves `leaseUntilUs` on. @returns false when the lease has expired. */
   renew(): Promise<boolean>;
-  /** Gives the right up; the state stays. */
+  /** Gives the lease back; the state stays. */
   release(): Promise<void>;
-  /** Monotonic time (microseconds) until which this node may speak; 0: it may not. */
-  readonly speakUntilUs: number;
+  /** Monotonic time (microseconds) until which this node's primary may send; 0: it may not. */
+  readonly leaseUntilUs: number;
   /** How often to renew, microseconds. */
-  readonly renewEveryUs: number;
+  readonly renewIntervalUs: number;
+  /** Releases descriptors and connections. */
   close(): void;
 }
 
-/** The state as text. @throws FtError ERR_FT_COORDINATOR for what is none */
-export function parseState(text: string, where: string): GroupState {
-  let state: Partial<GroupState>;
-  try {
-    state = JSON.parse(text) as Partial<GroupState>;
-  } catch {
-    state = {};
-  }
-  const { epoch, primary, inSync, stable } = state;
+/**
+ * Parses a stored state. In older states `requiredBackups` is named "stable".
+ * @param place where it is stored, for the error message
+ * @throws FtError ERR_FT_COORDINATOR for a text that is not a state
+ */
+export function parseState(text: string, place: string): GroupState {
+  const json = parseObject(text);
+  const { epoch, primary, inSync } = json;
+  const requiredBackups = json['requiredBackups'] ?? json['stable'];
   if (
     typeof epoch !== 'number' ||
     typeof primary !== 'string' ||
     !Array.isArray(inSync) ||
-    typeof stable !== 'number'
+    typeof requiredBackups !== 'number'
   ) {
     throw new FtError(
       'ERR_FT_COORDINATOR',
-      `The group's state in ${where} is not one of ours`,
+      `The group's state in ${place} was not written by ft-tcp`,
       'Choose another place for it (prefix, or directory)',
     );
   }
-  return { epoch, primary, inSync: inSync.map(String), stable };
+  return { epoch, primary, inSync: inSync.map(String), requiredBackups };
+}
+
+function parseObject(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
 }

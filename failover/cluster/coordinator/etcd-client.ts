@@ -1,11 +1,17 @@
-/** What we need of etcd's version 3 API, over its JSON gateway: transactions and leases. One request at a time per endpoint. */
+/**
+ * The part of etcd's version 3 API that the coordinator needs, over etcd's JSON gateway:
+ * transactions and leases. It is written by hand because the gateway needs only Node's own http,
+ * while the client libraries bring gRPC and its dependencies; three calls with bounded answers and
+ * timeouts are less to trust.
+ */
 import http from 'node:http';
 import https from 'node:https';
 import { errorCode, FtError } from '../../../lib/errors.js';
-import type { EtcdConfig } from '../config.js';
+import type { EtcdConfig } from '../config/config.js';
 
-const MAX_ANSWER = 1024 * 1024;
+const MAX_ANSWER_BYTES = 1024 * 1024;
 
+/** A key's value. Numbers are 64-bit, as decimal text. */
 export interface KeyValue {
   value: string;
   createRevision: string;
@@ -20,11 +26,13 @@ export interface Compare {
   revision: string;
 }
 
+/** One step of a transaction. */
 export type Operation = { put: string; value: string; lease?: string } | { remove: string } | { get: string };
 
+/** The answer to a transaction. */
 export interface Outcome {
   succeeded: boolean;
-  /** One per operation; undefined for what is not there. */
+  /** One per operation; undefined for a key that does not exist. */
   values: (KeyValue | undefined)[];
   revision: string;
 }
@@ -41,6 +49,7 @@ interface TxnAnswer {
 
 const encode = (text: string): string => Buffer.from(text).toString('base64');
 
+/** One client, with its connections. All calls reject with FtError ERR_FT_COORDINATOR. */
 export class EtcdClient {
   readonly #agent: http.Agent;
   readonly #secure: boolean;
@@ -49,7 +58,7 @@ export class EtcdClient {
 
   constructor(
     readonly config: EtcdConfig,
-    /** Patience per request, milliseconds. */
+    /** For each request, milliseconds. */
     readonly timeoutMs: number,
   ) {
     this.#secure = config.endpoints.some((url) => url.startsWith('https:'));
@@ -60,6 +69,7 @@ export class EtcdClient {
       : new http.Agent(options);
   }
 
+  /** Runs `success` if all comparisons hold, otherwise `failure`. */
   async txn(compare: Compare[], success: Operation[], failure: Operation[]): Promise<Outcome> {
     const answer = (await this.#post('/v3/kv/txn', {
       compare: compare.map(({ key, what, revision }) => ({
@@ -89,28 +99,32 @@ export class EtcdClient {
     };
   }
 
-  /** @returns the lease's number. */
+  /** Creates a lease of `ttl` seconds. @returns its number. */
   async grant(ttl: number): Promise<string> {
     const answer = (await this.#post('/v3/lease/grant', { TTL: String(ttl) })) as { ID?: string; error?: string };
     if (answer.ID === undefined) throw failed(answer.error ?? 'no lease');
     return answer.ID;
   }
 
-  /** @returns seconds that the lease lives on from the time of the question; 0: it has ended. */
+  /**
+   * Renews a lease. @returns seconds that it lasts, counted from the request; 0: it has expired.
+   */
   async keepAlive(lease: string): Promise<number> {
     const answer = (await this.#post('/v3/lease/keepalive', { ID: lease })) as { result?: { TTL?: string } };
     return Number(answer.result?.TTL ?? 0);
   }
 
+  /** Ends a lease, and removes the keys that are bound to it. */
   async revoke(lease: string): Promise<void> {
     await this.#post('/v3/lease/revoke', { ID: lease });
   }
 
+  /** Closes the connections. */
   close(): void {
     this.#agent.destroy();
   }
 
-  /** Asks the endpoints in turn. Rejects with FtError ERR_FT_COORDINATOR. */
+  /** Asks the endpoints in turn, beginning with the one that answered last. */
   async #post(path: string, body: object): Promise<unknown> {
     const { endpoints } = this.config;
     let last: unknown;
@@ -143,18 +157,18 @@ export class EtcdClient {
           response.on('data', (part: Buffer) => {
             parts.push(part);
             length += part.length;
-            if (length > MAX_ANSWER) request.destroy(new Error('an answer without end'));
+            if (length > MAX_ANSWER_BYTES) request.destroy(new Error('the answer is too long'));
           });
           response.on('error', fail);
           response.on('end', () => {
             const text = Buffer.concat(parts).toString();
             try {
               const answer = JSON.parse(text) as { error?: string; message?: string };
-              // A lease that is not there any more is an answer, too.
-              if (response.statusCode === 200 || path404(response.statusCode)) done(answer);
+              // 404: the lease has expired, which is an answer too.
+              if (response.statusCode === 200 || response.statusCode === 404) done(answer);
               else fail(new Error(answer.message ?? answer.error ?? `status ${response.statusCode}`));
             } catch {
-              fail(new Error(`no JSON, status ${response.statusCode}`));
+              fail(new Error(`not JSON, status ${response.statusCode}`));
             }
           });
         },
@@ -166,10 +180,6 @@ export class EtcdClient {
       request.end(body);
     });
   }
-}
-
-function path404(status: number | undefined): boolean {
-  return status === 404;
 }
 
 function operation(op: Operation): object {
@@ -186,5 +196,5 @@ function operation(op: Operation): object {
 }
 
 function failed(why: string): FtError {
-  return new FtError('ERR_FT_COORDINATOR', `etcd does not answer as it should (${why})`, 'See etcdctl endpoint status');
+  return new FtError('ERR_FT_COORDINATOR', `etcd gives no valid answer (${why})`, 'See etcdctl endpoint status');
 }

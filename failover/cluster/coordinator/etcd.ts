@@ -1,30 +1,32 @@
 /**
- * The right to be primary as a lease in etcd. Two keys: `state` stays, `holder` is bound to the lease of whoever may speak.
+ * Coordinator on etcd. Two keys: `state` stays, `holder` is bound to the etcd lease of the node
+ * that leads.
  *
- * The time until which the primary may speak is counted from before the request that renewed the lease was sent, and ends a
- * margin before the lease can: etcd counts from later, so that it can only be longer there. Clocks need not agree, but
- * must run alike to within the margin (a tenth of the lease's time).
+ * The end of the lease is counted from before the request that renewed it, and a margin is
+ * subtracted. etcd counts from later, so its lease ends later. Clocks need not agree, but must run
+ * alike to within the margin (a tenth of the lease's time).
  */
 import type { Clock } from '../../../lib/clock.js';
 import { FtError } from '../../../lib/errors.js';
-import type { EtcdConfig } from '../config.js';
-import { type Coordinator, type GroupState, parseState, type View } from './coordinator.js';
+import type { EtcdConfig } from '../config/config.js';
+import { type Coordinator, type GroupState, type GroupView, parseState } from './coordinator.js';
 import { EtcdClient } from './etcd-client.js';
 
-/** Part of the lease's time that clocks may disagree by. */
+/** Part of the lease's time by which two clocks may differ at its end. */
 const MARGIN = 0.1;
-const LEAST_MARGIN_US = 200_000;
+const MIN_MARGIN_US = 200_000;
 
+/** Coordinator type "etcd". */
 export class EtcdCoordinator implements Coordinator {
-  speakUntilUs = 0;
-  readonly renewEveryUs: number;
+  leaseUntilUs = 0;
+  readonly renewIntervalUs: number;
   readonly #client: EtcdClient;
   readonly #stateKey: string;
   readonly #holderKey: string;
   #lease: string | null = null;
-  /** Revision of `state` that we know; "0": there is none. */
+  /** Revision of `state` that was read last; "0": there is no such key. */
   #stateRevision = '0';
-  /** Creation of our `holder`. */
+  /** Revision in which this node created `holder`. */
   #holderRevision: string | null = null;
 
   constructor(
@@ -33,13 +35,13 @@ export class EtcdCoordinator implements Coordinator {
     readonly node: string,
     readonly clock: Clock,
   ) {
-    this.renewEveryUs = (config.ttl * 1e6) / 4;
+    this.renewIntervalUs = (config.ttl * 1e6) / 4;
     this.#client = new EtcdClient(config, Math.max(500, (config.ttl * 1000) / 4));
     this.#stateKey = `${config.prefix}${group}/state`;
     this.#holderKey = `${config.prefix}${group}/holder`;
   }
 
-  async read(): Promise<View> {
+  async read(): Promise<GroupView> {
     const { values } = await this.#client.txn([], [{ get: this.#stateKey }, { get: this.#holderKey }], []);
     const [state, holder] = values;
     this.#stateRevision = state?.modRevision ?? '0';
@@ -70,31 +72,35 @@ export class EtcdCoordinator implements Coordinator {
     this.#lease = lease;
     this.#holderRevision = revision;
     this.#stateRevision = revision;
-    this.#until(from, this.config.ttl);
+    this.#extend(from, this.config.ttl);
     return true;
   }
 
   async update(state: GroupState): Promise<boolean> {
     if (this.#holderRevision === null) return false;
-    const ours = this.#holderRevision;
+    const holderRevision = this.#holderRevision;
     const { succeeded, revision, values } = await this.#client.txn(
       [
-        { key: this.#holderKey, what: 'create', revision: ours },
-        // One that nobody waits for any more must not come after this one, and undo it.
+        { key: this.#holderKey, what: 'create', revision: holderRevision },
+        // A late request that has been given up must not undo this one.
         { key: this.#stateKey, what: 'mod', revision: this.#stateRevision },
       ],
       [{ put: this.#stateKey, value: JSON.stringify(state) }],
       [{ get: this.#holderKey }, { get: this.#stateKey }],
     );
     if (succeeded) this.#stateRevision = revision;
-    if (succeeded || values[0]?.createRevision !== ours) return succeeded;
-    // Only the holder writes the state: what is there is our own, of which we have not heard.
+    if (succeeded || values[0]?.createRevision !== holderRevision) return succeeded;
+    // Only the holder writes the state: the answer to an earlier change of this node was lost.
     this.#stateRevision = values[1]?.modRevision ?? '0';
-    throw new FtError('ERR_FT_COORDINATOR', 'A change of which nothing was heard had happened', 'It is tried again');
+    throw new FtError(
+      'ERR_FT_COORDINATOR',
+      'An earlier change, whose answer was lost, is in force',
+      'It is tried again',
+    );
   }
 
-  learn(): void {
-    // etcd is asked instead.
+  observe(): void {
+    // The state is read from etcd.
   }
 
   async renew(): Promise<boolean> {
@@ -107,7 +113,7 @@ export class EtcdCoordinator implements Coordinator {
       this.#forget();
       return false;
     }
-    this.#until(from, ttl);
+    this.#extend(from, ttl);
     return true;
   }
 
@@ -124,13 +130,11 @@ export class EtcdCoordinator implements Coordinator {
   #forget(): void {
     this.#lease = null;
     this.#holderRevision = null;
-    this.speakUntilUs = 0;
+    this.leaseUntilUs = 0;
   }
 
-  #until(from: number, ttl: number): void {
+  #extend(from: number, ttl: number): void {
     const us = ttl * 1e6;
-    this.speakUntilUs = from + us - Math.max(LEAST_MARGIN_US, us * MARGIN);
+    this.leaseUntilUs = from + us - Math.max(MIN_MARGIN_US, us * MARGIN);
   }
 }
-
-/** Throws FtError ERR_FT_COORDINATOR for a state that is not one of ours. */

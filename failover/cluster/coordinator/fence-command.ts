@@ -1,16 +1,21 @@
 /**
- * Two nodes without a third to ask. Whoever wants to go on without the other makes sure first that it is off, by a command that
- * the operator gives (a power switch, a hypervisor, a switch port). A node that cannot fence does not go on; when both try,
- * the one that is switched off has lost.
+ * Coordinator of two nodes without a service that stores the group's state. A node that takes over,
+ * or serves without its backup, first makes sure that the other node is off. It runs a command of
+ * the operator's for that: a power switch, a hypervisor, a switch port. A node whose command fails
+ * does not lead. When both try, the node that is switched off has lost.
  */
 import { execFile } from 'node:child_process';
-import type { StaticConfig } from '../config.js';
-import type { Coordinator, GroupState, View } from './coordinator.js';
+import type { FenceCommandConfig } from '../config/config.js';
+import type { Coordinator, GroupState, GroupView } from './coordinator.js';
 
-/** Runs the fence command for a node. Resolves with whether the node is off. */
+/** Switches a node off. Resolves with whether it is off. */
 export type Fence = (node: string) => Promise<boolean>;
 
-export function fenceCommand(config: StaticConfig): Fence {
+/**
+ * Runs the operator's command with the node's name as argument; exit code 0 says that the node is
+ * off.
+ */
+export function fenceCommand(config: FenceCommandConfig): Fence {
   return (node) =>
     new Promise((done) => {
       execFile(config.fence, [node], { timeout: config.fenceTimeoutMs, killSignal: 'SIGKILL' }, (error) =>
@@ -19,55 +24,57 @@ export function fenceCommand(config: StaticConfig): Fence {
     });
 }
 
+/** Coordinator type "fence-command". */
 export class FenceCommandCoordinator implements Coordinator {
-  speakUntilUs = 0;
-  readonly renewEveryUs = 1_000_000;
+  leaseUntilUs = 0;
+  readonly renewIntervalUs = 1_000_000;
   #state: GroupState | null = null;
 
   constructor(
     readonly node: string,
+    /** The nodes that `fence` switches off. */
     readonly others: string[],
     readonly fence: Fence,
   ) {}
 
-  read(): Promise<View> {
-    return Promise.resolve({ state: this.#state, holder: this.speakUntilUs > 0 ? this.node : null });
+  read(): Promise<GroupView> {
+    return Promise.resolve({ state: this.#state, holder: this.leaseUntilUs > 0 ? this.node : null });
   }
 
-  /** There is nobody else to ask. */
-  learn(state: GroupState): void {
+  /** The leader's messages are the only source of the state. */
+  observe(state: GroupState): void {
     if (this.#state === null || state.epoch >= this.#state.epoch) this.#state = state;
   }
 
-  async claim(state: GroupState, gone: boolean): Promise<boolean> {
-    if (!gone) {
+  async claim(state: GroupState, leaderGone: boolean): Promise<boolean> {
+    if (!leaderGone) {
       for (const other of this.others) if (!(await this.fence(other))) return false;
     }
     this.#state = state;
-    this.speakUntilUs = Number.POSITIVE_INFINITY;
+    this.leaseUntilUs = Number.POSITIVE_INFINITY;
     return true;
   }
 
-  /** A node that is to be gone on without is switched off first: it might go on without us. */
-  async update(state: GroupState, left: readonly string[]): Promise<boolean> {
-    if (this.speakUntilUs === 0) return false;
+  /** A backup that leaves the in-sync set is switched off first: it might take over. */
+  async update(state: GroupState, departed: readonly string[]): Promise<boolean> {
+    if (this.leaseUntilUs === 0) return false;
     for (const other of this.#state?.inSync ?? []) {
-      if (!state.inSync.includes(other) && !left.includes(other) && !(await this.fence(other))) return false;
+      if (!state.inSync.includes(other) && !departed.includes(other) && !(await this.fence(other))) return false;
     }
     this.#state = state;
     return true;
   }
 
   renew(): Promise<boolean> {
-    return Promise.resolve(this.speakUntilUs > 0);
+    return Promise.resolve(this.leaseUntilUs > 0);
   }
 
   release(): Promise<void> {
-    this.speakUntilUs = 0;
+    this.leaseUntilUs = 0;
     return Promise.resolve();
   }
 
   close(): void {
-    // Nothing is held.
+    // There is no descriptor and no connection.
   }
 }

@@ -1,37 +1,60 @@
 /**
- * Nodes that are all on one machine: the right to be primary is a lock on a file, which the kernel takes back when the agent that has it ends.
+ * Coordinator of nodes on one machine: the lease is a lock on a file, which the kernel releases
+ * when the agent that has it ends.
  *
- * A member may speak for `leaseMs` after its agent last had the lock, by the machine's one clock. So whoever gets the lock
- * after an agent that did not give it up waits for so long before anybody speaks for it. An agent that stands still with the lock has a
- * silent member soon, but keeps everybody else from going on: when it has not moved its time on for `hungMs`, it is killed.
+ * A primary may send for `leaseMs` after its agent last had the lock, by the machine's one clock.
+ * An agent that gets the lock from one that did not give it back therefore waits for `leaseMs`
+ * before its primary sends. An agent that stands still with the lock soon has a primary that may
+ * not send, but keeps the others from leading: when it has not renewed for `stallTimeoutMs`, it is
+ * killed.
  *
- * `holder` is the file with the lock; it says who has it, and when he last said so. `state` is the group's state, which only the one who has the lock writes.
+ * Two files: `GROUP.holder` has the lock, and says who holds it and since when. `GROUP.state` is
+ * the group's state, which only the holder writes.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../../../lib/clock.js';
 import { errorCode, FtError } from '../../../lib/errors.js';
 import type { NativeAddon } from '../../../lib/native/native.js';
-import type { LockConfig } from '../config.js';
-import { type Coordinator, type GroupState, parseState, type View } from './coordinator.js';
+import type { FileLockConfig } from '../config/config.js';
+import { type Coordinator, type GroupState, type GroupView, parseState } from './coordinator.js';
 
 const SIGKILL = 9;
+
+/** Length of the holder's record: it never changes, so that no reader sees half of one. */
+const HOLDER_BYTES = 256;
+/** Shown as the holder while the file does not say who it is. */
+const UNKNOWN_HOLDER = '?';
 
 interface Holder {
   node: string;
   pid: number;
-  /** When the process was started, as /proc has it: a number that is used again is another process. */
+  /** When the process was started, as in /proc: a pid that is used again is another process. */
   started: string;
-  /** Monotonic time, microseconds. */
+  /** Last renewal: monotonic time, microseconds. */
   atUs: number;
-  /** It gave the right up, and nobody speaks for it. */
+  /** It gave the lease back, and its primary sends no more. */
   released: boolean;
 }
 
-/** When a process was started, in the kernel's ticks; undefined: there is none. */
+/** What a file lock coordinator is given. */
+export interface FileLockHost {
+  /** The group's name, part of the files' names. */
+  group: string;
+  /** This node. */
+  node: string;
+  /** Of the agent, which may be killed by others. */
+  pid: number;
+  native: NativeAddon;
+  clock: Clock;
+  /** Resolves after a time in microseconds. */
+  wait(us: number): Promise<void>;
+}
+
+/** When a process was started, in the kernel's ticks; undefined: there is no such process. */
 export function startedAt(pid: number): string | undefined {
   try {
-    // The name, in brackets, may hold anything.
+    // The name of the program, in brackets, may contain spaces and brackets.
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
       .replace(/^.*\) /s, '')
       .split(' ');
@@ -41,11 +64,12 @@ export function startedAt(pid: number): string | undefined {
   }
 }
 
+/** Coordinator type "file-lock". */
 export class FileLockCoordinator implements Coordinator {
-  speakUntilUs = 0;
-  readonly renewEveryUs: number;
+  leaseUntilUs = 0;
+  readonly renewIntervalUs: number;
   /** Agents that were killed because they stood still. */
-  killed = 0;
+  killedAgents = 0;
   readonly #holderPath: string;
   readonly #statePath: string;
   readonly #started: string;
@@ -54,24 +78,19 @@ export class FileLockCoordinator implements Coordinator {
   #read: string | null = null;
 
   constructor(
-    readonly config: LockConfig,
-    group: string,
-    readonly node: string,
-    readonly pid: number,
-    readonly native: NativeAddon,
-    readonly clock: Clock,
-    readonly wait: (us: number) => Promise<void>,
+    readonly config: FileLockConfig,
+    readonly host: FileLockHost,
   ) {
-    this.renewEveryUs = (config.leaseMs * 1000) / 4;
-    this.#started = startedAt(pid) ?? '';
-    this.#holderPath = join(config.directory, `${group}.holder`);
-    this.#statePath = join(config.directory, `${group}.state`);
+    this.renewIntervalUs = (config.leaseMs * 1000) / 4;
+    this.#started = startedAt(host.pid) ?? '';
+    this.#holderPath = join(config.directory, `${host.group}.holder`);
+    this.#statePath = join(config.directory, `${host.group}.state`);
   }
 
-  async read(): Promise<View> {
+  async read(): Promise<GroupView> {
     const text = this.#text(this.#statePath);
     this.#read = text;
-    return { state: text === null ? null : parseState(text, this.#statePath), holder: this.#whoHolds() };
+    return { state: text === null ? null : parseState(text, this.#statePath), holder: this.#findHolder() };
   }
 
   async claim(state: GroupState): Promise<boolean> {
@@ -84,13 +103,13 @@ export class FileLockCoordinator implements Coordinator {
         this.#unlock();
         return false;
       }
-      if (this.#maySpeakStill()) {
-        await this.wait(this.config.leaseMs * 1000);
+      if (this.#mayFormerSend()) {
+        await this.host.wait(this.config.leaseMs * 1000);
         if (this.#fd < 0) return false;
       }
       return this.#take(state);
     } catch (error) {
-      // A lock that nobody knows that he has would keep everybody from going on.
+      // A lock that is held without a lease would keep all nodes from leading.
       this.#unlock();
       throw error;
     }
@@ -98,13 +117,17 @@ export class FileLockCoordinator implements Coordinator {
 
   #take(state: GroupState): boolean {
     this.#write(state);
-    this.#speak();
+    this.#extend();
     return true;
   }
 
-  /** Whether a member of whoever had the lock last may speak still. Nobody writes the file now. */
-  #maySpeakStill(): boolean {
-    // New: nobody has had it. What cannot be read is taken for the worst.
+  /**
+   * Whether the primary of the last holder may still send. The file is not written while this node
+   * has the lock.
+   */
+  #mayFormerSend(): boolean {
+    // A new file: no node has had the lock. A file that cannot be read is assumed not to be given
+    // back.
     const text = this.#text(this.#holderPath);
     return text !== null && text !== '' && this.#parse(text)?.released !== true;
   }
@@ -115,23 +138,23 @@ export class FileLockCoordinator implements Coordinator {
     return true;
   }
 
-  learn(): void {
-    // The file knows.
+  observe(): void {
+    // The state is read from the file.
   }
 
   async renew(): Promise<boolean> {
     if (this.#fd < 0) return false;
-    this.#speak();
+    this.#extend();
     return true;
   }
 
   async release(): Promise<void> {
     if (this.#fd < 0) return;
-    this.speakUntilUs = 0;
+    this.leaseUntilUs = 0;
     try {
       this.#sign(true);
     } finally {
-      // Without the word, whoever comes next waits.
+      // When that fails, the next holder waits.
       this.#unlock();
     }
   }
@@ -140,53 +163,55 @@ export class FileLockCoordinator implements Coordinator {
     if (this.#fd >= 0) this.#unlock();
   }
 
-  /** The lock is ours: our member may speak for a while. */
-  #speak(): void {
-    const now = this.clock.now();
+  /** This node has the lock: its primary may send for a while. */
+  #extend(): void {
+    const now = this.host.clock.now();
     this.#sign(false);
-    this.speakUntilUs = now + this.config.leaseMs * 1000;
+    this.leaseUntilUs = now + this.config.leaseMs * 1000;
   }
 
   #unlock(): void {
-    this.native.closeFd(this.#fd);
+    this.host.native.closeFd(this.#fd);
     this.#fd = -1;
-    this.speakUntilUs = 0;
+    this.leaseUntilUs = 0;
   }
 
-  /** @returns a descriptor, or -1 when somebody else has it. */
+  /** @returns a descriptor, or -1 when another process has the lock. */
   #lock(): number {
     try {
-      return this.native.lockFile(this.#holderPath);
+      return this.host.native.lockFile(this.#holderPath);
     } catch (error) {
       throw this.#failed(error, this.#holderPath);
     }
   }
 
-  /** Who has the lock; null: nobody. Whoever has it and stands still loses it. */
-  #whoHolds(): string | null {
-    if (this.#fd >= 0) return this.node;
+  /** The node that has the lock; null: none. A holder that stands still is killed. */
+  #findHolder(): string | null {
+    if (this.#fd >= 0) return this.host.node;
     const fd = this.#lock();
     if (fd >= 0) {
-      this.native.closeFd(fd);
+      this.host.native.closeFd(fd);
       return null;
     }
     const holder = this.#parse(this.#text(this.#holderPath) ?? '');
-    // Somebody else looks, as we do, or has only just got it.
-    if (holder === null || holder.released) return '?';
-    if (this.clock.now() - holder.atUs > this.config.hungMs * 1000) this.#kill(holder);
+    // Another node tests the lock, as this one does, or has just acquired it.
+    if (holder === null || holder.released) return UNKNOWN_HOLDER;
+    if (this.host.clock.now() - holder.atUs > this.config.stallTimeoutMs * 1000) this.#kill(holder);
     return holder.node;
   }
 
   #kill(holder: Holder): void {
     let pidfd: number;
     try {
-      pidfd = this.native.pidfdOpen(holder.pid);
+      pidfd = this.host.native.pidfdOpen(holder.pid);
     } catch {
       return;
     }
-    // Only now is it certain that the number will not become another process's.
-    if (startedAt(holder.pid) === holder.started && this.native.pidfdSignal(pidfd, SIGKILL) === 0) this.killed++;
-    this.native.closeFd(pidfd);
+    // With the descriptor open the pid cannot become another process's: now its start time is worth
+    // comparing.
+    if (startedAt(holder.pid) === holder.started && this.host.native.pidfdSignal(pidfd, SIGKILL) === 0)
+      this.killedAgents++;
+    this.host.native.closeFd(pidfd);
   }
 
   #parse(text: string): Holder | null {
@@ -205,17 +230,17 @@ export class FileLockCoordinator implements Coordinator {
     }
   }
 
-  /** Says in the file who has the lock. It keeps its length: nobody reads half of it. */
+  /** Writes into the file who has the lock, since when, and whether the lease was given back. */
   #sign(released: boolean): void {
     const holder: Holder = {
-      node: this.node,
-      pid: this.pid,
+      node: this.host.node,
+      pid: this.host.pid,
       started: this.#started,
-      atUs: Math.floor(this.clock.now()),
+      atUs: Math.floor(this.host.clock.now()),
       released,
     };
     try {
-      writeFileSync(this.#holderPath, JSON.stringify(holder).padEnd(256), { flag: 'r+' });
+      writeFileSync(this.#holderPath, JSON.stringify(holder).padEnd(HOLDER_BYTES), { flag: 'r+' });
     } catch (error) {
       throw this.#failed(error, this.#holderPath);
     }

@@ -1,18 +1,19 @@
 /**
- * Connections between the agents of a group: TLS 1.3, both ends authenticated, by a key that they share or by certificates.
- * Of two nodes the one whose name comes first dials; there is one connection per pair at most. Nothing is accepted from
- * strangers: before its Hello has been checked, a connection has no effect, few may wait for that, and not for long.
+ * Connections between the agents of a group: TLS 1.3, both ends authenticated, by a shared key or
+ * by certificates. Of two nodes the one whose name sorts first connects; there is one connection
+ * per pair at most. A connection has no effect before its Hello has been checked; few may be in
+ * that state, and only for a short time.
  */
 import type { Socket } from 'node:net';
 import tls from 'node:tls';
 import { FtError } from '../../../lib/errors.js';
-import type { ClusterConfig, NodeConfig } from '../config.js';
+import type { ClusterConfig, NodeConfig } from '../config/config.js';
 import {
-  DATA_HEADER,
+  DATA_HEADER_BYTES,
   decodeJson,
   encodeHeader,
   encodeJson,
-  FRAME_HEADER,
+  FRAME_HEADER_BYTES,
   FrameReader,
   type Hello,
   MessageType,
@@ -21,14 +22,18 @@ import {
 const PSK_CIPHERS = 'TLS_AES_128_GCM_SHA256';
 const HANDSHAKE_MS = 3000;
 const REDIAL_MS = [50, 100, 200, 400, 800];
-/** Connections that have not said who they are. */
-const MAX_STRANGERS = 16;
-/** A peer that does not take what it is sent is not sent more. */
-const MAX_QUEUED = 8 * 1024 * 1024;
+/** Connections without a checked Hello. */
+const MAX_UNIDENTIFIED = 16;
+/** Bytes that wait for a slow peer. */
+const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
 
+/** What happens to connections. */
 export interface LinkEvents {
+  /** A peer is connected, and its Hello has been checked. */
   up(peer: string, incarnation: string): void;
+  /** The connection to a peer is gone. */
   down(peer: string): void;
+  /** A message from a connected peer, of any type. */
   message(peer: string, type: MessageType, body: Buffer): void;
   /** The peer takes data again. */
   writable(peer: string): void;
@@ -39,11 +44,12 @@ interface Link {
   peer: string | null;
 }
 
+/** All connections of one agent. */
 export class Links {
   readonly counters = { dialled: 0, accepted: 0, refused: 0, faults: 0, sent: 0, received: 0 };
   readonly #server: tls.Server;
   readonly #links = new Map<string, tls.TLSSocket>();
-  readonly #strangers = new Set<Socket>();
+  readonly #unidentified = new Set<Socket>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
   #closed = false;
 
@@ -59,13 +65,13 @@ export class Links {
       handshakeTimeout: HANDSHAKE_MS,
     });
     this.#server.on('connection', (socket: Socket) => {
-      if (this.#strangers.size >= MAX_STRANGERS) {
+      if (this.#unidentified.size >= MAX_UNIDENTIFIED) {
         this.counters.refused++;
         socket.destroy();
         return;
       }
-      this.#strangers.add(socket);
-      socket.once('close', () => this.#strangers.delete(socket));
+      this.#unidentified.add(socket);
+      socket.once('close', () => this.#unidentified.delete(socket));
       socket.on('error', () => undefined);
     });
     this.#server.on('tlsClientError', () => {
@@ -73,11 +79,11 @@ export class Links {
     });
     this.#server.on('secureConnection', (socket) => {
       this.counters.accepted++;
-      this.#converse(socket, null);
+      this.#exchange(socket, null);
     });
   }
 
-  /** Listens and dials. Rejects with FtError when the address cannot be listened at. */
+  /** Listens and connects. Rejects with FtError when the address cannot be used. */
   open(): Promise<void> {
     const { listen, self, nodes } = this.config;
     return new Promise((done, fail) => {
@@ -97,14 +103,15 @@ export class Links {
     });
   }
 
+  /** Whether there is a connection to the peer. */
   connected(peer: string): boolean {
     return this.#links.has(peer);
   }
 
-  /** Sends one message. @returns false when the peer is not there, or does not take more. */
+  /** Sends one message. @returns false when the peer is not connected, or takes no more. */
   send(peer: string, type: MessageType, body: Uint8Array | object): boolean {
     const socket = this.#links.get(peer);
-    if (socket === undefined || socket.writableLength > MAX_QUEUED) return false;
+    if (socket === undefined || socket.writableLength > MAX_QUEUED_BYTES) return false;
     const bytes = body instanceof Uint8Array ? body : encodeJson(body);
     this.counters.sent += bytes.length;
     socket.cork();
@@ -114,13 +121,16 @@ export class Links {
     return true;
   }
 
-  /** Sends a piece of the log, without a copy: its bytes stay as they are until the peer has said that it holds them. */
+  /**
+   * Sends a chunk of the log without copying it: its bytes do not change before the peer has
+   * acknowledged them.
+   */
   sendData(peer: string, position: number, bytes: Uint8Array): boolean {
     const socket = this.#links.get(peer);
     if (socket === undefined) return false;
-    const head = Buffer.alloc(FRAME_HEADER + DATA_HEADER);
-    encodeHeader(MessageType.Data, DATA_HEADER + bytes.length).copy(head);
-    head.writeUInt32LE(position, FRAME_HEADER);
+    const head = Buffer.alloc(FRAME_HEADER_BYTES + DATA_HEADER_BYTES);
+    encodeHeader(MessageType.Data, DATA_HEADER_BYTES + bytes.length).copy(head);
+    head.writeUInt32LE(position, FRAME_HEADER_BYTES);
     this.counters.sent += bytes.length;
     socket.cork();
     socket.write(head);
@@ -129,29 +139,30 @@ export class Links {
     return true;
   }
 
-  /** Whether a piece of the log would be taken now. */
-  takes(peer: string): boolean {
+  /** Whether the peer would take a chunk now. */
+  isWritable(peer: string): boolean {
     const socket = this.#links.get(peer);
-    return socket !== undefined && socket.writableLength < MAX_QUEUED / 2;
+    return socket !== undefined && socket.writableLength < MAX_QUEUED_BYTES / 2;
   }
 
   /** Stops and starts reading from a peer. */
-  hold(peer: string, on: boolean): void {
+  setPaused(peer: string, isPaused: boolean): void {
     const socket = this.#links.get(peer);
-    if (on) socket?.pause();
+    if (isPaused) socket?.pause();
     else socket?.resume();
   }
 
-  /** Ends the connection to a peer; it is dialled again. */
-  drop(peer: string): void {
+  /** Ends the connection to a peer; a new one is made. */
+  disconnect(peer: string): void {
     this.#links.get(peer)?.destroy();
   }
 
+  /** Ends all connections, and stops listening. */
   close(): void {
     this.#closed = true;
     this.#server.close();
     for (const timer of this.#timers.values()) clearTimeout(timer);
-    for (const socket of this.#strangers) socket.destroy();
+    for (const socket of this.#unidentified) socket.destroy();
     for (const socket of this.#links.values()) socket.destroy();
   }
 
@@ -181,17 +192,17 @@ export class Links {
       port: node.port,
       ...(this.config.credentials.kind === 'certificate' ? { checkServerIdentity: (): undefined => undefined } : {}),
     });
-    const patience = setTimeout(() => socket.destroy(), HANDSHAKE_MS);
-    let spoken = false;
-    socket.once('secureConnect', () => this.#converse(socket, node.name));
+    const timeout = setTimeout(() => socket.destroy(), HANDSHAKE_MS);
+    let hasData = false;
+    socket.once('secureConnect', () => this.#exchange(socket, node.name));
     socket.once('data', () => {
-      spoken = true;
-      clearTimeout(patience);
+      hasData = true;
+      clearTimeout(timeout);
     });
     socket.on('error', () => undefined);
     socket.once('close', () => {
-      clearTimeout(patience);
-      const next = spoken ? 0 : Math.min(attempt + 1, REDIAL_MS.length - 1);
+      clearTimeout(timeout);
+      const next = hasData ? 0 : Math.min(attempt + 1, REDIAL_MS.length - 1);
       if (!this.#closed)
         this.#timers.set(
           node.name,
@@ -200,14 +211,14 @@ export class Links {
     });
   }
 
-  /** Hello first, from both; then messages. */
-  #converse(socket: tls.TLSSocket, expected: string | null): void {
+  /** Hello from both sides first, then messages. */
+  #exchange(socket: tls.TLSSocket, expected: string | null): void {
     const link: Link = { socket, peer: null };
-    const patience = setTimeout(() => socket.destroy(), HANDSHAKE_MS);
+    const timeout = setTimeout(() => socket.destroy(), HANDSHAKE_MS);
     const reader = new FrameReader((type, body) => {
       if (socket.destroyed) return;
       if (link.peer !== null) this.events.message(link.peer, type as MessageType, body);
-      else if (this.#greet(link, type, body, expected)) clearTimeout(patience);
+      else if (this.#identify(link, type, body, expected)) clearTimeout(timeout);
       else {
         this.counters.refused++;
         socket.destroy();
@@ -224,7 +235,7 @@ export class Links {
       socket.destroy();
     });
     socket.on('close', () => {
-      clearTimeout(patience);
+      clearTimeout(timeout);
       const { peer } = link;
       if (peer === null || this.#links.get(peer) !== socket) return;
       this.#links.delete(peer);
@@ -234,8 +245,8 @@ export class Links {
     socket.write(Buffer.concat([encodeHeader(MessageType.Hello, hello.length), hello]));
   }
 
-  /** Whether it is one of ours. */
-  #greet(link: Link, type: number, body: Buffer, expected: string | null): boolean {
+  /** Checks a Hello. @returns whether the peer is a node of this group. */
+  #identify(link: Link, type: number, body: Buffer, expected: string | null): boolean {
     const hello = type === MessageType.Hello ? decodeJson(body) : undefined;
     if (hello === undefined || hello['group'] !== this.hello.group) return false;
     const { node, incarnation } = hello;
@@ -245,16 +256,16 @@ export class Links {
       return false;
     const former = this.#links.get(node);
     if (former !== undefined) {
-      // Its end may not have reached us; the newer one is the one that works.
+      // The end of the former connection may have been lost; the newer one works.
       this.#links.delete(node);
       former.destroy();
       this.events.down(node);
     }
     link.peer = node;
     this.#links.set(node, link.socket);
-    for (const socket of this.#strangers)
+    for (const socket of this.#unidentified)
       if (socket.remotePort === link.socket.remotePort && socket.remoteAddress === link.socket.remoteAddress)
-        this.#strangers.delete(socket);
+        this.#unidentified.delete(socket);
     this.events.up(node, incarnation);
     return true;
   }

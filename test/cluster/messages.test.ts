@@ -5,9 +5,9 @@ import {
   decodePublish,
   encodeHeader,
   encodePublish,
-  FRAME_HEADER,
+  FRAME_HEADER_BYTES,
   FrameReader,
-  MAX_BODY,
+  MAX_BODY_BYTES,
   MessageType,
 } from '../../failover/cluster/transport/messages.js';
 
@@ -15,8 +15,8 @@ function frame(type: MessageType, body: string): Buffer {
   return Buffer.concat([encodeHeader(type, body.length), Buffer.from(body)]);
 }
 
-t.test('frames come out as they went in, wherever the stream is cut', async (t) => {
-  const sent = ['', 'a', 'x'.repeat(3000), '{"role":"looking"}'];
+t.test('frames are the same wherever the stream is split', async (t) => {
+  const sent = ['', 'a', 'x'.repeat(3000), '{"role":"joining"}'];
   const stream = Buffer.concat(sent.map((body) => frame(MessageType.Status, body)));
   for (let step = 1; step < 60; step += 7) {
     const got: string[] = [];
@@ -30,9 +30,9 @@ t.test('frames come out as they went in, wherever the stream is cut', async (t) 
   }
 });
 
-t.test('what cannot be a frame ends the stream, and nothing is thrown', async (t) => {
+t.test('an invalid frame ends the stream, and nothing is thrown', async (t) => {
   const faults: [Buffer, string][] = [
-    [encodeHeader(MessageType.Data, MAX_BODY + 1), 'length'],
+    [encodeHeader(MessageType.Data, MAX_BODY_BYTES + 1), 'length'],
     [Buffer.from([0, 0, 0, 0, 1, CHANNEL_VERSION + 1, 0, 0]), 'version'],
     [Buffer.from('GET / HTTP/1.1\r\n\r\n'), 'version'],
   ];
@@ -54,7 +54,7 @@ t.test('what cannot be a frame ends the stream, and nothing is thrown', async (t
 t.test('bodies', async (t) => {
   const publish = {
     head: 7,
-    complete: 0xffff_fffe,
+    eventEnd: 0xffff_fffe,
     heartbeat: 3,
     logEpoch: 2,
     flags: 3,
@@ -66,5 +66,5 @@ t.test('bodies', async (t) => {
   t.equal(decodeJson(Buffer.from('[')), undefined);
   t.equal(decodeJson(Buffer.from('7')), undefined);
   t.same(decodeJson(Buffer.from('{"a":1}')), { a: 1 });
-  t.equal(FRAME_HEADER, 8);
+  t.equal(FRAME_HEADER_BYTES, 8);
 });

@@ -1,11 +1,11 @@
-/** The coordinator of nodes that are on one machine. */
+/** The coordinator of nodes on one machine. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import type { LockConfig } from '../../failover/cluster/config.js';
+import type { FileLockConfig } from '../../failover/cluster/config/config.js';
 import type { GroupState } from '../../failover/cluster/coordinator/coordinator.js';
 import { FileLockCoordinator, startedAt } from '../../failover/cluster/coordinator/file-lock.js';
 import { native } from '../../lib/native/native.js';
@@ -13,74 +13,74 @@ import { systemClock } from '../../lib/native/system.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'ft-tcp-lock-'));
 t.teardown(() => rmSync(directory, { recursive: true }));
-const config: LockConfig = { type: 'lock', directory, leaseMs: 100, hungMs: 300 };
+const config: FileLockConfig = { type: 'file-lock', directory, leaseMs: 100, stallTimeoutMs: 300 };
 
-/** What nodes waited for, in milliseconds. */
+/** How long nodes waited, in milliseconds. */
 const waits: number[] = [];
 
 function node(name: string, group: string, pid = process.pid): FileLockCoordinator {
-  return new FileLockCoordinator(config, group, name, pid, native(), systemClock, async (us) => {
-    waits.push(us / 1000);
-  });
+  const wait = async (us: number): Promise<void> => void waits.push(us / 1000);
+  return new FileLockCoordinator(config, { group, node: name, pid, native: native(), clock: systemClock, wait });
 }
 
-const reign = (epoch: number, primary: string, inSync = [primary]): GroupState => ({
+const stateOf = (epoch: number, primary: string, inSync = [primary]): GroupState => ({
   epoch,
   primary,
   inSync,
-  stable: inSync.length - 1,
+  requiredBackups: inSync.length - 1,
 });
 
-t.test('one at a time; whoever follows a dead one waits until nobody can speak for it', async (t) => {
+t.test('one holder at a time; after a holder that died the next one waits for the lease', async (t) => {
   waits.length = 0;
   const [a, b] = [node('a', 'one'), node('b', 'one')];
   t.same(await a.read(), { state: null, holder: null });
-  t.equal(a.speakUntilUs, 0);
-  t.ok(await a.claim(reign(1, 'a')));
-  t.ok(a.speakUntilUs > systemClock.now() && a.speakUntilUs <= systemClock.now() + 100_000);
-  t.same(await b.read(), { state: reign(1, 'a'), holder: 'a' });
-  t.notOk(await b.claim(reign(2, 'b')));
-  t.notOk(await b.update(reign(2, 'b')));
+  t.equal(a.leaseUntilUs, 0);
+  t.ok(await a.claim(stateOf(1, 'a')));
+  t.ok(a.leaseUntilUs > systemClock.now() && a.leaseUntilUs <= systemClock.now() + 100_000);
+  t.same(await b.read(), { state: stateOf(1, 'a'), holder: 'a' });
+  t.notOk(await b.claim(stateOf(2, 'b')));
+  t.notOk(await b.update(stateOf(2, 'b')));
   t.notOk(await b.renew());
-  t.ok(await a.update(reign(1, 'a', ['a', 'b'])));
-  const before = a.speakUntilUs;
+  t.ok(await a.update(stateOf(1, 'a', ['a', 'b'])));
+  const before = a.leaseUntilUs;
   await new Promise((done) => setTimeout(done, 5));
   t.ok(await a.renew());
-  t.ok(a.speakUntilUs > before);
+  t.ok(a.leaseUntilUs > before);
   await a.release();
-  t.equal(a.speakUntilUs, 0);
-  t.same(await b.read(), { state: reign(1, 'a', ['a', 'b']), holder: null });
-  t.ok(await b.claim(reign(2, 'b')));
-  t.same(waits, [], 'the right was given up');
+  t.equal(a.leaseUntilUs, 0);
+  t.same(await b.read(), { state: stateOf(1, 'a', ['a', 'b']), holder: null });
+  t.ok(await b.claim(stateOf(2, 'b')));
+  t.same(waits, [], 'the lease was given back');
   // As if its process had ended.
   b.close();
-  t.equal(b.speakUntilUs, 0);
+  t.equal(b.leaseUntilUs, 0);
   await a.read();
-  t.ok(await a.claim(reign(3, 'a')));
-  t.same(waits, [100], 'its member may still have spoken');
+  t.ok(await a.claim(stateOf(3, 'a')));
+  t.same(waits, [100], 'its primary may still have sent');
   await a.release();
 });
 
-t.test('nobody claims what has changed since it was read', async (t) => {
+t.test('a state that has changed since it was read is not claimed', async (t) => {
   const [a, b] = [node('a', 'two'), node('b', 'two')];
   await b.read();
   await a.read();
-  t.ok(await a.claim(reign(1, 'a')));
+  t.ok(await a.claim(stateOf(1, 'a')));
   await a.release();
-  t.notOk(await b.claim(reign(1, 'b')));
-  t.same((await b.read()).state, reign(1, 'a'), 'and it holds nothing');
-  t.ok(await b.claim(reign(2, 'b')));
+  t.notOk(await b.claim(stateOf(1, 'b')));
+  t.same((await b.read()).state, stateOf(1, 'a'), 'and the lock is free');
+  t.ok(await b.claim(stateOf(2, 'b')));
   await b.release();
 });
 
-t.test('an agent that stands still with the lock is killed, and no other process', async (t) => {
+t.test('an agent that stands still with the lock is killed, and only that process', async (t) => {
   const script = `
     const { FileLockCoordinator } = await import(${JSON.stringify(new URL('../../failover/cluster/coordinator/file-lock.js', import.meta.url).href)});
     const { native } = await import(${JSON.stringify(new URL('../../lib/native/native.js', import.meta.url).href)});
     const { systemClock } = await import(${JSON.stringify(new URL('../../lib/native/system.js', import.meta.url).href)});
-    const one = new FileLockCoordinator(${JSON.stringify(config)}, 'three', 'c', process.pid, native(), systemClock, async () => {});
+    const host = { group: 'three', node: 'c', pid: process.pid, native: native(), clock: systemClock, wait: async () => {} };
+    const one = new FileLockCoordinator(${JSON.stringify(config)}, host);
     await one.read();
-    if (await one.claim({ epoch: 1, primary: 'c', inSync: ['c'], stable: 0 })) console.log('claimed');
+    if (await one.claim({ epoch: 1, primary: 'c', inSync: ['c'], requiredBackups: 0 })) console.log('claimed');
     setInterval(() => one.renew(), 20);`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -92,36 +92,36 @@ t.test('an agent that stands still with the lock is killed, and no other process
     t.equal((await a.read()).holder, 'c');
     await new Promise((done) => setTimeout(done, 10));
   }
-  t.equal(a.killed, 0, 'not while it moves its time on');
+  t.equal(a.killedAgents, 0, 'not while it renews');
   child.kill('SIGSTOP');
   while ((await a.read()).holder !== null) await new Promise((done) => setTimeout(done, 10));
   t.same(await ended, [null, 'SIGKILL']);
-  t.ok(a.killed >= 1);
-  t.ok(await a.claim(reign(2, 'a')));
-  // The file names a process that has the number of a former holder.
+  t.ok(a.killedAgents >= 1);
+  t.ok(await a.claim(stateOf(2, 'a')));
+  // The file names a process with the pid of a former holder.
   const innocent = spawn('sleep', ['100']);
   const path = join(directory, 'three.holder');
   const holder = { node: 'x', pid: innocent.pid, started: '1', atUs: 0, released: false };
   writeFileSync(path, JSON.stringify(holder));
   const b = node('b', 'three');
   t.equal((await b.read()).holder, 'x');
-  t.equal(b.killed, 0);
+  t.equal(b.killedAgents, 0);
   t.equal(innocent.exitCode ?? innocent.signalCode, null);
   innocent.kill();
   await a.release();
 });
 
-t.test('a claim that fails on the way leaves no lock behind', async (t) => {
+t.test('a claim that fails half way leaves no lock behind', async (t) => {
   const [a, b] = [node('a', 'five'), node('b', 'five')];
   await a.read();
-  // The state cannot be put in its place.
+  // The state cannot be written.
   const path = join(directory, 'five.state.new');
   mkdirSync(path);
-  await t.rejects(a.claim(reign(1, 'a')), { code: 'ERR_FT_COORDINATOR' });
-  t.equal(a.speakUntilUs, 0);
+  await t.rejects(a.claim(stateOf(1, 'a')), { code: 'ERR_FT_COORDINATOR' });
+  t.equal(a.leaseUntilUs, 0);
   rmSync(path, { recursive: true });
   t.same(await b.read(), { state: null, holder: null });
-  t.ok(await b.claim(reign(1, 'b')));
+  t.ok(await b.claim(stateOf(1, 'b')));
   await b.release();
 });
 
@@ -130,26 +130,21 @@ t.test('when a process was started', async (t) => {
   t.equal(startedAt(2 ** 30), undefined);
 });
 
-t.test('files that are none of ours, and none at all', async (t) => {
+t.test('files that ft-tcp did not write, and a directory that does not exist', async (t) => {
   const a = node('a', 'four');
   writeFileSync(join(directory, 'four.state'), '{');
-  await t.rejects(a.read(), { code: 'ERR_FT_COORDINATOR', message: /four.state is not one of ours/ });
+  await t.rejects(a.read(), { code: 'ERR_FT_COORDINATOR', message: /four.state was not written by ft-tcp/ });
   rmSync(join(directory, 'four.state'));
   waits.length = 0;
   writeFileSync(join(directory, 'four.holder'), 'rubbish');
   t.same(await a.read(), { state: null, holder: null });
-  t.ok(await a.claim(reign(1, 'a')));
-  t.same(waits, [100], 'who had it last cannot be known');
+  t.ok(await a.claim(stateOf(1, 'a')));
+  t.same(waits, [100], 'the last holder cannot be known');
   t.match(JSON.parse(readFileSync(join(directory, 'four.holder'), 'utf8')), { node: 'a', pid: process.pid });
   await a.release();
   const nowhere = new FileLockCoordinator(
     { ...config, directory: join(directory, 'nowhere') },
-    'g',
-    'a',
-    process.pid,
-    native(),
-    systemClock,
-    async () => undefined,
+    { group: 'g', node: 'a', pid: process.pid, native: native(), clock: systemClock, wait: async () => undefined },
   );
   await t.rejects(nowhere.read(), { code: 'ERR_FT_COORDINATOR', message: /nowhere/ });
 });

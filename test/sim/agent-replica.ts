@@ -1,4 +1,7 @@
-/** What runs on each of the simulated machines beside its agent: the replica's process, on the real log, keeper, gate and watch. */
+/**
+ * The replica's process of a simulated machine, with the real log, standby, gate and failure
+ * detector.
+ */
 
 import { RemoteFailureDetector } from '../../failover/backup/remote-failure-detector.js';
 import type { GroupPlace } from '../../failover/host/group-directory.js';
@@ -13,39 +16,39 @@ import { CommitGate } from '../../failover/primary/output-gate.js';
 import { RemoteStandby } from '../../failover/primary/remote-standby.js';
 import type { StandbyHost } from '../../failover/primary/standby.js';
 import type { NativeAddon } from '../../lib/native/native.js';
-import type { Machine } from './agents.js';
+import type { SimMachine } from './agent-types.js';
 
 export const RING_BYTES = 32 * 1024;
 const TURN_US = 4000;
 
 export const native = {
-  loadAcquire: (words: Int32Array, at: number) => words[at]!,
+  loadAcquire: (words: Int32Array, at: number) => words[at],
   storeRelease: (words: Int32Array, at: number, value: number) => {
     words[at] = value;
   },
   crc32c: () => 0,
 } as unknown as NativeAddon;
 
-/** The replica's process: counts, and says how far it has come. */
+/** The replica's process. Its program counts, and sends how far it has counted. */
 export class Process {
   role: 'primary' | 'backup';
   ring: Ring | null = null;
-  /** What it has counted: the value of each step; index 0 is the value after the first. */
+  /** The value of each step since `skipped`. */
   values: number[] = [];
-  /** Steps before its own beginning, which it has not seen. */
+  /** Steps before it joined, which it has not seen. */
   skipped = 0;
   frozen = false;
   #writer: RingWriter | null = null;
   #reader: RingReader | null = null;
-  #keeper: RemoteStandby | null = null;
-  #watch: RemoteFailureDetector | null = null;
-  #gone = false;
+  #standby: RemoteStandby | null = null;
+  #detector: RemoteFailureDetector | null = null;
+  #isLeaderLost = false;
   #joined = false;
   readonly gate = new CommitGate('acked');
   readonly pid: number;
 
   constructor(
-    readonly machine: Machine,
+    readonly machine: SimMachine,
     role: 'primary' | 'backup',
   ) {
     this.role = role;
@@ -62,7 +65,7 @@ export class Process {
   #begin(): void {
     const { machine } = this;
     const left = machine.ring;
-    // What a former process of this machine left behind is gone on with, as long as the log has it all.
+    // The log of a former process of this machine is resumed, if it is complete.
     if (left !== null && left.words[Word.truncated] === 0 && left.words[Word.ready] === 1) {
       this.ring = left;
       left.words[Word.startAt] = 0;
@@ -86,8 +89,8 @@ export class Process {
     const { ring } = this.machine;
     if (ring === null) throw new Error('a backup without a log');
     this.ring = ring;
-    this.#watch = new RemoteFailureDetector(ring.writerPid, ring, () => {
-      this.#gone = true;
+    this.#detector = new RemoteFailureDetector(ring.writerPid, ring, () => {
+      this.#isLeaderLost = true;
     });
     ring.words[Word.readerPid] = this.pid;
     ring.store(Word.readerState, ReaderState.Joining);
@@ -96,7 +99,7 @@ export class Process {
   #write(ring: Ring): void {
     const { machine, gate } = this;
     const { words } = ring;
-    for (const word of [Word.tail, Word.eventEnd]) words[word] = words[Word.head]!;
+    for (const word of [Word.tail, Word.eventEnd]) words[word] = ring.load(Word.head);
     words[Word.shutdown] = 0;
     const host: StandbyHost = {
       native,
@@ -114,15 +117,15 @@ export class Process {
       onUnprotected: () => undefined,
       announce: () => undefined,
     };
-    const keeper = new RemoteStandby(ring, host, 1);
-    const writer = new RingWriter(ring, keeper.overrun);
-    this.#keeper = keeper;
+    const standby = new RemoteStandby(ring, host, 1);
+    const writer = new RingWriter(ring, standby.overrun);
+    this.#standby = standby;
     this.#writer = writer;
     gate.writer = writer;
     const clock = new GroupClock(machine.clock, ring);
     if (invariants.L1) gate.lease = () => ((ring.load(Word.leaseUntilMs) - Math.floor(clock.now() / 1000)) | 0) > 0;
     words[Word.writerPid] = this.pid;
-    keeper.start(writer);
+    standby.start(writer);
     this.role = 'primary';
   }
 
@@ -149,7 +152,7 @@ export class Process {
     const writer = this.#writer!;
     const { random } = machine.world;
     if (ring!.words[Word.shutdown] !== 0) return;
-    if (!this.#keeper!.overloaded()) {
+    if (!this.#standby!.overloaded()) {
       for (let n = random.u32() % 8; n > 0; n--) {
         const value = random.u32();
         this.values.push(value);
@@ -157,14 +160,14 @@ export class Process {
       }
     }
     writer.publish();
-    ring!.words[Word.heartbeat] = (ring!.words[Word.heartbeat]! + 1) | 0;
-    this.#keeper!.serve();
+    ring!.words[Word.heartbeat] = (ring!.load(Word.heartbeat) + 1) | 0;
+    this.#standby!.serve();
     if (machine.leaving && writer.readerReady && writer.lag === 0) {
       ring!.store(Word.shutdown, 1);
       machine.die(0);
       return;
     }
-    if (!machine.leaving && this.gate.isOpen()) machine.world.spoke(machine, this);
+    if (!machine.leaving && this.gate.isOpen()) machine.world.sent(machine, this);
   }
 
   #read(reader: RingReader): void {
@@ -190,8 +193,8 @@ export class Process {
       this.#read(this.#reader);
       if (this.#reader.lag === 0) ring.store(Word.readerReady, 1);
     }
-    this.#watch!.look();
-    if (!this.#gone || this.#reader === null) return;
+    this.#detector!.look();
+    if (!this.#isLeaderLost || this.#reader === null) return;
     this.#reader.readAll();
     this.#read(this.#reader);
     this.#write(ring);

@@ -1,8 +1,11 @@
-/** A copy of the log whose way here is cut at any byte: what whoever goes on reads are whole records, the first ones, and all that was published. */
+/**
+ * A log whose transfer is cut at any byte: the copy holds whole records, in order, and all that was
+ * published.
+ */
 import t from 'tap';
 import { LogCopy } from '../../failover/cluster/agent/log-copy.js';
 import {
-  DATA_HEADER,
+  DATA_HEADER_BYTES,
   decodePublish,
   encodeHeader,
   encodePublish,
@@ -34,7 +37,7 @@ interface Sent {
   bodies: Buffer[];
 }
 
-/** A log as a leader sends it: pieces that end anywhere, and now and then where its end is. */
+/** A log as a leader sends it: chunks of any length, and a Publish message now and then. */
 function send(random: SeededRandom): Sent {
   const log = ring();
   const writer = new RingWriter(log, () => undefined);
@@ -55,28 +58,28 @@ function send(random: SeededRandom): Sent {
     const head = log.load(Word.head) >>> 0;
     while (position < head) {
       const units = Math.min(head - position, 1 + (random.u32() % 30));
-      const header = Buffer.alloc(DATA_HEADER);
+      const header = Buffer.alloc(DATA_HEADER_BYTES);
       header.writeUInt32LE(position, 0);
       frame(MessageType.Data, header, log.bytes.subarray(position * 8, (position + units) * 8));
       position += units;
     }
     const rest = { heartbeat: n, logEpoch: 1, flags: PublishFlag.Ready, monoUs: n, wallMs: n };
-    frame(MessageType.Publish, encodePublish({ head, complete: head, ...rest }));
+    frame(MessageType.Publish, encodePublish({ head, eventEnd: head, ...rest }));
     sent.published.push({ at: sent.stream.length, records: n });
   }
   return sent;
 }
 
-/** What a backup has when so much of the stream has come. */
+/** What a backup holds after it has received `stream`. */
 function receive(stream: Buffer): { ring: Ring; refused: number } {
   const copy = ring();
-  const mirror = new LogCopy(copy, 1, 0);
+  const target = new LogCopy(copy, 1, 0);
   let refused = 0;
   const reader = new FrameReader((type, body) => {
     const taken =
       type === MessageType.Data
-        ? mirror.data(body.readUInt32LE(0), body.subarray(DATA_HEADER))
-        : mirror.publish(decodePublish(body)!);
+        ? target.append(body.readUInt32LE(0), body.subarray(DATA_HEADER_BYTES))
+        : target.publish(decodePublish(body)!);
     if (!taken) refused++;
   });
   reader.push(stream);
@@ -94,7 +97,7 @@ t.test('cut at any byte', async (t) => {
     log.readAll();
     let records = 0;
     while (log.next()) {
-      const body = bodies[records++]!;
+      const body = bodies[records++];
       const same = Buffer.from(copy.bytes.subarray(log.body, log.body + log.bodyLength)).equals(body);
       if (log.conn !== records || !same) wrong = `cut at ${cut}: record ${records} is another one`;
     }
@@ -103,7 +106,7 @@ t.test('cut at any byte', async (t) => {
   t.equal(wrong, '');
 });
 
-t.test('a piece that is missing, or comes twice, is refused', async (t) => {
+t.test('a chunk that is missing, or comes twice, is refused', async (t) => {
   const { stream } = send(new SeededRandom('pieces'));
   const frames: Buffer[] = [];
   new FrameReader((type, body) =>
@@ -114,7 +117,7 @@ t.test('a piece that is missing, or comes twice, is refused', async (t) => {
     const before = receive(Buffer.concat(frames.slice(0, n)));
     const missing = receive(Buffer.concat([...frames.slice(0, n), ...frames.slice(n + 1)]));
     t.ok(missing.refused > 0, `without frame ${n}`);
-    t.equal(missing.ring.load(Word.head), before.ring.load(Word.head), 'nothing behind it counts');
+    t.equal(missing.ring.load(Word.head), before.ring.load(Word.head), 'nothing behind it is published');
     const twice = receive(Buffer.concat([...frames.slice(0, n + 1), ...frames.slice(n)]));
     t.equal(twice.refused, 1, `frame ${n} twice`);
     t.equal(twice.ring.load(Word.head), receive(stream).ring.load(Word.head));
