@@ -6,7 +6,7 @@
  * docs/internals/decisions/0009-subclass-of-net-socket.md.
  */
 import http from 'node:http';
-import type { StreamEndpoint, StreamEvents } from '../stack/sockets/endpoint.js';
+import type { StreamEndpoint, StreamEvents } from '../stack/core/endpoint.js';
 import { LoopbackHost } from '../test/stack/support/loopback-endpoint.js';
 
 import { type Check, checks } from './sockets-probe/checks.js';

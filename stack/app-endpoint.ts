@@ -5,8 +5,8 @@
  * the same code on both sides.
  */
 import { Fifo } from '../lib/fifo.js';
-import { isV6 } from './ip/address-book.js';
-import type { ListenerEvents, StreamEndpoint, StreamEvents } from './sockets/endpoint.js';
+import { isV6 } from './core/address-book.js';
+import type { ListenerEvents, StreamEndpoint, StreamEvents } from './core/endpoint.js';
 import { AppEvent } from './tcp/app-event.js';
 import type { TcpConnection, TcpUser } from './tcp/connection.js';
 import { SEND_TARGET_UNIT } from './tcp/connection.js';

@@ -2,9 +2,9 @@
 
 export type { OutputGate } from '../lib/device/output-gate.js';
 export { AppEndpoint, EventQueue } from './app-endpoint.js';
-export type { SendOptions } from './context.js';
-export { AddressBook, isV6 } from './ip/address-book.js';
-export type { TcpRoute } from './ip/tcp-route.js';
+export { AddressBook, isV6 } from './core/address-book.js';
+export type { SendOptions } from './core/context.js';
+export type { TcpRoute } from './core/tcp-route.js';
 export { mib } from './mib.js';
 export { Raw, type RawEvents, RawSocket } from './raw.js';
 export * from './sockets/index.js';

@@ -1,7 +1,7 @@
 /** Raw sockets: whole payloads of one IP protocol, for tests and for tools like ping. Bounded. */
 import { FtError } from '../lib/errors.js';
-import type { SendOptions, StackContext } from './context.js';
-import type { IpPacket } from './ip/ip-packet.js';
+import type { SendOptions, StackContext } from './core/context.js';
+import type { IpPacket } from './core/ip-packet.js';
 
 const MAX_SOCKETS = 64;
 

@@ -6,7 +6,7 @@
 import type { NativeAddon, NativeHandle } from '../lib/native/native.js';
 import { TimerNode } from '../lib/timer-wheel.js';
 import { AppEndpoint } from './app-endpoint.js';
-import { isV6 } from './ip/address-book.js';
+import { isV6 } from './core/address-book.js';
 import type {
   ListenerEvents,
   ListenerHandle,
@@ -15,7 +15,7 @@ import type {
   SocketTimer,
   SocketTimers,
   StreamEndpoint,
-} from './sockets/endpoint.js';
+} from './core/endpoint.js';
 import type { Stack } from './stack.js';
 
 /** Turns in one iteration of the event loop. */

@@ -6,11 +6,11 @@ import { finish, sum16 } from '../lib/checksum.js';
 import { FtError } from '../lib/errors.js';
 import { Drop } from '../lib/packet/drop.js';
 import { UdpView } from '../lib/packet/udp.js';
-import type { SendOptions, StackContext } from './context.js';
-import { isV6 } from './ip/address-book.js';
-import type { IpPacket } from './ip/ip-packet.js';
-import { PROTOCOL_UDP } from './ip/protocols.js';
-import type { Link } from './link/context.js';
+import { isV6 } from './core/address-book.js';
+import type { SendOptions, StackContext } from './core/context.js';
+import type { IpPacket } from './core/ip-packet.js';
+import type { Link } from './core/link-context.js';
+import { PROTOCOL_UDP } from './core/protocols.js';
 
 const MAX_PAYLOAD4 = 65_507;
 const MAX_PAYLOAD6 = 65_527;

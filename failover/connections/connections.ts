@@ -11,7 +11,7 @@ import type {
   ListenOptions,
   Replication,
   StreamEndpoint,
-} from '../../stack/sockets/endpoint.js';
+} from '../../stack/core/endpoint.js';
 import type { Stack } from '../../stack/stack.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { checkpointExistingHttp, checkpointHttp } from '../checkpoint/http-sessions.js';

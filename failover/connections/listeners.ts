@@ -3,8 +3,8 @@
  * existing connections.
  */
 import { FtError } from '../../lib/errors.js';
-import { isV6 } from '../../stack/ip/address-book.js';
-import type { ListenerEvents, ListenerHandle, ListenOptions } from '../../stack/sockets/endpoint.js';
+import { isV6 } from '../../stack/core/address-book.js';
+import type { ListenerEvents, ListenerHandle, ListenOptions } from '../../stack/core/endpoint.js';
 import type { Stack } from '../../stack/stack.js';
 import type { ConnectionListener, TcpConnection } from '../../stack/tcp/connection.js';
 import type { TcpListener } from '../../stack/tcp/handshake/listener.js';

@@ -5,7 +5,7 @@
 import { Fifo } from '../../lib/fifo.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import { AppEndpoint, type EventQueue } from '../../stack/app-endpoint.js';
-import type { ListenerEvents } from '../../stack/sockets/endpoint.js';
+import type { ListenerEvents } from '../../stack/core/endpoint.js';
 import type { AppEvent } from '../../stack/tcp/app-event.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { ConnectionHistories } from '../log/connection-history.js';

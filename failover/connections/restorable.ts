@@ -1,7 +1,7 @@
 /**
  * Whether a program takes connections back that another program, or an earlier replica, had opened.
  */
-import type { ListenerEvents } from '../../stack/sockets/endpoint.js';
+import type { ListenerEvents } from '../../stack/core/endpoint.js';
 import type { ReplicaEndpoint } from './replicated-endpoint.js';
 
 /**

@@ -4,10 +4,10 @@
  * leave.
  */
 
-import type { AddressBook } from '../../stack/ip/address-book.js';
+import type { AddressBook } from '../../stack/core/address-book.js';
+import type { Neighbour } from '../../stack/core/neighbours.js';
 import { Ipv4Route } from '../../stack/ip/ipv4-route.js';
 import { Ipv6Route } from '../../stack/ip/ipv6-route.js';
-import type { Neighbour } from '../../stack/link/neighbours.js';
 import { AppEvent } from '../../stack/tcp/app-event.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { SEND_TARGET_UNIT } from '../../stack/tcp/connection.js';

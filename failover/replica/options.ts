@@ -1,6 +1,6 @@
 /** What a replica is configured with, and what it reports. */
 
-import type { Replication } from '../../stack/sockets/endpoint.js';
+import type { Replication } from '../../stack/core/endpoint.js';
 import type { Environment } from '../host/environment.js';
 import type { GroupPlace } from '../host/group-directory.js';
 import type { CommitMode } from '../primary/output-gate.js';

@@ -21,7 +21,7 @@ import type {
   SocketHost,
   SocketTimers,
   StreamEndpoint,
-} from '../../stack/sockets/endpoint.js';
+} from '../../stack/core/endpoint.js';
 import { Stack } from '../../stack/stack.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { Backup, type BackupHost } from '../backup/backup.js';

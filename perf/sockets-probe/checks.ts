@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import WebSocket, { WebSocketServer } from 'ws';
-import type { StreamEndpoint } from '../../stack/sockets/endpoint.js';
+import type { StreamEndpoint } from '../../stack/core/endpoint.js';
 import { LoopbackHost } from '../../test/stack/support/loopback-endpoint.js';
 
 import type { Way } from './ways.js';

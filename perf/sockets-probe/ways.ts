@@ -5,7 +5,7 @@
 import net from 'node:net';
 import { Duplex } from 'node:stream';
 import tls from 'node:tls';
-import type { SocketHost, StreamEndpoint, StreamEvents } from '../../stack/sockets/endpoint.js';
+import type { SocketHost, StreamEndpoint, StreamEvents } from '../../stack/core/endpoint.js';
 import { FtSocket } from '../../stack/sockets/index.js';
 
 /** Makes a socket of one way over an endpoint. */

@@ -53,6 +53,7 @@ export const CAPTIONS = {
   'failover/lab': 'namespaces, captures, tools',
   'stack/index': 'the library',
   'stack/stack': 'composition, UDP, raw, thaw',
+  'stack/core': 'addresses, neighbours, contracts',
   'stack/sockets': "Node's net, http, dgram shapes",
   'stack/tcp': 'RFC 9293 and its relatives',
   'stack/ip': 'IPv4, IPv6, ICMP, routes',

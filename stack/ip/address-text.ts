@@ -4,7 +4,7 @@ import { type Cidr4, parseCidr4 } from '../../lib/ipv4-address.js';
 import { type Cidr6, parseCidr6 } from '../../lib/ipv6-address.js';
 import { parseMac } from '../../lib/mac-address.js';
 import type { Random } from '../../lib/random.js';
-import { type AddressBook, isV6 } from './address-book.js';
+import { type AddressBook, isV6 } from '../core/address-book.js';
 
 /** A network, with its address as a number of the address book. */
 export interface Network {

@@ -10,11 +10,11 @@ import {
   ICMP_UNREACHABLE,
   IcmpView,
 } from '../../lib/packet/icmp.js';
-import type { NetworkContext } from '../context.js';
-import { errorMessage, fillChecksum } from './icmp-message.js';
-import type { IpPacket } from './ip-packet.js';
-import { plateauBelow } from './path-mtu.js';
-import { PROTOCOL_ICMP } from './protocols.js';
+import type { NetworkContext } from '../core/context.js';
+import { errorMessage, fillChecksum } from '../core/icmp-message.js';
+import type { IpPacket } from '../core/ip-packet.js';
+import { plateauBelow } from '../core/path-mtu.js';
+import { PROTOCOL_ICMP } from '../core/protocols.js';
 import { RateLimit } from './rate-limit.js';
 
 /** Codes of destination unreachable (RFC 792). */

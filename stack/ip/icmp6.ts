@@ -12,10 +12,10 @@ import {
   ICMP6_UNREACHABLE,
   Icmp6View,
 } from '../../lib/packet/icmp6.js';
-import type { NetworkContext, SendOptions } from '../context.js';
-import { errorMessage, fillChecksum } from './icmp-message.js';
-import type { IpPacket } from './ip-packet.js';
-import { PROTOCOL_ICMP6 } from './protocols.js';
+import type { NetworkContext, SendOptions } from '../core/context.js';
+import { errorMessage, fillChecksum } from '../core/icmp-message.js';
+import type { IpPacket } from '../core/ip-packet.js';
+import { PROTOCOL_ICMP6 } from '../core/protocols.js';
 import { RateLimit } from './rate-limit.js';
 
 /** Limit of errors sent (RFC 4443 section 2.4 f). */

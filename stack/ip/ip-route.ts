@@ -4,9 +4,9 @@
  */
 import { TX_HEADROOM } from '../../lib/device/device.js';
 import { writeEthernet } from '../../lib/packet/ethernet.js';
-import type { StackContext } from '../context.js';
-import type { Link } from '../link/context.js';
-import type { Neighbour, NeighbourCache } from '../link/neighbours.js';
+import type { StackContext } from '../core/context.js';
+import type { Link } from '../core/link-context.js';
+import type { Neighbour, NeighbourCache } from '../core/neighbours.js';
 
 /** Both ends of a path and its first step. Addresses are numbers of the address book. */
 export interface PathEnds {

@@ -7,10 +7,10 @@ import { finish, sum16 } from '../../lib/checksum.js';
 import { TX_HEADROOM } from '../../lib/device/device.js';
 import { ETHERTYPE_IPV4 } from '../../lib/packet/ethernet.js';
 import { type Ipv4Fields, writeIpv4 } from '../../lib/packet/ipv4.js';
-import type { StackContext } from '../context.js';
+import type { StackContext } from '../core/context.js';
+import { PROTOCOL_TCP } from '../core/protocols.js';
+import type { TcpRoute } from '../core/tcp-route.js';
 import { IpRoute, type PathEnds } from './ip-route.js';
-import { PROTOCOL_TCP } from './protocols.js';
-import type { TcpRoute } from './tcp-route.js';
 
 const NO_OPTIONS = new Uint8Array(0);
 const NO_HOPS: readonly number[] = [];

@@ -5,12 +5,12 @@ import { Drop } from '../../lib/packet/drop.js';
 import { ETHERTYPE_IPV4 } from '../../lib/packet/ethernet.js';
 import { ICMP_TIME_EXCEEDED, ICMP_UNREACHABLE } from '../../lib/packet/icmp.js';
 import { type Ipv4Fields, Ipv4View, writeIpv4 } from '../../lib/packet/ipv4.js';
-import type { NetworkContext, SendOptions } from '../context.js';
+import type { NetworkContext, SendOptions } from '../core/context.js';
+import { IpPacket, viewOf } from '../core/ip-packet.js';
+import { PROTOCOL_ICMP, PROTOCOL_IGMP, PROTOCOL_TCP, PROTOCOL_UDP } from '../core/protocols.js';
+import type { Route } from '../core/route-table.js';
 import { FRAGMENTATION_NEEDED, HOST_UNREACHABLE, PORT_UNREACHABLE, PROTOCOL_UNREACHABLE } from './icmp4.js';
-import { IpPacket, viewOf } from './ip-packet.js';
-import { PROTOCOL_ICMP, PROTOCOL_IGMP, PROTOCOL_TCP, PROTOCOL_UDP } from './protocols.js';
 import { IpReassembly } from './reassembly.js';
-import type { Route } from './route-table.js';
 
 /** RFC 1122 section 3.3.2. */
 const REASSEMBLY_TIMEOUT_US = 30_000_000;

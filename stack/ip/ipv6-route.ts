@@ -5,10 +5,10 @@
 import { TX_HEADROOM } from '../../lib/device/device.js';
 import { ETHERTYPE_IPV6 } from '../../lib/packet/ethernet.js';
 import { IPV6_HEADER, type Ipv6Fields, writeIpv6 } from '../../lib/packet/ipv6.js';
-import type { StackContext } from '../context.js';
+import type { StackContext } from '../core/context.js';
+import { PROTOCOL_TCP } from '../core/protocols.js';
+import type { TcpRoute } from '../core/tcp-route.js';
 import { IpRoute, type PathEnds } from './ip-route.js';
-import { PROTOCOL_TCP } from './protocols.js';
-import type { TcpRoute } from './tcp-route.js';
 
 /** Of the packet that is sent; one object for all routes. */
 const header: Ipv6Fields = { trafficClass: 0, flowLabel: 0, payloadLength: 0, protocol: PROTOCOL_TCP, hopLimit: 0 };

@@ -9,9 +9,9 @@ import {
   ICMP6_UNREACHABLE,
 } from '../../lib/packet/icmp6.js';
 import { FRAGMENT, IPV6_HEADER, type Ipv6Fields, Ipv6View, NO_NEXT_HEADER, writeIpv6 } from '../../lib/packet/ipv6.js';
-import type { NetworkContext, SendOptions } from '../context.js';
-import { IpPacket, viewOf } from './ip-packet.js';
-import { PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from './protocols.js';
+import type { NetworkContext, SendOptions } from '../core/context.js';
+import { IpPacket, viewOf } from '../core/ip-packet.js';
+import { PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from '../core/protocols.js';
 import { IpReassembly } from './reassembly.js';
 
 /** RFC 8200 section 4.5. */

@@ -6,7 +6,7 @@
  */
 import { Drop } from '../../lib/packet/drop.js';
 import { TimerNode } from '../../lib/timer-wheel.js';
-import type { IpPacket } from './ip-packet.js';
+import type { IpPacket } from '../core/ip-packet.js';
 
 const MAX_DATAGRAMS = 256;
 const MAX_BYTES = 4 * 1024 * 1024;

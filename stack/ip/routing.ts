@@ -3,10 +3,10 @@
  * which local address to send from (RFC 1122 section 3.3.1, RFC 6724).
  */
 import { FtError } from '../../lib/errors.js';
-import type { Link } from '../link/context.js';
-import { type AddressBook, isV6 } from './address-book.js';
+import { type AddressBook, isV6 } from '../core/address-book.js';
+import type { Link } from '../core/link-context.js';
+import { MAX_ROUTES, type Route, type RouteTable } from '../core/route-table.js';
 import { parseAddress, parseNetwork } from './address-text.js';
-import { MAX_ROUTES, type Route, type RouteTable } from './route-table.js';
 
 /** How a network is reached: through a gateway, an interface, or both. */
 export interface RouteVia {

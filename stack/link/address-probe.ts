@@ -4,7 +4,7 @@
  */
 import type { Cidr4 } from '../../lib/ipv4-address.js';
 import { TimerNode } from '../../lib/timer-wheel.js';
-import type { StackContext } from '../context.js';
+import type { StackContext } from '../core/context.js';
 
 /** RFC 5227 section 1.1. */
 const PROBE_WAIT_US = 1_000_000;

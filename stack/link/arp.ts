@@ -8,9 +8,9 @@ import type { Cidr4 } from '../../lib/ipv4-address.js';
 import { ARP_REPLY, ARP_REQUEST, ArpView, writeArp } from '../../lib/packet/arp.js';
 import { Drop } from '../../lib/packet/drop.js';
 import { ETHERTYPE_ARP, writeEthernet } from '../../lib/packet/ethernet.js';
-import type { StackContext } from '../context.js';
+import type { StackContext } from '../core/context.js';
+import type { LinkHost } from '../core/link-context.js';
 import { AddressProbe } from './address-probe.js';
-import type { LinkHost } from './context.js';
 
 /** The Ethernet broadcast address. */
 export const BROADCAST_MAC = new Uint8Array(6).fill(0xff);

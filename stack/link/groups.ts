@@ -2,9 +2,9 @@
  * Multicast groups of one interface: which it belongs to, and what their packets are called on the
  * link.
  */
-import type { AddressBook } from '../ip/address-book.js';
-import { isV6 } from '../ip/address-book.js';
-import type { Address6 } from './context.js';
+import type { AddressBook } from '../core/address-book.js';
+import { isV6 } from '../core/address-book.js';
+import type { Address6 } from '../core/link-context.js';
 
 /** 224.0.0.1 (RFC 1112 section 4). */
 const ALL_HOSTS = 0xe0000001;

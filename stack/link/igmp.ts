@@ -2,10 +2,10 @@
 import { finish, sum16 } from '../../lib/checksum.js';
 import { Drop } from '../../lib/packet/drop.js';
 import { TimerNode } from '../../lib/timer-wheel.js';
-import type { StackContext } from '../context.js';
-import type { IpPacket } from '../ip/ip-packet.js';
-import { PROTOCOL_IGMP } from '../ip/protocols.js';
-import type { LinkHost } from './context.js';
+import type { StackContext } from '../core/context.js';
+import type { IpPacket } from '../core/ip-packet.js';
+import type { LinkHost } from '../core/link-context.js';
+import { PROTOCOL_IGMP } from '../core/protocols.js';
 
 const QUERY = 0x11;
 const REPORT = 0x16;

@@ -18,17 +18,17 @@ import {
 } from '../../lib/packet/ethernet.js';
 import { IPV6_HEADER, writeIpv6 } from '../../lib/packet/ipv6.js';
 import { TimerNode } from '../../lib/timer-wheel.js';
-import type { LinkStack } from '../context.js';
-import { isV6 } from '../ip/address-book.js';
-import { fillChecksum } from '../ip/icmp-message.js';
-import { type InputLink, IpPacket } from '../ip/ip-packet.js';
-import { PROTOCOL_ICMP6 } from '../ip/protocols.js';
+import { isV6 } from '../core/address-book.js';
+import type { LinkStack } from '../core/context.js';
+import { fillChecksum } from '../core/icmp-message.js';
+import { type InputLink, IpPacket } from '../core/ip-packet.js';
+import type { Address6, LinkHost } from '../core/link-context.js';
+import { type Neighbour, NeighbourCache } from '../core/neighbours.js';
+import { PROTOCOL_ICMP6 } from '../core/protocols.js';
 import { Arp, BROADCAST_MAC, sameMac } from './arp.js';
-import type { Address6, LinkHost } from './context.js';
 import { Groups } from './groups.js';
 import { Igmp } from './igmp.js';
 import { NeighbourDiscovery } from './neighbour-discovery.js';
-import { type Neighbour, NeighbourCache } from './neighbours.js';
 
 /** How an interface is made. */
 interface InterfaceOptions {

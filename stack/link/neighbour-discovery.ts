@@ -14,10 +14,10 @@ import {
   ROUTER_SOLICITATION,
 } from '../../lib/packet/icmp6.js';
 import { TimerNode } from '../../lib/timer-wheel.js';
-import type { SendOptions, StackContext } from '../context.js';
-import type { IpPacket } from '../ip/ip-packet.js';
+import type { SendOptions, StackContext } from '../core/context.js';
+import type { IpPacket } from '../core/ip-packet.js';
+import type { Address6, Link, LinkHost } from '../core/link-context.js';
 import { sameMac } from './arp.js';
-import type { Address6, Link, LinkHost } from './context.js';
 
 const SOURCE_LINK = 1;
 const TARGET_LINK = 2;

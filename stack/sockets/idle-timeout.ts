@@ -1,4 +1,4 @@
-import type { SocketTimer, SocketTimers } from './endpoint.js';
+import type { SocketTimer, SocketTimers } from '../core/endpoint.js';
 import { nodeError } from './socket-errors.js';
 
 const TIMEOUT_MAX = 2 ** 31 - 1;

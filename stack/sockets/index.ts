@@ -1,12 +1,10 @@
 import type net from 'node:net';
+import type { SocketHost } from '../core/endpoint.js';
 import { connectArguments, type FtConnectOptions } from './connect-arguments.js';
-import type { SocketHost } from './endpoint.js';
 import { FtServer } from './server.js';
 import { FtSocket } from './socket.js';
 import type { FtSocketOptions } from './socket-base.js';
 
-export type { FtConnectOptions } from './connect-arguments.js';
-export { createDgram, FtDgram, type FtDgramOptions } from './dgram.js';
 export type {
   ListenerEvents,
   ListenerHandle,
@@ -17,7 +15,9 @@ export type {
   SocketTimers,
   StreamEndpoint,
   StreamEvents,
-} from './endpoint.js';
+} from '../core/endpoint.js';
+export type { FtConnectOptions } from './connect-arguments.js';
+export { createDgram, FtDgram, type FtDgramOptions } from './dgram.js';
 export {
   attachListener,
   FtServer,

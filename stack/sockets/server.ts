@@ -3,7 +3,7 @@ import dns from 'node:dns';
 import net from 'node:net';
 import { deserialize } from 'node:v8';
 import { errorCode } from '../../lib/errors.js';
-import type { ListenerHandle, ListenOptions, Replication, SocketHost, StreamEndpoint } from './endpoint.js';
+import type { ListenerHandle, ListenOptions, Replication, SocketHost, StreamEndpoint } from '../core/endpoint.js';
 import { nameSessions } from './http2.js';
 import { FtSocket } from './socket.js';
 import { listenError, nodeError } from './socket-errors.js';

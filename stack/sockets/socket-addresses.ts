@@ -1,5 +1,5 @@
 /** The addresses of a socket's two ends. */
-import type { StreamEndpoint } from './endpoint.js';
+import type { StreamEndpoint } from '../core/endpoint.js';
 
 /** An end of a connection, as `socket.address()` returns it; empty while it is unknown. */
 export interface AddressInfo {

@@ -1,6 +1,6 @@
 import net from 'node:net';
+import type { SocketTimers, StreamEndpoint } from '../core/endpoint.js';
 import { wholeSeconds } from './connect-arguments.js';
-import type { SocketTimers, StreamEndpoint } from './endpoint.js';
 import { IdleTimeout, NO_TIMEOUT, timeoutCallback, timeoutDuration } from './idle-timeout.js';
 
 /** Options of an FtSocket; those of `net.Socket` that make sense without a file descriptor. */

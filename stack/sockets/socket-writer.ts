@@ -1,4 +1,4 @@
-import type { StreamEndpoint } from './endpoint.js';
+import type { StreamEndpoint } from '../core/endpoint.js';
 import type { IdleTimeout } from './idle-timeout.js';
 import { writeSlab } from './write-slab.js';
 

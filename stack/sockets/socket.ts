@@ -1,6 +1,7 @@
 import net from 'node:net';
 import { addAbortSignal } from 'node:stream';
 import { errorCode } from '../../lib/errors.js';
+import type { SocketHost, SocketTimer, SocketTimers, StreamEndpoint, StreamEvents } from '../core/endpoint.js';
 import {
   checkedPort,
   checkLocalAddress,
@@ -10,7 +11,6 @@ import {
   refusePath,
 } from './connect-arguments.js';
 import { encodeContext } from './connection-context.js';
-import type { SocketHost, SocketTimer, SocketTimers, StreamEndpoint, StreamEvents } from './endpoint.js';
 import type { IdleTimeout } from './idle-timeout.js';
 import { OnReadBuffer } from './onread-buffer.js';
 import { resolveHost } from './resolve-host.js';

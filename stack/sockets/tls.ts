@@ -1,5 +1,5 @@
 import tls from 'node:tls';
-import type { SocketTimers } from './endpoint.js';
+import type { SocketTimers } from '../core/endpoint.js';
 import { IdleTimeout, timeoutCallback, timeoutDuration } from './idle-timeout.js';
 
 /** What `tls` has to know of a socket without a handle. */

@@ -14,7 +14,7 @@
  * sends nothing.
  */
 import { TimerNode } from '../../lib/timer-wheel.js';
-import type { TcpRoute } from '../ip/tcp-route.js';
+import type { TcpRoute } from '../core/tcp-route.js';
 import type { CongestionController, CongestionFactory } from './congestion/controller.js';
 import type { Context, NewConnection } from './context.js';
 import type { ConnectionSettings } from './options.js';

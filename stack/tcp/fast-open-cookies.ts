@@ -4,7 +4,7 @@
  * stores the cookies that servers gave it.
  */
 import type { SipHash } from '../../lib/random.js';
-import type { AddressBook } from '../ip/address-book.js';
+import type { AddressBook } from '../core/address-book.js';
 
 /** Bytes of a cookie that this stack gives. */
 export const COOKIE_LENGTH = 8;

@@ -1,5 +1,5 @@
 /** The addresses and ports of a connection, and hashes over them. */
-import { type AddressBook, isV6 } from '../ip/address-book.js';
+import { type AddressBook, isV6 } from '../core/address-book.js';
 
 /** The two ends of a connection; addresses are numbers of the address book. */
 export interface FourTuple {

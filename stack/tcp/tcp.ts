@@ -8,7 +8,7 @@ import { earlierPosition } from '../../lib/device/output-gate.js';
 import { Fifo } from '../../lib/fifo.js';
 import { TCP_ACK, TCP_RST, TCP_SYN, type TcpView } from '../../lib/packet/tcp.js';
 import type { TimerWheel } from '../../lib/timer-wheel.js';
-import { isV6 } from '../ip/address-book.js';
+import { isV6 } from '../core/address-book.js';
 import { TcpConnection, type TcpContext, Timer } from './connection.js';
 import type { NewConnection, TcpHost } from './context.js';
 import { TcpCounters } from './counters.js';

@@ -39,7 +39,7 @@ export const OTHERS: Row[] = [
   r1122.yes(
     '2.3.2',
     'ARP: ask, answer, hold, age, refresh; bounded',
-    'link/neighbours.ts',
+    'core/neighbours.ts',
     'stack/stack: ARP: entries age, are asked again while in use, and follow a new address',
   ),
   r1122.yes(
@@ -56,8 +56,8 @@ export const OTHERS: Row[] = [
     'udp.ts',
     'stack/dgram: groups, broadcast and hop limits',
   ),
-  r1191.yes('6', 'path MTU discovery, verified and remembered', 'stack.ts ip/path-mtu.ts'),
-  r1191.yes('5', 'a router that does not tell its MTU', 'ip/path-mtu.ts'),
+  r1191.yes('6', 'path MTU discovery, verified and remembered', 'stack.ts core/path-mtu.ts'),
+  r1191.yes('5', 'a router that does not tell its MTU', 'core/path-mtu.ts'),
   r1337.yes('3', 'RST does not end TIME-WAIT', 'tcp/receive/unmatched.ts'),
   r2018.yes('2', 'SACK permitted, when both say so', 'tcp/handshake/syn-options.ts'),
   r2018.yes('3', 'the option, beside timestamps', 'tcp/send/segment.ts'),
@@ -197,7 +197,7 @@ export const OTHERS: Row[] = [
   rfc('4861').yes(
     '7',
     'neighbour discovery',
-    'link/neighbour-discovery.ts link/neighbours.ts',
+    'link/neighbour-discovery.ts core/neighbours.ts',
     'stack/ip: TCP over IPv6, with loss, with and without offload',
   ),
   rfc('4862').yes(
@@ -247,7 +247,7 @@ export const OTHERS: Row[] = [
   rfc('8201').yes(
     '4',
     'path MTU discovery',
-    'ip/icmp6.ts ip/path-mtu.ts',
+    'ip/icmp6.ts core/path-mtu.ts',
     'stack/ip: a router between two links; path MTU discovery across it',
   ),
   rfc('802.1Q').yes(

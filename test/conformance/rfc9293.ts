@@ -83,7 +83,7 @@ export const RFC9293: Row[] = [
   yes(
     'SHLD-6',
     'the MSS offered knows of the path',
-    `${SYN_OPTIONS} ip/path-mtu.ts`,
+    `${SYN_OPTIONS} core/path-mtu.ts`,
     'stack/ip: a router between two links; path MTU discovery across it',
   ),
   yes('MUST-65', 'MSS on SYN only', SEGMENT),

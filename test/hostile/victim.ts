@@ -2,8 +2,8 @@
 import { ManualClock } from '../../lib/clock.js';
 import { MemoryLink } from '../../lib/device/emulation/memory.js';
 import { SeededRandom } from '../../lib/random.js';
+import type { StreamEndpoint, StreamEvents } from '../../stack/core/endpoint.js';
 import type { NetInterface } from '../../stack/link/interface.js';
-import type { StreamEndpoint, StreamEvents } from '../../stack/sockets/endpoint.js';
 import { Stack } from '../../stack/stack.js';
 import { StackHost } from '../../stack/stack-host.js';
 import type { Target } from './floods.js';

@@ -7,7 +7,7 @@ import { Bottleneck } from '../../lib/device/emulation/bottleneck.js';
 import { type Fate, MemoryLink } from '../../lib/device/emulation/memory.js';
 import { SeededRandom } from '../../lib/random.js';
 import { AppEndpoint } from '../../stack/app-endpoint.js';
-import type { StreamEndpoint, StreamEvents } from '../../stack/sockets/endpoint.js';
+import type { StreamEndpoint, StreamEvents } from '../../stack/core/endpoint.js';
 import { Stack } from '../../stack/stack.js';
 import { StackHost } from '../../stack/stack-host.js';
 import type { CongestionFactory } from '../../stack/tcp/congestion/controller.js';

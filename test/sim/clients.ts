@@ -1,6 +1,6 @@
 /** The other side: clients with a script of their own, in a stack that knows nothing of replicas. */
 
-import type { StreamEndpoint, StreamEvents } from '../../stack/sockets/endpoint.js';
+import type { StreamEndpoint, StreamEvents } from '../../stack/core/endpoint.js';
 import type { StackHost } from '../../stack/stack-host.js';
 
 /** The byte at a place of a stream; streams differ. */

@@ -7,7 +7,7 @@
 import type { Replica } from '../../failover/replica/replica.js';
 import type { Operation, Outcome } from '../../failover/runtime/core/async-operations.js';
 import { SeededRandom } from '../../lib/random.js';
-import type { StreamEndpoint } from '../../stack/sockets/endpoint.js';
+import type { StreamEndpoint } from '../../stack/core/endpoint.js';
 import type { StackHost } from '../../stack/stack-host.js';
 import { Client } from './clients.js';
 import type { Process } from './machine.js';

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { statusOf } from '../../failover/admin/status.js';
 import type { Replica } from '../../failover/replica/replica.js';
-import type { StreamEndpoint } from '../../stack/sockets/endpoint.js';
+import type { StreamEndpoint } from '../../stack/core/endpoint.js';
 import type { Client } from './clients.js';
 import { Cluster, type Member } from './cluster.js';
 import { Echoer, echo, PORT } from './programs.js';

@@ -5,7 +5,7 @@
  */
 
 import type { Replica } from '../../failover/replica/replica.js';
-import type { ListenOptions, StreamEndpoint, StreamEvents } from '../../stack/sockets/endpoint.js';
+import type { ListenOptions, StreamEndpoint, StreamEvents } from '../../stack/core/endpoint.js';
 import type { StackHost } from '../../stack/stack-host.js';
 import { Client, pattern, patternByte } from './clients.js';
 

@@ -1,7 +1,7 @@
 /** A program that connects to another server for each of its clients. */
 
 import type { Replica } from '../../failover/replica/replica.js';
-import type { ListenOptions } from '../../stack/sockets/endpoint.js';
+import type { ListenOptions } from '../../stack/core/endpoint.js';
 import type { StackHost } from '../../stack/stack-host.js';
 import { changed, on, PORT } from './programs.js';
 

@@ -3,7 +3,7 @@
  */
 
 import type { Replica } from '../../failover/replica/replica.js';
-import type { ListenOptions, StreamEndpoint } from '../../stack/sockets/endpoint.js';
+import type { ListenOptions, StreamEndpoint } from '../../stack/core/endpoint.js';
 import type { StackHost } from '../../stack/stack-host.js';
 import { Client, pattern, patternByte } from './clients.js';
 import { on, PORT, STAMP_BYTES, sendAll, stamp } from './programs.js';

@@ -1,7 +1,7 @@
 /** Programs in state mode: they save what they need, and get their connections back. */
 
 import type { Replica } from '../../failover/replica/replica.js';
-import type { ListenOptions, StreamEndpoint } from '../../stack/sockets/endpoint.js';
+import type { ListenOptions, StreamEndpoint } from '../../stack/core/endpoint.js';
 import { pattern } from './clients.js';
 import { changed, echo, on, PORT, STAMP_BYTES, stamp } from './programs.js';
 import { INNER_PORT } from './proxy-programs.js';

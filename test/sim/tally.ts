@@ -1,6 +1,6 @@
 /** A program whose connections share something: each question is given the next number, and none is ever given twice, or left out. */
 import type { Replica } from '../../failover/replica/replica.js';
-import type { StreamEndpoint } from '../../stack/sockets/endpoint.js';
+import type { StreamEndpoint } from '../../stack/core/endpoint.js';
 import type { StackHost } from '../../stack/stack-host.js';
 import { Client } from './clients.js';
 import { on, PORT } from './programs.js';

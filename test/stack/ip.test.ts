@@ -1,7 +1,7 @@
 import t from 'tap';
 import { Drop } from '../../lib/packet/drop.js';
-import { IpPacket } from '../../stack/ip/ip-packet.js';
-import type { StreamEvents } from '../../stack/sockets/endpoint.js';
+import type { StreamEvents } from '../../stack/core/endpoint.js';
+import { IpPacket } from '../../stack/core/ip-packet.js';
 import type { Stack } from '../../stack/stack.js';
 import { listenUdp, Net } from './support/net.js';
 
@@ -337,7 +337,7 @@ t.test('groups: only members hear; IGMP and MLD tell the link', async (t) => {
 });
 
 t.test('the address book forgets strangers, not those in use', async (t) => {
-  const { AddressBook } = await import('../../stack/ip/address-book.js');
+  const { AddressBook } = await import('../../stack/core/address-book.js');
   const book = new AddressBook(1, 1000);
   const bytes = new Uint8Array(16);
   const view = new DataView(bytes.buffer);

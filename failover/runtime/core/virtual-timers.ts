@@ -4,7 +4,7 @@
  */
 import { AsyncResource } from 'node:async_hooks';
 import { Fifo } from '../../../lib/fifo.js';
-import type { SocketTimer, SocketTimers } from '../../../stack/sockets/endpoint.js';
+import type { SocketTimer, SocketTimers } from '../../../stack/core/endpoint.js';
 import type { RuntimeEvent } from './events.js';
 import { TimerHeap } from './timer-heap.js';
 

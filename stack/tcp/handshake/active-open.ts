@@ -3,7 +3,7 @@
  * peer has given a cookie.
  */
 import { FtError } from '../../../lib/errors.js';
-import { isV6 } from '../../ip/address-book.js';
+import { isV6 } from '../../core/address-book.js';
 import type { TcpConnection, TcpContext } from '../connection.js';
 import type { ConnectionSettings } from '../options.js';
 import { sendSyn } from '../send/segment.js';

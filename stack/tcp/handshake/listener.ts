@@ -1,4 +1,4 @@
-import { isV6 } from '../../ip/address-book.js';
+import { isV6 } from '../../core/address-book.js';
 import type { ConnectionListener, TcpConnection } from '../connection.js';
 import type { ConnectionSettings } from '../options.js';
 

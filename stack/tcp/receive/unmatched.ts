@@ -5,7 +5,7 @@
 import { finish, sum16 } from '../../../lib/checksum.js';
 import { TX_HEADROOM } from '../../../lib/device/device.js';
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, type TcpView, writeTcpHeader } from '../../../lib/packet/tcp.js';
-import type { TcpRoute } from '../../ip/tcp-route.js';
+import type { TcpRoute } from '../../core/tcp-route.js';
 import type { TcpContext } from '../connection.js';
 import type { TimeWaitEntry } from '../time-wait.js';
 

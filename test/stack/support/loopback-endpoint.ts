@@ -8,7 +8,7 @@ import type {
   SocketTimers,
   StreamEndpoint,
   StreamEvents,
-} from '../../../stack/sockets/endpoint.js';
+} from '../../../stack/core/endpoint.js';
 
 /** How a loopback behaves. */
 export interface LoopbackOptions {

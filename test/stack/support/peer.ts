@@ -16,7 +16,7 @@ import {
   writeTcpHeader,
 } from '../../../lib/packet/tcp.js';
 import { SeededRandom } from '../../../lib/random.js';
-import type { StreamEndpoint, StreamEvents } from '../../../stack/sockets/endpoint.js';
+import type { StreamEndpoint, StreamEvents } from '../../../stack/core/endpoint.js';
 import { Stack } from '../../../stack/stack.js';
 import { StackHost } from '../../../stack/stack-host.js';
 import type { TcpOptions } from '../../../stack/tcp/tcp.js';

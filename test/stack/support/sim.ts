@@ -2,7 +2,7 @@
 import { ManualClock } from '../../../lib/clock.js';
 import { type Impairment, MemoryLink } from '../../../lib/device/emulation/memory.js';
 import { SeededRandom } from '../../../lib/random.js';
-import type { ListenerHandle, StreamEndpoint, StreamEvents } from '../../../stack/sockets/endpoint.js';
+import type { ListenerHandle, StreamEndpoint, StreamEvents } from '../../../stack/core/endpoint.js';
 import { Stack } from '../../../stack/stack.js';
 import { StackHost } from '../../../stack/stack-host.js';
 import type { TcpOptions } from '../../../stack/tcp/tcp.js';

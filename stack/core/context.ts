@@ -4,16 +4,16 @@
  * NetworkContext}; an interface hands frames up through {@link LinkStack}.
  */
 
-import type { TxFrame } from '../lib/device/device.js';
-import type { OutputGate } from '../lib/device/output-gate.js';
-import type { RxBatch } from '../lib/device/rx-batch.js';
-import type { Random, SipHash } from '../lib/random.js';
-import type { TimerWheel } from '../lib/timer-wheel.js';
-import type { AddressBook } from './ip/address-book.js';
-import type { InputLink, IpPacket } from './ip/ip-packet.js';
-import type { PathMtuCache } from './ip/path-mtu.js';
-import type { Route, RouteTable } from './ip/route-table.js';
-import type { Link } from './link/context.js';
+import type { TxFrame } from '../../lib/device/device.js';
+import type { OutputGate } from '../../lib/device/output-gate.js';
+import type { RxBatch } from '../../lib/device/rx-batch.js';
+import type { Random, SipHash } from '../../lib/random.js';
+import type { TimerWheel } from '../../lib/timer-wheel.js';
+import type { AddressBook } from './address-book.js';
+import type { InputLink, IpPacket } from './ip-packet.js';
+import type { Link } from './link-context.js';
+import type { PathMtuCache } from './path-mtu.js';
+import type { Route, RouteTable } from './route-table.js';
 
 /** How a datagram leaves. */
 export interface SendOptions {

@@ -4,7 +4,7 @@
  * argument.
  */
 import type { Icmp6View } from '../../lib/packet/icmp6.js';
-import type { Link } from '../link/context.js';
+import type { Link } from './link-context.js';
 
 const NO_BYTES = new Uint8Array(0);
 

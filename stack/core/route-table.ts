@@ -3,8 +3,8 @@
  * longest prefix first.
  */
 
-import type { Link } from '../link/context.js';
 import { type AddressBook, isV6 } from './address-book.js';
+import type { Link } from './link-context.js';
 
 /** A route. Addresses are numbers of the address book. */
 export interface Route {
