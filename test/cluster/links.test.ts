@@ -1,5 +1,6 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -131,6 +132,45 @@ t.test('a peer without the key, or with a wrong Hello, has no effect', async (t)
     t.same(b.up, [], JSON.stringify(hello));
   }
   t.same(b.got, []);
+});
+
+t.test('a server with a certificate that Node trusts, without the key', async (t) => {
+  requireTools(['openssl'], true);
+  const directory = mkdtempSync(join(tmpdir(), 'ft-tcp-impostor-'));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  const words =
+    'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=b -keyout key -out cert';
+  t.equal(spawnSync('openssl', words.split(' '), { cwd: directory }).status, 0);
+  const [key, cert] = ['key', 'cert'].map((name) => readFileSync(join(directory, name)));
+  const ports = { a: port++, b: port++ };
+  let received = 0;
+  const impostor = tls.createServer({ key, cert }, (socket) => {
+    socket.on('error', () => undefined);
+    socket.on('data', (part: Buffer) => {
+      received += part.length;
+    });
+  });
+  await new Promise<void>((done) => impostor.listen(ports.b, HOST, done));
+  t.teardown(() => impostor.close());
+  // Authorities can be added only when a process starts.
+  const module = new URL('../../failover/cluster/transport/links.js', import.meta.url).href;
+  const config = configOf(['a', 'b'], 'a', ports, { kind: 'psk', key: Buffer.alloc(32, 7) });
+  const script = `
+    const { Links } = await import(${JSON.stringify(module)});
+    const config = ${JSON.stringify({ ...config, credentials: null })};
+    config.credentials = { kind: 'psk', key: Buffer.alloc(32, 7) };
+    const links = new Links(config, { group: 'g', node: 'a', incarnation: 'x' }, {});
+    await links.open();
+    setInterval(() => links.counters.refused > 0 && process.exit(7), 10);
+    setTimeout(() => process.exit(8), 10_000);`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    env: { ...process.env, NODE_EXTRA_CA_CERTS: join(directory, 'cert') },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const [code] = await once(child, 'exit');
+  // Only a finished handshake is counted as refused by the side that connects.
+  t.equal(code, 7, 'TLS accepts the certificate, the connection is refused');
+  t.equal(received, 0, 'no Hello is sent');
 });
 
 t.test('another group with the same key', async (t) => {

@@ -60,7 +60,8 @@ export class Links {
   ) {
     this.#server = tls.createServer({
       ...this.#options(),
-      requestCert: true,
+      // Node 24 and later refuse a client with a shared key when they asked it for a certificate.
+      requestCert: config.credentials.kind === 'certificate',
       rejectUnauthorized: true,
       handshakeTimeout: HANDSHAKE_MS,
     });
@@ -211,8 +212,22 @@ export class Links {
     });
   }
 
+  /**
+   * Whether the handshake proved what the configuration asks for. TLS reports a shared key as a
+   * resumed session (RFC 8446, 2.2). A server that prefers its certificate, from any authority that
+   * Node trusts, has not proved the key.
+   */
+  #isAuthenticated(socket: tls.TLSSocket): boolean {
+    return this.config.credentials.kind === 'certificate' ? socket.authorized : socket.isSessionReused();
+  }
+
   /** Hello from both sides first, then messages. */
   #exchange(socket: tls.TLSSocket, expected: string | null): void {
+    if (!this.#isAuthenticated(socket)) {
+      this.counters.refused++;
+      socket.destroy();
+      return;
+    }
     const link: Link = { socket, peer: null };
     const timeout = setTimeout(() => socket.destroy(), HANDSHAKE_MS);
     const reader = new FrameReader((type, body) => {
