@@ -2,7 +2,7 @@
  * Connections between the agents of a group: TLS 1.3, both ends authenticated, by a shared key or
  * by certificates. Of two nodes the one whose name sorts first connects; there is one connection
  * per pair at most. A connection has no effect before its Hello has been checked; few may be in
- * that state, and only for a short time.
+ * that state, and only for a short time (unidentified.ts).
  */
 import type { Socket } from 'node:net';
 import tls from 'node:tls';
@@ -18,12 +18,11 @@ import {
   type Hello,
   MessageType,
 } from './messages.js';
+import { UnidentifiedConnections } from './unidentified.js';
 
 const PSK_CIPHERS = 'TLS_AES_128_GCM_SHA256';
 const HANDSHAKE_MS = 3000;
 const REDIAL_MS = [50, 100, 200, 400, 800];
-/** Connections without a checked Hello. */
-const MAX_UNIDENTIFIED = 16;
 /** Bytes that wait for a slow peer. */
 const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
 
@@ -49,7 +48,9 @@ export class Links {
   readonly counters = { dialled: 0, accepted: 0, refused: 0, faults: 0, sent: 0, received: 0 };
   readonly #server: tls.Server;
   readonly #links = new Map<string, tls.TLSSocket>();
-  readonly #unidentified = new Set<Socket>();
+  readonly #unidentified = new UnidentifiedConnections(HANDSHAKE_MS, () => {
+    this.counters.refused++;
+  });
   readonly #timers = new Map<string, NodeJS.Timeout>();
   #closed = false;
 
@@ -66,17 +67,12 @@ export class Links {
       handshakeTimeout: HANDSHAKE_MS,
     });
     this.#server.on('connection', (socket: Socket) => {
-      if (this.#unidentified.size >= MAX_UNIDENTIFIED) {
-        this.counters.refused++;
-        socket.destroy();
-        return;
-      }
-      this.#unidentified.add(socket);
-      socket.once('close', () => this.#unidentified.delete(socket));
       socket.on('error', () => undefined);
+      this.#unidentified.add(socket);
     });
-    this.#server.on('tlsClientError', () => {
+    this.#server.on('tlsClientError', (_error, socket) => {
       this.counters.refused++;
+      socket.destroy();
     });
     this.#server.on('secureConnection', (socket) => {
       this.counters.accepted++;
@@ -163,7 +159,7 @@ export class Links {
     this.#closed = true;
     this.#server.close();
     for (const timer of this.#timers.values()) clearTimeout(timer);
-    for (const socket of this.#unidentified) socket.destroy();
+    this.#unidentified.close();
     for (const socket of this.#links.values()) socket.destroy();
   }
 
@@ -278,9 +274,7 @@ export class Links {
     }
     link.peer = node;
     this.#links.set(node, link.socket);
-    for (const socket of this.#unidentified)
-      if (socket.remotePort === link.socket.remotePort && socket.remoteAddress === link.socket.remoteAddress)
-        this.#unidentified.delete(socket);
+    this.#unidentified.identified(link.socket.remoteAddress, link.socket.remotePort);
     this.events.up(node, incarnation);
     return true;
   }
