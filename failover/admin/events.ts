@@ -254,6 +254,16 @@ export const EVENTS = {
     action: 'Look at that node and the network, unless it was stopped on purpose.',
     fields: { peer: NODE },
   },
+  'fence-delayed': {
+    source: 'agent',
+    when: 'The group has not been whole since the last fence. The next fence waits, so that nodes do not fence each other in turn.',
+    action: 'Find out why the agents cannot hear each other. Once both nodes are in sync, nothing waits.',
+    fields: {
+      peer: NODE,
+      delayMs: { type: 'integer', unit: 'ms', meaning: 'How long the fence waits.' },
+      fences: { type: 'integer', meaning: 'Fences since both nodes were in sync.' },
+    },
+  },
   coordinator: {
     source: 'agent',
     when: 'The coordinator did not answer, or answered with an error (one of 50 is reported).',

@@ -20,6 +20,7 @@ import type { ClusterConfig } from './config/config.js';
 import type { Coordinator } from './coordinator/coordinator.js';
 import { EtcdCoordinator } from './coordinator/etcd.js';
 import { FenceCommandCoordinator, fenceCommand } from './coordinator/fence-command.js';
+import { FenceHistory } from './coordinator/fence-history.js';
 import { FileLockCoordinator } from './coordinator/file-lock.js';
 import { ReplicaProcess } from './replica-process.js';
 import { Links } from './transport/links.js';
@@ -83,7 +84,7 @@ export class ClusterMachine {
     this.#group = new Group(addon, options.directory, options.group);
     if (addon.lockFile(this.#group.file('agent.lock')) < 0)
       throw new FtError('EBUSY', `Another agent has the group ${options.group} on this machine`, 'See ft-tcp status');
-    this.#coordinator = createCoordinator(config, options.group);
+    this.#coordinator = createCoordinator(config, this.#group, events.report);
     this.#bells = new Doorbells(addon, this.#group, () => this.#guard(() => this.#rung()));
     this.#replica = new ReplicaProcess(
       this.#group,
@@ -228,15 +229,21 @@ export class ClusterMachine {
   }
 }
 
-function createCoordinator(config: ClusterConfig, group: string): Coordinator {
+function createCoordinator(config: ClusterConfig, place: Group, report: EventReporter): Coordinator {
   const { coordinator, self, nodes } = config;
   const node = self.name;
+  const group = place.name;
   switch (coordinator.type) {
     case 'etcd':
       return new EtcdCoordinator(coordinator, group, node, systemClock);
     case 'fence-command': {
       const others = nodes.map(({ name }) => name).filter((name) => name !== node);
-      return new FenceCommandCoordinator(node, others, fenceCommand(coordinator));
+      return new FenceCommandCoordinator(node, others, fenceCommand(coordinator), {
+        history: new FenceHistory(coordinator.fenceHistory ?? place.file('fence-history.json'), () =>
+          systemClock.wall(),
+        ),
+        delayed: (peer, delayMs, fences) => report('fence-delayed', { peer, delayMs: Math.ceil(delayMs), fences }),
+      });
     }
     case 'file-lock':
       mkdirSync(coordinator.directory, { recursive: true, mode: 0o700 });

@@ -6,7 +6,6 @@ import t from 'tap';
 import type { EtcdConfig } from '../../failover/cluster/config/config.js';
 import { type GroupState, parseState } from '../../failover/cluster/coordinator/coordinator.js';
 import { EtcdCoordinator } from '../../failover/cluster/coordinator/etcd.js';
-import { FenceCommandCoordinator } from '../../failover/cluster/coordinator/fence-command.js';
 import { requireTools } from '../../failover/lab/required-tools.js';
 import { systemClock } from '../../lib/native/system.js';
 
@@ -140,35 +139,6 @@ t.test('etcd that does not answer, and an invalid state', async (t) => {
   await t.rejects(a.read(), { code: 'ERR_FT_COORDINATOR', message: /ECONNREFUSED/ });
   await start();
   await t.rejects(a.read(), { message: /was not written by ft-tcp/ }, 'it is asked again');
-});
-
-t.test('without a state store the fence command decides', async (t) => {
-  const fenced: string[] = [];
-  let works = false;
-  const one = new FenceCommandCoordinator('a', ['b'], async (node) => {
-    fenced.push(node);
-    return works;
-  });
-  t.same(await one.read(), { state: null, holder: null });
-  t.notOk(await one.claim(stateOf(1, 'a'), false), 'b may be on');
-  t.equal(one.leaseUntilUs, 0);
-  works = true;
-  t.ok(await one.claim(stateOf(1, 'a'), false));
-  t.equal(one.leaseUntilUs, Number.POSITIVE_INFINITY);
-  t.same(fenced, ['b', 'b']);
-  const both = { ...stateOf(1, 'a'), inSync: ['a', 'b'], requiredBackups: 1 };
-  t.ok(await one.update(both, []));
-  works = false;
-  t.notOk(await one.update(stateOf(1, 'a'), []), 'b is not off');
-  t.ok(await one.update(stateOf(1, 'a'), ['b']), 'b has shut down');
-  t.equal(fenced.length, 3);
-  await one.release();
-  t.notOk(await one.renew());
-  one.observe({ ...stateOf(2, 'b') });
-  t.same((await one.read()).state, stateOf(2, 'b'));
-  one.observe(stateOf(1, 'a'));
-  t.same((await one.read()).state, stateOf(2, 'b'), 'an older state');
-  t.ok(await one.claim(stateOf(3, 'a'), true), 'b is known to send no more');
 });
 
 t.test('stored states', async (t) => {

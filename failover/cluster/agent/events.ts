@@ -34,6 +34,8 @@ export interface AgentEvents {
   'peer-up': { peer: string };
   /** A connection to another node is gone. */
   'peer-down': { peer: string };
+  /** Both nodes were not in sync since the last fence: the next one waits. */
+  'fence-delayed': { peer: string; delayMs: number; fences: number };
   /** The coordinator did not answer, or with an error. */
   coordinator: { message: string };
 }

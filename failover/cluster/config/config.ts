@@ -41,6 +41,8 @@ export interface FenceCommandConfig {
   fence: string;
   /** The program is killed after this. Milliseconds. */
   fenceTimeoutMs: number;
+  /** File that counts fences; undefined: in the group's directory. */
+  fenceHistory?: string | undefined;
 }
 
 /** Coordinator of nodes on one machine. */

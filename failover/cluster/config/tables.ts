@@ -77,6 +77,12 @@ export const FENCE_COMMAND = {
     meaning: 'The program. Its argument is a node; exit code 0 says that this node is off.',
   }),
   fenceTimeoutMs: integer(100, 600_000, 'ms', { meaning: 'The program is killed after this.', fallback: 30_000 }),
+  fenceHistory: optional(
+    path('the path of a file', {
+      meaning: 'Where the node counts its fences, on storage that a power cycle does not clear.',
+    }),
+    "in the group's directory",
+  ),
 } satisfies Section;
 
 /** `coordinator` of type "file-lock". */

@@ -7,6 +7,7 @@
 import { execFile } from 'node:child_process';
 import type { FenceCommandConfig } from '../config/config.js';
 import type { Coordinator, GroupState, GroupView } from './coordinator.js';
+import type { FenceHistory } from './fence-history.js';
 
 /** Switches a node off. Resolves with whether it is off. */
 export type Fence = (node: string) => Promise<boolean>;
@@ -24,17 +25,31 @@ export function fenceCommand(config: FenceCommandConfig): Fence {
     });
 }
 
+/** What keeps two nodes from fencing each other in turn. */
+export interface FenceLimit {
+  readonly history: FenceHistory;
+  /**
+   * A fence has to wait, reported once per delay.
+   * @param delayMs milliseconds
+   * @param fences made since both nodes were in sync
+   */
+  delayed(node: string, delayMs: number, fences: number): void;
+}
+
 /** Coordinator type "fence-command". */
 export class FenceCommandCoordinator implements Coordinator {
   leaseUntilUs = 0;
   readonly renewIntervalUs = 1_000_000;
   #state: GroupState | null = null;
+  /** Fences that had been made when a delay was reported last. */
+  #reportedAt = 0;
 
   constructor(
     readonly node: string,
     /** The nodes that `fence` switches off. */
     readonly others: string[],
     readonly fence: Fence,
+    readonly limit: FenceLimit,
   ) {}
 
   read(): Promise<GroupView> {
@@ -43,14 +58,14 @@ export class FenceCommandCoordinator implements Coordinator {
 
   /** The leader's messages are the only source of the state. */
   observe(state: GroupState): void {
-    if (this.#state === null || state.epoch >= this.#state.epoch) this.#state = state;
+    if (this.#state === null || state.epoch >= this.#state.epoch) this.#adopt(state);
   }
 
   async claim(state: GroupState, leaderGone: boolean): Promise<boolean> {
     if (!leaderGone) {
-      for (const other of this.others) if (!(await this.fence(other))) return false;
+      for (const other of this.others) if (!(await this.#fence(other))) return false;
     }
-    this.#state = state;
+    this.#adopt(state);
     this.leaseUntilUs = Number.POSITIVE_INFINITY;
     return true;
   }
@@ -59,10 +74,30 @@ export class FenceCommandCoordinator implements Coordinator {
   async update(state: GroupState, departed: readonly string[]): Promise<boolean> {
     if (this.leaseUntilUs === 0) return false;
     for (const other of this.#state?.inSync ?? []) {
-      if (!state.inSync.includes(other) && !departed.includes(other) && !(await this.fence(other))) return false;
+      if (!state.inSync.includes(other) && !departed.includes(other) && !(await this.#fence(other))) return false;
     }
-    this.#state = state;
+    this.#adopt(state);
     return true;
+  }
+
+  #adopt(state: GroupState): void {
+    this.#state = state;
+    const isWhole = state.inSync.includes(this.node) && this.others.every((other) => state.inSync.includes(other));
+    if (isWhole) this.limit.history.clear();
+  }
+
+  /** Fences a node, unless this has to wait. The caller asks again. */
+  async #fence(node: string): Promise<boolean> {
+    const { history } = this.limit;
+    const { delayMs } = history;
+    if (delayMs > 0) {
+      if (this.#reportedAt !== history.count) this.limit.delayed(node, delayMs, history.count);
+      this.#reportedAt = history.count;
+      return false;
+    }
+    const isOff = await this.fence(node);
+    if (isOff) history.add();
+    return isOff;
   }
 
   renew(): Promise<boolean> {
