@@ -50,6 +50,15 @@ function leader(agents: Map<string, ReplicaProcess>): [string, ReplicaProcess] |
   );
 }
 
+/** Asks for lines; also tells how many have come. */
+function ticks(count: number): [answer: Promise<string>, come: () => number] {
+  let come = 0;
+  const answer = get(`/ticks/${count}`, 60_000, (text) => {
+    come = text.split('\n').length - 1;
+  });
+  return [answer, () => come];
+}
+
 t.test('a connection survives two takeovers in quick succession', async (t) => {
   configure();
   const agents = new Map(NAMES.map((name) => [name, start(name, 'three')]));
@@ -57,8 +66,8 @@ t.test('a connection survives two takeovers in quick succession', async (t) => {
     const found = leader(agents);
     return found !== undefined && (last(found[1], 'in-sync')?.['nodes'] as string[] | undefined)?.length === 3;
   });
-  const answer = get('/ticks/600', 60_000);
-  await sleep(300);
+  const [answer, come] = ticks(600);
+  await until('the first lines have come', () => come() > 30);
   const [first, firstAgent] = leader(agents)!;
   // Its replica dies; the agent lives.
   process.kill(Number(last(firstAgent, 'role')!['pid']), 'SIGKILL');
@@ -69,12 +78,15 @@ t.test('a connection survives two takeovers in quick succession', async (t) => {
   // just been started again.
   secondAgent.kill('SIGKILL');
   await until('a third one leads', () => leader(agents) !== undefined && leader(agents)![0] !== second);
-  const lines = (await answer).trim().split('\n');
+  t.ok(come() < 600, 'both died in the middle');
+  const text = await answer;
+  const lines = text.trim().split('\n');
   t.same(
     lines.map((line) => Number(line.split(' ')[0])),
     Array.from({ length: 600 }, (_, n) => n),
   );
   t.equal(new Set(lines.map((line) => line.split(' ')[2])).size, 600, 'each random value is drawn once');
+  t.equal(await get('/made'), text, 'the third made the same lines, those of its predecessors by replay');
   agents.set(second, start(second, 'three'));
   await until('three again', () => {
     const found = leader(agents);
@@ -90,10 +102,11 @@ t.test('an agent that stands still is killed, and another node takes over', asyn
     const found = leader(agents);
     return found !== undefined && ((last(found[1], 'in-sync')?.['nodes'] as string[] | undefined)?.length ?? 0) >= 2;
   });
-  const answer = get('/ticks/200', 60_000);
-  await sleep(300);
+  const [answer, come] = ticks(200);
+  await until('the first lines have come', () => come() > 30);
   const [name, agent] = leader(agents)!;
   agent.kill('SIGSTOP');
+  t.ok(come() < 200, 'in the middle');
   const ended = agent.exited;
   agents.delete(name);
   await until('another one leads', () => leader(agents) !== undefined);

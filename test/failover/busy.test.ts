@@ -85,8 +85,9 @@ t.test(
     const first = Date.now() - start;
     const all = Array.from({ length: 40 }, (_, i) => `${i};`).join('');
     await client.waitFor(all.length);
-    t.ok(Date.now() - start > 1500, 'it did take long');
-    t.ok(first < 500, `the first answer after ${first} ms`);
+    const whole = Date.now() - start;
+    t.ok(whole > 1500, `40 timers of 40 ms each take ${whole} ms`);
+    t.ok(first < whole / 3, `the first answer after ${first} of ${whole} ms`);
     t.equal(client.text, all);
     await sleep(100);
     t.same(

@@ -84,15 +84,18 @@ const watch = (child: ChildProcess, ring: Ring, onLost: (reason: string) => void
 
 t.test('a death is detected, and the process is fenced', async (t) => {
   const child = spawn('sleep', ['60']);
+  const exited = new Promise((done) => child.once('exit', done));
   const gone: string[] = [];
   const detector = watch(child, log('death'), (reason) => gone.push(reason));
   await sleep(50);
   t.same(gone, []);
   child.kill('SIGKILL');
-  for (let i = 0; i < 100 && gone.length === 0; i++) await sleep(10);
+  for (let i = 0; i < 1000 && gone.length === 0; i++) await sleep(10);
   t.same(gone, ['death']);
   detector.fence();
   detector.close();
+  // A dead process can be watched until its parent, here the test, has collected its status.
+  await exited;
   t.throws(() => watch(child, log('none'), () => undefined), { code: 'ESRCH' });
 });
 

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { WebSocket } from 'ws';
 import type { ReplicaProcess } from '../../failover/lab/replica-process.js';
-import { inLab, STACK_ADDRESS, sleep, TestGroup } from './support/lab.js';
+import { inLab, STACK_ADDRESS, sleep, TestGroup, until } from './support/lab.js';
 
 const directory = await inLab(import.meta.url);
 const APP = fileURLToPath(new URL('apps/independent.js', import.meta.url));
@@ -81,8 +81,7 @@ t.test('no replica is left that has seen them begin', async (t) => {
   const own = new TestGroup(directory, ['--log-size', '16'], [APP, ...certificate()]);
   let [primary, backup] = await own.pair();
   const talkers = Array.from({ length: 2 * EACH }, (_, n) => new Talker(n < EACH ? 'ws' : 'wss', n));
-  await sleep(300);
-  t.ok(talkers.every(({ heard }) => heard > 3));
+  await until('all talk', () => talkers.every(({ heard }) => heard > 3));
   const all = { total: talkers.length, protected: talkers.length };
   for (let n = 0; n < DEATHS; n++) {
     if (n < 2) t.equal(await fill(), 'done');
@@ -103,11 +102,7 @@ t.test('no replica is left that has seen them begin', async (t) => {
     [primary, backup] = [backup, next];
   }
   const before = talkers.map(({ heard }) => heard);
-  await sleep(300);
-  t.ok(
-    talkers.every(({ heard }, n) => heard > before[n] + 3),
-    'they go on',
-  );
+  await until('all still talk', () => talkers.every(({ heard }, n) => heard > (before[n] ?? 0) + 3));
   t.same([...new Set(talkers.map(({ wrong }) => wrong))], ['']);
   const told = own.replicas.flatMap(({ events }) => events.map(({ event }) => event));
   t.notOk(told.includes('diverged') || told.includes('replay-failed'));

@@ -3,7 +3,7 @@ import http from 'node:http';
 import net from 'node:net';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { inLab, STACK_ADDRESS, sleep, TestGroup } from './support/lab.js';
+import { inLab, STACK_ADDRESS, sleep, TestGroup, until } from './support/lab.js';
 
 const directory = await inLab(import.meta.url);
 const APP = fileURLToPath(new URL('apps/state-http.js', import.meta.url));
@@ -12,17 +12,19 @@ const APP = fileURLToPath(new URL('apps/state-http.js', import.meta.url));
 class Caller {
   readonly agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
   readonly ports = new Set<number>();
+  /** What has come of the latest answer. */
+  text = '';
 
   ask(path: string, method = 'GET', body = ''): Promise<string> {
     return new Promise((done) => {
       const options = { host: STACK_ADDRESS, path, method, agent: this.agent };
       const request = http.request(options, (response) => {
         this.ports.add(response.socket.localPort ?? 0);
-        let text = '';
+        this.text = '';
         response.on('data', (part) => {
-          text += part;
+          this.text += part;
         });
-        response.on('end', () => done(text));
+        response.on('end', () => done(this.text));
         response.on('error', (error: NodeJS.ErrnoException) => done(`${error.code}`));
       });
       request.on('error', (error: NodeJS.ErrnoException) => done(`${error.code}`));
@@ -43,8 +45,11 @@ t.test('idle connections survive, unanswered requests are given again, half an a
   for (const [n, caller] of callers.entries()) t.equal(await caller.ask(`/${n}`), `v1 GET /${n} `);
   t.equal(await posted.ask('/p', 'POST', 'body'), 'v1 POST /p body');
   t.equal((await big.ask('/big/3000000')).length, 3_000_000);
-  const going = [slow.ask('/slow/400'), slowPost.ask('/slow/400', 'PUT', 'something'), half.ask('/half/400')];
-  await sleep(100);
+  let answered = 0;
+  const going = [slow.ask('/slow/1500'), slowPost.ask('/slow/1500', 'PUT', 'something'), half.ask('/half/1500')];
+  for (const answer of going) void answer.then(() => answered++);
+  await until('half an answer', () => half.text === 'v1 first half');
+  t.equal(answered, 0, 'killed before the answers');
   primary.kill('SIGKILL');
   await backup.event('takeover');
   t.same(await Promise.all(going), ['v1 slow ', 'v1 slow something', 'ECONNRESET']);
@@ -102,8 +107,7 @@ t.test('pipelined requests', async (t) => {
   });
   const ended = new Promise<string>((done) => socket.on('error', (error: NodeJS.ErrnoException) => done(error.code!)));
   socket.write('GET /1 HTTP/1.1\r\nHost: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\nGET /3 HT');
-  await sleep(100);
-  t.match(text, /GET \/1[\s\S]*GET \/2/);
+  await until('two answers', () => /GET \/1[\s\S]*GET \/2/.test(text));
   primary.kill('SIGKILL');
   await backup.event('takeover');
   socket.write('TP/1.1\r\nHost: x\r\n\r\n');

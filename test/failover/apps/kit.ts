@@ -9,11 +9,16 @@ import { CHUNK, chunk } from '../../../failover/demo/content.js';
 
 const connections = { open: 0 };
 
+/** All lines that this replica has made for `/ticks`: a backup makes them by replay. */
+let made = '';
+
 /** n lines, one every 5 ms, each with what replay has to repeat: time and randomness. */
 function ticks(response: http.ServerResponse, count: number): void {
   let n = 0;
   const timer = setInterval(() => {
-    response.write(`${n} ${Date.now()} ${Math.random()}\n`);
+    const line = `${n} ${Date.now()} ${Math.random()}\n`;
+    made += line;
+    response.write(line);
     if (++n === count) {
       clearInterval(timer);
       response.end();
@@ -58,6 +63,7 @@ function outgoing(response: http.ServerResponse, port: number): void {
 const handler: http.RequestListener = (request, response) => {
   const [, what, argument] = (request.url ?? '/').split('/');
   if (what === 'ticks') ticks(response, Number(argument));
+  else if (what === 'made') response.end(made);
   else if (what === 'bytes') download(response, Number(argument));
   else if (what === 'outgoing') outgoing(response, Number(argument));
   // Different on every replica, so that a backup diverges.
@@ -82,7 +88,7 @@ net
     socket.on('data', (part) => {
       text += part;
     });
-    socket.on('end', () => setTimeout(() => socket.end(text.toUpperCase()), 300));
+    socket.on('end', () => setTimeout(() => socket.end(text.toUpperCase()), 1500));
     socket.on('close', () => connections.open--);
     socket.on('error', () => undefined);
   })

@@ -57,12 +57,15 @@ export class TestGroup {
   }
 }
 
-/** GET as text. */
-export function get(path: string, timeoutMs = 20_000): Promise<string> {
+/** GET as text; `onText` hears what has come so far, whenever more comes. */
+export function get(path: string, timeoutMs = 20_000, onText?: (text: string) => void): Promise<string> {
   return new Promise((done, fail) => {
     const request = http.get({ host: STACK_ADDRESS, path, agent: false, timeout: timeoutMs }, (response) => {
       const parts: Buffer[] = [];
-      response.on('data', (part: Buffer) => parts.push(part));
+      response.on('data', (part: Buffer) => {
+        parts.push(part);
+        onText?.(Buffer.concat(parts).toString());
+      });
       response.on('end', () => done(Buffer.concat(parts).toString()));
       response.on('error', fail);
       response.on('aborted', () => fail(new Error('aborted')));
@@ -99,6 +102,15 @@ export class Client {
   }
 }
 
+/** Polls until the condition holds. Rejects when it does not within `timeoutMs`. */
+export async function until(what: string, condition: () => boolean, timeoutMs = 20_000): Promise<void> {
+  for (const end = Date.now() + timeoutMs; !condition(); ) {
+    if (Date.now() > end) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await sleep(5);
+  }
+}
+
+/** Resolves after `ms` milliseconds. */
 export function sleep(ms: number): Promise<void> {
   return new Promise((done) => setTimeout(done, ms));
 }
