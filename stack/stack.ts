@@ -334,9 +334,9 @@ export class Stack implements TcpHost, NetworkContext, LinkStack {
     if (protocol !== PROTOCOL_TCP) return;
     const conn = this.tcp.table.find(local, localPort, remote, remotePort);
     if (conn === null) return;
-    // RFC 5927: only an error about something in flight can be genuine.
+    // RFC 5927 section 4.1: only an error about something in flight can be genuine.
     const offset = conn.sndUna + ((error.seq - ((conn.iss + conn.sndUna) >>> 0)) | 0);
-    if (offset < conn.sndUna || offset > conn.sndNxt) return;
+    if (offset < conn.sndUna || offset >= conn.sndNxt) return;
     if (mtu > 0) {
       this.#learnMtu(remote, mtu);
       const mss = Math.max(48, mtu - conn.route.ipHeader - 20 - (conn.tsOk ? 12 : 0));

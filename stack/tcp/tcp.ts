@@ -150,6 +150,8 @@ export class Tcp implements TcpContext {
       return;
     }
     if ((seg.flags & TCP_RST) !== 0) return;
+    // Fourth in LISTEN: what has neither SYN, ACK nor RST is dropped.
+    if (listener !== null && (seg.flags & (TCP_SYN | TCP_ACK)) === 0) return;
     if (listener !== null && cookieAnswer(this, listener, arrival)) return;
     this.counters.noConnection++;
     if (this.now < this.resetGraceUntilUs) {

@@ -10,7 +10,7 @@ import { releaseLossState } from '../loss/loss-state.js';
 import { probeAcked } from '../loss/mtu-probe.js';
 import { afterAck, duplicateAck, takeSack } from '../loss/recovery.js';
 import { TcpState } from '../state.js';
-import { ackSoon } from './text.js';
+import { answerInvalid, mayAnswer } from './invalid.js';
 
 /** The handshake is complete: ESTABLISHED, or FIN-WAIT-1 when the user has closed already. */
 export function establish(conn: TcpConnection, seg: TcpView): void {
@@ -24,23 +24,30 @@ export function establish(conn: TcpConnection, seg: TcpView): void {
 }
 
 /**
- * Processes the ACK field; `start` is SEG.SEQ as an offset.
- * @returns false when the segment must not be processed further
+ * Whether the ACK field is acceptable (RFC 5961 section 5.2); otherwise the segment is answered,
+ * and discarded before it has changed anything.
  */
-export function acknowledge(conn: TcpConnection, seg: TcpView, start: number): boolean {
+export function isAckAcceptable(conn: TcpConnection, seg: TcpView): boolean {
   const { tcp } = conn;
   const ack = unwrap(seg.ack, conn.iss, conn.sndUna);
   if (ack > conn.sndNxt && ack <= conn.inheritedSndMax) conn.sndNxt = ack;
   if (ack > conn.sndNxt) {
     // RFC 9293 section 3.10.7.4: acknowledges what was never sent.
     tcp.counters.ackedUnsent++;
-    ackSoon(conn);
+    answerInvalid(conn, seg);
     return false;
   }
   if (ack < conn.sndUna - conn.maxSndWnd - 1) {
-    tcp.challengeAck(conn);
+    if (mayAnswer(conn, seg)) tcp.challengeAck(conn);
     return false;
   }
+  return true;
+}
+
+/** Processes an acceptable ACK field; `start` is SEG.SEQ as an offset. */
+export function acknowledge(conn: TcpConnection, seg: TcpView, start: number): void {
+  const { tcp } = conn;
+  const ack = unwrap(seg.ack, conn.iss, conn.sndUna);
   conn.scoreboard.beginAck();
   const fresh = conn.sackOk && seg.sackCount > 0 ? takeSack(conn, seg, ack) : 0;
   const before = conn.sndUna;
@@ -63,7 +70,6 @@ export function acknowledge(conn: TcpConnection, seg: TcpView, start: number): b
     conn.ackHint = true;
     tcp.markDirty(conn);
   }
-  return true;
 }
 
 /**

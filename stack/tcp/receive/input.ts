@@ -10,22 +10,21 @@ import type { TcpConnection } from '../connection.js';
 import { takeFirstAck, takeMark, takeSynAgain } from '../loss/ecn.js';
 import { sendSyn } from '../send/segment.js';
 import { TcpState } from '../state.js';
-import { acknowledge, establish, newAck } from './acknowledge.js';
+import { acknowledge, establish, isAckAcceptable, newAck } from './acknowledge.js';
+import { answerInvalid, segmentLength } from './invalid.js';
 import { ackSoon, noteDuplicate, text } from './text.js';
 
-/**
- * Unacceptable segments without data are answered this often at most: two ends must not answer each
- * other for ever.
- */
-const INVALID_ANSWER_US = 100_000;
 /** An older timestamp protects no longer (RFC 7323 section 5.5). */
 const PAWS_IDLE_US = 24 * 24 * 3600 * 1e6;
 
 /** Counts a segment of a connection, in any state. */
 export function countSegment(conn: TcpConnection, seg: TcpView): void {
   conn.segsIn++;
-  if (seg.payloadLength === 0) return;
-  conn.dataSegsIn++;
+  if (seg.payloadLength > 0) conn.dataSegsIn++;
+}
+
+/** Measures an acceptable segment with data: the receiver's round trip, and the segment size. */
+function measureText(conn: TcpConnection, seg: TcpView): void {
   if (seg.tsPresent && conn.tsOk && seg.tsEcr !== 0) {
     const us = ((conn.tcp.timestamp(conn.tsOffset) - seg.tsEcr) | 0) * 1000;
     // A running minimum: a sender that pauses echoes old timestamps.
@@ -42,7 +41,7 @@ export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
   const start = unwrap(seg.seq, conn.irs, conn.rcvNxt);
   if (conn.tsOk && seg.tsPresent && (flags & TCP_RST) === 0 && isOldDuplicate(conn, seg)) {
     conn.tcp.counters.pawsDropped++;
-    ackSoon(conn);
+    answerInvalid(conn, seg);
     return;
   }
   if (!isAcceptable(conn, seg, start)) {
@@ -78,11 +77,6 @@ function isAcceptable(conn: TcpConnection, seg: TcpView, start: number): boolean
   return window === 0 ? start === conn.rcvNxt : start >= conn.rcvNxt && start < conn.rcvNxt + window;
 }
 
-/** SEG.LEN: the data, and one each for SYN and FIN. */
-function segmentLength(seg: TcpView): number {
-  return seg.payloadLength + ((seg.flags & TCP_FIN) !== 0 ? 1 : 0) + ((seg.flags & TCP_SYN) !== 0 ? 1 : 0);
-}
-
 /**
  * Answers a segment outside of the window; its RST, its urgent pointer and its ACK field still
  * count.
@@ -104,14 +98,11 @@ function unacceptable(conn: TcpConnection, seg: TcpView, start: number): void {
   const length = seg.payloadLength;
   if ((flags & TCP_SYN) !== 0 && start === 0) takeSynAgain(conn, seg);
   if (length > 0 && start < conn.rcvNxt) noteDuplicate(conn, start, Math.min(start + length, conn.rcvNxt));
-  if (segmentLength(seg) > 0) ackSoon(conn);
-  else if (tcp.now - conn.invalidAnsweredUs >= INVALID_ANSWER_US) {
-    conn.invalidAnsweredUs = tcp.now;
-    ackSoon(conn);
-  }
+  answerInvalid(conn, seg);
   // Two peers with closed windows would starve each other if the ACK of an unacceptable segment
   // were not processed.
-  if ((flags & (TCP_ACK | TCP_SYN)) === TCP_ACK && conn.state >= TcpState.Established) acknowledge(conn, seg, start);
+  if ((flags & (TCP_ACK | TCP_SYN)) !== TCP_ACK || conn.state < TcpState.Established) return;
+  if (isAckAcceptable(conn, seg)) acknowledge(conn, seg, start);
 }
 
 /** In SYN-RECEIVED the peer's SYN has come again. */
@@ -148,22 +139,26 @@ function checkSyn(conn: TcpConnection, start: number): void {
 /** Fifth: the ACK field. @returns false when the segment must not be processed further */
 function checkAck(conn: TcpConnection, seg: TcpView, start: number, bytes: Uint8Array): boolean {
   const { tcp } = conn;
-  if (conn.tsOk && seg.tsPresent && start <= conn.lastAckSent && ((seg.tsVal - conn.tsRecent) | 0) >= 0) {
-    conn.tsRecent = seg.tsVal;
-    conn.tsRecentAtUs = tcp.now;
-  }
-  if (conn.state === TcpState.SynRcvd) {
+  const handshake = conn.state === TcpState.SynRcvd;
+  if (handshake) {
     const ack = unwrap(seg.ack, conn.iss, conn.sndUna);
     if (ack < 1 || ack > conn.sndNxt) {
       tcp.wrongHandshakeAck(conn, seg, bytes);
       return false;
     }
+  } else if (!isAckAcceptable(conn, seg)) return false;
+  if (conn.tsOk && seg.tsPresent && start <= conn.lastAckSent && ((seg.tsVal - conn.tsRecent) | 0) >= 0) {
+    conn.tsRecent = seg.tsVal;
+    conn.tsRecentAtUs = tcp.now;
+  }
+  if (handshake) {
     establish(conn, seg);
     takeFirstAck(conn, seg);
   }
   conn.lastReceiveUs = tcp.now;
   conn.keepAliveProbes = 0;
-  if (!acknowledge(conn, seg, start) || conn.removed) return false;
+  acknowledge(conn, seg, start);
+  if (conn.removed) return false;
   if (conn.ecnOk) takeMark(conn, seg);
   return true;
 }
@@ -184,6 +179,7 @@ function checkUrgent(conn: TcpConnection, start: number, pointer: number): void 
 function checkText(conn: TcpConnection, seg: TcpView, start: number, bytes: Uint8Array): boolean {
   if (conn.peerFin) return false;
   let length = seg.payloadLength;
+  if (length > 0) measureText(conn, seg);
   if (conn.orphan && length > 0) {
     // There is no reader any more (RFC 1122 section 4.2.2.13).
     conn.tcp.abort(conn);

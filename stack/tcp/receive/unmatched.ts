@@ -8,12 +8,7 @@ import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, type TcpView, writeTcpHeader } from
 import type { TcpRoute } from '../../core/tcp-route.js';
 import type { TcpContext } from '../connection.js';
 import type { TimeWaitEntry } from '../time-wait.js';
-
-/**
- * Segments without data are answered this often at most: two ends must not answer each other for
- * ever.
- */
-const INVALID_ANSWER_US = 100_000;
+import { INVALID_ANSWER_US, segmentLength } from './invalid.js';
 
 /**
  * A segment without a connection; valid during the call that delivers it. Addresses are numbers of
@@ -86,8 +81,7 @@ export function replyReset(tcp: TcpContext, seg: TcpView, localAddress: number, 
   };
   if ((seg.flags & TCP_ACK) !== 0) reset.seq = seg.ack;
   else {
-    const length = seg.payloadLength + ((seg.flags & TCP_SYN) !== 0 ? 1 : 0) + ((seg.flags & TCP_FIN) !== 0 ? 1 : 0);
-    reset.ack = (seg.seq + length) >>> 0;
+    reset.ack = (seg.seq + segmentLength(seg)) >>> 0;
     reset.flags |= TCP_ACK;
   }
   sendBareSegment(tcp, route, reset, false);

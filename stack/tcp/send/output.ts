@@ -35,8 +35,9 @@ export function output(conn: TcpConnection): boolean {
   if (conn.removed || conn.tcp.frozen) return true;
   if (conn.state < TcpState.Established) {
     if (conn.synDue && !sendSyn(conn)) return false;
+    if (conn.state !== TcpState.SynRcvd) return true;
     // With Fast Open the user has the connection before its handshake is complete.
-    if (!conn.fastOpened || conn.state !== TcpState.SynRcvd) return true;
+    if (!conn.fastOpened) return sendAckIfDue(conn);
   }
   if (conn.ackNow && answersSyn(conn) && !sendAckIfDue(conn)) return false;
   let sent = false;
