@@ -79,6 +79,7 @@ function tap(files) {
 const addon = step('native addon', process.execPath, ['scripts/build-native.mjs']);
 const built = step('type check and build', join(bin, 'tsc'), ['-p', '.']);
 step('lint and format', join(bin, 'biome'), ['check', '.']);
+step('structure', process.execPath, ['scripts/structure.mjs']);
 step('lint and format of C', process.execPath, ['scripts/lint-native.mjs']);
 step('documentation', process.execPath, ['scripts/check-docs.mjs']);
 if (!addon || !built) finish();

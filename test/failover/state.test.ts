@@ -84,7 +84,7 @@ t.test('an outgoing connection is restored, too, and is not opened again', async
   await sleep(100);
   let expected = '';
   for (let n = 1; n <= 9; n++) {
-    feeds[0]!.write(`line ${n}\nha`);
+    feeds[0].write(`line ${n}\nha`);
     await sleep(n % 3 === 0 ? 0 : 20);
     if (n % 3 === 0) {
       primary.kill(n === 6 ? 'SIGTERM' : 'SIGKILL');
@@ -93,7 +93,7 @@ t.test('an outgoing connection is restored, too, and is not opened again', async
       await next.event('ready');
       [primary, backup] = [backup, next];
     }
-    feeds[0]!.write('lf\n');
+    feeds[0].write('lf\n');
     expected += `${2 * n - 1} line ${n}\n${2 * n} half\n`;
   }
   await client.waitFor(expected.length);

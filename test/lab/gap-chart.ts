@@ -39,7 +39,7 @@ export function gapChart(dots: Dot[]): string {
       const shift = ((n * 37) % 19) - 9;
       out.push(`<circle cx="${x(ms).toFixed(1)}" cy="${y + shift}" r="2" fill="#1b6ca8" fill-opacity="0.4"/>`);
     });
-    const median = [...mine].sort((one, other) => one - other)[Math.floor(mine.length / 2)]!;
+    const median = [...mine].sort((one, other) => one - other)[Math.floor(mine.length / 2)];
     out.push(
       `<line x1="${x(median).toFixed(1)}" y1="${y - 12}" x2="${x(median).toFixed(1)}" y2="${y + 12}" stroke="#d1495b" stroke-width="2"/>`,
     );

@@ -60,7 +60,7 @@ class LabGroup {
   ) {}
 
   get primary(): ReplicaProcess {
-    return this.#replicas[0]!;
+    return this.#replicas[0];
   }
 
   /** A replica; the first one that runs is the primary. */
@@ -79,7 +79,7 @@ class LabGroup {
   async protect(): Promise<ReplicaProcess> {
     if (this.#replicas.length === 0) await this.start().event('ready', 20_000);
     if (this.#replicas.length === 1) await this.start().event('ready', 20_000);
-    return this.#replicas[1]!;
+    return this.#replicas[1];
   }
 
   /** The primary has ended: its backup is the primary now. */
@@ -232,10 +232,10 @@ async function inside(chosen: Options): Promise<boolean> {
   if (mounted.status !== 0) throw new Error(`mount: ${mounted.stderr}`);
   let group = new LabGroup(groups, 'lab0', chosen.commit);
   for (let n = 0; n < chosen.kills; n++) {
-    const scenario = chosen.scenarios[n % chosen.scenarios.length]!;
+    const scenario = chosen.scenarios[n % chosen.scenarios.length];
     // Every scenario meets every fault.
     const round = Math.floor(n / chosen.scenarios.length);
-    const kill = chosen.faults[(round + (n % chosen.scenarios.length)) % chosen.faults.length]!;
+    const kill = chosen.faults[(round + (n % chosen.scenarios.length)) % chosen.faults.length];
     if (group.kills >= KILLS_PER_GROUP) {
       await group.close();
       group = new LabGroup(groups, `lab${n}`, chosen.commit);

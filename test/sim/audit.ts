@@ -46,7 +46,7 @@ export class LogAudit {
   get #end(): number {
     const words = this.#words;
     const waits = this.acked && words[Word.readerState] === ReaderState.Live && words[Word.readerReady] === 1;
-    return words[waits ? Word.tail : Word.head]! >>> 0;
+    return words[waits ? Word.tail : Word.head] >>> 0;
   }
 
   /** Reads what has become stable since. */

@@ -38,8 +38,8 @@ function headersOf(frame: Uint8Array): number {
     ? pseudoSum4(view.getUint32(ETHERNET + 12), view.getUint32(ETHERNET + 16), PROTOCOL_TCP, length)
     : pseudoSum6(frame.subarray(22, 38), frame.subarray(38, 54), PROTOCOL_TCP, length);
   if (sum16(frame, tcpAt, length, seed) !== 0xffff) return 0;
-  const headers = tcpAt + (frame[tcpAt + 12]! >>> 4) * 4;
-  return (frame[tcpAt + 13]! & FIN_SYN_RST_URG) === 0 && headers < frame.length ? headers : 0;
+  const headers = tcpAt + (frame[tcpAt + 12] >>> 4) * 4;
+  return (frame[tcpAt + 13] & FIN_SYN_RST_URG) === 0 && headers < frame.length ? headers : 0;
 }
 
 /**
@@ -56,7 +56,7 @@ export function put(frame: Uint8Array, slab: Uint8Array, offset: number, wanted:
   const { at } = wanted;
   wanted.large ||= frame.length >= wanted.least;
   wanted.at += (frame.length - headers + wanted.gap + 7) & ~7;
-  if (wanted.at + MOST_BYTES > wanted.next[1]!) wanted.at = -1;
+  if (wanted.at + MOST_BYTES > wanted.next[1]) wanted.at = -1;
   slab.set(frame.subarray(0, headers), offset);
   wanted.bytes.set(frame.subarray(headers), at);
   return [RX_CSUM_OK | RX_DIRECT | at, headers << RX_HEADERS_SHIFT];

@@ -114,8 +114,8 @@ export async function search(
   const random = new SeededRandom(`search ${seed}`);
   const explored: Explored = { scenarios: SCENARIOS.length, faultPoints: 0, failures: [], gapsMs: {} };
   for (let n = 0; !enough(explored); n++) {
-    const scenario = SCENARIOS[random.u32() % SCENARIOS.length]!;
-    const kind = FAULTS[random.u32() % FAULTS.length]!;
+    const scenario = SCENARIOS[random.u32() % SCENARIOS.length];
+    const kind = FAULTS[random.u32() % FAULTS.length];
     if (!survives(scenario, kind)) continue;
     const own = `${seed}.${n}`;
     if (n % 4 === 3) {

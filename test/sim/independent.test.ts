@@ -37,7 +37,7 @@ class Late {
     cluster.run(() => replica.reader !== null, SECOND_US);
     // What the log says of older connections is read.
     cluster.run(() => false, 5000);
-    this.third = cluster.members[cluster.members.length - 1]!;
+    this.third = cluster.members[cluster.members.length - 1];
   }
 
   get status() {
@@ -209,7 +209,7 @@ t.test('a history that grows too long is given up', async (t) => {
   });
   const { connectionHistories: histories } = late.status.counters;
   t.match(histories, { connections: 3, tooLong: 3 });
-  t.ok(histories!['bytes']! > 0 && histories!['bytes']! <= 3 * 16_384);
+  t.ok(histories['bytes'] > 0 && histories['bytes'] <= 3 * 16_384);
   t.match(late.status.connections, { total: 6, protected: 3 });
   t.match(late.finish(), { served: 3 });
 });

@@ -40,9 +40,9 @@ export async function minimise(name: string): Promise<string> {
 /** Leaves one trouble after the other away, as long as it fails without. */
 async function fewer(name: string): Promise<string> {
   const [seed] = name.slice(AGENTS.length).split('~');
-  const { troubles } = await runAgents(seed!);
+  const { troubles } = await runAgents(seed);
   const without: number[] = [];
-  const called = (left: number[]): string => (left.length === 0 ? seed! : `${seed}~${left.join('.')}`);
+  const called = (left: number[]): string => (left.length === 0 ? seed : `${seed}~${left.join('.')}`);
   for (let n = 0; n < troubles; n++) {
     const { failures } = await runAgents(called([...without, n]));
     if (failures.length > 0) without.push(n);

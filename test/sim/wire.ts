@@ -124,7 +124,7 @@ export class Wire {
     let addresses: string;
     if (eth.etherType === 0x0800) {
       if (bytes[at + 9] !== 6) return;
-      const header = (bytes[at]! & 15) * 4;
+      const header = (bytes[at] & 15) * 4;
       length = view.getUint16(at + 2) - header;
       const [from, to] = [view.getUint32(at + 12), view.getUint32(at + 16)];
       addresses = fromServer ? `${to} ${from}` : `${from} ${to}`;
@@ -237,8 +237,8 @@ export class Wire {
         bad('I9', `${ack} is acknowledged, though ${start} to ${end} had been, selectively`);
     own.sacked = own.sacked.filter(([, end]) => end > ack);
     for (let i = 0; i < seg.sackCount; i++) {
-      const start = (seg.sackEdges[2 * i]! - other.isn) | 0;
-      const end = (seg.sackEdges[2 * i + 1]! - other.isn) | 0;
+      const start = (seg.sackEdges[2 * i] - other.isn) | 0;
+      const end = (seg.sackEdges[2 * i + 1] - other.isn) | 0;
       // The first may tell of a duplicate (RFC 2883).
       if (start > ack && own.sacked.length < 1000) own.sacked.push([start, end]);
       if (end > other.end) bad('I9', `${end} is acknowledged selectively, ${other.end} was sent`);
@@ -272,7 +272,7 @@ export class Wire {
     if (end < MOST_BYTES && length > 0 && start >= 0) {
       own.room(end);
       for (let i = 0; i < length; i++) {
-        const value = bytes[seg.payloadOffset + i]!;
+        const value = bytes[seg.payloadOffset + i];
         if (own.known[start + i] === 1 && own.bytes[start + i] !== value) {
           bad('I1', `byte ${start + i} was ${own.bytes[start + i]}, is ${value}`);
           break;

@@ -6,7 +6,7 @@ import { RingWriter } from '../../../failover/log/ring-writer.js';
 import { native } from '../../../lib/native/native.js';
 
 const [file, bytes] = process.argv.slice(2);
-const ring = new Ring(native(), native().shmMap(file!, RING_HEADER + Number(bytes), false));
+const ring = new Ring(native(), native().shmMap(file, RING_HEADER + Number(bytes), false));
 const writer = new RingWriter(ring, () => process.exit(3));
 writer.attach();
 process.stdout.write('ready\n');
