@@ -17,7 +17,7 @@
 import type http from 'node:http';
 import type net from 'node:net';
 import { FtSocket } from '../../stack/sockets/socket.js';
-import { httpConnections } from '../runtime/protocols/http.js';
+import { httpConnections } from '../runtime/protocols/http-checks.js';
 
 /** Bytes of an unanswered request that are saved, at most. */
 const MAX_PENDING_BYTES = 48 * 1024;

@@ -20,7 +20,7 @@ import { type UnclaimedConnection, UnclaimedConnections } from '../checkpoint/un
 import { ConnectionHistories } from '../log/connection-history.js';
 import type { Follow } from '../log/records.js';
 import type { EventTime } from '../runtime/core/event-time.js';
-import { virtualizeHttpServer } from '../runtime/protocols/http.js';
+import { virtualizeHttpServer } from '../runtime/protocols/http-checks.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { Listeners } from './listeners.js';
 import { type OutputChecks, ReplicaEndpoint } from './replicated-endpoint.js';
@@ -199,9 +199,8 @@ export class Connections {
 
   /** Prepares a server of the program, beside its listener. */
   prepareServer(server: Server, replication: Replication | undefined, port: number): void {
-    if (!(server instanceof HttpServer)) return;
     virtualizeHttpServer(this.host.runtime, server);
-    if (this.mode.solo) return;
+    if (this.mode.solo || !(server instanceof HttpServer)) return;
     this.#https.add(server);
     server.once('close', () => this.#https.delete(server));
     if (this.listeners.inStateMode(replication, port)) checkpointHttp(server);

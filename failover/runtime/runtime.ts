@@ -45,6 +45,7 @@ import { VirtualFs } from './fs/virtual-fs.js';
 import { installCrypto } from './operations/crypto.js';
 import { installZlib } from './operations/zlib.js';
 import { installHttp } from './protocols/http.js';
+import { installHttpChecks } from './protocols/http-checks.js';
 import { installTls } from './protocols/tls.js';
 import { installUnsupported } from './table/unsupported.js';
 import { installClocks } from './virtual/clocks.js';
@@ -183,6 +184,7 @@ export class Runtime implements RuntimeContext {
     installCrypto(this, patcher);
     installZlib(this, patcher);
     installHttp(this, patcher);
+    installHttpChecks(this, patcher);
     installTls(this, patcher);
     installFs(this.#fs, patcher);
     installStdio(this, patcher, this);

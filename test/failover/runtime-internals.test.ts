@@ -3,6 +3,7 @@
  */
 import { once } from 'node:events';
 import http from 'node:http';
+import { createRequire } from 'node:module';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import tls from 'node:tls';
@@ -33,16 +34,27 @@ t.test('tls: the class under a TLSSocket over a stream', async (t) => {
   for (const name of ['doWrite', 'doClose', 'finishWrite', 'finishShutdown']) t.type(members[name], 'function', name);
 });
 
-t.test('http: headers, the check for slow clients, the handler of errors', async (t) => {
+t.test('http: headers, the check for slow clients', async (t) => {
   t.type((http.OutgoingMessage.prototype as unknown as Members)['_storeHeader'], 'function');
+  const { HTTPParser } = createRequire(import.meta.url)('_http_common') as { HTTPParser: Members };
+  t.equal(HTTPParser['kOnMessageBegin'], 0);
+  t.type(HTTPParser['REQUEST'], 'number');
+  t.type((HTTPParser['prototype'] as Members)['initialize'], 'function');
   const server = http.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
-  t.ok(symbolsOf(server).includes('http.server.connectionsCheckingInterval'));
+  const own = server as unknown as Record<symbol, Members>;
+  const named = (name: string) => Object.getOwnPropertySymbols(server).find(({ description }) => description === name);
+  const interval = own[named('http.server.connectionsCheckingInterval') ?? Symbol()];
+  t.type(interval['_onTimeout'], 'function');
   t.equal((server as unknown as Members)['connectionsCheckingInterval'], 30_000);
+  const list = own[named('http.server.connections') ?? Symbol()];
+  for (const name of ['all', 'idle', 'active', 'expired']) t.type(list[name], 'function', name);
   const client = net.connect((server.address() as AddressInfo).port, '127.0.0.1');
   const [socket] = (await once(server, 'connection')) as [Socket];
-  t.ok(socket.listeners('error').some((listener) => listener.name === 'socketOnError'));
   t.ok('_httpMessage' in socket || socket.bytesRead === 0);
+  const [parser] = (list['active'] as () => Members[])();
+  t.equal(parser['socket'], socket);
+  t.equal(parser['incoming'], null);
   client.destroy();
   server.close();
 });
