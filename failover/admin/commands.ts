@@ -5,7 +5,7 @@
  */
 import net from 'node:net';
 import { errorCode, FtError } from '../../lib/errors.js';
-import { askAt, listenAt } from '../host/unix-socket.js';
+import { askAt, listenAt, onlySameUser } from '../host/unix-socket.js';
 
 /** All admin commands. */
 export const ADMIN_COMMANDS = ['switchover', 'drain'] as const;
@@ -29,37 +29,40 @@ export function serveCommands(
   path: string,
   execute: (command: AdminCommand) => Promise<() => void>,
 ): Promise<{ close(): void }> {
-  const server = net.createServer({ allowHalfOpen: true }, (socket) => {
-    let received = '';
-    const answer = (value: object): void => void socket.end(JSON.stringify(value));
-    socket.on('error', () => undefined);
-    socket.on('data', (part: Buffer) => {
-      received += part.toString();
-      if (received.length > MAX_COMMAND_BYTES) socket.destroy();
-    });
-    socket.on('end', () => {
-      const name = received.trim();
-      const command = ADMIN_COMMANDS.find((one) => one === name);
-      if (command === undefined) {
-        answer({ ok: false, code: 'ERR_FT_USAGE', message: `Unknown admin command "${name}"` });
-        return;
-      }
-      execute(command).then(
-        (after) => {
-          // The client may be gone; the command is carried out all the same.
-          socket.once('close', after);
-          answer({ ok: true });
-          socket.destroySoon();
-        },
-        (error: unknown) =>
-          answer({
-            ok: false,
-            code: errorCode(error) ?? 'ERR_FT',
-            message: error instanceof Error ? error.message : String(error),
-          }),
-      );
-    });
-  });
+  const server = net.createServer(
+    { allowHalfOpen: true },
+    onlySameUser((socket) => {
+      let received = '';
+      const answer = (value: object): void => void socket.end(JSON.stringify(value));
+      socket.on('error', () => undefined);
+      socket.on('data', (part: Buffer) => {
+        received += part.toString();
+        if (received.length > MAX_COMMAND_BYTES) socket.destroy();
+      });
+      socket.on('end', () => {
+        const name = received.trim();
+        const command = ADMIN_COMMANDS.find((one) => one === name);
+        if (command === undefined) {
+          answer({ ok: false, code: 'ERR_FT_USAGE', message: `Unknown admin command "${name}"` });
+          return;
+        }
+        execute(command).then(
+          (after) => {
+            // The client may be gone; the command is carried out all the same.
+            socket.once('close', after);
+            answer({ ok: true });
+            socket.destroySoon();
+          },
+          (error: unknown) =>
+            answer({
+              ok: false,
+              code: errorCode(error) ?? 'ERR_FT',
+              message: error instanceof Error ? error.message : String(error),
+            }),
+        );
+      });
+    }),
+  );
   return listenAt(server, path);
 }
 

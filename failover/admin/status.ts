@@ -3,7 +3,7 @@
  * connection with one JSON object. The fields are described in docs/reference/status.md.
  */
 import net from 'node:net';
-import { askAt, listenAt } from '../host/unix-socket.js';
+import { askAt, listenAt, onlySameUser } from '../host/unix-socket.js';
 import { Word } from '../log/ring-header.js';
 import type { RingWriter } from '../log/ring-writer.js';
 import type { Replica, TakeoverReport } from '../replica/replica.js';
@@ -78,10 +78,12 @@ export function statusOf(replica: Replica): ReplicaStatus {
 /** Serves the status until closed. */
 export function serveStatus(replica: Replica): Promise<{ close(): void }> {
   const path = replica.options.group.file(`${replica.pid}.sock`);
-  const server = net.createServer((socket) => {
-    socket.on('error', () => undefined);
-    socket.end(JSON.stringify(statusOf(replica)));
-  });
+  const server = net.createServer(
+    onlySameUser((socket) => {
+      socket.on('error', () => undefined);
+      socket.end(JSON.stringify(statusOf(replica)));
+    }),
+  );
   return listenAt(server, path);
 }
 

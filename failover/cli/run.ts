@@ -46,7 +46,7 @@ export async function runCommand(argv: string[]): Promise<number> {
   const report = eventWriter({ group: args.group });
   const replica = await openReplica(args, group, report);
   reportEvents(replica, report);
-  const running = await RunningReplica.serve(replica, group);
+  const running = await RunningReplica.serve(replica, group, args.member !== undefined);
   running.endOnSignals();
   running.endOnFailure();
   await runProgram(running, args, report);
@@ -77,10 +77,15 @@ function openReplica(args: RunArguments, group: Group, report: EventWriter): Pro
 class RunningReplica {
   readonly #sockets: { close(): void }[] = [];
 
-  private constructor(readonly replica: Replica) {}
+  private constructor(
+    readonly replica: Replica,
+    readonly group: Group,
+    /** The agent, which still sends the log, removes it. */
+    readonly hasAgent: boolean,
+  ) {}
 
-  static async serve(replica: Replica, group: Group): Promise<RunningReplica> {
-    const running = new RunningReplica(replica);
+  static async serve(replica: Replica, group: Group, hasAgent: boolean): Promise<RunningReplica> {
+    const running = new RunningReplica(replica, group, hasAgent);
     const path = adminSocketPath((name) => group.file(name), ownPid);
     running.#sockets.push(await serveStatus(replica));
     running.#sockets.push(await serveCommands(path, (command) => running.#execute(command)));
@@ -94,6 +99,7 @@ class RunningReplica {
     if (replica.isResuming && replica.role === 'backup') replica.endGroup();
     replica.stop();
     this.closeSockets();
+    if (replica.hasGroupEnded && !this.hasAgent) this.group.removeEnded();
     process.exit(code);
   }
 

@@ -8,16 +8,18 @@
  * | backup.lock    | held by the backup that follows the log                                          |
  * | log            | the shared log (log/ring.ts)                                                     |
  * | start.json     | the start snapshot: what a backup must have in common with the primary           |
+ * | ended          | the last group ended on purpose: its log and start snapshot are removed          |
  * | frames.PID     | memory that a process receives frames into                                       |
  * | bell-ROLE      | FIFO by which the other role is woken                                            |
  * | PID.sock       | status socket (admin/status.ts)                                                  |
  * | PID.control    | admin socket (admin/commands.ts)                                                 |
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { errorCode, FtError } from '../../lib/errors.js';
 import type { NativeAddon } from '../../lib/native/native.js';
+import { PrivateDirectory } from './private-directory.js';
 
 /**
  * The start snapshot: what a backup must have in common with its primary, fixed when the group
@@ -68,11 +70,14 @@ export interface GroupPlace {
   removeSlab(pid: number): void;
 }
 
+/** Says that the last group ended on purpose. */
+const ENDED = 'ended';
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 /** A group's directory on this machine. */
 export class Group implements GroupPlace {
   readonly path: string;
+  readonly #directory: PrivateDirectory;
   #primaryLock = -1;
   #backupLock = -1;
 
@@ -90,40 +95,14 @@ export class Group implements GroupPlace {
       );
     }
     this.path = join(directory, name);
-    try {
-      makeDirectory(this.path);
-      const found = statSync(this.path);
-      const { uid: owner, mode } = found;
-      if (!found.isDirectory()) {
-        throw new FtError('ENOTDIR', `${this.path} is not a directory`, 'Choose another directory with --dir');
-      }
-      if (process.getuid !== undefined && owner !== process.getuid()) {
-        throw new FtError(
-          'EACCES',
-          `The group's directory ${this.path} belongs to user ${owner}`,
-          'Choose another directory with --dir',
-        );
-      }
-      // Write access would allow another user to supply a log of his own.
-      if ((mode & 0o022) !== 0) {
-        throw new FtError(
-          'EACCES',
-          `Others may write to the group's directory ${this.path}`,
-          `chmod 700 ${this.path}, or choose another directory with --dir`,
-        );
-      }
-    } catch (error) {
-      if (error instanceof FtError) throw error;
-      throw new FtError(
-        errorCode(error) ?? 'EACCES',
-        `The group's directory ${this.path} cannot be made (${errorCode(error) ?? String(error)})`,
-        'Choose another directory with --dir',
-      );
-    }
+    this.#directory = new PrivateDirectory(this.path, {
+      what: "The group's directory",
+      hint: 'Choose another directory with --dir',
+    });
   }
 
   file(name: string): string {
-    return join(this.path, name);
+    return this.#directory.file(name);
   }
 
   /** Tries to become the primary. */
@@ -198,7 +177,9 @@ export class Group implements GroupPlace {
   }
 
   writeSnapshot(snapshot: StartSnapshot): void {
-    writeFileSync(this.file('start.new'), JSON.stringify(snapshot), { mode: 0o600 });
+    // It has the whole environment: the mode counts for a new file only.
+    rmSync(this.file('start.new'), { force: true });
+    writeFileSync(this.file('start.new'), JSON.stringify(snapshot), { mode: 0o600, flag: 'wx' });
     renameSync(this.file('start.new'), this.file('start.json'));
   }
 
@@ -213,33 +194,35 @@ export class Group implements GroupPlace {
 
   /** Removes what an earlier, dead group left behind. */
   clearOld(): void {
-    const frames = readdirSync(this.path).filter((name) => name.startsWith('frames.'));
-    for (const name of ['start.json', 'log', 'log.new', ...frames]) rmSync(this.file(name), { force: true });
+    const frames = readdirSync(this.file('.')).filter((name) => name.startsWith('frames.'));
+    for (const name of ['start.json', 'start.new', 'log', 'log.new', ENDED, ...frames])
+      rmSync(this.file(name), { force: true });
+  }
+
+  /**
+   * Removes the log, the start snapshot and the frames of a group that has ended on purpose: they
+   * hold the program's secrets. No effect while another process is the primary.
+   */
+  removeEnded(): void {
+    if (!this.lockPrimary()) return;
+    this.clearOld();
+    writeFileSync(this.file(ENDED), '', { mode: 0o600 });
+  }
+
+  /** Whether the last group ended on purpose, and left nothing to resume. */
+  get hasEnded(): boolean {
+    return existsSync(this.file(ENDED));
   }
 
   /** Status sockets of the replicas that are, or were, here. */
   sockets(): string[] {
     try {
-      return readdirSync(this.path)
+      return readdirSync(this.file('.'))
         .filter((name) => name.endsWith('.sock'))
         .map((name) => this.file(name));
     } catch {
       return [];
     }
-  }
-}
-
-/**
- * Creates a private directory, with its parents. Node's recursive mkdir never returns below /proc.
- */
-function makeDirectory(path: string): void {
-  if (existsSync(path)) return;
-  if (dirname(path) !== path) makeDirectory(dirname(path));
-  try {
-    mkdirSync(path, { mode: 0o700 });
-  } catch (error) {
-    // Another replica may have made it meanwhile.
-    if (errorCode(error) !== 'EEXIST') throw error;
   }
 }
 

@@ -1,10 +1,11 @@
 /**
  * Servers on Unix sockets in the group's directory, and requests to them. A server keeps no process
- * alive.
+ * alive. It answers root and the user that it runs as, whatever the mode of its socket or directory.
  */
 import { rmSync } from 'node:fs';
-import net, { type Server } from 'node:net';
+import net, { type Server, type Socket } from 'node:net';
 import { errorCode } from '../../lib/errors.js';
+import { native } from '../../lib/native/native.js';
 
 /**
  * The answer as JSON; `gone`: nothing listens there; `unresponsive`: no answer came in time, or
@@ -46,12 +47,40 @@ export function askAt(path: string, timeoutMs: number, maxBytes: number, request
   });
 }
 
+/** Clients at a time. */
+const MAX_CLIENTS = 64;
+/** No access for the group and others, whatever the process's own mask is. */
+const SOCKET_UMASK = 0o177;
+
+/** @returns a server's listener that closes connections of other users */
+export function onlySameUser(listener: (socket: Socket) => void): (socket: Socket) => void {
+  return (socket) => {
+    const uid = peerUid(socket);
+    if (uid === 0 || (uid !== undefined && uid === process.geteuid?.())) listener(socket);
+    else socket.destroy();
+  };
+}
+
+/** @returns undefined: the client cannot be identified, or is gone */
+function peerUid(socket: Socket): number | undefined {
+  const { _handle: handle } = socket as Socket & { _handle?: { fd?: number } | null };
+  if (handle?.fd === undefined || handle.fd < 0) return undefined;
+  try {
+    return native().peerUid(handle.fd);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Listens at a path, and replaces a socket that is there. Rejects when listening fails. */
 export function listenAt(server: Server, path: string): Promise<{ close(): void }> {
   rmSync(path, { force: true });
   server.unref();
+  server.maxConnections = MAX_CLIENTS;
   return new Promise((done, fail) => {
     server.once('error', fail);
+    // The socket is created before `listen` returns.
+    const mask = process.umask(SOCKET_UMASK);
     server.listen(path, () =>
       done({
         close: () => {
@@ -60,5 +89,6 @@ export function listenAt(server: Server, path: string): Promise<{ close(): void 
         },
       }),
     );
+    process.umask(mask);
   });
 }

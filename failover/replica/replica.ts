@@ -235,6 +235,11 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
     this.ring?.store(Word.shutdown, ShutdownKind.GroupEnd);
   }
 
+  /** The group ends, or has ended, on purpose. */
+  get hasGroupEnded(): boolean {
+    return this.ring?.load(Word.shutdown) === ShutdownKind.GroupEnd;
+  }
+
   stop(): void {
     if (this.stopped) return;
     this.stopped = true;

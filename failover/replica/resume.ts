@@ -28,11 +28,13 @@ export interface ResumeRequest {
 /** {@link findResumable}: there was no earlier group. */
 export const NOTHING_TO_RESUME = 'no earlier group was found';
 
+const ENDED_ON_PURPOSE = 'it was ended on purpose';
+
 /** @returns what can be resumed, or the reason why nothing can */
 export function findResumable(request: ResumeRequest): Resumable | string {
   const { native, group, program, mode, nowUs, restartWindowSeconds } = request;
   const snapshot = group.readSnapshot();
-  if (snapshot === null) return NOTHING_TO_RESUME;
+  if (snapshot === null) return group.hasEnded ? ENDED_ON_PURPOSE : NOTHING_TO_RESUME;
   let ring: Ring;
   try {
     ring = new Ring(native, group.mapRing(RING_HEADER + snapshot.ringBytes));
@@ -42,7 +44,7 @@ export function findResumable(request: ResumeRequest): Resumable | string {
   }
   const { words, offsets } = ring;
   const ageSeconds = (nowUs + offsets[0]) / 1e6 - words[Word.heartbeatSeconds];
-  if (words[Word.shutdown] === ShutdownKind.GroupEnd) return 'it was ended on purpose';
+  if (words[Word.shutdown] === ShutdownKind.GroupEnd) return ENDED_ON_PURPOSE;
   if (words[Word.ready] !== 1) return 'its program had not started';
   if (words[Word.truncated] === 1) return 'its log is not complete';
   if (!(ageSeconds >= 0 && ageSeconds <= restartWindowSeconds)) return 'it died too long ago';

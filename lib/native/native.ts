@@ -182,8 +182,9 @@ export interface NativeAddon {
   watchClose(watch: NativeHandle, closeFd: boolean): void;
 
   /**
-   * Maps a file shared (created 0600 and sized if `create`); the ArrayBuffer is the mapping itself.
-   * Throws with `code`.
+   * Maps a file shared (created 0600 and sized if `create`); the ArrayBuffer is the mapping itself,
+   * and no part of a core dump. Throws with `code`, EPERM for a file of another user. Neither this
+   * call nor the two below follow a symbolic link.
    */
   shmMap(path: string, size: number, create: boolean): ArrayBuffer;
   /**
@@ -224,6 +225,11 @@ export interface NativeAddon {
    * it back.
    */
   letCopy(pid: number): void;
+  /**
+   * SO_PEERCRED: the effective user of the process that connected the Unix socket behind `fd`.
+   * Throws with `code`.
+   */
+  peerUid(fd: number): number;
   /** prctl(PR_SET_PDEATHSIG, SIGKILL): this process dies with its parent. */
   dieWithParent(): void;
   /**

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -77,6 +78,18 @@ static napi_value let_copy(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+static napi_value peer_uid(napi_env env, napi_callback_info info) {
+  napi_value value;
+  int32_t fd;
+  struct ucred peer;
+  socklen_t length = sizeof peer;
+  if (!ft_args(env, info, 1, &value) || !ft_arg_i32(env, value, &fd)) return NULL;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0) return ft_throw_errno(env, errno, "getsockopt");
+  /* Of a socket that is no Unix socket the kernel knows no peer. */
+  if (length != sizeof peer || peer.pid == 0) return ft_throw_errno(env, ENOTCONN, "getsockopt");
+  return ft_u32(env, peer.uid);
+}
+
 static napi_value die_with_parent(napi_env env, napi_callback_info info) {
   (void)info;
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) ft_throw_errno(env, errno, "prctl");
@@ -101,7 +114,7 @@ void ft_proc_init(napi_env env, napi_value exports) {
   static const ft_function functions[] = {
       {"pidfdOpen", pidfd_open_},   {"pidfdSignal", pidfd_signal}, {"pidfdWait", pidfd_wait},
       {"pidfdGetfd", pidfd_getfd_}, {"letCopy", let_copy},         {"dieWithParent", die_with_parent},
-      {"keepMemory", keep_memory},
+      {"keepMemory", keep_memory},  {"peerUid", peer_uid},
   };
   ft_export(env, exports, functions, sizeof functions / sizeof *functions);
 }

@@ -13,6 +13,18 @@ static void unmap(napi_env env, void *data, void *hint) {
   munmap(data, (size_t)(uintptr_t)hint);
 }
 
+/* Opens a file of this user's, which is no symbolic link; -1 with errno, EPERM for another user's. */
+static int open_own(const char *path, int flags) {
+  struct stat found;
+  int fd = open(path, flags | O_NOFOLLOW, 0600);
+  if (fd < 0) return -1;
+  int error = fstat(fd, &found) < 0 ? errno : found.st_uid != geteuid() ? EPERM : 0;
+  if (error == 0) return fd;
+  close(fd);
+  errno = error;
+  return -1;
+}
+
 static napi_value fail_closing(napi_env env, int fd, int error, const char *syscall) {
   close(fd);
   return ft_throw_errno(env, error, syscall);
@@ -27,7 +39,7 @@ static napi_value shm_map(napi_env env, napi_callback_info info) {
   if (!ft_args(env, info, 3, args) || !ft_arg_text(env, args[0], path, sizeof path)) return NULL;
   if (!ft_arg_size(env, args[1], &size) || !ft_arg_bool(env, args[2], &create)) return NULL;
   if (size == 0) return ft_throw_range(env, "a mapping has at least one byte");
-  int fd = open(path, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600);
+  int fd = open_own(path, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0));
   if (fd < 0) return ft_throw_errno(env, errno, "open");
   if (create) {
     if (ftruncate(fd, (off_t)size) < 0) return fail_closing(env, fd, errno, "ftruncate");
@@ -40,6 +52,8 @@ static napi_value shm_map(napi_env env, napi_callback_info info) {
   int error = errno;
   close(fd);
   if (data == MAP_FAILED) return ft_throw_errno(env, error, "mmap");
+  /* The log has keys and what clients sent: not for core dumps. An old kernel may refuse. */
+  (void)madvise(data, size, MADV_DONTDUMP);
   if (napi_create_external_arraybuffer(env, data, size, unmap, (void *)(uintptr_t)size, &buffer) != napi_ok) {
     munmap(data, size);
     return ft_throw_errno(env, ENOMEM, "napi_create_external_arraybuffer");
@@ -54,7 +68,7 @@ static napi_value fifo_open(napi_env env, napi_callback_info info) {
   if (!ft_args(env, info, 1, &value) || !ft_arg_text(env, value, path, sizeof path)) return NULL;
   if (mkfifo(path, 0600) < 0 && errno != EEXIST) return ft_throw_errno(env, errno, "mkfifo");
   /* Read-write: Linux then neither waits for the other end nor reports that it has gone. */
-  int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  int fd = open_own(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return ft_throw_errno(env, errno, "open");
   if (fstat(fd, &found) < 0) return fail_closing(env, fd, errno, "fstat");
   if (!S_ISFIFO(found.st_mode)) return fail_closing(env, fd, EEXIST, "mkfifo");
@@ -78,7 +92,7 @@ static napi_value lock_file(napi_env env, napi_callback_info info) {
   char path[PATH_MAX];
   if (!ft_args(env, info, 1, &value) || !ft_arg_text(env, value, path, sizeof path)) return NULL;
   /* Close-on-exec: a child with the same open file would keep the lock beyond our death. */
-  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  int fd = open_own(path, O_RDWR | O_CREAT | O_CLOEXEC);
   if (fd < 0) return ft_throw_errno(env, errno, "open");
   int result;
   do {

@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import net from 'node:net';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { Client, get, inLab, STACK_ADDRESS, sleep, TestGroup } from './support/lab.js';
@@ -102,6 +104,8 @@ t.test('drain ends the backup, too', async (t) => {
   t.equal((await command('drain', '--group', group.name)).code, 0);
   t.same(await primary.exited, { code: 0, signal: null });
   t.same(await backup.exited, { code: 0, signal: null });
+  const left = readdirSync(join(directory, group.name)).filter((name) => /^(log|start|frames)/.test(name));
+  t.same(left, [], 'the log and the environment are removed');
   await group.close();
 });
 

@@ -15,6 +15,7 @@ import {
 import { SeededRandom } from '../../lib/random.js';
 import { put } from './direct.js';
 import type { Descriptor, Fifo, Queue, Reader, Watch } from './kernel-objects.js';
+import { UNUSED_CALLS } from './unused-calls.js';
 
 function handle(value: object): NativeHandle {
   return value as NativeHandle;
@@ -282,12 +283,12 @@ export class Process {
     const real = native();
     const { clock } = this.machine;
     return {
+      ...UNUSED_CALLS,
       ...this.#queueCalls(),
       ...this.#readerCalls(),
       ...this.#loopCalls(),
       ...this.#memoryCalls(),
       ...this.#processCalls(),
-      crc32cBy: () => -1,
       crc32c: (bytes, offset, length, seed) => {
         if (this.dead) throw new Killed();
         return real.crc32c(bytes, offset, length, seed);
@@ -295,7 +296,6 @@ export class Process {
       checksum: real.checksum,
       monotonicUs: () => clock.now(),
       realtimeMs: () => clock.wall(),
-      randInstall: () => undefined,
     };
   }
 
@@ -342,16 +342,6 @@ export class Process {
         machine.transmit(frame, this);
         return total;
       },
-      sendSplit: () => {
-        throw new Error('no device of this machine splits');
-      },
-      senderOpen: () => {
-        throw new Error('machines of this kind send by themselves');
-      },
-      senderSend: () => 0,
-      senderLease: () => undefined,
-      senderFinish: () => undefined,
-      senderClose: () => undefined,
     } satisfies Partial<NativeAddon>;
   }
 

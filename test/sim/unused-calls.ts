@@ -1,0 +1,19 @@
+/** Functions of the addon that a simulated machine does not need. */
+import type { NativeAddon } from '../../lib/native/native.js';
+
+/** They do nothing, or say that they cannot do it. */
+export const UNUSED_CALLS = {
+  sendSplit: () => {
+    throw new Error('no device of this machine splits');
+  },
+  senderOpen: () => {
+    throw new Error('machines of this kind send by themselves');
+  },
+  senderSend: () => 0,
+  senderLease: () => undefined,
+  senderFinish: () => undefined,
+  senderClose: () => undefined,
+  peerUid: () => 0,
+  crc32cBy: () => -1,
+  randInstall: () => undefined,
+} satisfies Partial<NativeAddon>;
