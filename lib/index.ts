@@ -5,6 +5,7 @@ export * from './clock.js';
 export { DeviceDecorator } from './device/decorator.js';
 export * from './device/device.js';
 export { Bottleneck } from './device/emulation/bottleneck.js';
+export type { Impairment } from './device/emulation/impairment.js';
 export * from './device/emulation/memory.js';
 export { LoopbackDevice } from './device/loopback.js';
 export * from './device/pcap.js';

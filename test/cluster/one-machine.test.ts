@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { STACK_ADDRESS, TAP } from '../../failover/lab/network.js';
 import { ReplicaProcess } from '../../failover/lab/replica-process.js';
-import { Client, get, inLab, sleep } from '../failover/support/lab.js';
+import { Client, get, inLab, sleep, until } from '../failover/support/lab.js';
 
 const MIXED = fileURLToPath(new URL('../failover/apps/mixed.js', import.meta.url));
 const KIT = fileURLToPath(new URL('../failover/apps/kit.js', import.meta.url));
@@ -33,13 +33,6 @@ function start(name: string, group: string, program = [KIT]): ReplicaProcess {
 
 const last = (agent: ReplicaProcess, name: string): Record<string, unknown> | undefined =>
   agent.events.filter(({ event }) => event === name).at(-1);
-
-async function until(what: string, so: () => boolean): Promise<void> {
-  for (let i = 0; !so(); i++) {
-    if (i > 2000) throw new Error(`not within 20 s: ${what}`);
-    await sleep(10);
-  }
-}
 
 /** The node that leads and still runs. */
 function leader(agents: Map<string, ReplicaProcess>): [string, ReplicaProcess] | undefined {

@@ -15,7 +15,8 @@ import {
   TX_HEADROOM,
   TxFrame,
 } from '../../lib/device/device.js';
-import type { Impairment } from '../../lib/device/emulation/memory.js';
+import { ImpairedDirection, type Impairment, type ImpairmentCounters } from '../../lib/device/emulation/impairment.js';
+import { copyFrame } from '../../lib/device/frame-copy.js';
 import { RX_CSUM_OK, RX_META_WORDS, type RxBatch } from '../../lib/device/rx-batch.js';
 import { RxSlab, SLOT_BYTES, slabBytes } from '../../lib/device/rx-slab.js';
 import { completeChecksum, segmentTcp } from '../../lib/device/segment.js';
@@ -41,15 +42,11 @@ interface ImpairOptions {
   outbound: PathImpairment;
 }
 
-export interface PathCounters {
+/** What frames have met on one direction. */
+export interface PathCounters extends ImpairmentCounters {
   frames: number;
   /** Segments that came out of super-segments. */
   segmented: number;
-  lost: number;
-  duplicated: number;
-  reordered: number;
-  /** Dropped because a queue was full. */
-  overflowed: number;
   /** Marked: congestion experienced. */
   marked: number;
 }
@@ -74,20 +71,23 @@ export class Path {
     lost: 0,
     duplicated: 0,
     reordered: 0,
+    corrupted: 0,
     overflowed: 0,
     marked: 0,
   };
   /** Latest first: the next frame is taken from the end. */
   readonly #waiting: Waiting[] = [];
-  #busyUntilUs = 0;
+  readonly #direction: ImpairedDirection;
   #order = 0;
 
   constructor(
     readonly clock: Clock,
-    readonly random: Random,
+    random: Random,
     readonly impairment: PathImpairment,
     readonly ipAt: number,
-  ) {}
+  ) {
+    this.#direction = new ImpairedDirection(impairment, random, this.counters);
+  }
 
   nextUs(): number {
     return this.#waiting.at(-1)?.atUs ?? Number.POSITIVE_INFINITY;
@@ -104,43 +104,19 @@ export class Path {
   }
 
   take(frame: Uint8Array, flags: number): void {
-    const { counters, impairment, random } = this;
+    const { counters } = this;
+    const { markBytes } = this.impairment;
+    const direction = this.#direction;
     counters.frames++;
-    const chance = (part: number | undefined): boolean => part !== undefined && part > 0 && random.float() < part;
-    if (chance(impairment.loss)) {
-      counters.lost++;
-      return;
-    }
+    if (direction.isLost()) return;
     const now = this.clock.now();
-    const { bandwidth, markBytes } = impairment;
-    const queued = (bandwidth ?? 0) * ((this.#busyUntilUs - now) / 8e6);
-    let atUs = this.#departure(frame.length);
-    if (atUs < 0 || this.#waiting.length >= MAX_WAITING) {
-      counters.overflowed++;
-      return;
-    }
-    if (markBytes !== undefined && queued > markBytes && mark(frame, this.ipAt)) counters.marked++;
-    atUs += (impairment.delayUs ?? 0) + Math.floor(random.float() * (impairment.jitterUs ?? 0));
-    if (chance(impairment.reorder)) {
-      counters.reordered++;
-      atUs += impairment.reorderUs ?? 1000;
-    }
+    const queuedBytes = direction.queuedBytes(now);
+    const passedUs = direction.departure(now, frame.length, this.#waiting.length >= MAX_WAITING);
+    if (passedUs < 0) return;
+    if (markBytes !== undefined && queuedBytes > markBytes && mark(frame, this.ipAt)) counters.marked++;
+    const atUs = direction.arrival(passedUs);
     this.#insert({ atUs, order: this.#order++, frame, flags });
-    if (chance(impairment.duplicate)) {
-      counters.duplicated++;
-      this.#insert({ atUs, order: this.#order++, frame, flags });
-    }
-  }
-
-  #departure(length: number): number {
-    const now = this.clock.now();
-    const { bandwidth, queueBytes } = this.impairment;
-    if (bandwidth === undefined) return now;
-    const perByteUs = 8e6 / bandwidth;
-    const start = Math.max(now, this.#busyUntilUs);
-    if ((start - now) / perByteUs > (queueBytes ?? 262_144)) return -1;
-    this.#busyUntilUs = start + length * perByteUs;
-    return this.#busyUntilUs;
+    if (direction.isDuplicated()) this.#insert({ atUs, order: this.#order++, frame, flags });
   }
 
   #insert(entry: Waiting): void {
@@ -213,15 +189,7 @@ export class ImpairedDevice implements FrameDevice {
 
   send(frame: TxFrame): boolean {
     if (this.#closed) return true;
-    const bytes = new Uint8Array(frame.headerLength + frame.payloadLength);
-    bytes.set(frame.header.subarray(TX_HEADROOM, TX_HEADROOM + frame.headerLength));
-    let at = frame.headerLength;
-    for (let i = 0; i < frame.pieceCount; i++) {
-      const from = frame.spans[2 * i];
-      const length = frame.spans[2 * i + 1];
-      bytes.set(frame.pieces[i].subarray(from, from + length), at);
-      at += length;
-    }
+    const bytes = copyFrame(frame);
     if (frame.gsoSize > 0) this.#cut(this.#out, bytes, frame.gsoSize);
     else {
       if (frame.csumStart >= 0) completeChecksum(bytes, frame.csumStart, frame.csumOffset);

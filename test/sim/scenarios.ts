@@ -1,7 +1,7 @@
 /** The scenarios: a program, its clients, the path between them, and what the clients have to see. */
 import type { CommitMode } from '../../failover/primary/output-gate.js';
 import type { Replica, ReplicationMode } from '../../failover/replica/replica.js';
-import type { Impairment } from '../../lib/device/emulation/memory.js';
+import type { Impairment } from '../../lib/device/emulation/impairment.js';
 import type { StackHost } from '../../stack/stack-host.js';
 import type { Client } from './clients.js';
 import { Adder, adding } from './datagrams.js';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { Impairment } from '../../lib/device/emulation/memory.js';
+import type { Impairment } from '../../lib/device/emulation/impairment.js';
 import { NO_RECOVERY, Recovery } from '../../stack/tcp/tcb/recovery-state.js';
 import { EMPTY_SCOREBOARD } from '../../stack/tcp/tcb/scoreboard.js';
 import { Sim, SimSocket } from './support/sim.js';

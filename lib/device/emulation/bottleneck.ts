@@ -20,6 +20,11 @@ export class Bottleneck {
     this.#perByteUs = 8e6 / rate;
   }
 
+  /** Bytes that wait. */
+  queuedBytes(nowUs: number): number {
+    return Math.max(0, this.#busyUntilUs - nowUs) / this.#perByteUs;
+  }
+
   /** When a frame that comes now will have left, or -1 when the queue is full. */
   departure(nowUs: number, length: number): number {
     const start = Math.max(nowUs, this.#busyUntilUs);

@@ -1,38 +1,17 @@
 /**
- * A link between two devices in memory, on a clock that is handed in and with misfortune from a
- * seed: loss, duplication, reordering, corruption, delay, a bottleneck with a bounded queue. The
- * same seed gives the same run.
+ * A link between two devices in memory, on a clock that is handed in and with impairments from a
+ * seed (impairment.ts). The same seed gives the same run.
  *
  * Nothing arrives by itself: the owner calls {@link MemoryLink.run}, and again at {@link
  * MemoryLink.nextDeadline}.
  */
 import type { Clock } from '../../clock.js';
 import type { Random } from '../../random.js';
-import { type DeviceCapabilities, type DeviceHandler, type FrameDevice, TX_HEADROOM, type TxFrame } from '../device.js';
+import type { DeviceCapabilities, DeviceHandler, FrameDevice, TxFrame } from '../device.js';
+import { copyFrame } from '../frame-copy.js';
 import { type FrameLender, RX_CSUM_OK, type RxBatch } from '../rx-batch.js';
 import { completeChecksum, segmentTcp } from '../segment.js';
-import { Bottleneck } from './bottleneck.js';
-
-/** Impairments of one direction. Probabilities are 0 to 1; an absent one does not happen. */
-export interface Impairment {
-  loss?: number;
-  duplicate?: number;
-  /** Part of the frames that come `reorderUs` later than they should. */
-  reorder?: number;
-  reorderUs?: number;
-  /** Part of the frames in which one bit changes. */
-  corrupt?: number;
-  /** One-way delay in microseconds. */
-  delayUs?: number;
-  /** Evenly distributed on top of the delay. */
-  jitterUs?: number;
-  /** Bits per second of the bottleneck; absent: no bottleneck. */
-  bandwidth?: number;
-  /** Bytes that wait before the bottleneck; more are dropped (default 256 KiB). */
-  queueBytes?: number;
-  /** A bottleneck that other links use too, instead of one of its own. */
-  bottleneck?: Bottleneck;
-}
+import { ImpairedDirection, type Impairment } from './impairment.js';
 
 /**
  * What became of a frame: 'sent' is on its way, 'lost' met misfortune, 'overflow' found a queue
@@ -126,38 +105,24 @@ export class MemoryLink {
 
   /** Takes a frame from a device and decides what becomes of it. */
   carry(from: MemoryDevice, frame: Uint8Array, flags: number, gsoSize: number): void {
-    const { random, counters } = this;
-    const { impairment } = from;
-    counters.sent++;
-    const chance = (p: number | undefined): boolean => p !== undefined && p > 0 && random.float() < p;
-    if (chance(impairment.loss)) {
-      counters.lost++;
+    const { path } = from;
+    const now = this.clock.now();
+    this.counters.sent++;
+    if (path.isLost()) {
       this.#watch?.(from, frame, 'lost');
       return;
     }
-    let atUs = from.departure(frame.length);
-    if (atUs < 0 || this.#queue.length >= this.#maxInFlight) {
-      counters.overflowed++;
+    const passedUs = path.departure(now, frame.length, this.#queue.length >= this.#maxInFlight);
+    if (passedUs < 0) {
       this.#watch?.(from, frame, 'overflow');
       return;
     }
     this.#watch?.(from, frame, 'sent');
-    atUs += (impairment.delayUs ?? 0) + Math.floor(random.float() * (impairment.jitterUs ?? 0));
-    if (chance(impairment.reorder)) {
-      counters.reordered++;
-      atUs += impairment.reorderUs ?? 1000;
-    }
-    if (chance(impairment.corrupt)) {
-      counters.corrupted++;
-      const bit = random.u32() % (frame.length * 8);
-      frame[bit >> 3] ^= 1 << (bit & 7);
-      flags = 0;
-    }
+    const atUs = path.arrival(passedUs);
+    if (path.corrupt(frame)) flags = 0;
     this.#insert({ atUs, order: this.#order++, to: from.peer, frame, flags, gsoSize });
-    if (chance(impairment.duplicate)) {
-      counters.duplicated++;
+    if (path.isDuplicated())
       this.#insert({ atUs, order: this.#order++, to: from.peer, frame: frame.slice(), flags, gsoSize });
-    }
   }
 
   #insert(arrival: Arrival): void {
@@ -201,7 +166,8 @@ export class MemoryDevice implements FrameDevice, FrameLender {
   #paused = false;
   #giveBack: (() => void) | null = null;
   #closed = false;
-  readonly #bottleneck: Bottleneck | undefined;
+  /** What happens to the frames that it sends. */
+  readonly path: ImpairedDirection;
   readonly #waiting: Arrival[] = [];
   readonly #meta = new Int32Array(4);
 
@@ -212,9 +178,7 @@ export class MemoryDevice implements FrameDevice, FrameLender {
     offload: boolean | 'checksum',
   ) {
     this.capabilities = { checksum: offload !== false, tso4: offload === true, tso6: offload === true };
-    const { bandwidth, queueBytes } = impairment;
-    if (impairment.bottleneck !== undefined) this.#bottleneck = impairment.bottleneck;
-    else if (bandwidth !== undefined) this.#bottleneck = new Bottleneck(bandwidth, queueBytes ?? 262_144);
+    this.path = new ImpairedDirection(impairment, owner.random, owner.counters);
   }
 
   start(handler: DeviceHandler): void {
@@ -223,15 +187,7 @@ export class MemoryDevice implements FrameDevice, FrameLender {
 
   send(frame: TxFrame): boolean {
     if (this.#closed) return true;
-    const bytes = new Uint8Array(frame.headerLength + frame.payloadLength);
-    bytes.set(frame.header.subarray(TX_HEADROOM, TX_HEADROOM + frame.headerLength));
-    let at = frame.headerLength;
-    for (let i = 0; i < frame.pieceCount; i++) {
-      const from = frame.spans[2 * i];
-      const length = frame.spans[2 * i + 1];
-      bytes.set(frame.pieces[i].subarray(from, from + length), at);
-      at += length;
-    }
+    const bytes = copyFrame(frame);
     const { impairment } = this;
     // Misfortune meets the segments of the wire; a perfect link may carry super-segments as they
     // are.
@@ -252,12 +208,6 @@ export class MemoryDevice implements FrameDevice, FrameLender {
   /** Puts raw bytes on the link, as this device's. */
   inject(bytes: Uint8Array): void {
     this.owner.carry(this, bytes, 0, 0);
-  }
-
-  /** When a frame leaves the bottleneck, or -1 when its queue is full. */
-  departure(length: number): number {
-    const now = this.owner.clock.now();
-    return this.#bottleneck === undefined ? now : this.#bottleneck.departure(now, length);
   }
 
   borrow(giveBack: () => void): void {

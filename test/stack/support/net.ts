@@ -1,6 +1,7 @@
 /** Several stacks on several links in virtual time: hosts and routers for the tests of IP. */
 import { ManualClock } from '../../../lib/clock.js';
-import { type Impairment, type MemoryDevice, MemoryLink } from '../../../lib/device/emulation/memory.js';
+import type { Impairment } from '../../../lib/device/emulation/impairment.js';
+import { type MemoryDevice, MemoryLink } from '../../../lib/device/emulation/memory.js';
 import { SeededRandom } from '../../../lib/random.js';
 import type { NetInterface } from '../../../stack/link/interface.js';
 import { type AddInterface, Stack, type StackOptions } from '../../../stack/stack.js';

@@ -1,6 +1,7 @@
 /** Two stacks on a link in memory, in virtual time: the same seed gives the same run, to the last segment. */
 import { ManualClock } from '../../../lib/clock.js';
-import { type Impairment, MemoryLink } from '../../../lib/device/emulation/memory.js';
+import type { Impairment } from '../../../lib/device/emulation/impairment.js';
+import { MemoryLink } from '../../../lib/device/emulation/memory.js';
 import { SeededRandom } from '../../../lib/random.js';
 import type { ListenerHandle, StreamEndpoint, StreamEvents } from '../../../stack/core/endpoint.js';
 import { Stack } from '../../../stack/stack.js';
