@@ -70,7 +70,7 @@ export async function startReplicas(directory: string, options: string[], backup
 async function startMachines(directory: string, holder: ChildProcess): Promise<ServerSetup> {
   const place = `${directory}/machines${group++}`;
   mkdirSync(place);
-  writeFileSync(`${place}/key`, 'ab'.repeat(32));
+  writeFileSync(`${place}/key`, 'ab'.repeat(32), { mode: 0o600 });
   const nodes = [
     { name: 'a', host: VETH_CLIENT },
     { name: 'b', host: VETH_SERVER },

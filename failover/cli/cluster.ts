@@ -51,7 +51,7 @@ export async function clusterCommand(args: RunArguments, argv: string[]): Promis
   await machine.open();
   leaveOnSignal(machine, finish);
   const code = await finished;
-  await machine.close();
+  await machine.close(code === 0);
   return code;
 }
 

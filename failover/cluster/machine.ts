@@ -4,7 +4,6 @@
  * `ft-tcp run --cluster` runs one.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import net from 'node:net';
 import { FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
@@ -12,7 +11,7 @@ import { systemClock } from '../../lib/native/system.js';
 import { Doorbells } from '../host/doorbells.js';
 import { Group } from '../host/group-directory.js';
 import { ownPid } from '../host/own-pid.js';
-import { listenAt } from '../host/unix-socket.js';
+import { listenAt, onlySameUser } from '../host/unix-socket.js';
 import { Agent } from './agent/agent.js';
 import type { EventReporter } from './agent/events.js';
 import { CLUSTER_STATUS_SOCKET, type ClusterStatus } from './agent/status.js';
@@ -128,22 +127,29 @@ export class ClusterMachine {
       MAX_POLLED_WORK_US,
     );
     await this.#links.open();
-    const server = net.createServer((socket) => {
-      socket.on('error', () => undefined);
-      socket.end(JSON.stringify(this.status()));
-    });
+    const server = net.createServer(
+      onlySameUser((socket) => {
+        socket.on('error', () => undefined);
+        socket.end(JSON.stringify(this.status()));
+      }),
+    );
     this.#status = await listenAt(server, this.#group.file(CLUSTER_STATUS_SOCKET));
     this.#ticking = setInterval(() => this.#guard(() => this.agent.step()), TICK_MS);
   }
 
-  /** Kills the replica, waits for the last messages, and releases everything. */
-  async close(): Promise<void> {
+  /**
+   * Kills the replica, waits for the last messages, and releases everything.
+   * @param isPlanned this node has left, or the group has ended: the log and the environment, which
+   * hold secrets, are removed
+   */
+  async close(isPlanned = false): Promise<void> {
     if (this.#ticking !== null) clearInterval(this.#ticking);
     this.#replica.kill();
     this.#status?.close();
     await new Promise((done) => setTimeout(done, FLUSH_MS));
     this.#links.close();
     this.#coordinator.close();
+    if (isPlanned) this.#group.removeEnded();
   }
 
   /** What `ft-tcp status` shows. */
@@ -246,7 +252,6 @@ function createCoordinator(config: ClusterConfig, place: Group, report: EventRep
       });
     }
     case 'file-lock':
-      mkdirSync(coordinator.directory, { recursive: true, mode: 0o700 });
       return new FileLockCoordinator(coordinator, {
         group,
         node,

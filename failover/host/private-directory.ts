@@ -39,7 +39,7 @@ export interface DirectoryUse {
 export class PrivateDirectory {
   /** As it was asked for; for messages. */
   readonly path: string;
-  readonly #fd: number;
+  #fd: number;
 
   /**
    * Opens the directory; creates it and its parents with mode 0700 where they are missing. Throws
@@ -66,7 +66,9 @@ export class PrivateDirectory {
 
   /** Closes the descriptor: paths that were made before are of no use. */
   close(): void {
-    closeSync(this.#fd);
+    if (this.#fd >= 0) closeSync(this.#fd);
+    // Another descriptor may get its number.
+    this.#fd = -1;
   }
 
   #open(path: string): number {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,8 +10,8 @@ import { FtError } from '../../lib/errors.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'ft-tcp-config-'));
 t.teardown(() => rmSync(directory, { recursive: true }));
-writeFileSync(join(directory, 'psk'), `${'0f'.repeat(32)}\n`);
-writeFileSync(join(directory, 'short'), '0f');
+writeFileSync(join(directory, 'psk'), `${'0f'.repeat(32)}\n`, { mode: 0o600 });
+writeFileSync(join(directory, 'short'), '0f', { mode: 0o600 });
 const path = join(directory, 'cluster.json');
 
 const nodes = [
@@ -49,6 +49,32 @@ t.test('keys that are left out have default values', async (t) => {
   t.equal(parseClusterConfig({ ...good, requiredBackups: 1 }, 'a', path).requiredBackups, 1);
   t.equal(parseClusterConfig({ ...good, requiredBackups: 'all' }, 'a', path).requiredBackups, Number.POSITIVE_INFINITY);
   t.equal(parseClusterConfig({ ...good, listen: '0.0.0.0' }, 'a', path).listen, '0.0.0.0');
+});
+
+t.test('a secret that others may read, or change, is refused', async (t) => {
+  const file = join(directory, 'secret');
+  writeFileSync(file, '0f'.repeat(32));
+  const certificates = { ...good, tls: { cert: 'psk', key: 'secret', ca: 'psk' } };
+  const client = { ...good, coordinator: { ...etcd, key: 'secret' } };
+  for (const [config, key] of [
+    [{ ...good, tls: { psk: 'secret' } }, 'tls.psk'],
+    [certificates, 'tls.key'],
+    [client, 'coordinator.key'],
+  ] as const) {
+    for (const mode of [0o644, 0o604, 0o660, 0o777]) {
+      chmodSync(file, mode);
+      const message = `${path}: ${key}: ${file} has mode 0${mode.toString(8)}; use chmod 600 ${file}`;
+      t.throws(() => parseClusterConfig(config, 'a', path), { code: 'ERR_FT_CONFIG', message });
+    }
+    for (const mode of [0o400, 0o600, 0o640]) {
+      chmodSync(file, mode);
+      t.ok(parseClusterConfig(config, 'a', path), mode.toString(8));
+    }
+    if (process.getuid?.() !== 0) continue;
+    chownSync(file, 12_345, 0);
+    t.throws(() => parseClusterConfig(config, 'a', path), { message: /belongs to user 12345, who can change it/ });
+    chownSync(file, 0, 0);
+  }
 });
 
 t.test('certificates', async (t) => {

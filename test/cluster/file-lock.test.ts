@@ -1,7 +1,7 @@
 /** The coordinator of nodes on one machine. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -107,6 +107,11 @@ t.test('an agent that stands still with the lock is killed, and only that proces
   t.equal((await b.read()).holder, 'x');
   t.equal(b.killedAgents, 0);
   t.equal(innocent.exitCode ?? innocent.signalCode, null);
+  // It even names the time at which that process was started, which anybody can read.
+  writeFileSync(path, JSON.stringify({ ...holder, started: startedAt(innocent.pid ?? 0) }));
+  t.equal((await b.read()).holder, 'x');
+  t.equal(b.killedAgents, 0, 'the process does not have the lock');
+  t.equal(innocent.exitCode ?? innocent.signalCode, null);
   innocent.kill();
   await a.release();
 });
@@ -142,9 +147,17 @@ t.test('files that ft-tcp did not write, and a directory that does not exist', a
   t.same(waits, [100], 'the last holder cannot be known');
   t.match(JSON.parse(readFileSync(join(directory, 'four.holder'), 'utf8')), { node: 'a', pid: process.pid });
   await a.release();
-  const nowhere = new FileLockCoordinator(
-    { ...config, directory: join(directory, 'nowhere') },
-    { group: 'g', node: 'a', pid: process.pid, native: native(), clock: systemClock, wait: async () => undefined },
-  );
+  const open = (place: string): FileLockCoordinator =>
+    new FileLockCoordinator(
+      { ...config, directory: place },
+      { group: 'g', node: 'a', pid: process.pid, native: native(), clock: systemClock, wait: async () => undefined },
+    );
+  const nowhere = open(join(directory, 'nowhere'));
+  rmSync(join(directory, 'nowhere'), { recursive: true });
   await t.rejects(nowhere.read(), { code: 'ERR_FT_COORDINATOR', message: /nowhere/ });
+  t.throws(() => open(join(directory, 'four.holder')), { code: 'ENOTDIR', message: /coordinator.directory/ });
+  const shared = join(directory, 'shared');
+  mkdirSync(shared);
+  chmodSync(shared, 0o777);
+  t.throws(() => open(shared), { code: 'EACCES', message: /written to by others/ });
 });

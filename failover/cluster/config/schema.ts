@@ -2,7 +2,7 @@
  * The schema of the cluster's configuration file: one table of keys. Validation, error messages and
  * the reference page (docs/reference/cluster-config.md, reference.ts) all come from it.
  */
-import { readFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { errorCode, FtError } from '../../../lib/errors.js';
 
@@ -122,6 +122,34 @@ export function fileContent(expected: string, options: FieldOptions<Buffer>): Fi
       return readFileSync(name);
     } catch (error) {
       throw configError(place.file, `${place.key}: ${name} cannot be read (${errorCode(error) ?? 'error'})`);
+    }
+  });
+}
+
+/** Access to a secret file that is refused: others may not read it, nor the group write it. */
+const REFUSED_MODE = 0o027;
+
+/** A path to a file with a secret, whose content is read. Other users must have no access to it. */
+export function secretFile(expected: string, options: FieldOptions<string>): Field<Buffer> {
+  return field<Buffer>(expected, { meaning: `${options.meaning} Mode 0600 or 0640.` }, (value, place) => {
+    if (typeof value !== 'string' || value === '') throw invalidValue(place, value, expected);
+    const name = resolve(dirname(place.file), value);
+    let fd = -1;
+    try {
+      fd = openSync(name, 'r');
+      const { mode, uid } = fstatSync(fd);
+      if ((mode & REFUSED_MODE) !== 0) {
+        const shown = (mode & 0o777).toString(8).padStart(4, '0');
+        throw configError(place.file, `${place.key}: ${name} has mode ${shown}; use chmod 600 ${name}`);
+      }
+      if (uid !== 0 && uid !== process.geteuid?.())
+        throw configError(place.file, `${place.key}: ${name} belongs to user ${uid}, who can change it`);
+      return readFileSync(fd);
+    } catch (error) {
+      if (error instanceof FtError) throw error;
+      throw configError(place.file, `${place.key}: ${name} cannot be read (${errorCode(error) ?? 'error'})`);
+    } finally {
+      if (fd >= 0) closeSync(fd);
     }
   });
 }

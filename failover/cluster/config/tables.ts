@@ -16,6 +16,7 @@ import {
   readObject,
   readSection,
   type Section,
+  secretFile,
   text,
 } from './schema.js';
 
@@ -37,7 +38,7 @@ export const NODE = {
 
 /** `tls` with a shared key. */
 export const TLS_PSK = {
-  psk: fileContent(`a file with ${PSK_DIGITS} hexadecimal digits (openssl rand -hex 32)`, {
+  psk: secretFile(`a file with ${PSK_DIGITS} hexadecimal digits (openssl rand -hex 32)`, {
     meaning: 'The key that all agents share.',
   }),
 } satisfies Section;
@@ -45,7 +46,7 @@ export const TLS_PSK = {
 /** `tls` with certificates. */
 export const TLS_CERTIFICATES = {
   cert: fileContent('a PEM file', { meaning: "The agent's certificate. Its common name (CN) is the node's name." }),
-  key: fileContent('a PEM file', { meaning: "The certificate's private key." }),
+  key: secretFile('a PEM file', { meaning: "The certificate's private key." }),
   ca: fileContent('a PEM file', { meaning: 'The authority that has signed the certificates of all agents.' }),
 } satisfies Section;
 
@@ -67,7 +68,7 @@ export const ETCD = {
     "Node's own authorities",
   ),
   cert: optional(fileContent('a PEM file', { meaning: 'The client certificate for etcd.' }), 'no certificate'),
-  key: optional(fileContent('a PEM file', { meaning: "The client certificate's private key." }), 'no certificate'),
+  key: optional(secretFile('a PEM file', { meaning: "The client certificate's private key." }), 'no certificate'),
 } satisfies Section;
 
 /** `coordinator` of type "fence-command". */

@@ -11,11 +11,12 @@
  * Two files: `GROUP.holder` has the lock, and says who holds it and since when. `GROUP.state` is
  * the group's state, which only the holder writes.
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, type Stats, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../../../lib/clock.js';
 import { errorCode, FtError } from '../../../lib/errors.js';
 import type { NativeAddon } from '../../../lib/native/native.js';
+import { PrivateDirectory } from '../../host/private-directory.js';
 import type { FileLockConfig } from '../config/config.js';
 import { type Coordinator, type GroupState, type GroupView, parseState } from './coordinator.js';
 
@@ -64,15 +65,26 @@ export function startedAt(pid: number): string | undefined {
   }
 }
 
+function isSameFile(path: string, { dev, ino }: Stats): boolean {
+  try {
+    const found = statSync(path);
+    return found.ino === ino && found.dev === dev;
+  } catch {
+    return false;
+  }
+}
+
 /** Coordinator type "file-lock". */
 export class FileLockCoordinator implements Coordinator {
   leaseUntilUs = 0;
   readonly renewIntervalUs: number;
   /** Agents that were killed because they stood still. */
   killedAgents = 0;
-  readonly #holderPath: string;
-  readonly #statePath: string;
+  /** Names of the two files. */
+  readonly #holder: string;
+  readonly #state: string;
   readonly #started: string;
+  readonly #directory: PrivateDirectory;
   #fd = -1;
   /** The state as it was read last. */
   #read: string | null = null;
@@ -83,14 +95,18 @@ export class FileLockCoordinator implements Coordinator {
   ) {
     this.renewIntervalUs = (config.leaseMs * 1000) / 4;
     this.#started = startedAt(host.pid) ?? '';
-    this.#holderPath = join(config.directory, `${host.group}.holder`);
-    this.#statePath = join(config.directory, `${host.group}.state`);
+    this.#directory = new PrivateDirectory(config.directory, {
+      what: 'The directory of the file lock',
+      hint: 'Choose another one (coordinator.directory)',
+    });
+    this.#holder = `${host.group}.holder`;
+    this.#state = `${host.group}.state`;
   }
 
   async read(): Promise<GroupView> {
-    const text = this.#text(this.#statePath);
+    const text = this.#text(this.#state);
     this.#read = text;
-    return { state: text === null ? null : parseState(text, this.#statePath), holder: this.#findHolder() };
+    return { state: text === null ? null : parseState(text, this.#shown(this.#state)), holder: this.#findHolder() };
   }
 
   async claim(state: GroupState): Promise<boolean> {
@@ -99,7 +115,7 @@ export class FileLockCoordinator implements Coordinator {
     if (fd < 0) return false;
     this.#fd = fd;
     try {
-      if (this.#text(this.#statePath) !== this.#read) {
+      if (this.#text(this.#state) !== this.#read) {
         this.#unlock();
         return false;
       }
@@ -128,7 +144,7 @@ export class FileLockCoordinator implements Coordinator {
   #mayFormerSend(): boolean {
     // A new file: no node has had the lock. A file that cannot be read is assumed not to be given
     // back.
-    const text = this.#text(this.#holderPath);
+    const text = this.#text(this.#holder);
     return text !== null && text !== '' && this.#parse(text)?.released !== true;
   }
 
@@ -161,6 +177,7 @@ export class FileLockCoordinator implements Coordinator {
 
   close(): void {
     if (this.#fd >= 0) this.#unlock();
+    this.#directory.close();
   }
 
   /** This node has the lock: its primary may send for a while. */
@@ -179,9 +196,9 @@ export class FileLockCoordinator implements Coordinator {
   /** @returns a descriptor, or -1 when another process has the lock. */
   #lock(): number {
     try {
-      return this.host.native.lockFile(this.#holderPath);
+      return this.host.native.lockFile(this.#directory.file(this.#holder));
     } catch (error) {
-      throw this.#failed(error, this.#holderPath);
+      throw this.#failed(error, this.#holder);
     }
   }
 
@@ -193,7 +210,7 @@ export class FileLockCoordinator implements Coordinator {
       this.host.native.closeFd(fd);
       return null;
     }
-    const holder = this.#parse(this.#text(this.#holderPath) ?? '');
+    const holder = this.#parse(this.#text(this.#holder) ?? '');
     // Another node tests the lock, as this one does, or has just acquired it.
     if (holder === null || holder.released) return UNKNOWN_HOLDER;
     if (this.host.clock.now() - holder.atUs > this.config.stallTimeoutMs * 1000) this.#kill(holder);
@@ -209,9 +226,23 @@ export class FileLockCoordinator implements Coordinator {
     }
     // With the descriptor open the pid cannot become another process's: now its start time is worth
     // comparing.
-    if (startedAt(holder.pid) === holder.started && this.host.native.pidfdSignal(pidfd, SIGKILL) === 0)
-      this.killedAgents++;
+    if (this.#isAgent(holder) && this.host.native.pidfdSignal(pidfd, SIGKILL) === 0) this.killedAgents++;
     this.host.native.closeFd(pidfd);
+  }
+
+  /**
+   * Whether the process is the one that the file names, and an agent: it runs as this user, and has
+   * the lock's file open. A file alone, whoever wrote it, must not choose what is killed.
+   */
+  #isAgent({ pid, started }: Holder): boolean {
+    if (startedAt(pid) !== started) return false;
+    try {
+      const lock = statSync(this.#directory.file(this.#holder));
+      if (statSync(`/proc/${pid}`).uid !== process.geteuid?.()) return false;
+      return readdirSync(`/proc/${pid}/fd`).some((fd) => isSameFile(`/proc/${pid}/fd/${fd}`, lock));
+    } catch {
+      return false;
+    }
   }
 
   #parse(text: string): Holder | null {
@@ -240,36 +271,41 @@ export class FileLockCoordinator implements Coordinator {
       released,
     };
     try {
-      writeFileSync(this.#holderPath, JSON.stringify(holder).padEnd(HOLDER_BYTES), { flag: 'r+' });
+      writeFileSync(this.#directory.file(this.#holder), JSON.stringify(holder).padEnd(HOLDER_BYTES), { flag: 'r+' });
     } catch (error) {
-      throw this.#failed(error, this.#holderPath);
+      throw this.#failed(error, this.#holder);
     }
   }
 
   #write(state: GroupState): void {
     const text = JSON.stringify(state);
     try {
-      writeFileSync(`${this.#statePath}.new`, text, { mode: 0o600 });
-      renameSync(`${this.#statePath}.new`, this.#statePath);
+      const path = this.#directory.file(this.#state);
+      writeFileSync(`${path}.new`, text, { mode: 0o600 });
+      renameSync(`${path}.new`, path);
     } catch (error) {
-      throw this.#failed(error, this.#statePath);
+      throw this.#failed(error, this.#state);
     }
     this.#read = text;
   }
 
-  #text(path: string): string | null {
+  #text(name: string): string | null {
     try {
-      return readFileSync(path, 'utf8');
+      return readFileSync(this.#directory.file(name), 'utf8');
     } catch (error) {
       if (errorCode(error) === 'ENOENT') return null;
-      throw this.#failed(error, path);
+      throw this.#failed(error, name);
     }
   }
 
-  #failed(error: unknown, path: string): FtError {
+  #shown(name: string): string {
+    return join(this.config.directory, name);
+  }
+
+  #failed(error: unknown, name: string): FtError {
     return new FtError(
       'ERR_FT_COORDINATOR',
-      `${path} cannot be used (${errorCode(error) ?? error})`,
+      `${this.#shown(name)} cannot be used (${errorCode(error) ?? error})`,
       'All nodes of the group need the same directory, with room in it',
     );
   }
