@@ -9,8 +9,18 @@ export interface Clock {
    * replicas share it).
    */
   now(): number;
+  /**
+   * As `now`, but it runs on while the machine is suspended (CLOCK_BOOTTIME); for leases. A clock
+   * without it is never suspended.
+   */
+  boot?(): number;
   /** Wall-clock time in milliseconds since the Unix epoch. */
   wall(): number;
+}
+
+/** Time that runs on while the machine is suspended, microseconds: what leases are measured with. */
+export function bootTime(clock: Clock): number {
+  return clock.boot === undefined ? clock.now() : clock.boot();
 }
 
 /** A clock that moves only when told to. */

@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import net from 'node:net';
+import { bootTime } from '../../lib/clock.js';
 import { FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
 import { systemClock } from '../../lib/native/system.js';
@@ -183,7 +184,7 @@ export class ClusterMachine {
   }
 
   #leaseRemainingMs(): number | null {
-    const remainingUs = this.#coordinator.leaseUntilUs - systemClock.now();
+    const remainingUs = this.#coordinator.leaseUntilUs - bootTime(systemClock);
     if (this.agent.role !== 'leader' || remainingUs <= 0) return 0;
     return Number.isFinite(remainingUs) ? Math.floor(remainingUs / 1000) : null;
   }

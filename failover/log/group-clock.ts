@@ -4,7 +4,7 @@
  * machine in the log's header. The offset only grows, so that the group's time never runs
  * backwards.
  */
-import type { Clock } from '../../lib/clock.js';
+import { bootTime, type Clock } from '../../lib/clock.js';
 import type { Ring } from './ring.js';
 
 /** The machine's clock, shifted to the group's time. */
@@ -19,6 +19,10 @@ export class GroupClock implements Clock {
 
   now(): number {
     return this.#clock.now() + this.#offsets[0];
+  }
+
+  boot(): number {
+    return bootTime(this.#clock) + this.#offsets[0];
   }
 
   wall(): number {

@@ -299,7 +299,7 @@ export const HEADER_WORDS = [
     writtenBy: 'agent',
     readBy: 'primary, its sender thread',
     ordering: 'release; no data depends on it',
-    meaning: 'end of the lease: no frame leaves after it',
+    meaning: "end of the lease by the group's clock and CLOCK_BOOTTIME: no frame leaves after it",
   },
   {
     name: 'leaderLost',

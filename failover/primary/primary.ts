@@ -5,6 +5,7 @@
  * One turn delivers one event that is due. When none is due, the primary publishes the log, serves
  * the standby, and sends what the events made necessary.
  */
+import { bootTime } from '../../lib/clock.js';
 import type { TapDevice } from '../../lib/device/tap.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
@@ -137,7 +138,7 @@ export class Primary {
     if (options.agentPid === undefined) return new LocalStandby(ring, this.#standbyHost());
     // Milliseconds modulo 2^32 are compared by their difference.
     if (invariants.L1) {
-      gate.lease = () => ((ring.load(Word.leaseUntilMs) - Math.floor(clock.now() / 1000)) | 0) > 0;
+      gate.lease = () => ((ring.load(Word.leaseUntilMs) - Math.floor(bootTime(clock) / 1000)) | 0) > 0;
       tap?.obeyLease(ring.words, Word.leaseUntilMs, ring.offsets);
     }
     return new RemoteStandby(ring, this.#standbyHost(), options.agentPid);

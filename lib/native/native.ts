@@ -138,7 +138,7 @@ export interface NativeAddon {
   senderSend(...frame: FrameArguments<NativeHandle>): number;
   /**
    * Nothing leaves any more once `words[index]`, milliseconds modulo 2^32 of a clock that is
-   * CLOCK_MONOTONIC and `offset[0]` microseconds, is over: what was sent before is thrown away and
+   * CLOCK_BOOTTIME and `offset[0]` microseconds, is over: what was sent before is thrown away and
    * counted. Both may be in shared memory.
    */
   senderLease(sender: NativeHandle, words: Int32Array, index: number, offset: Float64Array): void;
@@ -253,6 +253,8 @@ export interface NativeAddon {
 
   /** CLOCK_MONOTONIC in microseconds. */
   monotonicUs(): number;
+  /** CLOCK_BOOTTIME in microseconds: it runs on while the machine is suspended. */
+  boottimeUs(): number;
   /** CLOCK_REALTIME in milliseconds. */
   realtimeMs(): number;
 

@@ -56,7 +56,7 @@ typedef struct {
   ft_look look;
   _Atomic int32_t *stats;
   napi_ref stats_ref;
-  /* Until when may be spoken, in milliseconds of a clock that is CLOCK_MONOTONIC and *offset microseconds; NULL: for
+  /* Until when may be spoken, in milliseconds of a clock that is CLOCK_BOOTTIME and *offset microseconds; NULL: for
    * ever. */
   _Atomic int32_t *lease;
   double *offset;
@@ -70,7 +70,8 @@ static void futex(_Atomic uint32_t *word, int operation, uint32_t value) {
 static bool may_speak(sender *s) {
   if (s->lease == NULL) return true;
   struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  /* It runs on while the machine is suspended, as the lease does. */
+  clock_gettime(CLOCK_BOOTTIME, &now);
   double offset;
   __atomic_load(s->offset, &offset, __ATOMIC_RELAXED);
   int64_t ms = ((int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 + (int64_t)offset) / 1000;

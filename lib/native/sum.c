@@ -257,6 +257,13 @@ static napi_value monotonic_us(napi_env env, napi_callback_info info) {
   return ft_double(env, (double)((int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000));
 }
 
+static napi_value boottime_us(napi_env env, napi_callback_info info) {
+  (void)info;
+  struct timespec now;
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return ft_double(env, (double)((int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000));
+}
+
 static napi_value realtime_ms(napi_env env, napi_callback_info info) {
   (void)info;
   struct timespec now;
@@ -266,8 +273,8 @@ static napi_value realtime_ms(napi_env env, napi_callback_info info) {
 
 void ft_sum_init(napi_env env, napi_value exports) {
   static const ft_function functions[] = {
-      {"crc32c", crc32c},          {"crc32cBy", crc32c_by}, {"checksum", checksum}, {"monotonicUs", monotonic_us},
-      {"realtimeMs", realtime_ms},
+      {"crc32c", crc32c},          {"crc32cBy", crc32c_by},     {"checksum", checksum}, {"monotonicUs", monotonic_us},
+      {"realtimeMs", realtime_ms}, {"boottimeUs", boottime_us},
   };
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, choose_crc);

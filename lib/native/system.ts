@@ -4,9 +4,10 @@ import type { Clock } from '../clock.js';
 import type { Random } from '../random.js';
 import { native } from './native.js';
 
-/** CLOCK_MONOTONIC of this machine. */
+/** CLOCK_MONOTONIC and CLOCK_BOOTTIME of this machine. */
 export const systemClock: Clock = {
   now: () => native().monotonicUs(),
+  boot: () => native().boottimeUs(),
   wall: () => native().realtimeMs(),
 };
 

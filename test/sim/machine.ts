@@ -295,6 +295,7 @@ export class Process {
       },
       checksum: real.checksum,
       monotonicUs: () => clock.now(),
+      boottimeUs: () => clock.now(),
       realtimeMs: () => clock.wall(),
     };
   }

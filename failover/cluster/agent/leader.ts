@@ -6,6 +6,7 @@
  *   serving    the replica's log goes to the other nodes (`sender` is set)
  *   draining   the replica has ended; the rest of its log is sent, then the lease is given back
  */
+import { bootTime } from '../../../lib/clock.js';
 import type { Ring } from '../../log/ring.js';
 import { LeaderLost, ShutdownKind, Word } from '../../log/ring-header.js';
 import type { GroupState } from '../coordinator/coordinator.js';
@@ -99,7 +100,7 @@ export class Leader extends Role {
     this.#openLog();
     const ring = this.sender?.ring ?? this.copy?.ring;
     if (ring !== undefined) context.lease.publish(ring, context.epoch);
-    context.lease.keep(nowUs, {
+    context.lease.keep({
       epoch: context.epoch,
       isLeading: () => context.isCurrent(this),
       onLost: () => this.#stepDown(),
@@ -195,7 +196,12 @@ export class Leader extends Role {
     const { context } = this;
     const { lease, host } = context;
     const proposal = lease.isBusy ? null : sender.proposal();
-    if (proposal === null || nowUs > host.coordinator.leaseUntilUs || this.#isTooSoon(nowUs, sender, proposal)) return;
+    if (
+      proposal === null ||
+      bootTime(host.clock) > host.coordinator.leaseUntilUs ||
+      this.#isTooSoon(nowUs, sender, proposal)
+    )
+      return;
     sender.propose(proposal);
     lease.ask(host.coordinator.update(proposal, [...sender.departed]), (isDone) => {
       if (this.sender !== sender || !context.isCurrent(this)) return;

@@ -3,6 +3,7 @@
  * to the replica that sends under it, and claimed again when it has expired and no other node has
  * led since. Requests to the coordinator are made one at a time.
  */
+import { bootTime } from '../../../lib/clock.js';
 import type { Ring } from '../../log/ring.js';
 import { Word } from '../../log/ring-header.js';
 import type { AgentHost } from './host.js';
@@ -14,6 +15,8 @@ import type { AgentHost } from './host.js';
 const MAX_REMAINING_US = 3600e6;
 /** Of this many failures one is reported. */
 const REPORT_EVERY = 50;
+/** Shorter gaps of an agent are usual. */
+const MIN_GAP_US = 250_000;
 
 /** What renewal needs to know of the leader. */
 export interface LeaseKeeper {
@@ -31,6 +34,14 @@ export class Lease {
   isBusy = false;
   #renewedUs = Number.NEGATIVE_INFINITY;
   #isLost = false;
+  /** When the lease was passed on last, microseconds; null: not since it was granted. */
+  #publishedUs: number | null = null;
+  /**
+   * This agent stood still, and so did a virtual machine's clock perhaps. The replica may not send
+   * before a renewal that began later.
+   */
+  #isDoubtful = false;
+  #doubtfulSinceUs = 0;
 
   constructor(
     readonly host: AgentHost,
@@ -60,7 +71,9 @@ export class Lease {
 
   /** The lease has been granted just now. */
   acquired(): void {
-    this.#renewedUs = this.host.clock.now();
+    this.#renewedUs = bootTime(this.host.clock);
+    this.#publishedUs = null;
+    this.#isDoubtful = false;
   }
 
   /**
@@ -83,8 +96,10 @@ export class Lease {
 
   /** Writes into the log's header until when the replica may send. */
   publish(ring: Ring, epoch: number): void {
-    const nowUs = this.host.clock.now();
-    const remainingUs = Math.min(this.host.coordinator.leaseUntilUs - nowUs, MAX_REMAINING_US);
+    const nowUs = bootTime(this.host.clock);
+    this.#detectGap(nowUs);
+    const grantedUs = this.#isDoubtful ? 0 : this.host.coordinator.leaseUntilUs - nowUs;
+    const remainingUs = Math.min(grantedUs, MAX_REMAINING_US);
     // The replica goes by the group's clock.
     const [groupOffsetUs = 0] = ring.offsets;
     ring.store(Word.leaseUntilMs, Math.floor((nowUs + groupOffsetUs + remainingUs) / 1000) | 0);
@@ -94,18 +109,34 @@ export class Lease {
     this.host.report(isLost ? 'lease-lost' : 'lease-acquired', { epoch });
   }
 
+  /** After a gap in the agent's work the lease is renewed at once. */
+  #detectGap(nowUs: number): void {
+    const gapUs = this.#publishedUs === null ? 0 : nowUs - this.#publishedUs;
+    this.#publishedUs = nowUs;
+    if (gapUs <= Math.max(this.host.coordinator.renewIntervalUs, MIN_GAP_US)) return;
+    this.#isDoubtful = true;
+    this.#doubtfulSinceUs = nowUs;
+    this.#renewedUs = Number.NEGATIVE_INFINITY;
+  }
+
   /** Renews the lease in time, or claims it again after it has expired. */
-  keep(nowUs: number, keeper: LeaseKeeper): void {
+  keep(keeper: LeaseKeeper): void {
     const { coordinator } = this.host;
+    const nowUs = bootTime(this.host.clock);
     const { leaseUntilUs, renewIntervalUs } = coordinator;
     // Shortly before the end, and after it: more often.
     const intervalUs = leaseUntilUs - nowUs < renewIntervalUs * 2 ? renewIntervalUs / 4 : renewIntervalUs;
     if (this.isBusy || nowUs - this.#renewedUs < intervalUs) return;
     this.#renewedUs = nowUs;
-    if (leaseUntilUs !== 0) this.ask(coordinator.renew(), () => undefined);
+    if (leaseUntilUs !== 0)
+      this.ask(coordinator.renew(), (isOurs) => {
+        // A renewal that began before the gap proves nothing.
+        if (isOurs && nowUs >= this.#doubtfulSinceUs) this.#isDoubtful = false;
+      });
     else
       this.ask(this.#reclaim(keeper), (isOurs) => {
         if (!isOurs) keeper.onLost();
+        else if (coordinator.leaseUntilUs !== 0) this.#isDoubtful = false;
       });
   }
 

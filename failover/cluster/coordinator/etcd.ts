@@ -6,7 +6,7 @@
  * subtracted. etcd counts from later, so its lease ends later. Clocks need not agree, but must run
  * alike to within the margin (a tenth of the lease's time).
  */
-import type { Clock } from '../../../lib/clock.js';
+import { bootTime, type Clock } from '../../../lib/clock.js';
 import { FtError } from '../../../lib/errors.js';
 import type { EtcdConfig } from '../config/config.js';
 import { type Coordinator, type GroupState, type GroupView, parseState } from './coordinator.js';
@@ -52,7 +52,7 @@ export class EtcdCoordinator implements Coordinator {
   }
 
   async claim(state: GroupState): Promise<boolean> {
-    const from = this.clock.now();
+    const from = bootTime(this.clock);
     const lease = await this.#client.grant(this.config.ttl);
     const { succeeded, revision } = await this.#client.txn(
       [
@@ -106,7 +106,7 @@ export class EtcdCoordinator implements Coordinator {
   async renew(): Promise<boolean> {
     const lease = this.#lease;
     if (lease === null) return false;
-    const from = this.clock.now();
+    const from = bootTime(this.clock);
     const ttl = await this.#client.keepAlive(lease);
     if (lease !== this.#lease) return false;
     if (ttl <= 0) {

@@ -13,7 +13,7 @@
  */
 import { readdirSync, readFileSync, renameSync, type Stats, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Clock } from '../../../lib/clock.js';
+import { bootTime, type Clock } from '../../../lib/clock.js';
 import { errorCode, FtError } from '../../../lib/errors.js';
 import type { NativeAddon } from '../../../lib/native/native.js';
 import { PrivateDirectory } from '../../host/private-directory.js';
@@ -32,7 +32,7 @@ interface Holder {
   pid: number;
   /** When the process was started, as in /proc: a pid that is used again is another process. */
   started: string;
-  /** Last renewal: monotonic time, microseconds. */
+  /** Last renewal: CLOCK_BOOTTIME, microseconds. */
   atUs: number;
   /** It gave the lease back, and its primary sends no more. */
   released: boolean;
@@ -182,7 +182,7 @@ export class FileLockCoordinator implements Coordinator {
 
   /** This node has the lock: its primary may send for a while. */
   #extend(): void {
-    const now = this.host.clock.now();
+    const now = bootTime(this.host.clock);
     this.#sign(false);
     this.leaseUntilUs = now + this.config.leaseMs * 1000;
   }
@@ -213,7 +213,7 @@ export class FileLockCoordinator implements Coordinator {
     const holder = this.#parse(this.#text(this.#holder) ?? '');
     // Another node tests the lock, as this one does, or has just acquired it.
     if (holder === null || holder.released) return UNKNOWN_HOLDER;
-    if (this.host.clock.now() - holder.atUs > this.config.stallTimeoutMs * 1000) this.#kill(holder);
+    if (bootTime(this.host.clock) - holder.atUs > this.config.stallTimeoutMs * 1000) this.#kill(holder);
     return holder.node;
   }
 
@@ -267,7 +267,7 @@ export class FileLockCoordinator implements Coordinator {
       node: this.host.node,
       pid: this.host.pid,
       started: this.#started,
-      atUs: Math.floor(this.host.clock.now()),
+      atUs: Math.floor(bootTime(this.host.clock)),
       released,
     };
     try {
