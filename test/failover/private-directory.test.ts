@@ -24,7 +24,7 @@ import { PrivateDirectory } from '../../failover/host/private-directory.js';
 import { askAt, listenAt, onlySameUser } from '../../failover/host/unix-socket.js';
 import { native } from '../../lib/native/native.js';
 
-const STRANGER = 12_345;
+const OTHER_USER = 12_345;
 const isRoot = process.getuid?.() === 0;
 const needsRoot = isRoot ? {} : { skip: 'another user can be played by root only' };
 const top = mkdtempSync(join(tmpdir(), 'ft-private-'));
@@ -70,17 +70,17 @@ t.test('each component is checked', async (t) => {
 
 t.test("another user's directory and link", needsRoot, async (t) => {
   mkdirSync(join(top, 'theirs/ours'), { recursive: true });
-  chownSync(join(top, 'theirs'), STRANGER, STRANGER);
+  chownSync(join(top, 'theirs'), OTHER_USER, OTHER_USER);
   t.throws(() => open('theirs/ours'), { code: 'EACCES', message: /theirs belongs to user 12345, who could replace/ });
   t.throws(() => open('theirs/new'), { code: 'EACCES' });
   t.same(readdirSync(join(top, 'theirs')), ['ours'], 'nothing is created in it');
   t.throws(() => open('theirs'), { code: 'EACCES', message: /belongs to user 12345/ });
-  // In a directory like /tmp a stranger puts a link where ours is to be.
+  // In a directory like /tmp another user puts a link where ours is to be.
   mkdirSync(join(top, 'tmp'));
   chmodSync(join(top, 'tmp'), 0o1777);
   mkdirSync(join(top, 'target'));
   symlinkSync(join(top, 'target'), join(top, 'tmp/group'));
-  const child = spawn('chown', ['-h', `${STRANGER}`, join(top, 'tmp/group')]);
+  const child = spawn('chown', ['-h', `${OTHER_USER}`, join(top, 'tmp/group')]);
   await once(child, 'exit');
   t.throws(() => open('tmp/group'), { code: 'EACCES', message: /symbolic link of user 12345/ });
   t.throws(() => open('tmp/group/inner'), { code: 'EACCES', message: /symbolic link of user 12345/ });
@@ -107,7 +107,7 @@ t.test("root's links are followed, and their targets checked", needsRoot, async 
   t.throws(() => open('links/absolute/place'), { code: 'EACCES', message: /others may write/ });
 });
 
-t.test('files that a stranger has put there are not used', needsRoot, async (t) => {
+t.test('files that another user has put there are not used', needsRoot, async (t) => {
   const addon = native();
   const directory = open('files');
   const [lock, log, bell] = ['lock', 'log', 'bell'].map((name) => directory.file(name)) as [string, string, string];
@@ -121,7 +121,7 @@ t.test('files that a stranger has put there are not used', needsRoot, async (t) 
   for (const path of [lock, log]) {
     rmSync(path);
     writeFileSync(path, '');
-    chownSync(path, STRANGER, STRANGER);
+    chownSync(path, OTHER_USER, OTHER_USER);
   }
   t.throws(() => addon.lockFile(lock), { code: 'EPERM' });
   t.throws(() => addon.shmMap(log, 4096, true), { code: 'EPERM' });
@@ -172,7 +172,7 @@ t.test('sockets: for this user only, whatever the masks and modes', async (t) =>
         socket.on('data', (part) => { text += part; });
         socket.on('error', (error) => { text = error.code; });
         socket.on('close', () => console.log(JSON.stringify(text)));`;
-      const child = spawn(process.execPath, ['-e', script], { uid: STRANGER, gid: STRANGER, cwd: '/' });
+      const child = spawn(process.execPath, ['-e', script], { uid: OTHER_USER, gid: OTHER_USER, cwd: '/' });
       let output = '';
       child.stdout.on('data', (part) => {
         output += part;
