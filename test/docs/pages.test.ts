@@ -15,6 +15,9 @@ const NOT_HERE = /npm (install|run|test)/;
 /** Groups of other processes of this machine must not be seen, so /run is the test's own. */
 const BEFORE = 'set -e\nmount -t tmpfs tmpfs /run\nip link set lo up\n';
 
+/** The commands that are not run here: they are what CI runs. */
+const LEFT_OUT = ['README.md: npm install && npm run demo', 'README.md: npm install && npm test'];
+
 interface Block {
   language: string;
   name: string;
@@ -60,6 +63,16 @@ function testPage(page: string, expected: RegExp[]): void {
     if (status !== 0) t.comment(errors);
   });
 }
+
+t.test('only installing and testing the package itself is left out', async (t) => {
+  const leftOut = ['README.md', 'docs/guides/getting-started.md', 'docs/guides/embedding.md'].flatMap((page) =>
+    blocksOf(page)
+      .filter(({ language, text }) => language === 'sh' && NOT_HERE.test(text))
+      .flatMap(({ text }) => text.trim().split('\n'))
+      .map((line) => `${page}: ${line.replace(/ +#.*/, '')}`),
+  );
+  t.same(leftOut, LEFT_OUT);
+});
 
 testPage('README.md', [/^line 30$/m, /drained/, /^hello$/m]);
 testPage('docs/guides/getting-started.md', [/can run here/, /^hello$/m, /drained/]);

@@ -1,7 +1,7 @@
 /** A replicated program's UDP: its state goes on after a takeover, and only one of its copies speaks. */
 import dgram from 'node:dgram';
 import { fileURLToPath } from 'node:url';
-import { get, inLab, STACK_ADDRESS, sleep, TestGroup } from './support/lab.js';
+import { get, inLab, STACK_ADDRESS, TestGroup, until } from './support/lab.js';
 
 const directory = await inLab(import.meta.url);
 const { default: t } = await import('tap');
@@ -65,7 +65,10 @@ for (const commit of ['written', 'acked'])
     );
     const before = await get('/');
     const going = Promise.all(adders.map((adder) => adder.add(51, 400)));
-    await sleep(60);
+    const sums = (): number => adders.reduce((total, { answers }) => total + answers.length, 0);
+    const already = sums();
+    await until('some answers', () => sums() > already + 100);
+    t.ok(sums() < already + 20 * 300, 'killed in the middle');
     primary.kill('SIGKILL');
     t.same(await going, Array(20).fill(sum(400)), 'nothing is forgotten, nothing counted twice');
     t.match(await backup.event('takeover'), { breakdown: { reason: 'death' } });
@@ -90,7 +93,8 @@ t.test('a switchover loses no datagram', async (t) => {
   const [primary, backup] = await group.pair();
   const adder = new Adder('s');
   const going = adder.add(1, 300);
-  await sleep(50);
+  await until('some answers', () => adder.answers.length > 30);
+  t.ok(adder.answers.length < 300, 'in the middle');
   primary.kill('SIGTERM');
   t.equal(await going, sum(300));
   t.match(await backup.event('takeover'), { breakdown: { reason: 'switchover' } });

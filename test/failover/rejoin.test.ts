@@ -3,7 +3,7 @@ import http from 'node:http';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import type { ReplicaProcess } from '../../failover/lab/replica-process.js';
-import { inLab, STACK_ADDRESS, sleep, TestGroup } from './support/lab.js';
+import { inLab, STACK_ADDRESS, sleep, TestGroup, until } from './support/lab.js';
 
 const directory = await inLab(import.meta.url);
 const APP = fileURLToPath(new URL('apps/state-http.js', import.meta.url));
@@ -65,7 +65,7 @@ t.test('no replica is left that has seen the beginning', async (t) => {
   const own = new TestGroup(directory, ['--log-size', '16'], [APP, 'v1']);
   let [primary, backup] = await own.pair();
   const residents = Array.from({ length: RESIDENTS }, (_, n) => new Resident(n));
-  await sleep(200);
+  await until('all have been answered', () => residents.every(({ asked }) => asked > 0));
   const ports = residents.map(({ connection }) => connection);
   for (let n = 0; n < DEATHS; n++) {
     if (n < 2) t.equal(await ask(false, 'POST', '/fill', Buffer.alloc(FILL, 'x')), '');

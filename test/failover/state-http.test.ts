@@ -71,8 +71,11 @@ t.test('new code takes over connections that it did not accept', async (t) => {
   const backup = own.start();
   await backup.event('ready');
   await primary.event('protected');
-  const going = callers.slice(10).map((caller) => caller.ask('/slow/300', 'POST', 'y'));
+  let answered = 0;
+  const going = callers.slice(10).map((caller) => caller.ask('/slow/2000', 'POST', 'y'));
+  for (const answer of going) void answer.then(() => answered++);
   await sleep(50);
+  t.equal(answered, 0, 'nothing has been answered');
   primary.kill('SIGTERM');
   await backup.event('takeover');
   t.same(await Promise.all(going), Array(10).fill('v2 slow y'), 'asked again of the new program');

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { CHUNK, contentSha256 } from '../../failover/demo/content.js';
 import type { ReplicaProcess } from '../../failover/lab/replica-process.js';
-import { Client, inLab, STACK_ADDRESS, sleep, TestGroup } from './support/lab.js';
+import { Client, inLab, STACK_ADDRESS, sleep, TestGroup, until } from './support/lab.js';
 
 const directory = await inLab(import.meta.url);
 const APP = fileURLToPath(new URL('apps/stateful.js', import.meta.url));
@@ -81,6 +81,7 @@ t.test('an outgoing connection is restored, too, and is not opened again', async
   let [primary, backup] = await own.pair();
   while (feeds.length === 0) await sleep(5);
   const client = new Client(7);
+  await until('connected', () => client.socket.readyState === 'open');
   await sleep(100);
   let expected = '';
   for (let n = 1; n <= 9; n++) {
@@ -177,7 +178,7 @@ t.test('unclaimed connections are reset; a replica in another mode is refused', 
   const { group: own } = group();
   const [primary, backup] = await own.pair();
   const client = new Client(9);
-  await sleep(50);
+  await until('connected', () => client.socket.readyState === 'open');
   const other = new TestGroup(directory, ['--mode', 'replay'], own.program);
   Object.assign(other, { name: own.name });
   backup.kill('SIGKILL');

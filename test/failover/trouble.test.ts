@@ -7,7 +7,7 @@ import { closeSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { RING_HEADER, Word } from '../../failover/log/ring-header.js';
-import { Client, get, inLab, KIT, sleep, TAP, TestGroup } from './support/lab.js';
+import { Client, get, inLab, KIT, sleep, TAP, TestGroup, until } from './support/lab.js';
 
 const directory = await inLab(import.meta.url);
 const { default: t } = await import('tap');
@@ -168,7 +168,7 @@ t.test('addresses and ports of the program', async (t) => {
   const group = new TestGroup(directory, ['--solo'], [file]);
   const alone = group.start();
   await alone.event('ready');
-  await sleep(200);
+  await until('the codes', () => alone.stderrLines.some((line) => line.startsWith('codes')));
   t.match(alone.stderrLines.join('\n'), /codes ok,EADDRINUSE,EADDRNOTAVAIL,ok/);
   await group.close();
 });
