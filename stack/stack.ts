@@ -164,6 +164,12 @@ export class Stack implements TcpHost, NetworkContext, LinkStack {
     return this.#now;
   }
 
+  /**
+   * Called when another host claims an address of ours, by ARP or neighbour discovery, before that
+   * is answered; also when it uses our link address.
+   */
+  onAddressClaim: (() => void) | null = null;
+
   /** Whether the stack only follows another one: state is kept, nothing is sent. */
   get frozen(): boolean {
     return this.tcp.frozen;

@@ -206,6 +206,12 @@ export const EVENTS = {
     action: 'Look at the coordinator and the way to it. Connections wait.',
     fields: { epoch: EPOCH },
   },
+  'address-claimed': {
+    source: 'agent',
+    when: 'On the leader: another host claims an address of the primary, by ARP or neighbour discovery. The lease is renewed before anything is sent.',
+    action: 'Unless a takeover has just happened, look for the host that has the address.',
+    fields: { epoch: EPOCH },
+  },
   'stepped-down': {
     source: 'agent',
     when: 'Another node leads. This node ends its replica and joins again.',

@@ -401,6 +401,26 @@ export const HEADER_WORDS = [
     ordering: 'plain, together with `writerPid`',
     meaning: 'a writer that respects `readerBorrowed`; writers of log version 3 do not',
   },
+  {
+    name: 'addressClaims',
+    word: 34,
+    type: 'int32',
+    unit: 'count',
+    writtenBy: 'primary',
+    readBy: 'agent',
+    ordering: 'release; no data depends on it',
+    meaning: 'claims of our addresses by other hosts, one a second at most: the lease is to be renewed',
+  },
+  {
+    name: 'addressClaimsAnswered',
+    word: 35,
+    type: 'int32',
+    unit: 'count',
+    writtenBy: 'agent',
+    readBy: 'primary',
+    ordering: 'release, after `leaseUntilMs`',
+    meaning: '`addressClaims` + 1 when the lease was renewed last; 0: the agent does not answer',
+  },
 ] as const satisfies readonly HeaderWord[];
 
 type WordNumbers = { readonly [W in (typeof HEADER_WORDS)[number] as W['name']]: W['word'] };

@@ -5,7 +5,6 @@
  * One turn delivers one event that is due. When none is due, the primary publishes the log, serves
  * the standby, and sends what the events made necessary.
  */
-import { bootTime } from '../../lib/clock.js';
 import type { TapDevice } from '../../lib/device/tap.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
@@ -19,6 +18,7 @@ import type { Ring } from '../log/ring.js';
 import { Word } from '../log/ring-header.js';
 import { RingWriter } from '../log/ring-writer.js';
 import { type DispatcherHost, EventDispatcher } from './event-dispatcher.js';
+import { LeaseCheck } from './lease-check.js';
 import { LocalStandby } from './local-standby.js';
 import type { CommitGate } from './output-gate.js';
 import { Recorder } from './recorder.js';
@@ -134,11 +134,12 @@ export class Primary {
   }
 
   #makeStandby(ring: Ring): Standby {
-    const { options, gate, clock, tap } = this.#host;
+    const { options, gate, clock, tap, stack } = this.#host;
     if (options.agentPid === undefined) return new LocalStandby(ring, this.#standbyHost());
-    // Milliseconds modulo 2^32 are compared by their difference.
     if (invariants.L1) {
-      gate.lease = () => ((ring.load(Word.leaseUntilMs) - Math.floor(bootTime(clock) / 1000)) | 0) > 0;
+      const check = new LeaseCheck(ring, clock);
+      gate.lease = () => check.maySend;
+      stack.onAddressClaim = () => check.addressClaimed();
       tap?.obeyLease(ring.words, Word.leaseUntilMs, ring.offsets);
     }
     return new RemoteStandby(ring, this.#standbyHost(), options.agentPid);

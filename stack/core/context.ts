@@ -60,6 +60,8 @@ export interface StackContext {
   readonly gate: OutputGate | null;
   /** Whether the stack only follows another one: it sends nothing. */
   readonly frozen: boolean;
+  /** Called when another host claims an address of ours, by ARP or neighbour discovery. */
+  readonly onAddressClaim: (() => void) | null;
   /** The address "::". */
   readonly unspecified6: number;
   /** Whether an interface has the address. */

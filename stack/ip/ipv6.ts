@@ -95,7 +95,12 @@ export class Ipv6 {
     this.#fill(packet);
     packet.src = src;
     packet.dst = dst;
-    if (book.isMulticast(src) || (net.hasAddress(src) && !net.loopback)) return Drop.Ipv6BadSource;
+    if (book.isMulticast(src)) return Drop.Ipv6BadSource;
+    if (net.hasAddress(src) && !net.loopback) {
+      // Such a hop limit is a neighbour's (RFC 4861 section 7.1): it announces our address as its own.
+      if (packet.hopLimit === 255 && bytes[offset + 6] === PROTOCOL_ICMP6) stack.onAddressClaim?.();
+      return Drop.Ipv6BadSource;
+    }
     const unicast = net.hasAddress(dst) || ((net.loopback || stack.forwarding) && stack.isLocal(dst));
     const group = !unicast && book.isMulticast(dst) && net.hasGroup6(dst);
     if (!unicast && !group) {

@@ -41,6 +41,8 @@ export class Arp {
     if ((bytes[senderMacOffset] & 1) !== 0) return Drop.ArpBadSender;
     const own = sameMac(net.mac, bytes, senderMacOffset);
     if (senderIp !== 0 && net.hasAddress(senderIp)) {
+      // With our own link address it is a successor that took over both.
+      this.#stack.onAddressClaim?.();
       if (!own) this.#defend(senderIp);
       return 0;
     }

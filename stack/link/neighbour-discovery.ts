@@ -118,7 +118,10 @@ export class NeighbourDiscovery {
     const own = net.addresses6.find((entry) => entry.address === target);
     if (own !== undefined) {
       if (own.tentative) this.#conflict(own);
-      else this.counters.conflicts++;
+      else {
+        this.counters.conflicts++;
+        this.#stack.onAddressClaim?.();
+      }
       return 0;
     }
     const link = optionAt(bytes, at + 24, at + length, TARGET_LINK);

@@ -6,6 +6,7 @@ import type { Coordinator, GroupState } from '../../failover/cluster/coordinator
 import { GroupClock } from '../../failover/log/group-clock.js';
 import type { Ring } from '../../failover/log/ring.js';
 import { Word } from '../../failover/log/ring-header.js';
+import { LeaseCheck } from '../../failover/primary/lease-check.js';
 import { bootTime, type Clock } from '../../lib/clock.js';
 import { native } from '../../lib/native/native.js';
 import { systemClock } from '../../lib/native/system.js';
@@ -143,6 +144,45 @@ t.test('a renewal that began before the gap proves nothing', async (t) => {
   await machine.step();
   await machine.step();
   t.ok(machine.maySend, 'the next one does');
+});
+
+t.test('another host claims the address: nothing leaves before the lease is renewed', async (t) => {
+  const machine = new Machine();
+  machine.words[Word.addressClaims] = 5;
+  const check = new LeaseCheck(machine.ring, new GroupClock(machine.clock, machine.ring));
+  await machine.step();
+  t.ok(check.maySend);
+  machine.isHeldBack = true;
+  check.addressClaimed();
+  t.notOk(check.maySend, 'at once');
+  const before = machine.renewals;
+  await machine.step();
+  t.equal(machine.renewals, before + 1, 'the lease is renewed at once');
+  t.notOk(check.maySend);
+  machine.pending.shift()?.();
+  for (let i = 0; i < 5; i++) await Promise.resolve();
+  await machine.step();
+  t.ok(check.maySend);
+  t.same(machine.events, ['address-claimed', 'lease-lost', 'lease-acquired']);
+  check.addressClaimed();
+  t.ok(check.maySend, 'one claim a second counts');
+  machine.monoUs += 1_000_000;
+  machine.isOurs = false;
+  machine.isHeldBack = false;
+  check.addressClaimed();
+  for (let i = 0; i < 100; i++) {
+    await machine.step();
+    if (check.maySend) t.fail('another node leads');
+  }
+  t.ok(machine.isLost);
+});
+
+t.test('an agent of an older version does not answer claims', async (t) => {
+  const machine = new Machine();
+  const check = new LeaseCheck(machine.ring, new GroupClock(machine.clock, machine.ring));
+  machine.words[Word.leaseUntilMs] = (machine.monoUs + 7_000_000 + LEASE_US) / 1000;
+  check.addressClaimed();
+  t.ok(check.maySend);
 });
 
 t.test('the kernel has such a clock', async (t) => {

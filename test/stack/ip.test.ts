@@ -249,6 +249,8 @@ t.test('duplicate address detection: the second one does not get the address', a
   const net = new Net('dad');
   const link = net.link();
   const { stack: a } = net.stack([{ device: link.a, options: { addresses: ['fd00::1/64'] } }]);
+  let claims = 0;
+  a.onAddressClaim = () => claims++;
   net.pass(100_000);
   const { stack: b } = net.stack([
     { device: link.b, options: { addresses: ['fd00::1/64', 'fd00::2/64'], probe: true } },
@@ -259,6 +261,16 @@ t.test('duplicate address detection: the second one does not get the address', a
   t.equal(b.isLocal(b.book.parse('fd00::1')!), false, 'somebody else has it');
   t.equal(b.interfaces[0].nd.counters.conflicts, 1);
   t.equal(a.isLocal(a.book.parse('fd00::1')!), true);
+  t.equal(claims, 0, 'a question is no claim');
+  // Without detection the second one says that the address is his.
+  const other = net.link();
+  const addresses = { addresses: ['fd00::1/64'] };
+  const [one, two] = [other.a, other.b].map((device) => net.stack([{ device, options: addresses }]).stack);
+  net.pass(2e6);
+  one.onAddressClaim = () => claims++;
+  two.interfaces[0].announce();
+  net.pass(100_000);
+  t.ok(claims > 0);
 });
 
 /** A router advertisement for fd05::/64. */

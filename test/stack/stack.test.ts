@@ -175,6 +175,30 @@ t.test('ARP: a flood of strangers stays bounded, and somebody with our address i
   t.same(arps(peer), [[1, STACK_IP, STACK_IP]]);
 });
 
+t.test('a claim of our address is reported before it is answered, also with our link address', async (t) => {
+  const peer = new Peer();
+  const { stack } = peer;
+  const own = stack.interfaces[0].mac;
+  let claims = 0;
+  let sent = -1;
+  stack.onAddressClaim = () => {
+    claims++;
+    sent = arps(peer).length;
+  };
+  peer.settle();
+  arps(peer);
+  peer.link.a.inject(arp(1, PEER_MAC, STACK_IP, STACK_IP));
+  peer.settle();
+  t.equal(claims, 1);
+  t.equal(sent, 0, 'before the answer');
+  peer.link.a.inject(arp(1, own, STACK_IP, STACK_IP));
+  peer.settle();
+  t.equal(claims, 2, 'a successor has both addresses');
+  peer.link.a.inject(arp(1, PEER_MAC, PEER_IP, STACK_IP));
+  peer.settle();
+  t.equal(claims, 2, 'a question is no claim');
+});
+
 t.test('ICMP echo', async (t) => {
   const peer = new Peer();
   peer.link.a.inject(arp(1, PEER_MAC, PEER_IP, STACK_IP));

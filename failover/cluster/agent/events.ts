@@ -20,6 +20,8 @@ export interface AgentEvents {
   'lease-acquired': { epoch: number };
   /** On the leader: the primary may not send. */
   'lease-lost': { epoch: number };
+  /** On the leader: another host claims an address of the primary. */
+  'address-claimed': { epoch: number };
   /** Another node leads with a higher epoch. */
   'stepped-down': { epoch: number };
   /** The primary made no progress and is killed. */

@@ -42,6 +42,8 @@ export class Lease {
    */
   #isDoubtful = false;
   #doubtfulSinceUs = 0;
+  /** As the primary counted them last; null: not known yet. */
+  #claims: number | null = null;
 
   constructor(
     readonly host: AgentHost,
@@ -73,6 +75,7 @@ export class Lease {
   acquired(): void {
     this.#renewedUs = bootTime(this.host.clock);
     this.#publishedUs = null;
+    this.#claims = null;
     this.#isDoubtful = false;
   }
 
@@ -98,11 +101,13 @@ export class Lease {
   publish(ring: Ring, epoch: number): void {
     const nowUs = bootTime(this.host.clock);
     this.#detectGap(nowUs);
+    const claims = this.#detectClaim(ring, nowUs, epoch);
     const grantedUs = this.#isDoubtful ? 0 : this.host.coordinator.leaseUntilUs - nowUs;
     const remainingUs = Math.min(grantedUs, MAX_REMAINING_US);
     // The replica goes by the group's clock.
     const [groupOffsetUs = 0] = ring.offsets;
     ring.store(Word.leaseUntilMs, Math.floor((nowUs + groupOffsetUs + remainingUs) / 1000) | 0);
+    if (!this.#isDoubtful) ring.store(Word.addressClaimsAnswered, (claims + 1) | 0);
     const isLost = remainingUs <= 0;
     if (isLost === this.#isLost) return;
     this.#isLost = isLost;
@@ -114,6 +119,22 @@ export class Lease {
     const gapUs = this.#publishedUs === null ? 0 : nowUs - this.#publishedUs;
     this.#publishedUs = nowUs;
     if (gapUs <= Math.max(this.host.coordinator.renewIntervalUs, MIN_GAP_US)) return;
+    this.#doubt(nowUs);
+  }
+
+  /** Another host claims an address of the primary: another node may lead. @returns all claims */
+  #detectClaim(ring: Ring, nowUs: number, epoch: number): number {
+    const claims = ring.load(Word.addressClaims);
+    const isNew = this.#claims !== null && claims !== this.#claims;
+    this.#claims = claims;
+    if (isNew) {
+      this.host.report('address-claimed', { epoch });
+      this.#doubt(nowUs);
+    }
+    return claims;
+  }
+
+  #doubt(nowUs: number): void {
     this.#isDoubtful = true;
     this.#doubtfulSinceUs = nowUs;
     this.#renewedUs = Number.NEGATIVE_INFINITY;
