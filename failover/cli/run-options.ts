@@ -168,7 +168,7 @@ export const RUN: CommandSpec<typeof OPTIONS> = {
     'Events are written to standard error, one JSON object per line (docs/reference/events.md).',
   ],
   options: OPTIONS,
-  notes: ['Make the TAP device with: ip tuntap add dev ft0 mode tap multi_queue vnet_hdr'],
+  notes: ['Make the TAP device with: ip tuntap add dev ft0 mode tap user NAME multi_queue vnet_hdr'],
   exitCodes: {
     0: 'the group was drained, or this replica was switched over',
     1: 'the replica failed, was dropped or has diverged',
