@@ -166,13 +166,17 @@ t.test('sockets: for this user only, whatever the masks and modes', async (t) =>
   t.same(await askAt(path, 2000, 100), { json: { ok: true } });
   if (isRoot) {
     const connect = async (): Promise<string> => {
+      // The program itself may be where only root can start it.
       const script = `
+        process.setgroups([]);
+        process.setgid(${OTHER_USER});
+        process.setuid(${OTHER_USER});
         const socket = require('net').connect(${JSON.stringify(path)});
         let text = '';
         socket.on('data', (part) => { text += part; });
         socket.on('error', (error) => { text = error.code; });
         socket.on('close', () => console.log(JSON.stringify(text)));`;
-      const child = spawn(process.execPath, ['-e', script], { uid: OTHER_USER, gid: OTHER_USER, cwd: '/' });
+      const child = spawn(process.execPath, ['-e', script], { cwd: '/' });
       let output = '';
       child.stdout.on('data', (part) => {
         output += part;
