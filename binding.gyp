@@ -10,7 +10,7 @@
         "lib/native/loop.c",
         "lib/native/direct.c",
         "lib/native/hook.c",
-        "lib/native/look.c",
+        "lib/native/busy-poll.c",
         "lib/native/sender.c",
         "lib/native/shm.c",
         "lib/native/proc.c",

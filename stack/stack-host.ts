@@ -57,7 +57,7 @@ export class StackHost implements SocketHost {
       this.#hook = native.loopHook(() => this.turn(), MAX_TURNS);
       native.loopRef(this.#hook, true);
       const { busyPollUs = 0 } = options;
-      native.loopLook(this.#hook, busyPollUs, busyPollUs);
+      native.loopBusyPoll(this.#hook, busyPollUs, busyPollUs);
       native.loopTimer(this.#hook, 0);
     }
   }

@@ -122,7 +122,7 @@ export class ClusterMachine {
     const addon = native();
     // A log record on its way to another machine passes four processes: none that is busy should
     // have to be woken.
-    addon.loopLook(
+    addon.loopBusyPoll(
       addon.loopHook(() => false, 1),
       this.options.busyPollUs,
       MAX_POLLED_WORK_US,

@@ -62,7 +62,7 @@ export class EventLoop {
     this.#hook = native.loopHook(() => this.#turn(), MAX_TURNS);
     process.on('uncaughtExceptionMonitor', this.#onUncaughtException);
     native.loopRef(this.#hook, true);
-    native.loopLook(this.#hook, busyPollUs, busyPollUs);
+    native.loopBusyPoll(this.#hook, busyPollUs, busyPollUs);
   }
 
   /** Takes a turn soon. */
@@ -87,9 +87,9 @@ export class EventLoop {
   }
 
   /** How often the loop has polled before it slept, and found something. */
-  get busyPolls(): { looks: number; found: number } {
-    const [looks, found] = this.#hook === null ? [0, 0] : this.#host.native.loopLooks(this.#hook);
-    return { looks, found };
+  get busyPolls(): { polls: number; found: number } {
+    const [polls, found] = this.#hook === null ? [0, 0] : this.#host.native.loopBusyPolls(this.#hook);
+    return { polls, found };
   }
 
   /** @returns whether the addon is to drain ticks and microtasks, and to call again */

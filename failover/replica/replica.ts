@@ -414,7 +414,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
   }
 
   /** How often the event loop has polled before it slept, and found something. */
-  get busyPolls(): { looks: number; found: number } {
+  get busyPolls(): { polls: number; found: number } {
     return this.#loop.busyPolls;
   }
 

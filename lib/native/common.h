@@ -40,7 +40,7 @@ bool ft_call(napi_env env, napi_ref function, size_t argc, const napi_value *arg
 /*
  * A native object that JavaScript holds as an external. While it is open it holds itself alive, so garbage collection
  * never closes one; closing is explicit or comes with the end of the environment. The memory is freed when both the
- * external is gone and libuv has let go of all handles inside.
+ * external is gone and libuv has closed all handles inside.
  */
 typedef struct ft_handle ft_handle;
 struct ft_handle {

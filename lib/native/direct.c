@@ -1,4 +1,4 @@
-/* Payload that is read to where it is wanted (direct.h). */
+/* Direct data placement (direct.h). */
 #include "direct.h"
 
 #include <string.h>
@@ -13,9 +13,9 @@
 #define TCP_FIN_SYN_RST_URG 0x27
 #define TCP_ACK 0x10
 #define VNET_CSUM_FLAGS 3
-/* Ethernet, IPv4, TCP with timestamps: what large frames mostly are. */
+/* Ethernet, IPv4, TCP with timestamps: the usual large frame. */
 #define USUAL_HEADERS 66
-/* Ethernet, IPv6, TCP with all the options that there is room for. */
+/* Ethernet, IPv6, TCP with 40 bytes of options. */
 #define MOST_HEADERS 114
 
 static unsigned word(const uint8_t *at) {
@@ -23,8 +23,8 @@ static unsigned word(const uint8_t *at) {
 }
 
 /*
- * How long the headers are of a frame that is one plain TCP segment with data and nothing behind it. 0: it is something
- * else, or more would have to be known than the first `present` bytes.
+ * Length of the headers of a frame that is one TCP segment with data and nothing behind it. 0: another kind of frame,
+ * or the first `present` bytes do not tell.
  */
 static size_t headers_of(const uint8_t *frame, size_t present, size_t length, bool ethernet) {
   size_t link = ethernet ? ETHERNET_HEADER : 0;
@@ -63,7 +63,7 @@ bool ft_direct_begin(ft_direct *direct, size_t slot_size) {
   return direct->at >= 0;
 }
 
-/* What was put behind the expected headers is put to where it belongs. */
+/* Moves the bytes behind the expected headers to their place in the frame. */
 static void join(uint8_t *slot, size_t near, const uint8_t *there, ssize_t got) {
   if (got > (ssize_t)near) memcpy(slot + near, there, (size_t)got - near);
 }
@@ -101,7 +101,7 @@ ssize_t ft_direct_read(ft_direct *direct, int fd, uint8_t *slot, size_t slot_siz
   join(slot, near, there, got);
   size_t headers = headers_of(slot + skip, length, length, direct->ethernet);
   if (headers == 0) return got;
-  /* What the caller does with its data comes before what follows. */
+  /* The caller has to process this frame's data before the next read. */
   *last = true;
   direct->headers = headers;
   return got;

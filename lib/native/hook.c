@@ -1,6 +1,6 @@
-/* The hook on the event loop: what is called before the loop blocks, and how it blocks. */
+/* The hook on the event loop: a callback before the loop blocks, and the decision whether it blocks. */
 #include "common.h"
-#include "look.h"
+#include "busy-poll.h"
 
 #include <math.h>
 #include <poll.h>
@@ -13,7 +13,7 @@ typedef struct {
   napi_ref turn;
   uint32_t max;
   bool kicked;
-  ft_look look;
+  ft_busy_poll poll;
 } hook;
 
 static void hook_shut(ft_handle *handle) {
@@ -25,7 +25,7 @@ static void hook_shut(ft_handle *handle) {
   ft_handle_uv_close(handle, (uv_handle_t *)&h->timer);
 }
 
-/* An active idle handle is what keeps libuv from blocking; it has nothing to do itself. */
+/* An active idle handle keeps libuv from blocking; the callback does nothing. */
 static void hook_idle(uv_idle_t *idle) {
   (void)idle;
 }
@@ -43,14 +43,14 @@ static bool hook_turn(hook *h) {
   if (ft_call(env, h->turn, 0, NULL, &result)) {
     if (napi_get_value_bool(env, result, &more) != napi_ok) more = false;
   } else {
-    /* It threw and the process lives on: what else was due is still due. */
+    /* It threw and the process continues: the remaining turns are still due. */
     more = true;
   }
   napi_close_handle_scope(env, scope);
   return more;
 }
 
-/* At libuv's own epoll, and thus at all that could wake the loop. */
+/* Polls libuv's epoll descriptor, which covers everything that could wake the loop. */
 static bool hook_seen(void *arg) {
   uv_loop_t *loop = arg;
   struct pollfd entry = {.fd = uv_backend_fd(loop), .events = POLLIN};
@@ -68,7 +68,7 @@ static void hook_prepare(uv_prepare_t *prepare) {
     uv_idle_stop(&h->idle);
   }
   h->kicked = false;
-  if (uv_backend_timeout(prepare->loop) != 0) ft_look_for(&h->look, hook_seen, prepare->loop);
+  if (uv_backend_timeout(prepare->loop) != 0) ft_busy_poll_until(&h->poll, hook_seen, prepare->loop);
 }
 
 static void hook_ref(hook *h, bool on) {
@@ -127,7 +127,7 @@ static napi_value loop_timer(napi_env env, napi_callback_info info) {
   hook *h = hook_get(env, args[0]);
   if (h == NULL) return NULL;
   if (ms >= 0 && ms < 1e15) {
-    /* The loop's cached time is that of the turn's beginning: after a long turn the timer would fire too early. */
+    /* The loop caches the time of the turn's beginning: after a long turn the timer would fire too early. */
     if (ms > 0) uv_update_time(h->timer.loop);
     uv_timer_start(&h->timer, hook_timer, (uint64_t)ceil(ms), 0);
   } else {
@@ -136,25 +136,25 @@ static napi_value loop_timer(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-static napi_value loop_look(napi_env env, napi_callback_info info) {
+static napi_value loop_busy_poll(napi_env env, napi_callback_info info) {
   napi_value args[3];
   uint32_t us, worked_us;
   if (!ft_args(env, info, 3, args) || !ft_arg_u32(env, args[1], &us) || !ft_arg_u32(env, args[2], &worked_us))
     return NULL;
-  if (us > FT_LONGEST_LOOK_US) return ft_throw_range(env, "that would be no look any more");
+  if (us > FT_LONGEST_LOOK_US) return ft_throw_range(env, "that would be no poll any more");
   hook *h = hook_get(env, args[0]);
   if (h == NULL) return NULL;
-  ft_look_set(&h->look, us, worked_us);
+  ft_busy_poll_set(&h->poll, us, worked_us);
   return NULL;
 }
 
-static napi_value loop_looks(napi_env env, napi_callback_info info) {
+static napi_value loop_busy_polls(napi_env env, napi_callback_info info) {
   napi_value value, result;
   if (!ft_args(env, info, 1, &value)) return NULL;
   hook *h = (hook *)ft_handle_get(env, value, FT_KIND_HOOK);
   if (h == NULL || napi_create_array_with_length(env, 2, &result) != napi_ok) return NULL;
-  napi_set_element(env, result, 0, ft_double(env, (double)h->look.looks));
-  napi_set_element(env, result, 1, ft_double(env, (double)h->look.found));
+  napi_set_element(env, result, 0, ft_double(env, (double)h->poll.polls));
+  napi_set_element(env, result, 1, ft_double(env, (double)h->poll.found));
   return result;
 }
 
@@ -177,8 +177,9 @@ static napi_value loop_close(napi_env env, napi_callback_info info) {
 
 void ft_hook_init(napi_env env, napi_value exports) {
   static const ft_function functions[] = {
-      {"loopHook", loop_hook}, {"loopKick", loop_kick},   {"loopTimer", loop_timer}, {"loopRef", loop_ref},
-      {"loopLook", loop_look}, {"loopLooks", loop_looks}, {"loopClose", loop_close},
+      {"loopHook", loop_hook},   {"loopKick", loop_kick},          {"loopTimer", loop_timer},
+      {"loopRef", loop_ref},     {"loopBusyPoll", loop_busy_poll}, {"loopBusyPolls", loop_busy_polls},
+      {"loopClose", loop_close},
   };
   ft_export(env, exports, functions, sizeof functions / sizeof *functions);
 }

@@ -1,4 +1,4 @@
-/* What waits for descriptors on the event loop: the frame reader, and watches. */
+/* Handles that wait for descriptors on the event loop: the frame reader, and watches. */
 #include "direct.h"
 #include "common.h"
 
@@ -17,12 +17,12 @@
 #define VNET_GSO_TCP6 4
 #define MIN_SLOT_BYTES 65563
 #define BATCH_FRAMES 64
-/* Of a wakeup: so much stays in the cache until it is looked at. */
+/* Bytes read per wakeup: they stay in the cache until they are processed. */
 #define WAKEUP_BYTES (1 << 20)
 #define BATCHES_PER_WAKEUP 4
-/* In what is reported: the batch ended for want of room. */
+/* Flag in the report: the batch ended because there was no room. */
 #define MORE_AT_HAND 0x10000
-/* What a frame takes is an odd multiple of this, which keeps their headers in different cache sets. */
+/* A frame takes an odd multiple of this, so that headers of frames lie in different cache sets. */
 #define FRAME_ALIGN 128
 
 typedef struct {
@@ -32,15 +32,15 @@ typedef struct {
   bool vnet;
   bool running;
   bool armed;
-  /* Somebody still looks at frames of an earlier batch. */
-  bool lent;
+  /* Frames of an earlier batch are still in use. */
+  bool borrowed;
   uint8_t *slab;
   size_t slab_size;
   size_t slot_size;
   size_t slots;
-  /* Where the next frame goes: frames of one wakeup lie behind each other. */
+  /* Offset of the next frame: frames of one wakeup follow each other. */
   size_t at;
-  /* Where payload goes, if not behind its headers. */
+  /* Direct data placement of payload. */
   ft_direct direct;
   int32_t *meta;
   napi_ref slab_ref;
@@ -85,7 +85,7 @@ static size_t reader_fill(reader *r, int *error) {
   ft_direct_begin(&r->direct, r->slot_size);
   while (!ended && frames < r->slots && r->at < WAKEUP_BYTES && r->at + r->slot_size <= r->slab_size) {
     uint8_t *slot = r->slab + r->at;
-    /* A length of 0 ends the batch for whoever finds it in shared memory after we were killed. */
+    /* A length of 0 ends the batch: a backup reads it from shared memory after this process was killed. */
     r->meta[frames * META_WORDS + 1] = 0;
     size_t skip = r->vnet ? VNET_HEADER_BYTES : 0;
     ssize_t got = ft_direct_read(&r->direct, r->fd, slot, r->slot_size, skip, &elsewhere, &ended);
@@ -112,7 +112,8 @@ static size_t reader_fill(reader *r, int *error) {
       words[2] |= META_DIRECT | elsewhere;
       words[3] |= (int32_t)(r->direct.headers << META_HEADERS_SHIFT);
     }
-    /* What ends the batch is taken back last, when everything else is there; and before, what follows. */
+    /* First the end mark after this frame, then its other words, last its length: a backup never reads a half-written
+     * one. */
     if (frames + 1 < r->slots) r->meta[(frames + 1) * META_WORDS + 1] = 0;
     __atomic_store_n(&words[1], (int32_t)((size_t)got - skip), __ATOMIC_RELEASE);
     r->at += reader_room((size_t)got);
@@ -127,10 +128,10 @@ static void reader_report(reader *r, int32_t value) {
   if (napi_open_handle_scope(env, &scope) != napi_ok) return;
   napi_value argument = ft_i32(env, value);
   napi_value result;
-  bool lent = false;
-  if (ft_call(env, r->on_batch, 1, &argument, &result) && napi_get_value_bool(env, result, &lent) != napi_ok)
-    lent = false;
-  r->lent |= lent;
+  bool borrowed = false;
+  if (ft_call(env, r->on_batch, 1, &argument, &result) && napi_get_value_bool(env, result, &borrowed) != napi_ok)
+    borrowed = false;
+  r->borrowed |= borrowed;
   napi_close_handle_scope(env, scope);
 }
 
@@ -140,7 +141,7 @@ static void reader_writable(reader *r) {
   r->armed = false;
   reader_poll(r);
   if (napi_open_handle_scope(env, &scope) != napi_ok) return;
-  /* The callback may arm again with another function, so this one is taken out first. */
+  /* The callback may arm again with another function, so this one is removed first. */
   napi_ref callback = r->on_writable;
   r->on_writable = NULL;
   ft_call(env, callback, 0, NULL, NULL);
@@ -148,14 +149,14 @@ static void reader_writable(reader *r) {
   napi_close_handle_scope(env, scope);
 }
 
-/* The frames' memory is used from its beginning again; whoever still needs what is there is told before. */
+/* Uses the memory of frames from its beginning again; borrowers are told before. */
 static bool reader_begin(reader *r) {
   r->at = 0;
-  /* Who is asked where payload is wanted answers by saying so. */
+  /* The callback answers by setting the offset of the next payload. */
   bool ask = r->direct.large && !ft_direct_begin(&r->direct, r->slot_size);
   r->direct.large = false;
-  if (r->lent || ask) {
-    r->lent = false;
+  if (r->borrowed || ask) {
+    r->borrowed = false;
     reader_report(r, 0);
   }
   return r->base.open;
@@ -240,7 +241,7 @@ static napi_value reader_direct(napi_env env, napi_callback_info info) {
   napi_value args[6];
   if (!ft_args(env, info, 6, args)) return NULL;
   reader *r = (reader *)ft_handle_get(env, args[0], FT_KIND_READER);
-  /* Without a header of its own a device does not say which frames are right. */
+  /* A device without a virtio-net header does not tell which checksums it has verified. */
   if (r != NULL && r->base.open && r->vnet) ft_direct_set(env, &r->direct, args + 1);
   return NULL;
 }
@@ -316,7 +317,7 @@ static void watch_event(uv_poll_t *poll, int status, int events) {
     ft_call(env, w->on_readable, 0, NULL, NULL);
     napi_close_handle_scope(env, scope);
   }
-  /* What nobody consumes (an ended process, an end of file) would call back for ever. */
+  /* A condition that is never consumed (an ended process, an end of file) would call back without end. */
   if (w->base.open && !w->drain && status >= 0 && still_readable(w->fd)) uv_poll_stop(&w->poll);
 }
 

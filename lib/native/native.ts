@@ -126,11 +126,11 @@ export interface NativeAddon {
   /**
    * A thread that hands frames to a device, which has to outlive it: small ones are copied into a
    * ring of 1 MiB that it empties, in their order with the large ones, which the caller writes. It
-   * starts with the first frame, and looks for `lookUs` before it sleeps. `stats` (3 words at
+   * starts with the first frame, and polls for `busyPollUs` before it sleeps. `stats` (3 words at
    * least) is written by it: frames refused, the errno of the last, frames that the lease was over
    * for.
    */
-  senderOpen(fd: number, lookUs: number, stats: Int32Array): NativeHandle;
+  senderOpen(fd: number, busyPollUs: number, stats: Int32Array): NativeHandle;
   /**
    * As `send`, with the sender in place of the descriptor: the bytes of the frame, or -errno where
    * it could not be taken.
@@ -159,14 +159,14 @@ export interface NativeAddon {
   /** The loop wakes up after `ms` (>= 0, fractions are rounded up; < 0 disarms) at the latest. */
   loopTimer(hook: NativeHandle, ms: number): void;
   /**
-   * How long the loop looks for events before it sleeps, microseconds up to 10,000 (initially 0:
-   * not at all). It looks again after each look that found something; after looks in vain it sleeps
-   * at once 1, 3, 7 … 63 times before the next, and always when it has worked for longer than
+   * How long the loop polls for events before it sleeps, microseconds up to 10,000 (initially 0:
+   * not at all). It polls again after each poll that found something. After polls in vain it sleeps
+   * at once 1, 3, 7 … 63 times before the next poll; also when it has worked for longer than
    * `workedUs` since it slept.
    */
-  loopLook(hook: NativeHandle, us: number, workedUs: number): void;
-  /** How often the loop has looked so far, and how often it found something. */
-  loopLooks(hook: NativeHandle): [looks: number, found: number];
+  loopBusyPoll(hook: NativeHandle, us: number, workedUs: number): void;
+  /** How often the loop has polled, and how often it found something. */
+  loopBusyPolls(hook: NativeHandle): [polls: number, found: number];
   /** Whether the hook and its timer keep the process alive (initially not). */
   loopRef(hook: NativeHandle, on: boolean): void;
   loopClose(hook: NativeHandle): void;

@@ -1,4 +1,4 @@
-/* Other processes by descriptor, our own end with the parent's, and the memory that we keep. */
+/* Other processes by descriptor, the parent-death signal, and malloc's thresholds. */
 #include "common.h"
 
 #ifdef __GLIBC__
@@ -103,7 +103,7 @@ static napi_value keep_memory(napi_env env, napi_callback_info info) {
     return NULL;
   if (kept > INT32_MAX || mapped > INT32_MAX) return ft_throw_range(env, "at most 2 GiB");
 #ifdef __GLIBC__
-  /* Another libc has its own ways, and is left to them. */
+  /* Other C libraries keep their own settings. */
   mallopt(M_TRIM_THRESHOLD, (int)kept);
   mallopt(M_MMAP_THRESHOLD, (int)mapped);
 #endif

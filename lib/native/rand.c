@@ -104,7 +104,7 @@ static int status(void) {
   return ours() || previous->status == NULL ? 1 : previous->status();
 }
 
-/* No `add` and no `seed`: with an `add` that succeeds, Node would retry a failed draw for ever. */
+/* No `add` and no `seed`: with an `add` that succeeds, Node would retry a failed draw without end. */
 static const rand_method method = {.bytes = draw, .pseudorand = draw, .status = status};
 
 static void uninstall(void *data) {

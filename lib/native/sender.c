@@ -1,21 +1,20 @@
 /*
- * A thread that hands frames to the device.
+ * A thread that writes frames to the device.
  *
  * A TAP's write is the other side's receive path: the kernel walks through the client's stack inside of it and wakes
- * the client, 3 to 10 us for a small frame. While the event loop is busy, another CPU can do that; and a client on that
- * CPU is woken where it runs, with no interrupt to another one. So small frames are copied into a ring, which the
- * thread empties.
+ * the client, 3 to 10 us for a small frame. While the event loop is busy, another CPU can do that; a client on that CPU
+ * is woken without an interrupt to another CPU. So small frames are copied into a ring, which the thread empties.
  *
- * Frames leave in the order in which they were sent. `hands` is held by whoever writes: the thread, or the loop in its
+ * Frames leave in the order in which they were sent. The writer holds `writer_lock`: the thread, or the loop in its
  * place, for frames that are too large to be worth a copy, when the ring is full, and at the end. The loop never waits
  * for more than the write of one frame.
  *
- * Several machines: who may speak no longer must not. What was sent in time may be in the ring when the process is
- * stopped, so the lease is looked at again before each write.
+ * Several machines: nothing is sent without a valid lease. Frames that were sent in time may still be in the ring when
+ * the process is stopped and resumed, so the lease is checked again before each write.
  */
 #include "common.h"
 #include "frame.h"
-#include "look.h"
+#include "busy-poll.h"
 
 #include <linux/futex.h>
 #include <poll.h>
@@ -31,9 +30,9 @@
 #include <unistd.h>
 
 #define RING_BYTES (1u << 20)
-/* What is larger is written at once: copying it would cost as much as it saves. */
+/* Larger frames are written at once: the copy would cost as much as it saves. */
 #define LARGEST_FRAME 16384
-/* In the ring, before each frame: its length; or that the rest of the ring is not used. */
+/* In the ring before each frame: its length, or a mark that the rest of the ring is unused. */
 #define FRAME_HEADER 8
 #define FRAME_ALIGN 64
 #define UNUSED UINT32_MAX
@@ -48,16 +47,16 @@ typedef struct {
   /* 1: the thread sleeps on this word. */
   _Atomic uint32_t asleep;
   atomic_bool stopping;
-  pthread_mutex_t hands;
-  /* The loop waits for `hands`: the thread gives them after the frame that it is writing. */
+  pthread_mutex_t writer_lock;
+  /* The loop waits for `writer_lock`: the thread releases it after the current frame. */
   atomic_bool wanted;
   pthread_t thread;
   bool started, refused;
-  ft_look look;
+  ft_busy_poll poll;
   _Atomic int32_t *stats;
   napi_ref stats_ref;
-  /* Until when may be spoken, in milliseconds of a clock that is CLOCK_BOOTTIME and *offset microseconds; NULL: for
-   * ever. */
+  /* End of the lease, in milliseconds of CLOCK_BOOTTIME plus *offset microseconds; NULL: no lease is
+   * needed. */
   _Atomic int32_t *lease;
   double *offset;
   napi_ref lease_ref, offset_ref;
@@ -82,8 +81,8 @@ static void count(sender *s, int which) {
   atomic_fetch_add_explicit(&s->stats[which], 1, memory_order_relaxed);
 }
 
-/* Writes what is in the ring, or until the loop wants to; needs `hands`. 0, or the errno for which the device takes no
- * more just now. */
+/* Writes the frames in the ring until it is empty or the loop wants to write; needs `writer_lock`. @returns 0, or the
+ * errno with which the device refuses more for now */
 static int write_out(sender *s, bool gives_way) {
   uint32_t tail = atomic_load_explicit(&s->tail, memory_order_relaxed);
   while (tail != atomic_load_explicit(&s->head, memory_order_acquire)) {
@@ -115,16 +114,16 @@ static int write_out(sender *s, bool gives_way) {
 
 static bool something_there(void *arg) {
   sender *s = arg;
-  /* In one order with `asleep`: of who puts a frame there and who falls asleep, one sees the other. */
+  /* Sequentially consistent with `asleep`: either the producer sees the sleeper, or the sleeper sees the frame. */
   return atomic_load(&s->head) != atomic_load_explicit(&s->tail, memory_order_relaxed) || atomic_load(&s->stopping);
 }
 
 static void *sender_main(void *arg) {
   sender *s = arg;
   while (!atomic_load(&s->stopping)) {
-    pthread_mutex_lock(&s->hands);
+    pthread_mutex_lock(&s->writer_lock);
     int error = write_out(s, true);
-    pthread_mutex_unlock(&s->hands);
+    pthread_mutex_unlock(&s->writer_lock);
     while (atomic_load(&s->wanted)) sched_yield();
     if (error == EAGAIN) {
       struct pollfd entry = {.fd = s->fd, .events = POLLOUT};
@@ -135,7 +134,7 @@ static void *sender_main(void *arg) {
       usleep(100);
       continue;
     }
-    ft_look_for(&s->look, something_there, s);
+    ft_busy_poll_until(&s->poll, something_there, s);
     if (something_there(s)) continue;
     atomic_store(&s->asleep, 1);
     if (!something_there(s)) futex(&s->asleep, FUTEX_WAIT_PRIVATE, 1);
@@ -179,20 +178,20 @@ static void sender_shut(ft_handle *handle) {
 static napi_value sender_open(napi_env env, napi_callback_info info) {
   napi_value args[3], external;
   int32_t fd;
-  uint32_t look_us;
+  uint32_t busy_poll_us;
   void *stats;
   size_t words;
-  if (!ft_args(env, info, 3, args) || !ft_arg_i32(env, args[0], &fd) || !ft_arg_u32(env, args[1], &look_us))
+  if (!ft_args(env, info, 3, args) || !ft_arg_i32(env, args[0], &fd) || !ft_arg_u32(env, args[1], &busy_poll_us))
     return NULL;
   if (!ft_arg_typed(env, args[2], napi_int32_array, &stats, &words)) return NULL;
-  if (look_us > FT_LONGEST_LOOK_US) return ft_throw_range(env, "that would be no look any more");
+  if (busy_poll_us > FT_LONGEST_LOOK_US) return ft_throw_range(env, "that would be no poll any more");
   if (words < STAT_WORDS) return ft_throw_range(env, "too few words");
   sender *s = (sender *)ft_handle_new(env, FT_KIND_SENDER, sizeof *s, sender_shut, &external);
   if (s == NULL) return NULL;
   s->fd = fd;
   s->stats = stats;
-  pthread_mutex_init(&s->hands, NULL);
-  ft_look_set(&s->look, look_us, look_us);
+  pthread_mutex_init(&s->writer_lock, NULL);
+  ft_busy_poll_set(&s->poll, busy_poll_us, busy_poll_us);
   napi_create_reference(env, args[2], 1, &s->stats_ref);
   s->ring = malloc(RING_BYTES);
   if (s->ring == NULL) {
@@ -207,7 +206,7 @@ static sender *sender_get(napi_env env, napi_value value) {
   return s != NULL && s->base.open ? s : NULL;
 }
 
-/* Copies a frame into the ring. False: there is no room. */
+/* Copies a frame into the ring. @returns false when there is no room */
 static bool put(sender *s, const struct iovec *parts, int count, uint32_t length) {
   uint32_t head = atomic_load_explicit(&s->head, memory_order_relaxed);
   uint32_t tail = atomic_load_explicit(&s->tail, memory_order_acquire);
@@ -231,19 +230,19 @@ static bool put(sender *s, const struct iovec *parts, int count, uint32_t length
   return true;
 }
 
-static void take_hands(sender *s) {
+static void lock_writer(sender *s) {
   atomic_store(&s->wanted, true);
-  pthread_mutex_lock(&s->hands);
+  pthread_mutex_lock(&s->writer_lock);
 }
 
-static void give_hands(sender *s) {
-  pthread_mutex_unlock(&s->hands);
+static void unlock_writer(sender *s) {
+  pthread_mutex_unlock(&s->writer_lock);
   atomic_store(&s->wanted, false);
 }
 
-/* The loop writes itself, after what was sent before. */
+/* The loop writes a frame itself, after the frames in the ring. */
 static int32_t write_now(sender *s, const struct iovec *parts, int count) {
-  take_hands(s);
+  lock_writer(s);
   int error = write_out(s, false);
   ssize_t written = -1;
   if (error == 0) {
@@ -252,7 +251,7 @@ static int32_t write_now(sender *s, const struct iovec *parts, int count) {
     } while (written < 0 && errno == EINTR);
     if (written < 0) error = errno;
   }
-  give_hands(s);
+  unlock_writer(s);
   return error != 0 ? -error : (int32_t)written;
 }
 
@@ -283,14 +282,14 @@ static napi_value sender_lease(napi_env env, napi_callback_info info) {
   if (index >= word_count || offset_count < 1) return ft_throw_range(env, "no such word");
   sender *s = sender_get(env, args[0]);
   if (s == NULL) return NULL;
-  take_hands(s);
+  lock_writer(s);
   ft_ref_drop(env, &s->lease_ref);
   ft_ref_drop(env, &s->offset_ref);
   s->lease = (_Atomic int32_t *)words + index;
   s->offset = offsets;
   napi_create_reference(env, args[1], 1, &s->lease_ref);
   napi_create_reference(env, args[3], 1, &s->offset_ref);
-  give_hands(s);
+  unlock_writer(s);
   return NULL;
 }
 
@@ -299,9 +298,9 @@ static napi_value sender_finish(napi_env env, napi_callback_info info) {
   if (!ft_args(env, info, 1, &value)) return NULL;
   sender *s = sender_get(env, value);
   if (s == NULL) return NULL;
-  take_hands(s);
+  lock_writer(s);
   write_out(s, false);
-  give_hands(s);
+  unlock_writer(s);
   return NULL;
 }
 

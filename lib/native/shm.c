@@ -1,4 +1,4 @@
-/* What processes on one host share: mapped files, doorbells and locks. */
+/* Shared by processes of one host: mapped files, doorbells and locks. */
 #include "common.h"
 
 #include <fcntl.h>
@@ -91,7 +91,7 @@ static napi_value lock_file(napi_env env, napi_callback_info info) {
   napi_value value;
   char path[PATH_MAX];
   if (!ft_args(env, info, 1, &value) || !ft_arg_text(env, value, path, sizeof path)) return NULL;
-  /* Close-on-exec: a child with the same open file would keep the lock beyond our death. */
+  /* Close-on-exec: a child with the same open file would keep the lock after this process has ended. */
   int fd = open_own(path, O_RDWR | O_CREAT | O_CLOEXEC);
   if (fd < 0) return ft_throw_errno(env, errno, "open");
   int result;

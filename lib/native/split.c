@@ -1,6 +1,6 @@
 /*
- * What a device without offload does not do: sums, and the cutting of a super-segment into frames. Done here, just
- * before the frames leave, it costs the stack one pass per 64 KiB instead of one per 1448 bytes.
+ * Software offload: checksums, and segmentation of a super-segment into frames, for devices without offload. Done here,
+ * just before the frames leave, the stack runs once per 64 KiB instead of once per 1448 bytes.
  */
 #include "split.h"
 
@@ -40,7 +40,7 @@ static uint16_t folded(uint32_t sum) {
   return (uint16_t)((sum >> 16) + sum);
 }
 
-/* Where the payload has been copied to. */
+/* End of the copied payload. */
 typedef struct {
   const struct iovec *part, *end;
   size_t in_part;
@@ -83,7 +83,7 @@ static ssize_t whole(int fd, const struct iovec *parts, int count, size_t total,
   cursor from = {parts, parts + count, 0};
   copy(&from, frame, total);
   uint16_t sum = (uint16_t)~ft_sum_bytes(frame + start, total - start);
-  /* Zero says of UDP that there is none; the other zero is as good for all. */
+  /* In UDP zero means no checksum; all ones is the same sum. */
   put16(frame + field, sum == 0 ? 0xffff : sum);
   return put(fd, frame, total);
 }
@@ -127,7 +127,7 @@ ssize_t ft_write_split(int fd, const struct iovec *parts, int count, const ft_of
     uint32_t sum = pseudo(frame + ip, want->version, segment) + ft_sum_bytes(frame + tcp, segment);
     put16(field, (uint16_t)~folded(sum));
     if (put(fd, frame, head + take) < 0) {
-      /* In the middle of a super-segment the rest is lost, as on any wire. */
+      /* In the middle of a super-segment the rest is lost, as on a wire. */
       if (done == 0) return -1;
       break;
     }

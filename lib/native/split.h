@@ -8,9 +8,9 @@
 #include <sys/uio.h>
 
 typedef struct {
-  /* Offset of the first byte that is summed; the field is so far behind it, and holds the pseudo header's sum. */
+  /* Offset of the first summed byte, and of the field from there; the field holds the pseudo header's sum. */
   int32_t csum_start, csum_offset;
-  /* 0: one frame; 4 or 6: TCP over that IP version, to be cut into segments of so many bytes of payload. */
+  /* 0: one frame; 4 or 6: TCP over that IP version, to be cut into segments of this many bytes of payload. */
   int32_t version, size;
   /* The frame begins with an Ethernet header, with one VLAN tag at most. */
   bool ethernet;

@@ -45,7 +45,7 @@ static napi_value tap_open(napi_env env, napi_callback_info info) {
   if (!tap && strcmp(mode, "tun") != 0) return ft_throw_range(env, "mode must be 'tap' or 'tun'");
   if (detached && !multi_queue) return ft_throw_range(env, "only a queue of a multi-queue device can be detached");
 
-  /* Close-on-exec: a child that inherited the descriptor would keep the device busy after our death. */
+  /* Close-on-exec: a child with the descriptor would keep the device busy after this process has ended. */
   int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return ft_throw_errno(env, errno, "open /dev/net/tun");
   unsigned int features = 0;
@@ -69,7 +69,7 @@ static napi_value tap_open(napi_env env, napi_callback_info info) {
     }
   }
   if (detached) {
-    /* The kernel drops whatever was steered to the queue in between. */
+    /* The kernel drops the frames that were steered to the queue in between. */
     struct ifreq queue = {0};
     queue.ifr_flags = IFF_DETACH_QUEUE;
     if (ioctl(fd, TUNSETQUEUE, &queue) < 0) return fail_closing(env, fd, "ioctl TUNSETQUEUE");

@@ -14,10 +14,10 @@ function setUp(turns: (Turn | Error)[]) {
         return {};
       },
       loopRef: () => undefined,
-      loopLook: () => undefined,
+      loopBusyPoll: () => undefined,
       loopKick: () => log.push('kick'),
       loopTimer: (_hook: object, ms: number) => log.push(`timer ${ms}`),
-      loopLooks: () => [3, 2],
+      loopBusyPolls: () => [3, 2],
       loopClose: () => log.push('close'),
     },
     runtime: { active: false, endEvent: () => log.push('end') },
@@ -80,7 +80,7 @@ t.test('a loop that was halted or closed takes no turn', async (t) => {
   loop.kick();
   loop.wakeAfter(7);
   t.same(log, ['kick', 'timer 7']);
-  t.same(loop.busyPolls, { looks: 3, found: 2 });
+  t.same(loop.busyPolls, { polls: 3, found: 2 });
   loop.halt();
   t.equal(turn(), false);
   loop.kick();

@@ -101,29 +101,29 @@ t.test('a loop that looks before it sleeps finds what is there, and soon looks n
     return false;
   }, 8);
   const watch = addon.watchOpen(bell, true, () => undefined);
-  t.same(addon.loopLooks(hook), [0, 0]);
-  addon.loopLook(hook, 1000, 10_000);
+  t.same(addon.loopBusyPolls(hook), [0, 0]);
+  addon.loopBusyPoll(hook, 1000, 10_000);
   while (rung < 50) await sleep(1);
-  const [looks, found] = addon.loopLooks(hook);
-  t.ok(looks > 0, `${looks} looks`);
+  const [polls, found] = addon.loopBusyPolls(hook);
+  t.ok(polls > 0, `${polls} polls`);
   // The first sleep may have been before the bell was rung.
-  t.ok(looks - found <= 1, `${found} of ${looks} found something`);
-  // On a busy machine a timer comes due while the loop looks: found, so that it looks again.
+  t.ok(polls - found <= 1, `${found} of ${polls} found something`);
+  // On a busy machine a timer comes due while the loop polls: found, so that it polls again.
   const more: number[] = [];
   for (let n = 0; n < MAX_TRIES && Math.min(...more) > 9; n++) {
-    const [before] = addon.loopLooks(hook);
+    const [before] = addon.loopBusyPolls(hook);
     for (let i = 0; i < 100; i++) await sleep(1);
-    more.push(addon.loopLooks(hook)[0] - before);
+    more.push(addon.loopBusyPolls(hook)[0] - before);
   }
-  t.ok(Math.min(...more) <= 9, `${more.join()} looks in a hundred sleeps`);
-  const after = addon.loopLooks(hook);
-  addon.loopLook(hook, 0, 0);
+  t.ok(Math.min(...more) <= 9, `${more.join()} polls in a hundred sleeps`);
+  const after = addon.loopBusyPolls(hook);
+  addon.loopBusyPoll(hook, 0, 0);
   await sleep(5);
-  t.equal(addon.loopLooks(hook)[0], after[0], 'switched off');
+  t.equal(addon.loopBusyPolls(hook)[0], after[0], 'switched off');
   addon.watchClose(watch, true);
   addon.loopClose(hook);
-  t.equal(addon.loopLooks(hook).length, 2, 'and can still be asked');
-  t.throws(() => addon.loopLook(hook, -1, 0));
+  t.equal(addon.loopBusyPolls(hook).length, 2, 'and can still be asked');
+  t.throws(() => addon.loopBusyPoll(hook, -1, 0));
 });
 
 t.test('kick and timer wake the loop', async (t) => {

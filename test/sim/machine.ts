@@ -396,8 +396,8 @@ export class Process {
         this.#timerUs = ms < 0 ? Number.POSITIVE_INFINITY : machine.clock.now() + Math.ceil(ms * 1000);
         if (ms === 0) this.#kicked = true;
       },
-      loopLook: () => undefined,
-      loopLooks: () => [0, 0],
+      loopBusyPoll: () => undefined,
+      loopBusyPolls: () => [0, 0],
       loopRef: () => undefined,
       loopClose: () => {
         this.#hook = null;

@@ -174,7 +174,7 @@ const COUNTERS = {
   icmp: ICMP,
   device: DEVICE,
   loop: counters<Replica['busyPolls']>('Busy polling of the event loop.', {
-    looks: 'How often the event loop polled before it slept.',
+    polls: 'How often the event loop polled before it slept.',
     found: 'How often it found something.',
   }),
   gate: counters<CommitGate['counters']>('Output commit.', {
