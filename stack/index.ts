@@ -14,10 +14,13 @@ export { AppEvent } from './tcp/app-event.js';
 export {
   type ConnectionCheckpoint,
   checkpoint,
+  checkpointTcp,
   checkpointTimeWait,
   FIELDS,
   type FieldKind,
   restore,
+  restoreTcp,
+  type TcpCheckpoint,
 } from './tcp/checkpoint.js';
 export type { CongestionController, CongestionFactory } from './tcp/congestion/controller.js';
 export { Cubic } from './tcp/congestion/cubic.js';

@@ -354,6 +354,7 @@ export class Stack implements TcpHost, NetworkContext, LinkStack {
     } else if (conn.state === TcpState.SynSent && error.hard) {
       // Hard errors end an attempt, and only hint at trouble for an established connection (RFC
       // 5461).
+      if (conn.fastOpenCookie !== null) this.tcp.fastOpen.refused(remote, this.#now);
       this.tcp.remove(conn, error.refused ? 'ECONNREFUSED' : 'EHOSTUNREACH');
     } else {
       conn.softError = error.refused ? 'ECONNREFUSED' : 'EHOSTUNREACH';

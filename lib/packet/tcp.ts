@@ -118,7 +118,7 @@ export class TcpView {
         this.tsPresent = true;
         this.tsVal = view.getUint32(at + 2);
         this.tsEcr = view.getUint32(at + 6);
-      } else if (kind === OPT_FAST_OPEN && (length === 2 || (length >= 6 && length <= 18))) {
+      } else if (kind === OPT_FAST_OPEN && isFastOpenLength(length)) {
         this.fastOpenLength = length - 2;
         this.fastOpenAt = at + 2;
       } else if (kind === OPT_SACK && length >= 10 && (length - 2) % 8 === 0) {
@@ -128,6 +128,11 @@ export class TcpView {
       at += length;
     }
   }
+}
+
+/** Whether a Fast Open option may be that long: no cookie, or 4 to 16 even bytes (RFC 7413 section 4.1.1). */
+function isFastOpenLength(length: number): boolean {
+  return length === 2 || (length >= 6 && length <= 18 && length % 2 === 0);
 }
 
 /** The fields of a TCP header to be written. A sender keeps one such object and changes it. */

@@ -1,7 +1,9 @@
 /** What a path to a peer must be able to do for TCP; the IP version and the link are its own business. */
 export interface TcpRoute {
-  /** Largest IP packet in bytes. */
+  /** Largest IP packet of the path to the peer, in bytes. */
   readonly mtu: number;
+  /** Largest IP packet of the first link, in bytes: what can be received (RFC 9293 MUST-67). */
+  readonly linkMtu: number;
   /** Bytes of IP header. */
   readonly ipHeader: number;
   /** The device completes checksums. */

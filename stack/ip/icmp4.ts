@@ -15,7 +15,7 @@ import { errorMessage, fillChecksum } from '../core/icmp-message.js';
 import type { IpPacket } from '../core/ip-packet.js';
 import { plateauBelow } from '../core/path-mtu.js';
 import { PROTOCOL_ICMP } from '../core/protocols.js';
-import { RateLimit } from './rate-limit.js';
+import { RateLimit } from '../core/rate-limit.js';
 
 /** Codes of destination unreachable (RFC 792). */
 export const HOST_UNREACHABLE = 1;

@@ -16,7 +16,7 @@ import type { NetworkContext, SendOptions } from '../core/context.js';
 import { errorMessage, fillChecksum } from '../core/icmp-message.js';
 import type { IpPacket } from '../core/ip-packet.js';
 import { PROTOCOL_ICMP6 } from '../core/protocols.js';
-import { RateLimit } from './rate-limit.js';
+import { RateLimit } from '../core/rate-limit.js';
 
 /** Limit of errors sent (RFC 4443 section 2.4 f). */
 const MAX_ERRORS_PER_SECOND = 100;

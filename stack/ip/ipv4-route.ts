@@ -39,6 +39,7 @@ export class Ipv4Route extends IpRoute implements TcpRoute {
   readonly pseudoSum: number;
   readonly tcpOffset: number;
   readonly mtu: number;
+  readonly linkMtu: number;
   #id = 1;
   /** Loose source route (RFC 791 section 3.1), padded in front. */
   readonly #options: Uint8Array;
@@ -53,7 +54,8 @@ export class Ipv4Route extends IpRoute implements TcpRoute {
     const { net, source, destination } = ends;
     this.#options = looseRoute(via, destination);
     this.ipHeader = 20 + this.#options.length;
-    this.mtu = stack.paths.get(destination, net.device.mtu, stack.now());
+    this.linkMtu = net.device.mtu;
+    this.mtu = stack.paths.get(destination, this.linkMtu, stack.now());
     this.tcpOffset = TX_HEADROOM + net.linkHeader + this.ipHeader;
     // The checksum covers the final destination, whatever the first hop is (RFC 9293 section 3.1).
     this.pseudoSum = (source >>> 16) + (source & 0xffff) + (destination >>> 16) + (destination & 0xffff) + PROTOCOL_TCP;

@@ -20,6 +20,7 @@ export class Ipv6Route extends IpRoute implements TcpRoute {
   readonly pseudoSum: number;
   readonly tcpOffset: number;
   readonly mtu: number;
+  readonly linkMtu: number;
   /** Source and destination as they are in the header. */
   readonly #addresses = new Uint8Array(32);
   readonly #flowLabel: number;
@@ -28,7 +29,8 @@ export class Ipv6Route extends IpRoute implements TcpRoute {
     super(stack, ends);
     const { net, source, destination } = ends;
     const { book } = stack;
-    this.mtu = stack.paths.get(destination, net.mtu6, stack.now());
+    this.linkMtu = net.mtu6;
+    this.mtu = stack.paths.get(destination, this.linkMtu, stack.now());
     this.tcpOffset = TX_HEADROOM + net.linkHeader + IPV6_HEADER;
     this.pseudoSum = book.sum(source) + book.sum(destination) + PROTOCOL_TCP;
     book.write(source, this.#addresses, 0);

@@ -7,7 +7,9 @@
  * Times are those of the clock. Replicas on one machine share it; elsewhere `shiftUs` moves them.
  */
 import { FtError } from '../../lib/errors.js';
+import type { SavedRateLimit } from '../core/rate-limit.js';
 import { type TcpConnection, TIMER_COUNT } from './connection.js';
+import type { SavedFastOpen } from './fast-open-cookies.js';
 import { attachLossState, releaseLossState } from './loss/loss-state.js';
 import { TcpState } from './state.js';
 import type { SavedReassembly } from './tcb/reassembly.js';
@@ -75,7 +77,7 @@ export const FIELDS: Record<string, FieldKind> = {
   tsRecentAtUs: 'time',
   lastAckSent: 'copied',
   synDue: 'copied',
-  fastOpenCookie: 'local',
+  fastOpenCookie: 'part',
   synData: 'copied',
   fastOpened: 'copied',
   invalidAnsweredUs: 'time',
@@ -160,6 +162,8 @@ export interface ConnectionCheckpoint {
   /** IPv4 hosts to pass on the way. */
   via: number[];
   fields: Record<string, Plain>;
+  /** The Fast Open option of its SYN or SYN-ACK; null or absent for none. */
+  fastOpenCookie?: Uint8Array | null;
   /** Stream offset of the first unacknowledged byte, and the bytes from there. */
   sendStart: number;
   sendBytes: Uint8Array;
@@ -204,6 +208,7 @@ export function checkpoint(conn: TcpConnection): ConnectionCheckpoint {
     dscp: conn.route.dscp,
     via: [...(conn.route.via ?? [])],
     fields,
+    fastOpenCookie: conn.fastOpenCookie,
     sendStart: conn.sendBuffer.start,
     sendBytes: conn.sendBuffer.toBytes(),
     received: Array.from({ length: conn.receiveQueue.length }, (_, i) => Uint8Array.from(conn.receiveQueue.viewAt(i))),
@@ -243,6 +248,7 @@ export function restore(tcp: Tcp, saved: ConnectionCheckpoint, shiftUs = 0): Tcp
     const value = saved.fields[name];
     Reflect.set(conn, name, FIELDS[name] === 'time' && (value as number) > 0 ? (value as number) + shiftUs : value);
   }
+  conn.fastOpenCookie = saved.fastOpenCookie ?? null;
   conn.sendBuffer.load(saved.sendStart, saved.sendBytes);
   for (const chunk of saved.received) {
     conn.enqueue(Buffer.from(chunk), 0, chunk.length);
@@ -262,12 +268,39 @@ export function restore(tcp: Tcp, saved: ConnectionCheckpoint, shiftUs = 0): Tcp
   }
   if (saved.passive) {
     conn.listener = tcp.findListener(localAddress, saved.localPort);
-    if (conn.listener !== null && conn.state === TcpState.SynRcvd) conn.listener.halfOpen++;
+    if (conn.listener !== null && conn.state === TcpState.SynRcvd) {
+      conn.listener.halfOpen++;
+      if (conn.fastOpened) conn.listener.fastOpenPending++;
+    }
   }
   for (let i = 0; i < TIMER_COUNT; i++) conn.deadlines[i] = (saved.deadlines[i] ?? Number.POSITIVE_INFINITY) + shiftUs;
   conn.rearm();
   tcp.markDirty(conn);
   return conn;
+}
+
+/** What TCP knows beside its connections, as plain data. */
+export interface TcpCheckpoint {
+  fastOpen: SavedFastOpen[];
+  challenges: SavedRateLimit;
+  /** Until then an ACK without a connection may answer a SYN cookie. */
+  cookiesUntilUs: number;
+}
+
+/** The checkpoint of what TCP knows beside its connections. */
+export function checkpointTcp(tcp: Tcp): TcpCheckpoint {
+  return {
+    fastOpen: tcp.fastOpen.save(),
+    challenges: tcp.challengeLimit.save(),
+    cookiesUntilUs: tcp.cookiesUntilUs,
+  };
+}
+
+/** Takes over such a checkpoint; `shiftUs` moves its times to this clock. */
+export function restoreTcp(tcp: Tcp, saved: TcpCheckpoint, shiftUs = 0): void {
+  tcp.fastOpen.load(saved.fastOpen, shiftUs);
+  tcp.challengeLimit.load(saved.challenges, shiftUs);
+  tcp.cookiesUntilUs = saved.cookiesUntilUs + shiftUs;
 }
 
 /** The checkpoint of a connection in TIME-WAIT. */

@@ -18,6 +18,8 @@ export class TcpCounters {
   outOfOrder = 0;
   outOfWindow = 0;
   pawsDropped = 0;
+  /** Segments without timestamps on connections with timestamps. */
+  timestampsMissing = 0;
   ackedUnsent = 0;
   challengeAcks = 0;
   reassemblyFull = 0;

@@ -9,6 +9,7 @@ import { Fifo } from '../../lib/fifo.js';
 import { TCP_ACK, TCP_RST, TCP_SYN, type TcpView } from '../../lib/packet/tcp.js';
 import type { TimerWheel } from '../../lib/timer-wheel.js';
 import { isV6 } from '../core/address-book.js';
+import { RateLimit } from '../core/rate-limit.js';
 import { TcpConnection, type TcpContext, Timer } from './connection.js';
 import type { NewConnection, TcpHost } from './context.js';
 import { TcpCounters } from './counters.js';
@@ -76,12 +77,12 @@ export class Tcp implements TcpContext {
   /** Until then, segments without a connection are dropped instead of answered with a RST. */
   resetGraceUntilUs = 0;
   cookiesUntilUs = 0;
+  /** Challenge ACKs of all connections (RFC 5961 section 7). */
+  readonly challengeLimit: RateLimit;
   readonly #listeners = new ListenerTable();
   readonly #ports = new EphemeralPorts();
   readonly #dirty = new Fifo<TcpConnection>();
   #nextId = 1;
-  #challengeWindowUs = 0;
-  #challenges = 0;
   #pendingControl: PendingControl[] = [];
   /** Connections whose output waits for the gate. */
   readonly #uncommitted = new CommitQueue();
@@ -91,6 +92,7 @@ export class Tcp implements TcpContext {
     options: Partial<TcpOptions> = {},
   ) {
     this.options = { ...TCP_DEFAULTS, ...options };
+    this.challengeLimit = new RateLimit(this.options.challengeAcksPerSecond);
     this.timeWaits = new TimeWaitTable(this.options.maxTimeWait);
     this.fastOpen = new FastOpen(host.hash, host.book);
     this.tuple = new TupleBytes(host.book);
@@ -175,7 +177,7 @@ export class Tcp implements TcpContext {
     conn.iss = (Math.floor(this.now / 4) + this.host.hash.hash(this.tuple.bytes, this.tuple.length)) >>> 0;
     conn.tsOffset = this.host.hash.hi >>> 0;
     conn.rcvScale = scaleFor(conn.receiveMax);
-    conn.rcvMss = conn.route.mtu - conn.route.ipHeader - 20;
+    conn.rcvMss = conn.route.linkMtu - conn.route.ipHeader - 20;
     if (conn.maxSegment > 0) conn.rcvMss = Math.min(conn.rcvMss, conn.maxSegment);
     conn.cc = conn.congestion(conn.sndMss);
     conn.lastReceiveUs = this.now;
@@ -219,13 +221,13 @@ export class Tcp implements TcpContext {
     return listener;
   }
 
-  /** Stops listening; connections that are not established yet are aborted. */
+  /** Stops listening; connections that the user does not have yet are aborted. */
   unlisten(listener: TcpListener): void {
     if (listener.closed) return;
     listener.closed = true;
     this.#listeners.delete(listener);
     this.table.forEach((conn) => {
-      if (conn.listener === listener && conn.state === TcpState.SynRcvd) this.abort(conn);
+      if (conn.listener === listener && conn.state === TcpState.SynRcvd && !conn.fastOpened) this.abort(conn);
     });
   }
 
@@ -418,13 +420,7 @@ export class Tcp implements TcpContext {
   }
 
   challengeAck(conn: TcpConnection): void {
-    const now = this.now;
-    if (now - this.#challengeWindowUs >= 1_000_000) {
-      this.#challengeWindowUs = now;
-      this.#challenges = 0;
-    }
-    if (this.#challenges >= this.options.challengeAcksPerSecond) return;
-    this.#challenges++;
+    if (!this.challengeLimit.allow(this.now)) return;
     this.counters.challengeAcks++;
     conn.ackNow = true;
     this.markDirty(conn);

@@ -24,8 +24,9 @@ export interface TimeWaitEntry {
   tsOffset: number;
   rcvWindow: number;
   expiresUs: number;
-  /** When a segment without FIN was last answered. */
+  /** When a segment other than the peer's FIN was last answered, and when a SYN was. */
   answeredUs?: number;
+  synAnsweredUs?: number;
 }
 
 /** A connection in TIME-WAIT as data that another process can take over. */
@@ -49,8 +50,9 @@ const Column = {
   /** NaN: the row has ended. */
   expiresUs: 10,
   answeredUs: 11,
+  synAnsweredUs: 12,
 } as const;
-const COLUMNS = 12;
+const COLUMNS = 13;
 
 const FIRST_ROWS = 64;
 const NONE = -1;
@@ -114,6 +116,7 @@ export class TimeWaitTable {
     rows[at + Column.rcvWindow] = entry.rcvWindow;
     rows[at + Column.expiresUs] = entry.expiresUs;
     rows[at + Column.answeredUs] = entry.answeredUs ?? Number.NEGATIVE_INFINITY;
+    rows[at + Column.synAnsweredUs] = entry.synAnsweredUs ?? Number.NEGATIVE_INFINITY;
     this.#used++;
     this.size++;
     this.#link(row);
@@ -124,10 +127,12 @@ export class TimeWaitTable {
     this.add({ ...entry, expiresUs });
   }
 
-  /** Notes that a segment for the entry was answered. */
-  answered(entry: TimeWaitEntry, nowUs: number): void {
+  /** Notes that a segment for the entry was answered; `syn`: it was a SYN. */
+  answered(entry: TimeWaitEntry, nowUs: number, syn: boolean): void {
     const row = this.#find(entry.localAddress, entry.localPort, entry.remoteAddress, entry.remotePort);
-    if (row !== NONE) this.#rows[row * COLUMNS + Column.answeredUs] = nowUs;
+    if (row === NONE) return;
+    this.#rows[row * COLUMNS + Column.answeredUs] = nowUs;
+    if (syn) this.#rows[row * COLUMNS + Column.synAnsweredUs] = nowUs;
   }
 
   /** Removes an entry, if there is one. */
@@ -181,6 +186,7 @@ export class TimeWaitTable {
       rcvWindow: rows[at + Column.rcvWindow],
       expiresUs: rows[at + Column.expiresUs],
       answeredUs: rows[at + Column.answeredUs],
+      synAnsweredUs: rows[at + Column.synAnsweredUs],
     };
   }
 

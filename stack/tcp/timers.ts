@@ -16,6 +16,11 @@ const ORPHAN_RETRIES = 8;
 /** Fires the timers that are due; called when the connection's node in the wheel fires. */
 export function connectionTimer(conn: TcpConnection, nowUs: number): void {
   if (conn.removed) return;
+  // A probe that is due goes before the retransmission timer, and restarts it (RFC 8985 section 7.2).
+  if (conn.deadlines[Timer.Probe] <= nowUs) {
+    conn.clearTimer(Timer.Probe);
+    sendTailProbe(conn, nowUs);
+  }
   for (let i = 0; i < TIMER_COUNT && !conn.removed; i++) {
     if (conn.deadlines[i] <= nowUs) {
       conn.deadlines[i] = Number.POSITIVE_INFINITY;
@@ -53,9 +58,6 @@ function fire(conn: TcpConnection, timer: number, nowUs: number): void {
       return;
     case Timer.FinWait2:
       conn.tcp.remove(conn, null);
-      return;
-    case Timer.Probe:
-      sendTailProbe(conn, nowUs);
       return;
     case Timer.Reorder:
       reorderTimeout(conn, nowUs);

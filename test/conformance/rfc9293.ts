@@ -87,7 +87,7 @@ export const RFC9293: Row[] = [
     'stack/ip: a router between two links; path MTU discovery across it',
   ),
   yes('MUST-65', 'MSS on SYN only', SEGMENT),
-  yes('MUST-67', 'MSS offered as large as the path allows', SEGMENT),
+  yes('MUST-67', 'MSS offered as large as the link allows, whatever the path outwards is', SEGMENT),
   yes('MUST-69', 'padding of zeros', SEGMENT),
   // Checksum
   yes('MUST-2', 'checksums sent', SEGMENT, 'lib/checksum: all lengths and alignments, in JavaScript and native'),

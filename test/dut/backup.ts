@@ -5,9 +5,12 @@
 import {
   type ConnectionCheckpoint,
   checkpoint,
+  checkpointTcp,
   checkpointTimeWait,
   restore,
+  restoreTcp,
   type Stack,
+  type TcpCheckpoint,
   type TcpConnection,
   type TimeWaitCheckpoint,
 } from '../../stack/index.js';
@@ -15,6 +18,7 @@ import {
 export class Backup {
   #connections: ConnectionCheckpoint[] = [];
   #timeWaits: TimeWaitCheckpoint[] = [];
+  #tcp: TcpCheckpoint | null = null;
   #paths: { address: string; mtu: number }[] = [];
 
   /** Called before the stack's packets are given out. */
@@ -24,6 +28,7 @@ export class Backup {
       connections.push(checkpoint(conn));
     });
     this.#connections = structuredClone(connections);
+    this.#tcp = structuredClone(checkpointTcp(stack.tcp));
     this.#timeWaits = [...stack.tcp.timeWaits.values()].map((entry) => checkpointTimeWait(stack.tcp, entry));
     this.#paths = stack.paths.entries().map(({ address, mtu }) => ({ address: stack.book.format(address), mtu }));
   }
@@ -32,6 +37,7 @@ export class Backup {
   takeOver(stack: Stack): Map<number, TcpConnection> {
     const made = new Map<number, TcpConnection>();
     for (const { address, mtu } of this.#paths) stack.paths.learn(stack.book.parse(address)!, mtu, stack.now());
+    if (this.#tcp !== null) restoreTcp(stack.tcp, this.#tcp);
     for (const saved of this.#connections) made.set(saved.id, restore(stack.tcp, saved));
     for (const saved of this.#timeWaits) stack.tcp.addTimeWait(saved);
     return made;

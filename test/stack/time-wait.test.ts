@@ -17,6 +17,7 @@ function entry(n: number, expiresUs: number): TimeWaitEntry {
     rcvWindow: n & 0xffff,
     expiresUs,
     answeredUs: Number.NEGATIVE_INFINITY,
+    synAnsweredUs: Number.NEGATIVE_INFINITY,
   };
 }
 
@@ -64,8 +65,10 @@ t.test('behaves as a Map with expiry', async (t) => {
       } else if (what === 7) {
         const found = table.get(...tuple(entry(n, 0)));
         if (found !== undefined) {
-          table.answered(found, now);
+          const syn = now % 2 === 0;
+          table.answered(found, now, syn);
           model.get(n)!.answeredUs = now;
+          if (syn) model.get(n)!.synAnsweredUs = now;
         }
       } else if (what === 8) {
         table.expire(now);

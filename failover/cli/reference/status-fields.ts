@@ -78,6 +78,7 @@ const TCP = counters<TcpCounters>('TCP, after RFC 4022 and Linux.', {
   outOfOrder: 'Segments received out of order.',
   outOfWindow: 'Segments outside of the receive window.',
   pawsDropped: 'Segments with an old timestamp (PAWS, RFC 7323).',
+  timestampsMissing: 'Segments dropped: no timestamp on a connection with timestamps (RFC 7323).',
   ackedUnsent: 'Acknowledgements of data that was not sent.',
   challengeAcks: 'Challenge ACKs (RFC 5961).',
   reassemblyFull: 'Segments dropped because the reassembly queue was full.',

@@ -5,6 +5,7 @@
 import { FtError } from '../../../lib/errors.js';
 import { isV6 } from '../../core/address-book.js';
 import type { TcpConnection, TcpContext } from '../connection.js';
+import { NO_COOKIE } from '../fast-open-cookies.js';
 import type { ConnectionSettings } from '../options.js';
 import { sendSyn } from '../send/segment.js';
 import { TcpState } from '../state.js';
@@ -75,7 +76,9 @@ function queueEarlyData(conn: TcpConnection, early: Uint8Array): void {
   tcp.markDirty(conn);
   if (!tcp.options.fastOpenClient || tcp.observer !== null) return;
   const known = tcp.fastOpen.remembered(remoteAddress);
-  conn.fastOpenCookie = known?.cookie ?? new Uint8Array(0);
+  if (known !== undefined && tcp.now < known.untilUs) return;
+  const cookie = known?.cookie ?? NO_COOKIE;
+  conn.fastOpenCookie = cookie;
   const max = Math.min(known?.mss || (route.version === 6 ? 1220 : 536), route.mtu - route.ipHeader - 20);
-  conn.synData = known === undefined ? 0 : Math.min(early.length, max - SYN_OPTIONS);
+  conn.synData = cookie.length === 0 ? 0 : Math.min(early.length, max - SYN_OPTIONS);
 }

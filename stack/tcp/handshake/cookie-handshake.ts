@@ -30,7 +30,7 @@ export function sendCookie(tcp: TcpContext, arrival: Arrival): void {
   // A cookie depends on nothing but the key, which all replicas have.
   frame.committed = true;
   const at = route.tcpOffset;
-  view.setUint32(at + 20, 0x02040000 | (route.mtu - route.ipHeader - 20));
+  view.setUint32(at + 20, 0x02040000 | (route.linkMtu - route.ipHeader - 20));
   const header = 24 + writeCookieOptions(tcp, seg, at + 24, tsOffset);
   const window = Math.min(65_535, tcp.options.receiveBuffer);
   const ack = (seg.seq + 1) >>> 0;

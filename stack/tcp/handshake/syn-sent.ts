@@ -28,10 +28,26 @@ export function synSentSegment(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
   takeSynOptions(conn, seg);
   if ((seg.flags & TCP_ACK) !== 0) synAcked(conn, seg, ack, bytes);
   else {
-    // Simultaneous open.
+    // Simultaneous open. Only a server's SYN-ACK has a cookie (RFC 7413 section 4.1.1).
     conn.state = TcpState.SynRcvd;
+    conn.fastOpenCookie = null;
     tcp.observer?.opened(conn);
     sendSyn(conn);
+  }
+}
+
+/** What a SYN-ACK says about Fast Open (RFC 7413 sections 4.1.3 and 4.2.1). */
+function takeFastOpenAnswer(conn: TcpConnection, seg: TcpView, ack: number, bytes: Uint8Array): void {
+  const { tcp, remoteAddress } = conn;
+  const { fastOpenAt, fastOpenLength } = seg;
+  if (ack > 1) {
+    tcp.counters.fastOpenActive++;
+    tcp.fastOpen.accepted(remoteAddress);
+  }
+  if (fastOpenLength > 0) {
+    tcp.fastOpen.remember(remoteAddress, bytes.slice(fastOpenAt, fastOpenAt + fastOpenLength), seg.mss);
+  } else if (ack === 1 && conn.synData > 0 && conn.fastOpenCookie !== null) {
+    tcp.fastOpen.refused(remoteAddress, tcp.now);
   }
 }
 
@@ -45,12 +61,8 @@ function synAcked(conn: TcpConnection, seg: TcpView, ack: number, bytes: Uint8Ar
   conn.sndUna = ack;
   conn.sndNxt = ack;
   conn.sendBuffer.releaseTo(ack - 1);
-  if (ack > 1) tcp.counters.fastOpenActive++;
   conn.scoreboard.advance(ack, tcp.now, conn.rtt.minUs);
-  if (seg.fastOpenLength > 0) {
-    const { fastOpenAt, fastOpenLength } = seg;
-    tcp.fastOpen.remember(conn.remoteAddress, bytes.slice(fastOpenAt, fastOpenAt + fastOpenLength), seg.mss);
-  }
+  takeFastOpenAnswer(conn, seg, ack, bytes);
   measureSyn(conn);
   conn.rtt.backoff = 0;
   conn.clearTimer(Timer.Retransmit);

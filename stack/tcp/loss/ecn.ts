@@ -112,11 +112,15 @@ export function answersSyn(conn: TcpConnection): boolean {
   return conn.synEcn >= 0 && conn.accEcn && conn.listener === null;
 }
 
-/** The SYN-ACK has come again: our answer to the first was lost. */
+/**
+ * The peer's SYN or SYN-ACK has come again: our answer was lost, and the next one reports the
+ * codepoint of the latest (RFC 9768 section 3.1.5).
+ */
 export function takeSynAgain(conn: TcpConnection, seg: TcpView): void {
-  if (!conn.accEcn || conn.listener !== null) return;
+  const passive = conn.listener !== null;
+  if (!conn.accEcn || (passive && conn.established)) return;
   conn.synEcn = seg.ecn;
-  if (seg.ecn === CE && conn.rCep === FIRST_COUNT) conn.rCep++;
+  if ((seg.flags & TCP_ACK) !== 0 && seg.ecn === CE && conn.rCep === FIRST_COUNT) conn.rCep++;
 }
 
 /**

@@ -69,6 +69,12 @@ function processDsack(conn: TcpConnection, from: number, to: number): void {
   conn.tcp.counters.dsacksReceived++;
   conn.dsackDups++;
   if (to > conn.sndNxt || to - from > conn.maxSndWnd) return;
+  // The probe and the original both arrived: nothing was lost (RFC 8985 section 7.4.2), and nothing
+  // was reordered.
+  if (recovery.tlpEnd >= 0 && recovery.tlpIsRetransmission && to === recovery.tlpEnd) {
+    recovery.tlpEnd = -1;
+    return;
+  }
   if (conn.sndUna >= recovery.dsackRound) {
     // The retransmission was needless: wait longer before the next one.
     recovery.dsackRound = conn.sndNxt;
@@ -76,8 +82,7 @@ function processDsack(conn: TcpConnection, from: number, to: number): void {
   }
   recovery.reoPersist = REO_PERSIST;
   if (recovery.undoFrom >= 0 && from >= recovery.undoFrom) recovery.undoBytes -= to - from;
-  // The probe and the original both arrived: nothing was lost (RFC 8985 section 7.4.2).
-  if (recovery.tlpEnd >= 0 && recovery.tlpIsRetransmission && to >= recovery.tlpEnd) recovery.tlpEnd = -1;
+  if (recovery.tlpEnd >= 0 && recovery.tlpIsRetransmission && to > recovery.tlpEnd) recovery.tlpEnd = -1;
 }
 
 /**

@@ -39,11 +39,7 @@ export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
   const { flags } = seg;
   // The signed distance from RCV.NXT: exact as long as the peer is within 2 GiB of it.
   const start = unwrap(seg.seq, conn.irs, conn.rcvNxt);
-  if (conn.tsOk && seg.tsPresent && (flags & TCP_RST) === 0 && isOldDuplicate(conn, seg)) {
-    conn.tcp.counters.pawsDropped++;
-    answerInvalid(conn, seg);
-    return;
-  }
+  if (conn.tsOk && (flags & TCP_RST) === 0 && !checkTimestamp(conn, seg)) return;
   if (!isAcceptable(conn, seg, start)) {
     unacceptable(conn, seg, start);
     return;
@@ -53,7 +49,7 @@ export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
     return;
   }
   if ((flags & TCP_SYN) !== 0) {
-    checkSyn(conn, start);
+    checkSyn(conn, seg, start);
     return;
   }
   if ((flags & TCP_ACK) === 0 || !checkAck(conn, seg, start, bytes)) return;
@@ -62,6 +58,24 @@ export function segmentArrives(conn: TcpConnection, seg: TcpView, bytes: Uint8Ar
     if (!checkText(conn, seg, start, bytes)) return;
   }
   conn.tcp.markDirty(conn);
+}
+
+/**
+ * The timestamp of a segment other than RST, on a connection with timestamps.
+ * @returns false when the segment must not be processed further
+ */
+function checkTimestamp(conn: TcpConnection, seg: TcpView): boolean {
+  const { counters } = conn.tcp;
+  if (!seg.tsPresent) {
+    // Without one it is dropped silently (RFC 7323 section 3.2); a SYN is challenged as ever.
+    if ((seg.flags & TCP_SYN) !== 0) return true;
+    counters.timestampsMissing++;
+    return false;
+  }
+  if (!isOldDuplicate(conn, seg)) return true;
+  counters.pawsDropped++;
+  answerInvalid(conn, seg);
+  return false;
 }
 
 /** PAWS (RFC 7323 section 5.3): the segment is older than one that has been received. */
@@ -109,12 +123,23 @@ function unacceptable(conn: TcpConnection, seg: TcpView, start: number): void {
 function repeatedSyn(conn: TcpConnection, seg: TcpView): void {
   // Simultaneous open: the peer's SYN-ACK repeats its SYN and acknowledges ours (RFC 9293 figure
   // 7).
-  if ((seg.flags & TCP_ACK) !== 0 && unwrap(seg.ack, conn.iss, conn.sndUna) === 1) {
+  const ack = unwrap(seg.ack, conn.iss, conn.sndUna);
+  if ((seg.flags & TCP_ACK) !== 0 && ack >= 1 && ack <= conn.sndNxt) {
+    keepSynData(conn, ack);
     establish(conn, seg);
     conn.scoreboard.beginAck();
-    newAck(conn, seg, 1, 0);
+    newAck(conn, seg, ack, 0);
     ackSoon(conn);
-  } else sendSyn(conn); // Our SYN-ACK was lost.
+  } else {
+    // Our SYN-ACK was lost.
+    takeSynAgain(conn, seg);
+    sendSyn(conn);
+  }
+}
+
+/** After a simultaneous open: data of our SYN that the peer did not take is new data again. */
+function keepSynData(conn: TcpConnection, ack: number): void {
+  if (conn.synData > 0) conn.sndNxt = ack;
 }
 
 /** Second: RST. Only one that is exactly in order resets the connection (RFC 5961 section 3.2). */
@@ -126,13 +151,14 @@ function checkReset(conn: TcpConnection, start: number): void {
 function reset(conn: TcpConnection): void {
   const { tcp, state } = conn;
   tcp.counters.resetsReceived++;
-  if (state === TcpState.SynRcvd) tcp.remove(conn, conn.listener !== null ? null : 'ECONNREFUSED');
+  if (conn.fastOpened && state === TcpState.SynRcvd) tcp.remove(conn, 'ECONNRESET');
+  else if (state === TcpState.SynRcvd) tcp.remove(conn, conn.listener !== null ? null : 'ECONNREFUSED');
   else tcp.remove(conn, state >= TcpState.Closing ? null : 'ECONNRESET');
 }
 
 /** Fourth: a SYN in the window is an attack or a stale duplicate (RFC 5961 section 4.2). */
-function checkSyn(conn: TcpConnection, start: number): void {
-  if (conn.state === TcpState.SynRcvd && start === 0) sendSyn(conn);
+function checkSyn(conn: TcpConnection, seg: TcpView, start: number): void {
+  if (conn.state === TcpState.SynRcvd && start === 0) repeatedSyn(conn, seg);
   else conn.tcp.challengeAck(conn);
 }
 
@@ -152,6 +178,7 @@ function checkAck(conn: TcpConnection, seg: TcpView, start: number, bytes: Uint8
     conn.tsRecentAtUs = tcp.now;
   }
   if (handshake) {
+    keepSynData(conn, unwrap(seg.ack, conn.iss, conn.sndUna));
     establish(conn, seg);
     takeFirstAck(conn, seg);
   }

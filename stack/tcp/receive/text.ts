@@ -24,10 +24,22 @@ export function noteDuplicate(conn: TcpConnection, start: number, end: number): 
   conn.dsackEnd = end;
 }
 
+/**
+ * Notes the first part of a segment's text that waits in the reassembly queue already (RFC 2883
+ * section 4.2), unless a part before RCV.NXT has been noted, which comes first.
+ */
+function noteHeld(conn: TcpConnection, start: number, length: number): void {
+  const { reassembly } = conn;
+  if (reassembly.empty || !conn.sackOk || (conn.dsackStart >= 0 && conn.dsackEnd === start)) return;
+  const from = reassembly.overlapStart(start, start + length);
+  if (from >= 0) noteDuplicate(conn, from, reassembly.overlapEnd);
+}
+
 /** Takes data of a segment, trimmed to the window, and the FIN that was noted in `peerFinAt`. */
 export function text(conn: TcpConnection, start: number, bytes: Uint8Array, from: number, length: number): void {
   if (start === conn.rcvNxt) {
     if (length > 0) {
+      noteHeld(conn, start, length);
       const { borrowedBuffers } = conn.tcp;
       borrowedBuffers.place(conn, bytes, from, length);
       accept(conn, borrowedBuffers.bytes, borrowedBuffers.from, length);
@@ -58,9 +70,9 @@ function keepOutOfOrder(conn: TcpConnection, start: number, bytes: Uint8Array, f
     return;
   }
   tcp.borrowedBuffers.gather(bytes, from + length);
+  noteHeld(conn, start, length);
   if (!reassembly.insert(start, bytes, from, length)) tcp.counters.reassemblyFull++;
-  else if (reassembly.bytes === before) noteDuplicate(conn, start, start + length);
-  else {
+  else if (reassembly.bytes > before) {
     tcp.observer?.outOfOrder(conn, start, bytes.subarray(from, from + length));
     if (conn.commitLimit !== null) conn.commitLimit.sackPosition = tcp.host.gate?.end ?? 0;
   }

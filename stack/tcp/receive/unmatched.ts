@@ -1,5 +1,5 @@
 /**
- * Segments that belong to no connection: those of connections in TIME_WAIT, and all others, which
+ * Segments that belong to no connection: those of connections in TIME-WAIT, and all others, which
  * are answered with RST.
  */
 import { finish, sum16 } from '../../../lib/checksum.js';
@@ -9,6 +9,12 @@ import type { TcpRoute } from '../../core/tcp-route.js';
 import type { TcpContext } from '../connection.js';
 import type { TimeWaitEntry } from '../time-wait.js';
 import { INVALID_ANSWER_US, segmentLength } from './invalid.js';
+
+/**
+ * After we have answered a SYN in TIME-WAIT, a RST at RCV.NXT is taken for this long, microseconds:
+ * more than most round trips. The peer has forgotten the connection and wants a new one.
+ */
+const SYN_ANSWER_US = 3_000_000;
 
 /**
  * A segment without a connection; valid during the call that delivers it. Addresses are numbers of
@@ -22,31 +28,50 @@ export interface Arrival {
 }
 
 /**
- * A segment for a connection in TIME_WAIT.
+ * A segment for a connection in TIME-WAIT (RFC 9293 section 3.10.7.4, RFC 6191).
  * @returns true when it may open a new connection instead.
  */
 export function timeWaitSegment(tcp: TcpContext, entry: TimeWaitEntry, seg: TcpView): boolean {
   const ahead = (seg.seq - entry.rcvNxt) | 0;
-  if ((seg.flags & (TCP_SYN | TCP_ACK | TCP_RST)) === TCP_SYN) {
-    const newer =
-      entry.tsOk && seg.tsPresent
-        ? ((seg.tsVal - entry.tsRecent) | 0) > 0 || (seg.tsVal === entry.tsRecent && ahead > 0)
-        : ahead > 0;
-    if (newer) {
-      tcp.timeWaits.delete(entry.localAddress, entry.localPort, entry.remoteAddress, entry.remotePort);
-      return true;
-    }
-  }
-  // A RST does not end TIME_WAIT (RFC 1337).
-  if ((seg.flags & TCP_RST) !== 0) return false;
-  if ((seg.flags & TCP_FIN) !== 0) tcp.timeWaits.renew(entry, tcp.now + 2 * tcp.options.mslUs);
-  else if (ahead === 0 && seg.payloadLength === 0 && (seg.flags & TCP_SYN) === 0) {
-    // The other end is in order. Two ends in TIME-WAIT that answered each other would never stop.
+  const syn = (seg.flags & TCP_SYN) !== 0;
+  if ((seg.flags & TCP_RST) !== 0) {
+    timeWaitReset(tcp, entry, ahead);
     return false;
-  } else if (tcp.now - (entry.answeredUs ?? Number.NEGATIVE_INFINITY) < INVALID_ANSWER_US) return false;
-  else tcp.timeWaits.answered(entry, tcp.now);
+  }
+  if (syn && (seg.flags & TCP_ACK) === 0 && isNewer(entry, seg, ahead)) {
+    tcp.timeWaits.delete(entry.localAddress, entry.localPort, entry.remoteAddress, entry.remotePort);
+    return true;
+  }
+  if (isPeersFin(entry, seg, ahead)) tcp.timeWaits.renew(entry, tcp.now + 2 * tcp.options.mslUs);
+  else {
+    // Two ends in TIME-WAIT that answered each other in order would never stop.
+    if (ahead === 0 && segmentLength(seg) === 0) return false;
+    // Fifth: in the window and without ACK it is dropped.
+    if (!syn && (seg.flags & TCP_ACK) === 0 && ahead >= 0 && ahead < entry.rcvWindow) return false;
+    if (tcp.now - (entry.answeredUs ?? Number.NEGATIVE_INFINITY) < INVALID_ANSWER_US) return false;
+    tcp.timeWaits.answered(entry, tcp.now, syn);
+  }
   answerFor(tcp, entry, TCP_ACK, false);
   return false;
+}
+
+/** Whether a SYN is later than everything of the connection before (RFC 6191 section 2). */
+function isNewer(entry: TimeWaitEntry, seg: TcpView, ahead: number): boolean {
+  if (!entry.tsOk || !seg.tsPresent) return ahead > 0;
+  return ((seg.tsVal - entry.tsRecent) | 0) > 0 || (seg.tsVal === entry.tsRecent && ahead > 0);
+}
+
+/** Whether a segment ends with the peer's FIN, which comes again when our ACK was lost. */
+function isPeersFin(entry: TimeWaitEntry, seg: TcpView, ahead: number): boolean {
+  if ((seg.flags & (TCP_FIN | TCP_ACK | TCP_SYN)) !== (TCP_FIN | TCP_ACK)) return false;
+  if (ahead + seg.payloadLength + 1 !== 0 || ((seg.ack - entry.sndNxt) | 0) > 0) return false;
+  return !(entry.tsOk && seg.tsPresent && ((seg.tsVal - entry.tsRecent) | 0) < 0);
+}
+
+/** A RST does not end TIME-WAIT (RFC 1337 section 3), unless it answers our answer to a SYN. */
+function timeWaitReset(tcp: TcpContext, entry: TimeWaitEntry, ahead: number): void {
+  if (ahead !== 0 || tcp.now - (entry.synAnsweredUs ?? Number.NEGATIVE_INFINITY) > SYN_ANSWER_US) return;
+  tcp.timeWaits.delete(entry.localAddress, entry.localPort, entry.remoteAddress, entry.remotePort);
 }
 
 /**

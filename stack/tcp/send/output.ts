@@ -227,8 +227,8 @@ function armAfterSend(conn: TcpConnection): void {
 }
 
 /**
- * Tail loss probe (RFC 8985 section 7.2): two round trips without an answer, sooner than the
- * retransmission timer.
+ * Tail loss probe (RFC 8985 section 7.2): after two round trips without an answer, but not later
+ * than the retransmission timer, which then follows the probe (timers.ts).
  */
 function armProbe(conn: TcpConnection, now: number): void {
   const { recovery } = conn;
@@ -240,10 +240,7 @@ function armProbe(conn: TcpConnection, now: number): void {
   let timeout = 2 * conn.rtt.srttUs + PROBE_MARGIN_US;
   // A single segment may meet a delayed acknowledgement.
   if (conn.flightSize <= conn.sndMss) timeout += PROBE_DELAYED_ACK_US;
-  const rtoAt = conn.deadlines[Timer.Retransmit];
-  const at = now + timeout;
-  if (at < rtoAt) conn.setTimer(Timer.Probe, at);
-  else conn.clearTimer(Timer.Probe);
+  conn.setTimer(Timer.Probe, Math.min(now + timeout, conn.deadlines[Timer.Retransmit]));
 }
 
 /**

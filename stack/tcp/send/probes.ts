@@ -27,7 +27,6 @@ const BLACK_HOLE_MSS = 1024;
 export function sendTailProbe(conn: TcpConnection, nowUs: number): void {
   const { recovery } = conn;
   if (conn.flightSize === 0 || conn.scoreboard.lost > 0 || recovery.active || recovery.afterTimeout) return;
-  conn.tcp.counters.tailProbes++;
   const before = conn.sndNxt;
   recovery.limitedTransmit += conn.sndMss;
   sendNew(conn);
@@ -35,12 +34,13 @@ export function sendTailProbe(conn: TcpConnection, nowUs: number): void {
   recovery.tlpIsRetransmission = conn.sndNxt === before;
   if (recovery.tlpIsRetransmission) {
     const from = Math.max(conn.sndUna, conn.sndNxt - conn.sndMss);
-    if (sendSegment(conn, from, conn.sndNxt - from, true, false) > 0) {
-      conn.scoreboard.markRetransmitted(from, conn.sndNxt, nowUs);
-      conn.retransmissions++;
-      conn.tcp.counters.retransSegs++;
-    }
+    // Stopped by the device or the gate: the retransmission timer follows.
+    if (sendSegment(conn, from, conn.sndNxt - from, true, false) <= 0) return;
+    conn.scoreboard.markRetransmitted(from, conn.sndNxt, nowUs);
+    conn.retransmissions++;
+    conn.tcp.counters.retransSegs++;
   }
+  conn.tcp.counters.tailProbes++;
   recovery.tlpEnd = conn.sndNxt;
   conn.log?.add(nowUs, 'probe', conn.sndNxt, recovery.tlpIsRetransmission ? 1 : 0);
   conn.setTimer(Timer.Retransmit, nowUs + conn.rtt.rtoUs());

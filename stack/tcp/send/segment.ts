@@ -48,6 +48,8 @@ const OPTION_SCALE = 0x01030300;
 const OPTION_SACK_PERMITTED = 0x01010402;
 /** NOP, NOP, timestamps, length 10 (RFC 7323 section 3.2). */
 const OPTION_TIMESTAMPS = 0x0101080a;
+/** SACK permitted, timestamps. */
+const OPTION_SACK_AND_TIMESTAMPS = 0x0402080a;
 /** NOP, NOP, SACK; its length is added (RFC 2018 section 3). */
 const OPTION_SACK = 0x01010500;
 /** Four SACK blocks, as pairs of offsets. */
@@ -73,7 +75,10 @@ export function sendSyn(conn: TcpConnection): boolean {
   flags |= synFlags(conn, conn.state === TcpState.SynSent);
   // A retransmitted SYN goes without the option, which a middlebox may have dropped (RFC 7413
   // section 4.1.3).
-  if (conn.state === TcpState.SynSent && conn.rtt.backoff > 0) conn.fastOpenCookie = null;
+  if (conn.state === TcpState.SynSent && conn.rtt.backoff > 0 && conn.fastOpenCookie !== null) {
+    conn.fastOpenCookie = null;
+    conn.tcp.fastOpen.refused(conn.remoteAddress, conn.tcp.now);
+  }
   const ok = emit(conn, 0, conn.sndNxt === 0 ? conn.synData : 0, flags) >= 0;
   if (conn.sndNxt === 0) {
     conn.sndNxt = 1 + conn.synData;
@@ -232,7 +237,9 @@ function writeOptions(conn: TcpConnection, flags: number, payload: number, sacks
   const passive = syn && (flags & TCP_ACK) !== 0;
   let n = syn ? writeSynOptions(conn, view, at, passive) : 0;
   if (conn.tsOk || (syn && !passive && conn.tcp.options.timestamps)) {
-    view.setUint32(at + n, OPTION_TIMESTAMPS);
+    // In a SYN the two bytes before the timestamps permit SACK: all options with the longest cookie
+    // are 40 bytes, which is the limit (RFC 9293 section 3.1).
+    view.setUint32(at + n, syn && offersSack(conn, passive) ? OPTION_SACK_AND_TIMESTAMPS : OPTION_TIMESTAMPS);
     view.setUint32(at + n + 4, conn.tcp.timestamp(conn.tsOffset));
     view.setUint32(at + n + 8, (flags & TCP_ACK) !== 0 ? conn.tsRecent : 0);
     n += 12;
@@ -248,7 +255,7 @@ function writeOptions(conn: TcpConnection, flags: number, payload: number, sacks
 }
 
 /**
- * MSS, window scale and SACK permitted, as they are offered, or agreed on in a SYN-ACK.
+ * MSS, window scale and, without timestamps, SACK permitted: as offered, or agreed on in a SYN-ACK.
  * @returns their length
  */
 function writeSynOptions(conn: TcpConnection, view: DataView, at: number, passive: boolean): number {
@@ -259,11 +266,17 @@ function writeSynOptions(conn: TcpConnection, view: DataView, at: number, passiv
     view.setUint32(at + n, OPTION_SCALE | conn.rcvScale);
     n += 4;
   }
-  if (passive ? conn.sackOk : options.sack) {
+  const timestamps = conn.tsOk || (!passive && options.timestamps);
+  if (offersSack(conn, passive) && !timestamps) {
     view.setUint32(at + n, OPTION_SACK_PERMITTED);
     n += 4;
   }
   return n;
+}
+
+/** Whether a SYN, or a SYN-ACK (`passive`), permits SACK. */
+function offersSack(conn: TcpConnection, passive: boolean): boolean {
+  return passive ? conn.sackOk : conn.tcp.options.sack;
 }
 
 /** The Fast Open option (RFC 7413 section 4.1.1). @returns its length, padded */

@@ -44,6 +44,8 @@ export class Reassembly {
   #stamp = 0;
   /** Bytes held. */
   bytes = 0;
+  /** The end of what `overlapStart` found. */
+  overlapEnd = -1;
 
   /** Nothing is held. */
   get empty(): boolean {
@@ -94,6 +96,21 @@ export class Reassembly {
     }
     this.#addToBlocks(start, Math.min(at, stop));
     return kept;
+  }
+
+  /**
+   * The first part of [start, end) that is held already; it ends at `overlapEnd`.
+   * @returns its start, or -1 when all of it is new
+   */
+  overlapStart(start: number, end: number): number {
+    const pieces = this.#pieces;
+    let index = this.#firstEndingAfter(start);
+    if (index >= pieces.length || pieces[index].start >= end) return -1;
+    const from = Math.max(start, pieces[index].start);
+    let to = pieces[index].end;
+    for (index++; to < end && index < pieces.length && pieces[index].start === to; index++) to = pieces[index].end;
+    this.overlapEnd = Math.min(end, to);
+    return from;
   }
 
   /**

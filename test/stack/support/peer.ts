@@ -206,7 +206,10 @@ export class Peer {
     this.send({ flags: 'S', seq: iss, options, window });
     const answer = this.one();
     if (answer.flags !== 'SA') throw new Error(`answered with ${answer.flags}`);
-    this.send({ flags: 'A', seq: iss + 1, ack: answer.seq + 1, window });
+    // On a connection with timestamps every segment has them (RFC 7323 section 3.2).
+    const ts = answer.tsPresent ? options.findIndex((byte, i) => byte === 8 && options[i + 1] === 10) : -1;
+    const again = ts < 0 ? [] : [1, 1, ...options.slice(ts, ts + 10)];
+    this.send({ flags: 'A', seq: iss + 1, ack: answer.seq + 1, window, options: again });
     return answer.seq;
   }
 
