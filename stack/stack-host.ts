@@ -43,6 +43,8 @@ export class StackHost implements SocketHost {
   readonly timers: SocketTimers;
   readonly sendBuffer: number;
   readonly #native: NativeAddon | null;
+  /** When the loop last went on to look at the device, microseconds. */
+  #lookedUs = Number.NEGATIVE_INFINITY;
   readonly #hook: NativeHandle | null = null;
 
   constructor(
@@ -65,11 +67,12 @@ export class StackHost implements SocketHost {
   /** One turn. @returns true when there may be more to do at once. */
   turn(): boolean {
     const { stack } = this;
-    stack.poll();
+    stack.poll(this.#lookedUs);
     for (let endpoint = stack.events.shift(); endpoint !== undefined; endpoint = stack.events.shift()) {
       if (endpoint.deliverNext()) return true;
     }
     stack.flush();
+    this.#lookedUs = stack.clock.now();
     if (this.#native !== null && this.#hook !== null) {
       const until = (stack.nextDeadline() - stack.clock.now()) / 1000;
       this.#native.loopTimer(this.#hook, until === Number.POSITIVE_INFINITY ? -1 : Math.max(0, until));

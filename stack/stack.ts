@@ -56,6 +56,8 @@ const MIN_MTU4 = 68;
 const MIN_MTU6 = 1280;
 /** The MTU where there is no route, bytes. */
 const DEFAULT_MTU = 1500;
+/** A timer that is due for longer shows that the event loop was busy, microseconds. */
+const LATE_US = 1000;
 
 /** How a stack is made. */
 export interface StackOptions {
@@ -254,11 +256,17 @@ export class Stack implements TcpHost, NetworkContext, LinkStack {
     this.tcp.borrowedBuffers.end();
   }
 
-  /** Fires timers that are due. */
-  poll(): void {
+  /**
+   * Fires timers that are due.
+   * @param lookedUs when the device was last looked at. After a long turn, those due since then wait
+   * for the next look: the acknowledgement that they wait for may be in the device's queue.
+   */
+  poll(lookedUs = Number.POSITIVE_INFINITY): void {
     this.refresh();
     this.#loopback?.run();
-    this.wheel.advance(this.#now);
+    const now = this.#now;
+    const late = now - lookedUs > LATE_US && now - this.wheel.nextDeadline() > LATE_US;
+    this.wheel.advance(late ? lookedUs : now);
     this.#thaw.poll(this.events.length === 0);
     this.tcp.timeWaits.expire(this.#now);
   }

@@ -92,6 +92,8 @@ export class Primary {
   #transfer: StateTransfer | null = null;
   /** Since when events have followed each other without a pause, microseconds; 0: they have not. */
   #busySinceUs = 0;
+  /** When the loop last went on to look at the device, microseconds. */
+  #lookedUs = Number.NEGATIVE_INFINITY;
 
   constructor(host: PrimaryHost) {
     this.#host = host;
@@ -194,7 +196,7 @@ export class Primary {
       this.switchover.step(this.writer, host.clock.now());
       return 'idle';
     }
-    stack.poll();
+    stack.poll(this.#lookedUs);
     host.connections.listeners.look(stack.now());
     // From here on a backup knows what came in, even if the program never returns from the event
     // below.
@@ -211,6 +213,7 @@ export class Primary {
     stack.flush();
     if (stack.tcp.draining && stack.tcp.table.size === 0 && stack.events.length === 0) host.emit('drained');
     host.flushed();
+    this.#lookedUs = host.clock.now();
     host.wakeAfter(this.#restMs(late));
     return 'idle';
   }

@@ -151,6 +151,12 @@ export class Peer {
   }
 
   send(segment: Send): void {
+    this.queue(segment);
+    this.settle();
+  }
+
+  /** Puts a segment on the wire that the stack has not looked at yet. */
+  queue(segment: Send): void {
     const options = segment.options ?? [];
     const data = typeof segment.data === 'string' ? Buffer.from(segment.data, 'latin1') : (segment.data ?? []);
     const header = 20 + options.length;
@@ -184,7 +190,6 @@ export class Peer {
     const length = header + data.length;
     view.setUint16(50, finish(sum16(frame, 34, length, fold(pseudoSum4(PEER_IP, STACK_IP, 6, length)))));
     this.link.a.inject(frame);
-    this.settle();
   }
 
   /** The segments since the last look. */
