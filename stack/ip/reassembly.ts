@@ -6,6 +6,7 @@
  */
 import { Drop } from '../../lib/packet/drop.js';
 import { TimerNode } from '../../lib/timer-wheel.js';
+import type { AddressBook } from '../core/address-book.js';
 import type { IpPacket } from '../core/ip-packet.js';
 
 const MAX_DATAGRAMS = 256;
@@ -15,6 +16,7 @@ const MAX_PAYLOAD = 65_535;
 /** Bytes of the first fragment that are kept for an ICMP error (RFC 4443 section 2.4 c). */
 const MAX_QUOTE = 1232;
 
+/** The payload of one fragment, and where it belongs in the datagram's, bytes. */
 interface Piece {
   from: number;
   bytes: Uint8Array;
@@ -31,6 +33,12 @@ interface IpReassemblyHost {
    * null if that never came.
    */
   timedOut(source: number, destination: number, quote: Uint8Array | null): void;
+}
+
+function addressBytes(book: AddressBook, address: number): Uint8Array {
+  const bytes = new Uint8Array(16);
+  book.write(address, bytes, 0);
+  return bytes;
 }
 
 class Datagram {
@@ -53,6 +61,22 @@ class Datagram {
   ) {
     this.timer = new TimerNode(() => expire(this));
   }
+}
+
+/** An incomplete datagram as plain data; addresses have 16 bytes, IPv4 as ::ffff:a.b.c.d. */
+export interface SavedDatagram {
+  source: Uint8Array;
+  destination: Uint8Array;
+  /** Protocol and identification, as the key of the datagram has them. */
+  keyProtocol: number;
+  id: number;
+  pieces: Piece[];
+  total: number;
+  poisoned: boolean;
+  protocol: number;
+  quote: Uint8Array | null;
+  /** When its time is over, microseconds. */
+  deadlineUs: number;
 }
 
 /** The datagrams of one IP version that are incomplete. */
@@ -132,6 +156,35 @@ export class IpReassembly {
     for (const piece of datagram.pieces) whole.set(piece.bytes, piece.from);
     this.#remove(datagram);
     return whole;
+  }
+
+  /** All datagrams, the oldest first, for `load` in another process. */
+  save(book: AddressBook): SavedDatagram[] {
+    return [...this.#datagrams.values()].map(({ key, source, destination, timer, ...rest }) => {
+      const [, , keyProtocol, id] = key.split(' ').map(Number);
+      const { pieces, total, poisoned, protocol, quote } = rest;
+      const addresses = { source: addressBytes(book, source), destination: addressBytes(book, destination) };
+      return { ...addresses, keyProtocol, id, pieces, total, poisoned, protocol, quote, deadlineUs: timer.deadline };
+    });
+  }
+
+  /** Continues with saved datagrams, each until its own time is over; `shiftUs` moves that time. */
+  load(saved: readonly SavedDatagram[], book: AddressBook, shiftUs: number): void {
+    for (const { keyProtocol, id, deadlineUs, pieces, ...one } of saved) {
+      const source = book.fromBytes(one.source, 0);
+      const destination = book.fromBytes(one.destination, 0);
+      const key = `${source} ${destination} ${keyProtocol} ${id}`;
+      const datagram = new Datagram(key, source, destination, (old) => this.#expire(old));
+      datagram.pieces = [...pieces];
+      datagram.bytes = pieces.reduce((sum, { bytes }) => sum + bytes.length, 0);
+      datagram.total = one.total;
+      datagram.poisoned = one.poisoned;
+      datagram.protocol = one.protocol;
+      datagram.quote = one.quote;
+      this.#bytes += datagram.bytes;
+      this.#datagrams.set(key, datagram);
+      this.host.schedule(datagram.timer, deadlineUs + shiftUs);
+    }
   }
 
   /** Gives up all datagrams. */
