@@ -97,11 +97,9 @@ export class Session {
     const made = backup.takeOver(stack);
     for (const socket of sockets) {
       if (!(socket instanceof TcpSocket)) continue;
-      // One that ended before it was accepted is known to its socket only, as a connection that ended later is.
-      const waiting = socket.acceptable
-        .map((conn) => made.get(conn.id) ?? conn)
-        .filter((conn) => made.has(conn.id) || conn.removed);
-      socket.acceptable.splice(0, socket.acceptable.length, ...waiting);
+      // One that ended before it was accepted is known here only.
+      const waiting = socket.acceptable.map((conn) => made.get(conn.id) ?? conn);
+      socket.acceptable.splice(0, waiting.length, ...waiting.filter((conn) => conn.removed || made.has(conn.id)));
       const conn = socket.conn === null ? undefined : made.get(socket.conn.id);
       if (conn === undefined) continue;
       socket.conn = conn;
