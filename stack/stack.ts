@@ -309,12 +309,11 @@ export class Stack implements TcpHost, NetworkContext, LinkStack {
    * Ends the frozen state (thaw.ts): connections derive their timers and send again what is not
    * acknowledged.
    * @param graceUs segments for unknown connections are not answered for this long, microseconds
-   * @param extent false in the mutation check only
    * @param planned the predecessor has reported how far each connection is
    */
-  thaw(graceUs: number, extent = true, planned = false): void {
+  thaw(graceUs: number, planned = false): void {
     this.refresh();
-    this.#thaw.begin({ graceUs, extent, planned });
+    this.#thaw.begin({ graceUs, planned });
   }
 
   // --- Transports ---

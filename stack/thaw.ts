@@ -24,8 +24,6 @@ const REST_US = 1_000_000;
 interface ThawOptions {
   /** Segments for unknown connections are not answered for this long, microseconds. */
   graceUs: number;
-  /** False in the mutation check only: what the predecessor may have sent is then unknown. */
-  extent: boolean;
   /** The predecessor has reported how far each connection is; nothing is sent again. */
   planned: boolean;
 }
@@ -51,7 +49,7 @@ export class Thaw {
   }
 
   /** Ends the frozen state. */
-  begin({ graceUs, extent, planned }: ThawOptions): void {
+  begin({ graceUs, planned }: ThawOptions): void {
     const tcp = this.#tcp;
     const now = this.#now();
     this.#thawedUs = now;
@@ -63,7 +61,7 @@ export class Thaw {
     tcp.table.forEach((conn) => {
       const later = atRest(conn, now) && resting++ >= MAX_RESUMED_AT_ONCE;
       const reported = planned && conn.inheritedSndNxt >= 0;
-      restoreSent(conn, reported, extent);
+      restoreSent(conn, reported);
       conn.rcvAdv = Math.max(conn.rcvAdv, conn.rcvNxt + conn.receiveLimit);
       conn.lastReceiveUs = now;
       conn.lastSendUs = now;
@@ -98,11 +96,11 @@ export class Thaw {
 }
 
 /** Sets SND.NXT to what the predecessor has sent, or may have sent. */
-function restoreSent(conn: TcpConnection, reported: boolean, extent: boolean): void {
+function restoreSent(conn: TcpConnection, reported: boolean): void {
   if (reported) {
     conn.sndNxt = Math.max(conn.sndUna, conn.inheritedSndNxt);
     conn.inheritedSndMax = conn.sndNxt;
-  } else if (conn.state >= TcpState.Established && extent) {
+  } else if (conn.state >= TcpState.Established) {
     // Queued data that fits into the peer's window counts as sent. An acknowledgement may be for more:
     // the window may have been larger.
     conn.inheritedSndMax = conn.sndLimit;

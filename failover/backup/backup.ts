@@ -18,7 +18,7 @@ import type { RingReader } from '../log/ring-reader.js';
 import type { EventTime } from '../runtime/core/event-time.js';
 import { decodeRuntimeEvent } from '../runtime/core/events.js';
 import type { Runtime } from '../runtime/runtime.js';
-import { Follower } from './follower.js';
+import type { Follower } from './follower.js';
 import type { LossReason } from './primary-watch.js';
 import type { Quarantine } from './quarantine.js';
 import type { ReplayHost } from './replay-host.js';
@@ -27,8 +27,15 @@ import type { Replayer } from './replayer.js';
 /** A backup that is up to date looks at the log at this interval. */
 const POLL_MS = 2;
 
+/** Classes that a backup is composed of. The simulation injects others (test/sim/mutants.ts). */
+export interface BackupParts {
+  readonly Follower: typeof Follower;
+  readonly Replayer: typeof Replayer;
+}
+
 /** What a backup needs of its replica. */
 export interface BackupHost {
+  readonly parts: BackupParts;
   readonly native: NativeAddon;
   readonly clock: Clock;
   readonly pid: number;
@@ -84,7 +91,7 @@ export class Backup implements ReplayHost {
     const { native, pid, options, connections, stateMode } = host;
     this.#host = host;
     this.#ring = ring;
-    this.follower = new Follower({
+    this.follower = new host.parts.Follower({
       native,
       ownPid: pid,
       ring,
@@ -97,6 +104,7 @@ export class Backup implements ReplayHost {
       onLost: (reason) => host.primaryLost(reason),
       unclaimed: connections.unclaimed,
       stateMode,
+      Replayer: host.parts.Replayer,
     });
   }
 

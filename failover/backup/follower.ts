@@ -8,7 +8,6 @@ import { FtError } from '../../lib/errors.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
 import type { GroupPlace } from '../host/group-directory.js';
-import { invariants } from '../log/invariants.js';
 import type { Ring } from '../log/ring.js';
 import { ReaderState, Word } from '../log/ring-header.js';
 import { RingReader } from '../log/ring-reader.js';
@@ -16,7 +15,7 @@ import { FailureDetector } from './failure-detector.js';
 import type { LossReason, PrimaryWatch } from './primary-watch.js';
 import { RemoteFailureDetector } from './remote-failure-detector.js';
 import type { ReplayHost } from './replay-host.js';
-import { Replayer } from './replayer.js';
+import type { Replayer } from './replayer.js';
 
 /** Frames that a replica's device receives in one batch, at most. */
 export const RX_SLOTS = 64;
@@ -44,6 +43,8 @@ export interface FollowerOptions {
   unclaimed: UnclaimedConnections;
   /** State mode of the whole group: no program runs here. */
   stateMode: boolean;
+  /** The class that applies the log's records. */
+  Replayer: typeof Replayer;
 }
 
 /**
@@ -85,7 +86,7 @@ export class Follower {
   #read(): void {
     const { ring, group, host, unclaimed, stateMode } = this.#options;
     this.reader = new RingReader(ring);
-    this.replayer = new Replayer(this.reader, host, unclaimed, stateMode, host.minInPlaceBytes);
+    this.replayer = new this.#options.Replayer(this.reader, host, unclaimed, stateMode, host.minInPlaceBytes);
     this.replayer.joinedLate = ring.words[Word.startAt] !== 0;
     const slab = group.mapSlab(ring.writerPid, slabBytes(RX_SLOTS));
     this.slab = slab === null ? null : new RxSlab(slab);
@@ -125,12 +126,12 @@ export class Follower {
   /** Makes sure that the primary is dead. Throws FtError ERR_FT_DROPPED, ERR_FT_FENCE. */
   fence(): void {
     this.assertFollowing();
-    if (invariants.fence) this.detector.fence();
+    this.detector.fence();
   }
 
   /** Takes the group's lock. Throws FtError ERR_FT_FENCE when another process holds it. */
   lock(): void {
-    if (!this.#options.group.lockPrimary() && invariants.fence) {
+    if (!this.#options.group.lockPrimary()) {
       throw new FtError('ERR_FT_FENCE', 'Another process holds the group', 'See ft-tcp status');
     }
   }

@@ -8,7 +8,6 @@ import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { FIRST_MARKS_WORD, setMarksWord } from '../../stack/tcp/loss/ecn.js';
 import { TcpState } from '../../stack/tcp/state.js';
 import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
-import { invariants } from '../log/invariants.js';
 import { Follow, OpenedBody, OpenedFlag, SYN_CODEPOINT_SHIFT } from '../log/records.js';
 import type { RingReader } from '../log/ring-reader.js';
 import type { ReplayHost } from './replay-host.js';
@@ -104,8 +103,8 @@ function load(conn: TcpConnection, { reader, host }: OpenedHost, at: number): vo
   conn.rcvScale = B.rcvScale.get(view, at);
   conn.receiveMax = B.receiveLimit.get(view, at);
   // The log does not say how far the window had grown, so it may have been advertised to its limit.
-  if (invariants.A2) conn.receiveLimit = conn.receiveMax;
-  conn.tsOffset = invariants.T1 ? B.tsOffset.get(view, at) : 0;
+  conn.receiveLimit = conn.receiveMax;
+  conn.tsOffset = B.tsOffset.get(view, at);
   conn.tsRecent = B.tsRecent.get(view, at);
   conn.tsRecentAtUs = tcp.now;
   conn.sndWnd = B.sndWnd.get(view, at);

@@ -120,7 +120,7 @@ export class Replayer implements OpenedHost {
     const at = reader.body;
     switch (reader.type) {
       case RecordType.Opened:
-        if (!applyOpened(this, at)) this.#retryLater();
+        if (!this.opened(at)) this.#retryLater();
         return false;
       case RecordType.TransferBegin:
         this.historyReplay.beginTransfer(reader.conn);
@@ -161,6 +161,11 @@ export class Replayer implements OpenedHost {
           this.#appendToHistory(reader.conn);
         return false;
     }
+  }
+
+  /** Applies a record Opened. @returns false: it has to be read again later */
+  protected opened(at: number): boolean {
+    return applyOpened(this, at);
   }
 
   #removed(at: number): void {

@@ -23,10 +23,6 @@ export class OutputChecks {
   sink: StreamSink | null = null;
   readonly #pending = new Fifo<ReplicaEndpoint>();
 
-  /** The program has closed, or aborted, a connection in the current event. */
-  closed = false;
-  aborted = false;
-
   /** Histories of independent connections. */
   histories: ConnectionHistories | null = null;
   /**
@@ -153,13 +149,11 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
   override shutdown(): void {
     if (this.policy === ReplicationPolicy.Detached) return;
     this.checks.recordDependency(this);
-    this.checks.closed = true;
     this.#sink?.closing(this.id, Closing.Shutdown);
     super.shutdown();
   }
 
   override close(): void {
-    this.checks.closed = true;
     this.checks.recordDependency(this);
     if (!this.finished) this.#sink?.closing(this.id, Closing.Close);
     super.close();
@@ -167,7 +161,6 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
   }
 
   override abort(): void {
-    this.checks.aborted = true;
     this.checks.recordDependency(this);
     if (!this.finished) this.#sink?.closing(this.id, Closing.Abort);
     super.abort();

@@ -7,7 +7,6 @@
 
 import type { PayloadPlace, PlacedPayload } from '../../lib/device/rx-batch.js';
 import { SLOT_BYTES } from '../../lib/device/rx-slab.js';
-import { invariants } from './invariants.js';
 import { RECORD_HEADER, ReceivedBody } from './records.js';
 import { bytesBetweenPositions, type Ring } from './ring.js';
 
@@ -89,7 +88,7 @@ export class LogPlacement implements PayloadPlace {
 
   /** `need` bytes behind the log's end are about to be written. */
   beforeRecord(need: number): void {
-    if (invariants.P1) this.placed?.relocate();
+    this.placed?.relocate();
     if (this.#borrower !== null) this.#releaseBefore(need);
   }
 

@@ -168,23 +168,9 @@ export class RingWriter implements LogEnd {
     if (!hint) this.#dependencyEnd = this.#position;
   }
 
-  /**
-   * For the mutation check only (invariants.ts): nothing behind this position is published; -1: no
-   * limit.
-   */
-  #publishLimit = -1;
-
-  removePublishLimit(): void {
-    this.#publishLimit = -1;
-  }
-
-  limitPublishing(position: number): void {
-    if (this.#publishLimit < 0) this.#publishLimit = position;
-  }
-
   /** Makes everything appended visible to the reader. @returns whether there was anything */
   publish(): boolean {
-    const position = this.#publishLimit < 0 ? this.#position : this.#publishLimit;
+    const position = this.#position;
     const fresh = this.#publishedPosition !== position;
     if (fresh) {
       this.#publishedPosition = position;

@@ -19,7 +19,6 @@
 import { DeviceDecorator } from '../../lib/device/decorator.js';
 import type { DeviceHandler, FrameDevice, TxFrame } from '../../lib/device/device.js';
 import type { OutputGate } from '../../lib/device/output-gate.js';
-import { invariants } from '../log/invariants.js';
 import { Word } from '../log/ring-header.js';
 import type { RingWriter } from '../log/ring-writer.js';
 
@@ -48,12 +47,13 @@ export class CommitGate implements OutputGate {
     this.partial = mode === 'acked';
   }
 
-  get #stopped(): boolean {
+  /** Whether no frame may leave at all, whatever the log has. */
+  protected get stopped(): boolean {
     return this.shut || (this.lease !== null && !this.lease());
   }
 
   isOpen(): boolean {
-    if (this.#stopped) return false;
+    if (this.stopped) return false;
     const { writer } = this;
     if (writer === null || !writer.logging) return true;
     writer.publish();
@@ -61,7 +61,7 @@ export class CommitGate implements OutputGate {
   }
 
   isPartiallyOpen(): boolean {
-    if (!this.partial || this.#stopped) return false;
+    if (!this.partial || this.stopped) return false;
     if (this.#based && this.reached(this.#base)) this.#based = false;
     return !this.#based;
   }
@@ -71,7 +71,7 @@ export class CommitGate implements OutputGate {
   }
 
   reached(position: number): boolean {
-    return this.writer === null || this.writer.reached(position) || !invariants.C1;
+    return this.writer === null || this.writer.reached(position);
   }
 
   wait(position: number): void {
@@ -94,7 +94,7 @@ export class CommitGate implements OutputGate {
    * @param committed see `TxFrame.committed`
    */
   passes(committed: boolean): boolean {
-    return committed ? !this.#stopped : this.isOpen();
+    return committed ? !this.stopped : this.isOpen();
   }
 }
 

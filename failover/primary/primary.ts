@@ -12,16 +12,15 @@ import type { Connections } from '../connections/connections.js';
 import type { OutputChecks, ReplicaEndpoint } from '../connections/replicated-endpoint.js';
 import type { Doorbells } from '../host/doorbells.js';
 import type { GroupPlace } from '../host/group-directory.js';
-import { invariants } from '../log/invariants.js';
 import { RecordType } from '../log/records.js';
 import type { Ring } from '../log/ring.js';
 import { Word } from '../log/ring-header.js';
-import { RingWriter } from '../log/ring-writer.js';
+import type { RingWriter } from '../log/ring-writer.js';
 import { type DispatcherHost, EventDispatcher } from './event-dispatcher.js';
 import { LeaseCheck } from './lease-check.js';
 import { LocalStandby } from './local-standby.js';
 import type { CommitGate } from './output-gate.js';
-import { Recorder } from './recorder.js';
+import type { Recorder } from './recorder.js';
 import { RemoteStandby } from './remote-standby.js';
 import type { Standby, StandbyHost } from './standby.js';
 import { StateTransfer } from './state-transfer.js';
@@ -44,8 +43,15 @@ const WAKE_READER_BYTES = 8192;
 /** The largest log to whose places a received frame's flags can refer, bytes. */
 const MAX_DIRECT_LOG_BYTES = 2 ** 30;
 
+/** Classes that a primary is composed of. The simulation injects others (test/sim/mutants.ts). */
+export interface PrimaryParts {
+  readonly RingWriter: typeof RingWriter;
+  readonly Recorder: typeof Recorder;
+}
+
 /** What a primary needs of its replica. */
 export interface PrimaryHost extends DispatcherHost {
+  readonly parts: PrimaryParts;
   readonly native: NativeAddon;
   readonly pid: number;
   readonly minInPlaceBytes: number | undefined;
@@ -108,8 +114,8 @@ export class Primary {
     const host = this.#host;
     const { stack, connections, checks, tap } = host;
     const standby = this.#makeStandby(ring);
-    const writer = new RingWriter(ring, standby.overrun, host.minInPlaceBytes);
-    const recorder = new Recorder({
+    const writer = new host.parts.RingWriter(ring, standby.overrun, host.minInPlaceBytes);
+    const recorder = new host.parts.Recorder({
       writer,
       time: host.time,
       book: stack.book,
@@ -138,12 +144,10 @@ export class Primary {
   #makeStandby(ring: Ring): Standby {
     const { options, gate, clock, tap, stack } = this.#host;
     if (options.agentPid === undefined) return new LocalStandby(ring, this.#standbyHost());
-    if (invariants.L1) {
-      const check = new LeaseCheck(ring, clock);
-      gate.lease = () => check.maySend;
-      stack.onAddressClaim = () => check.addressClaimed();
-      tap?.obeyLease(ring.words, Word.leaseUntilMs, ring.offsets);
-    }
+    const check = new LeaseCheck(ring, clock);
+    gate.lease = () => check.maySend;
+    stack.onAddressClaim = () => check.addressClaimed();
+    tap?.obeyLease(ring.words, Word.leaseUntilMs, ring.offsets);
     return new RemoteStandby(ring, this.#standbyHost(), options.agentPid);
   }
 
@@ -250,8 +254,7 @@ export class Primary {
    * the log.
    */
   eventEnded(): void {
-    const { checks, programLoaded } = this.#host;
-    this.recorder?.eventEnded(checks.closed, checks.aborted);
+    const { programLoaded } = this.#host;
     this.recordChecks();
     if (programLoaded && this.writer !== null) this.writer.inEvent = false;
   }

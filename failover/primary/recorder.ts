@@ -19,7 +19,6 @@ import { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
 import { followOf } from '../connections/replication-policy.js';
 import type { StreamCheck } from '../connections/stream-sink.js';
 import type { ConnectionHistories } from '../log/connection-history.js';
-import { invariants } from '../log/invariants.js';
 import {
   AckedBody,
   CheckBody,
@@ -102,7 +101,7 @@ export class Recorder implements StackObserver {
 
   opened(conn: TcpConnection): void {
     this.histories.begin(conn);
-    if (invariants.H1 || conn.active) this.recordOpened(conn, this.#followOf(conn));
+    this.recordOpened(conn, this.#followOf(conn));
   }
 
   /** Records a connection. @param follow how a backup that runs the program follows it */
@@ -158,16 +157,10 @@ export class Recorder implements StackObserver {
   established(conn: TcpConnection): void {
     // An active open learned the peer's side with the SYN-ACK, so all of it is recorded again.
     if (conn.active) this.opened(conn);
-    if (!invariants.H1) this.recordOpened(conn, this.#followOf(conn));
     if (this.writer.begin(RecordType.Established, conn.id, 0) >= 0) this.writer.end();
   }
 
   received(conn: TcpConnection, bytes: Uint8Array, from: number, length: number): void {
-    if (invariants.A1) this.#received(conn, bytes, from, length);
-    else this.#late.push([conn, bytes.slice(from, from + length)]);
-  }
-
-  #received(conn: TcpConnection, bytes: Uint8Array, from: number, length: number): void {
     const { writer } = this;
     const size = ReceivedBody.size + length;
     const at = writer.begin(RecordType.Received, conn.id, size);
@@ -192,7 +185,6 @@ export class Recorder implements StackObserver {
 
   outOfOrder(conn: TcpConnection, start: number, bytes: Uint8Array): void {
     const { writer } = this;
-    if (!invariants.A3) return;
     const at = writer.begin(RecordType.OutOfOrder, conn.id, OutOfOrderBody.size + bytes.length);
     if (at < 0) return;
     OutOfOrderBody.start.set(writer.ring.view, at, start);
@@ -268,7 +260,6 @@ export class Recorder implements StackObserver {
 
   deliver(conn: TcpConnection, event: AppEvent, n: number): void {
     const { writer, time } = this;
-    this.#beforeEvent();
     time.next();
     const unreplicated = (conn.user as ReplicaEndpoint).policy.unreplicated;
     if (event === AppEvent.Close && n === 0) n = removalNumber(conn.error);
@@ -287,31 +278,12 @@ export class Recorder implements StackObserver {
     time.begin(unreplicated ? 'unreplicated' : 'live', history === null ? 0 : conn.id);
   }
 
-  // --- For the mutation check (invariants.ts): with all invariants in force nothing of this
-  // happens ---
-
-  readonly #late: [TcpConnection, Uint8Array][] = [];
-
-  #beforeEvent(): void {
-    if (this.#late.length > 0)
-      for (const [conn, bytes] of this.#late.splice(0)) this.#received(conn, bytes, 0, bytes.length);
-    if (invariants.D1 && invariants.F1 && invariants.F2) return;
-    this.writer.removePublishLimit();
-    this.writer.limitPublishing(this.writer.position);
-  }
-
-  /** The event is over, and the program has closed or aborted something in it. */
-  eventEnded(closed: boolean, aborted: boolean): void {
-    if (invariants.D1 && (invariants.F1 || !closed) && (invariants.F2 || !aborted)) this.writer.removePublishLimit();
-  }
-
   /**
    * A timer, immediate or operation is about to be delivered.
    * @param owner its independent connection, 0: none
    */
   runtimeEvent(kind: number, id: number, result: Uint8Array | null, owner = 0): void {
     const { writer, time } = this;
-    this.#beforeEvent();
     time.next();
     const size = RuntimeBody.size + (result === null ? 0 : result.length);
     const at = writer.begin(RecordType.Runtime, 0, size);

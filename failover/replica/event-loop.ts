@@ -119,7 +119,7 @@ export class EventLoop {
   /** Ends the last event: its ticks and microtasks have drained. */
   finishEvent(): void {
     if (!this.inEvent) return;
-    const { runtime, checks, quarantine, programLoaded } = this.#host;
+    const { runtime, quarantine, programLoaded } = this.#host;
     // Modules load in the machine's own time: until they have, the program stays in its last event.
     if (programLoaded) {
       this.inEvent = false;
@@ -128,7 +128,5 @@ export class EventLoop {
       if (caught !== null) this.#host.emit('quarantined', caught.conn, caught.error);
     }
     this.#host.eventEnded();
-    checks.closed = false;
-    checks.aborted = false;
   }
 }

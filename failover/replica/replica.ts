@@ -39,14 +39,14 @@ import type { Ring } from '../log/ring.js';
 import { ReaderFault, SECRET_LENGTH, ShutdownKind, Word } from '../log/ring-header.js';
 import type { RingReader } from '../log/ring-reader.js';
 import type { RingWriter } from '../log/ring-writer.js';
-import { CommitGate } from '../primary/output-gate.js';
-import { Primary, type PrimaryHost } from '../primary/primary.js';
+import type { CommitGate } from '../primary/output-gate.js';
+import type { Primary, PrimaryHost } from '../primary/primary.js';
 import { EventTime } from '../runtime/core/event-time.js';
 import { Runtime } from '../runtime/runtime.js';
 import { type OpenedDevice, openDevice, RUNTIME_SECRET_BYTES } from './device.js';
 import { EventLoop, type EventLoopHost, type Role } from './event-loop.js';
 import type { ReplicaEvents, ReplicaOptions, TakeoverReport } from './options.js';
-import { Takeover } from './takeover.js';
+import { REPLICA_PARTS, type ReplicaParts } from './parts.js';
 
 export type { ReplicaEvents, ReplicaOptions, ReplicationMode, TakeoverReport } from './options.js';
 
@@ -57,6 +57,8 @@ type Hosts = SocketHost & ConnectionsHost & EventLoopHost & PrimaryHost & Backup
 
 /** A replica, as its process and its program's sockets use it. Emits {@link ReplicaEvents}. */
 export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
+  /** The classes of its parts. */
+  readonly parts: ReplicaParts;
   readonly native: NativeAddon;
   readonly clock: Clock;
   /** This process. */
@@ -88,8 +90,10 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
     readonly options: ReplicaOptions,
     readonly ring: Ring | null,
     role: 'primary' | 'backup',
+    parts: Partial<ReplicaParts> = {},
   ) {
     super();
+    this.parts = { ...REPLICA_PARTS, ...parts };
     const { native, clock, random, pid, minInPlaceBytes } = options.environment ?? thisMachine();
     this.native = native;
     this.clock = options.agentPid === undefined || ring === null ? clock : new GroupClock(clock, ring);
@@ -103,7 +107,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
     this.bells = new Doorbells(native, options.group, () => this.kick());
     this.time = new EventTime(this.clock, this.runtime);
     this.checks = new OutputChecks(native, this.time, () => this.#crossConnection());
-    this.gate = new CommitGate(options.commit);
+    this.gate = new this.parts.CommitGate(options.commit);
     this.stack = new Stack({
       clock: this.clock,
       random,
@@ -118,7 +122,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
       independentPorts: options.independentPorts ?? [],
       historyLimit: options.historyLimit ?? HISTORY_LIMIT,
     });
-    if (role === 'primary') this.#primary = new Primary(this);
+    if (role === 'primary') this.#primary = new this.parts.Primary(this);
   }
 
   #makeRuntime(secret: Uint8Array): Runtime {
@@ -127,6 +131,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
       secret,
       live: this.role === 'primary',
       native: this.native,
+      Operations: this.parts.Operations,
       request: (event) => {
         this.#primary?.dispatcher.request(event);
         this.kick();
@@ -335,7 +340,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
     }
     const { tap, gated: device } = this.#device;
     const { clock, stack, runtime, connections, bells, stateMode } = this;
-    const takeover = new Takeover(
+    const takeover = new this.parts.Takeover(
       {
         ...{ clock, ring, stack, runtime, connections, bells, tap, device, stateMode },
         becomePrimary: () => this.#becomePrimary(),
@@ -357,7 +362,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
   #becomePrimary(): Primary {
     this.role = 'primary';
     this.#backup = null;
-    this.#primary = new Primary(this);
+    this.#primary = new this.parts.Primary(this);
     return this.#primary;
   }
 

@@ -36,7 +36,6 @@ import type { Backup } from '../backup/backup.js';
 import type { LossReason } from '../backup/primary-watch.js';
 import type { Connections } from '../connections/connections.js';
 import type { Doorbells } from '../host/doorbells.js';
-import { invariants } from '../log/invariants.js';
 import { RecordType } from '../log/records.js';
 import type { Ring } from '../log/ring.js';
 import { ShutdownKind, Word } from '../log/ring-header.js';
@@ -128,17 +127,32 @@ export class Takeover {
 
   #attach(): void {
     const { follower, replayer } = this.#backup;
-    const { clock, ring, tap } = this.#host;
+    const { clock, tap } = this.#host;
     // This replica writes the log from here on: nothing of it may still be borrowed as received
     // data.
     replayer?.borrowedLog.releaseAll();
-    if (invariants.P2) this.#frames = follower.slab?.recover(ring.bytes);
+    this.saveFrames();
     this.report.drainedUs = clock.now();
     // Frames that wait in the old primary's queue are not lost. Without it, each such client waits
     // for its own timer.
     if (follower.queue >= 0) tap.switchQueue(follower.queue);
     else tap.attach();
     this.report.attachedUs = clock.now();
+  }
+
+  /** Copies the frames that the old primary had in hand: their payload may lie in the log. */
+  protected saveFrames(): void {
+    this.#frames = this.#backup.follower.slab?.recover(this.#host.ring.bytes);
+  }
+
+  /** The frames that were saved; undefined: there is nothing to save them from. */
+  protected savedFrames(): RxBatch | undefined {
+    return this.#frames;
+  }
+
+  /** Lets the connections send. @param isPlanned the old primary has reported how far it has sent */
+  protected thawStack(stack: Stack, isPlanned: boolean): void {
+    stack.thaw(GRACE_US, isPlanned);
   }
 
   #newEpoch(): Primary {
@@ -177,7 +191,7 @@ export class Takeover {
     runtime.goLive(this.#backup.unfinished);
     ring.words[Word.shutdown] = ShutdownKind.None;
     stack.tcp.draining = ring.words[Word.draining] === 1;
-    stack.thaw(invariants.F2 ? GRACE_US : 0, invariants.D2, this.#planned);
+    this.thawStack(stack, this.#planned);
     if (ring.words[Word.truncated] === 1) connections.admitLateJoiner();
     if (!stateMode) primary.dispatcher.pendingRestores = connections.restoreOutgoing();
     connections.listeners.takeOver(clock.now());
@@ -187,7 +201,7 @@ export class Takeover {
     for (const endpoint of connections.endpoints.values()) endpoint.onProgress();
     this.report.connections = stack.tcp.table.size;
     // The old primary may have processed some of these frames: to TCP they are duplicates.
-    const frames = this.#frames ?? this.#backup.follower.slab?.recover(ring.bytes);
+    const frames = this.savedFrames();
     if (frames !== undefined && !this.#planned) tap.receive(frames);
     stack.flush();
   }

@@ -81,6 +81,8 @@ export interface RuntimeOptions {
   onDivergence?: (divergence: Divergence) => void;
   /** The time of the group's first event, for a replica that joins later. */
   origin?: Stamp;
+  /** The class of the operations; default {@link AsyncOperations}. */
+  Operations?: typeof AsyncOperations;
 }
 
 /**
@@ -128,7 +130,8 @@ export class Runtime implements RuntimeContext {
     const drawId = (): number => this.drawId();
     const owner = (): number => this.owner;
     this.timers = new VirtualTimers({ drawId, owner, peek: () => this.time.peek() }, options.live);
-    this.operations = new AsyncOperations(
+    const { Operations = AsyncOperations } = options;
+    this.operations = new Operations(
       {
         drawId,
         owner,

@@ -147,8 +147,7 @@ export class EtcdClient implements Coordinator {
   }
 
   #until(from: number): void {
-    const { broken } = this.node.world;
-    const margin = broken === 'margin' ? -TTL_US / 4 : TTL_US / 10;
+    const margin = this.node.world.mutant.leaseMarginUs ?? TTL_US / 10;
     this.leaseUntilUs = from + TTL_US - margin;
   }
 }

@@ -6,7 +6,6 @@
 import { RemoteFailureDetector } from '../../failover/backup/remote-failure-detector.js';
 import type { GroupPlace } from '../../failover/host/group-directory.js';
 import { GroupClock } from '../../failover/log/group-clock.js';
-import { invariants } from '../../failover/log/invariants.js';
 import { RecordType } from '../../failover/log/records.js';
 import { Ring } from '../../failover/log/ring.js';
 import { ReaderState, RING_HEADER, SECRET_LENGTH, Word } from '../../failover/log/ring-header.js';
@@ -44,7 +43,7 @@ export class Process {
   #detector: RemoteFailureDetector | null = null;
   #isLeaderLost = false;
   #joined = false;
-  readonly gate = new CommitGate('acked');
+  readonly gate: CommitGate;
   readonly pid: number;
 
   constructor(
@@ -53,6 +52,7 @@ export class Process {
   ) {
     this.role = role;
     this.pid = machine.world.pids++;
+    this.gate = new (machine.world.mutant.parts?.CommitGate ?? CommitGate)('acked');
     if (role === 'primary') this.#begin();
     else this.#follow();
     this.#turn();
@@ -123,7 +123,7 @@ export class Process {
     this.#writer = writer;
     gate.writer = writer;
     const clock = new GroupClock(machine.clock, ring);
-    if (invariants.L1) gate.lease = () => ((ring.load(Word.leaseUntilMs) - Math.floor(clock.now() / 1000)) | 0) > 0;
+    gate.lease = () => ((ring.load(Word.leaseUntilMs) - Math.floor(clock.now() / 1000)) | 0) > 0;
     words[Word.writerPid] = this.pid;
     standby.start(writer);
     this.role = 'primary';

@@ -4,12 +4,7 @@ import type { Ring } from '../../failover/log/ring.js';
 import type { Clock } from '../../lib/clock.js';
 import type { SeededRandom } from '../../lib/random.js';
 import type { Queue } from './agent-queue.js';
-
-/**
- * Ways to break an invariant on purpose, to see that the oracle notices. `margin`: leases end after
- * etcd's.
- */
-export type Broken = 'margin';
+import type { Mutant } from './mutants.js';
 
 /** How far a program has counted. */
 export interface Count {
@@ -23,7 +18,8 @@ export interface Count {
 export interface SimWorld {
   readonly queue: Queue;
   readonly random: SeededRandom;
-  readonly broken: Broken | null;
+  /** The product's classes that are replaced. */
+  readonly mutant: Mutant;
   /** The next process id. */
   pids: number;
   /** Counts logs that were begun anew. */

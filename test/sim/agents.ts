@@ -19,7 +19,8 @@ import { SeededRandom } from '../../lib/random.js';
 import { Etcd, EtcdClient } from './agent-etcd.js';
 import { Queue } from './agent-queue.js';
 import { native, Process, RING_BYTES } from './agent-replica.js';
-import type { Broken, Count, SimMachine, SimWorld } from './agent-types.js';
+import type { Count, SimMachine, SimWorld } from './agent-types.js';
+import type { Mutant } from './mutants.js';
 
 const STEP_US = 10_000;
 /** How long a run has faults, and how long it has to recover. */
@@ -93,6 +94,7 @@ class Machine implements SimMachine {
         links: world.linksOf(this),
         replica: this.#createReplica(),
         report: (event, more) => world.note(this, event, more),
+        ...(world.mutant.LogSender === undefined ? {} : { LogSender: world.mutant.LogSender }),
         finished: () => this.off(),
       },
     );
@@ -204,7 +206,7 @@ class World implements SimWorld {
 
   constructor(
     seed: string,
-    readonly broken: Broken | null,
+    readonly mutant: Mutant,
     /** Numbers of faults that are left out. */
     readonly without: ReadonlySet<number>,
   ) {
@@ -448,9 +450,9 @@ function pick<T>(all: readonly T[], random: SeededRandom): T {
 }
 
 /** Runs one seed. "SEED~2.5" leaves out the third and the sixth fault. */
-export async function runAgents(name: string, broken: Broken | null = null): Promise<AgentsOutcome> {
+export async function runAgents(name: string, mutant: Mutant = {}): Promise<AgentsOutcome> {
   const [seed = '', without = ''] = name.split('~');
-  const world = new World(seed, broken, new Set(without.split('.').filter(Boolean).map(Number)));
+  const world = new World(seed, mutant, new Set(without.split('.').filter(Boolean).map(Number)));
   const { queue, random } = world;
   for (const machine of world.machines) queue.in(random.float() * 500_000, () => machine.start());
   for (let at = 4e6; at < TROUBLE_US; at += 200_000 + random.float() * 3_000_000) queue.in(at, () => world.trouble());

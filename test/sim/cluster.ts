@@ -13,6 +13,7 @@ import { LogAudit } from './audit.js';
 import type { Client } from './clients.js';
 import { Disk } from './disk.js';
 import { MAX_TURNS, Machine, type Process } from './machine.js';
+import type { Mutant } from './mutants.js';
 import { rewrite } from './old-log.js';
 import type { Scenario } from './scenarios.js';
 import { SimGroup } from './sim-group.js';
@@ -46,6 +47,7 @@ export class Cluster {
   constructor(
     readonly scenario: Scenario,
     readonly seed: string,
+    readonly mutant: Mutant = {},
   ) {
     this.#memory = new ArrayBuffer(RING_HEADER + (scenario.logBytes ?? LOG_BYTES));
     this.audit = new LogAudit(this.#memory, scenario.commit === 'acked');
@@ -130,6 +132,7 @@ export class Cluster {
         },
         scenario.solo === true ? null : ring,
         primary ? 'primary' : 'backup',
+        this.mutant.parts,
       );
       const here: Member = { process, replica };
       replica.on('failed', (error) => {

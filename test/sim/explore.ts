@@ -4,6 +4,7 @@ import { SeededRandom } from '../../lib/random.js';
 import { runAgents } from './agents.js';
 import { type Fault, type Outcome, runFault } from './fault.js';
 import { FAULTS } from './fault-kinds.js';
+import type { Mutant } from './mutants.js';
 import { SCENARIOS, type Scenario, survives } from './scenarios.js';
 
 export interface Failure {
@@ -25,13 +26,13 @@ export function caseName(scenario: Scenario, fault: Fault | null, seed: string):
 }
 
 /** Repeats a case by its name. @throws Error when there is no such scenario or fault. */
-export function runCase(name: string): Outcome {
+export function runCase(name: string, mutant?: Mutant): Outcome {
   const [wanted, kind, at, ...rest] = name.split('/');
   const scenario = SCENARIOS.find((one) => one.name === wanted);
   const fault = kind === 'none' ? null : FAULTS.find((one) => one === kind);
   if (scenario === undefined || fault === undefined || !/^\d+$/.test(at ?? '') || rest.length === 0)
     throw new Error(`${name} is not like download/kill/17/1`);
-  return runFault(scenario, rest.join('/'), fault === null ? null : { kind: fault, at: Number(at) });
+  return runFault(scenario, rest.join('/'), fault === null ? null : { kind: fault, at: Number(at) }, mutant);
 }
 
 /** How many points a fault has in a scenario, given a run without one. */
@@ -43,6 +44,8 @@ export interface Plan {
   scenarios: Scenario[];
   kinds: readonly Fault['kind'][];
   seed: string;
+  /** A replica that is broken on purpose. */
+  mutant?: Mutant;
   /** Every n-th point; 1: all. */
   stride: Partial<Record<Fault['kind'], number>>;
   /** Ends early when this says so. */
@@ -69,7 +72,7 @@ export async function explore(plan: Plan): Promise<Explored> {
   for (const scenario of plan.scenarios) {
     if (plan.enough?.(explored) === true) return explored;
     explored.scenarios++;
-    const clean = runFault(scenario, plan.seed, null);
+    const clean = runFault(scenario, plan.seed, null, plan.mutant);
     note(caseName(scenario, null, plan.seed), 'none', clean);
     for (const kind of plan.kinds) {
       if (!survives(scenario, kind)) continue;
@@ -78,7 +81,7 @@ export async function explore(plan: Plan): Promise<Explored> {
         if (plan.enough?.(explored) === true) return explored;
         await breathe();
         const fault = { kind, at };
-        note(caseName(scenario, fault, plan.seed), kind, runFault(scenario, plan.seed, fault));
+        note(caseName(scenario, fault, plan.seed), kind, runFault(scenario, plan.seed, fault, plan.mutant));
       }
     }
   }

@@ -2,6 +2,7 @@
 import type { Client } from './clients.js';
 import { Cluster, type Member } from './cluster.js';
 import type { FaultKind } from './fault-kinds.js';
+import type { Mutant } from './mutants.js';
 import type { Scenario } from './scenarios.js';
 
 /** A fault at one point; see {@link FaultKind}. */
@@ -41,9 +42,9 @@ const HANG_GAP_US = 1_200_000;
 /** Without any process frames are lost; a SYN is sent again after one second and two. */
 const RESTART_GAP_US = 2_300_000;
 
-/** Runs a scenario, with a fault or without. */
-export function runFault(scenario: Scenario, seed: string, fault: Fault | null): Outcome {
-  const cluster = new Cluster(scenario, seed);
+/** Runs a scenario, with a fault or without. @param mutant a replica that is broken on purpose */
+export function runFault(scenario: Scenario, seed: string, fault: Fault | null, mutant: Mutant = {}): Outcome {
+  const cluster = new Cluster(scenario, seed, mutant);
   cluster.machine.copies = fault?.kind !== 'machine';
   try {
     return new FaultRun(cluster, fault).play();

@@ -1,12 +1,14 @@
 /**
- * `npm run mutation [-- --json]`: breaks the rules of output commit (failover/log/invariants.ts), one at a time, and looks for a case of
- * the simulation that notices. Each case found is run once more with the rule in force, where it has to pass.
+ * `npm run mutation [-- --json]`: breaks the invariants of output commit
+ * (failover/log/invariants.ts) one at a time (mutants.ts), and looks for a case of the simulation
+ * that notices. Each case found runs once more with the product as it is, and has to pass then.
  */
 import { parseArgs } from 'node:util';
-import { type Invariant, invariants } from '../../failover/log/invariants.js';
+import { INVARIANTS, type Invariant } from '../../failover/log/invariants.js';
 import { runAgents } from './agents.js';
 import { explore, type Failure, runCase } from './explore.js';
 import { FAULTS, type FaultKind } from './fault-kinds.js';
+import { MUTANTS } from './mutants.js';
 import { SCENARIOS } from './scenarios.js';
 
 export interface Verdict {
@@ -42,10 +44,7 @@ const TELLING: Partial<Record<Invariant, number>> = { L1: 135, S1: 152 };
 async function mutateAgents(rule: Invariant): Promise<Verdict> {
   for (const n of [TELLING[rule] ?? 0, ...Array(AGENT_SEEDS).keys()]) {
     const seed = `mutation.${n}`;
-    invariants[rule] = false;
-    const broken = await runAgents(seed).finally(() => {
-      invariants[rule] = true;
-    });
+    const broken = await runAgents(seed, MUTANTS[rule]);
     if (broken.failures.length === 0) continue;
     const { failures } = await runAgents(seed);
     if (failures.length === 0) return { name: rule, caught: true, by: `sim agents/${seed}: ${broken.failures[0]}` };
@@ -56,26 +55,22 @@ async function mutateAgents(rule: Invariant): Promise<Verdict> {
 /** Breaks one rule and looks for a case that notices. */
 export async function mutate(rule: Invariant): Promise<Verdict> {
   if (OF_AGENTS.includes(rule)) return await mutateAgents(rule);
-  invariants[rule] = false;
   let found: Failure | undefined;
-  try {
-    for (const seed of SEEDS) {
-      await explore({
-        scenarios: [...SCENARIOS].sort(
-          (one, other) => Number(other.name === FIRST[rule]) - Number(one.name === FIRST[rule]),
-        ),
-        kinds: KINDS[rule] ?? FAULTS,
-        seed,
-        stride: { kill: 3, hang: 3, double: 5, slow: 5, 'kill-backup': 5 },
-        enough: () => found !== undefined,
-        onFailure: (failure) => {
-          found ??= failure;
-        },
-      });
-      if (found !== undefined) break;
-    }
-  } finally {
-    invariants[rule] = true;
+  for (const seed of SEEDS) {
+    await explore({
+      scenarios: [...SCENARIOS].sort(
+        (one, other) => Number(other.name === FIRST[rule]) - Number(one.name === FIRST[rule]),
+      ),
+      kinds: KINDS[rule] ?? FAULTS,
+      seed,
+      mutant: MUTANTS[rule],
+      stride: { kill: 3, hang: 3, double: 5, slow: 5, 'kill-backup': 5 },
+      enough: () => found !== undefined,
+      onFailure: (failure) => {
+        found ??= failure;
+      },
+    });
+    if (found !== undefined) break;
   }
   if (found === undefined) return { name: rule, caught: false, by: '' };
   // What fails with the rule in force, too, is no witness.
@@ -85,7 +80,7 @@ export async function mutate(rule: Invariant): Promise<Verdict> {
 
 export async function mutateAll(tell: (verdict: Verdict) => void): Promise<Verdict[]> {
   const verdicts: Verdict[] = [];
-  for (const rule of Object.keys(invariants) as Invariant[]) {
+  for (const rule of Object.keys(INVARIANTS) as Invariant[]) {
     const verdict = await mutate(rule);
     tell(verdict);
     verdicts.push(verdict);

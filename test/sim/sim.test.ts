@@ -1,5 +1,4 @@
 import t from 'tap';
-import { invariants } from '../../failover/log/invariants.js';
 import { runAgents } from './agents.js';
 import { Cluster } from './cluster.js';
 import { runDay } from './day.js';
@@ -7,6 +6,7 @@ import { explore, runCase } from './explore.js';
 import { runFault } from './fault.js';
 import { FAULTS } from './fault-kinds.js';
 import { failuresOf, minimise, readKept } from './kept.js';
+import { MUTANTS } from './mutants.js';
 import { mutate } from './mutation.js';
 import { SCENARIOS } from './scenarios.js';
 import { Wire } from './wire.js';
@@ -84,25 +84,16 @@ t.test('groups on several machines', async (t) => {
 });
 
 t.test('a failing case is made smaller', async (t) => {
-  invariants.L1 = false;
-  try {
-    const big = 'agents/mutation.135';
-    t.not((await failuresOf(big)).length, 0);
-    const small = await minimise(big);
-    const left = (await runAgents(small.slice('agents/'.length))).troubles;
-    t.ok(left < (await runAgents('mutation.135')).troubles, `${small}: ${left} troubles are left`);
-    t.not((await failuresOf(small)).length, 0);
-  } finally {
-    invariants.L1 = true;
-  }
-  invariants.fence = false;
-  try {
-    const small = await minimise('download/hang/40/1');
-    t.ok(Number(small.split('/')[2]) < 40, small);
-    t.not((await failuresOf(small)).length, 0);
-  } finally {
-    invariants.fence = true;
-  }
+  const { L1, fence } = MUTANTS;
+  const big = 'agents/mutation.108';
+  t.not((await failuresOf(big, L1)).length, 0);
+  const few = await minimise(big, L1);
+  const left = (await runAgents(few.slice('agents/'.length), L1)).troubles;
+  t.ok(left < (await runAgents('mutation.108', L1)).troubles, `${few}: ${left} troubles are left`);
+  t.not((await failuresOf(few, L1)).length, 0);
+  const small = await minimise('download/hang/40/1', fence);
+  t.ok(Number(small.split('/')[2]) < 40, small);
+  t.not((await failuresOf(small, fence)).length, 0);
   t.equal(await minimise('download/kill/7/1'), 'download/kill/7/1', 'what does not fail stays as it is');
 });
 

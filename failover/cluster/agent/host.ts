@@ -8,7 +8,7 @@ import type { Ring } from '../../log/ring.js';
 import type { Coordinator } from '../coordinator/coordinator.js';
 import type { AgentStatus, Welcome } from '../transport/messages.js';
 import type { EventReporter } from './events.js';
-import type { LogSenderHost } from './log-sender.js';
+import type { LogSender, LogSenderHost } from './log-sender.js';
 
 /** The local replica's process, and the files that it shares with its agent. */
 export interface AgentReplica {
@@ -74,6 +74,8 @@ export interface AgentHost {
   readonly replica: AgentReplica;
   /** The machine's clock. */
   readonly clock: Clock;
+  /** The class that sends the log; default {@link LogSender}. */
+  readonly LogSender?: typeof LogSender;
   /** Reports an event to the operator. */
   readonly report: EventReporter;
   /** This node's part has ended. @param code exit code of the agent's process */

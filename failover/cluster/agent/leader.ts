@@ -119,8 +119,8 @@ export class Leader extends Role {
     this.copy = null;
     this.#isSenderExpected = false;
     context.supervisor.resetStall();
-    const { links, replica, clock } = context.host;
-    this.sender = new LogSender(
+    const { links, replica, clock, LogSender: Sender = LogSender } = context.host;
+    this.sender = new Sender(
       ring,
       {
         self: context.options.self,

@@ -9,7 +9,6 @@
  * waits, and up to where it did not.
  */
 import type { Clock } from '../../../lib/clock.js';
-import { invariants } from '../../log/invariants.js';
 import type { Ring } from '../../log/ring.js';
 import { Word } from '../../log/ring-header.js';
 import type { GroupState } from '../coordinator/coordinator.js';
@@ -388,8 +387,7 @@ export class LogSender {
   updateCommit(): void {
     const { ring, head } = this;
     const eligible = this.#eligible();
-    // Every set that is, may be, or should be in force.
-    const sets = invariants.S1 ? [eligible, ...this.#inSync.backupSets] : [eligible];
+    const sets = this.backupSets(eligible);
     const isGated = sets.some((set) => set.length > 0);
     if (!isGated) this.#openGate(head);
     else if (this.#gatedAt === null) this.#closeGate(eligible);
@@ -403,6 +401,11 @@ export class LogSender {
       this.host.wake();
     }
     this.#updateTail();
+  }
+
+  /** Every set of backups that is, may be, or should be in force. */
+  protected backupSets(eligible: string[]): string[][] {
+    return [eligible, ...this.#inSync.backupSets];
   }
 
   #openGate(head: number): void {

@@ -3,7 +3,6 @@
  * kind `async`. On a backup the same operation ends when that event comes from the log.
  */
 import { AsyncResource } from 'node:async_hooks';
-import { invariants } from '../../log/invariants.js';
 import type { RuntimeEvent } from './events.js';
 
 /** How an operation ended: the arguments of a Node callback. */
@@ -94,11 +93,21 @@ export class AsyncOperations {
       registered = true;
       if (early !== undefined) this.#finish(id, early);
     } else {
-      if (operation.effect) this.#host.suppressed();
-      if (operation.effect && !invariants.E1) operation.start(() => undefined);
+      if (operation.effect) this.suppress(operation);
       pending.outcome = operation.local?.();
       this.#pending.set(id, pending);
     }
+  }
+
+  /** A backup leaves out an operation that has an effect. */
+  protected suppress(_operation: Operation): void {
+    this.#host.suppressed();
+  }
+
+  /** A new primary performs an operation whose end is not in the log. Throws what `start` throws. */
+  protected redo(operation: Operation, done: (outcome: Outcome) => void): void {
+    if (operation.redo !== undefined) operation.redo(done);
+    else operation.start(done);
   }
 
   #finish(id: number, outcome: Outcome): void {
@@ -130,15 +139,10 @@ export class AsyncOperations {
         this.#finish(id, pending.outcome);
         continue;
       }
-      if (operation.effect && !invariants.E2) {
-        this.#finish(id, { error: null, values: [] });
-        continue;
-      }
       if (operation.effect) this.#host.redone();
       const done = (outcome: Outcome): void => this.#finish(id, outcome);
       try {
-        if (operation.redo !== undefined) operation.redo(done);
-        else operation.start(done);
+        this.redo(operation, done);
       } catch (error) {
         done({ error: error as NodeJS.ErrnoException, values: [] });
       }
