@@ -5,7 +5,6 @@
  */
 import type { NativeAddon, NativeHandle } from '../../lib/native/native.js';
 import { hasUncaughtHandler, type Quarantine } from '../backup/quarantine.js';
-import type { OutputChecks } from '../connections/replicated-endpoint.js';
 import type { Runtime } from '../runtime/runtime.js';
 
 /** Turns without a look at the machine's descriptors, at most. */
@@ -26,7 +25,6 @@ export interface Role {
 export interface EventLoopHost {
   readonly native: NativeAddon;
   readonly runtime: Runtime;
-  readonly checks: OutputChecks;
   readonly quarantine: Quarantine;
   readonly programLoaded: boolean;
   /** Who takes the turns; null: nobody yet. */

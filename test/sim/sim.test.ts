@@ -85,11 +85,11 @@ t.test('groups on several machines', async (t) => {
 
 t.test('a failing case is made smaller', async (t) => {
   const { L1, fence } = MUTANTS;
-  const big = 'agents/mutation.108';
+  const big = 'agents/mutation.135';
   t.not((await failuresOf(big, L1)).length, 0);
   const few = await minimise(big, L1);
   const left = (await runAgents(few.slice('agents/'.length), L1)).troubles;
-  t.ok(left < (await runAgents('mutation.108', L1)).troubles, `${few}: ${left} troubles are left`);
+  t.ok(left < (await runAgents('mutation.135', L1)).troubles, `${few}: ${left} troubles are left`);
   t.not((await failuresOf(few, L1)).length, 0);
   const small = await minimise('download/hang/40/1', fence);
   t.ok(Number(small.split('/')[2]) < 40, small);
