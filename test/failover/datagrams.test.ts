@@ -58,11 +58,10 @@ for (const commit of ['written', 'acked'])
     const [primary, backup] = await group.pair();
     const adders = Array.from({ length: 20 }, (_, n) => new Adder(`a${n}`));
     t.same(await Promise.all(adders.map((adder) => adder.add(1, 50))), Array(20).fill(sum(50)));
-    t.same(
-      adders.map(({ answers, repeats }) => answers.length - 50 - repeats),
-      Array(20).fill(0),
-      'one answer each: a backup does not speak',
-    );
+    // The answer to a request that was repeated for want of time may still be under way.
+    const surplus = (): number[] => adders.map(({ answers, repeats }) => answers.length - 50 - repeats);
+    await until('an answer to each request', () => surplus().every((count) => count >= 0));
+    t.same(surplus(), Array(20).fill(0), 'one answer each: a backup does not send');
     const before = await get('/');
     const going = Promise.all(adders.map((adder) => adder.add(51, 400)));
     const sums = (): number => adders.reduce((total, { answers }) => total + answers.length, 0);
