@@ -18,7 +18,9 @@ export interface Clock {
   wall(): number;
 }
 
-/** Time that runs on while the machine is suspended, microseconds: what leases are measured with. */
+/**
+ * Time that runs on while the machine is suspended, microseconds: what leases are measured with.
+ */
 export function bootTime(clock: Clock): number {
   return clock.boot === undefined ? clock.now() : clock.boot();
 }

@@ -1,4 +1,5 @@
-// Builds the native addon (build/Release/fttcp.node); run by `npm install`. Does nothing when it is up to date.
+// Builds the native addon (build/Release/fttcp.node); run by `npm install`. Does nothing when it is
+// up to date.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -45,7 +46,10 @@ export function nodeDirectory() {
   return candidates.find((path) => path && existsSync(join(path, 'include/node/node_api.h')));
 }
 
-/** The command line of node-gyp: the one npm names, the one inside npm, or whatever `npm exec` finds. */
+/**
+ * The command line of node-gyp: the one npm names, the one inside npm, or whatever `npm exec`
+ * finds.
+ */
 function nodeGyp() {
   const prefixes = [dirname(process.execPath), dirname(realpathSync(process.execPath))];
   const npms = prefixes.flatMap((bin) => [

@@ -1,7 +1,10 @@
 // Checks the documentation: `npm run lint` runs it.
-//   - links: every relative link and picture of a page leads to a file, and its #fragment to a heading;
-//   - names: every page that a source file names exists, and so does every source file that a page names;
-//   - prose: lines are at most 100 columns wide, outside of tables, code and links; words that we do not write.
+//   - links: every relative link and picture of a page leads to a file, and its #fragment to a
+//     heading;
+//   - names: every page that a source file names exists, and so does every source file that a page
+//     names;
+//   - prose, of pages and of comments: lines are at most 100 columns wide, outside of tables, code
+//     and links; no words from the list below.
 // The prose of generated pages is checked in the tables that they come from.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, posix, relative } from 'node:path';
@@ -19,10 +22,14 @@ const FORBIDDEN = [
   [/\bthe same words\b/i, 'the same command'],
   [/\b(gone|goes|go|went) on (with|where)\b/i, 'continue, resume, take over'],
   [/\bis not right\b/i, 'invalid value'],
+  [/\bby and large\b/i, 'mostly'],
+];
+/** Words that mean something else in a comment: bytes are handed over, a peer speaks TLS. */
+const FORBIDDEN_IN_PAGES = [
+  ...FORBIDDEN,
   [/\b(undeclared|unrepeated|stranger|deposed|orphan)\b/i, "the field's word, see docs/glossary.md"],
   [/\b(hand over|handed over|hands over)\b/i, 'switch over'],
   [/\bspeaks?\b/i, 'send, hold the lease'],
-  [/\bby and large\b/i, 'mostly'],
 ];
 
 const faults = [];
@@ -87,12 +94,12 @@ function checkSourceNames(page, { number, text }) {
 
 function checkProse(page, { number, text }) {
   if (text.startsWith('|')) {
-    for (const [word, instead] of FORBIDDEN) checkWord(page, number, text, word, instead);
+    for (const [word, instead] of FORBIDDEN_IN_PAGES) checkWord(page, number, text, word, instead);
     return;
   }
   const shown = text.replace(/\]\([^)]*\)/g, ']');
   if (shown.length > MAX_WIDTH) fault(page, number, `${shown.length} columns, at most ${MAX_WIDTH}`);
-  for (const [word, instead] of FORBIDDEN) checkWord(page, number, text, word, instead);
+  for (const [word, instead] of FORBIDDEN_IN_PAGES) checkWord(page, number, text, word, instead);
 }
 
 function checkWord(page, number, text, word, instead) {
@@ -108,13 +115,23 @@ for (const [page, { lines }] of read) {
     checkProse(page, line);
   }
 }
+/** A line that is only comment; tables and columns in it may be wider. */
+function checkComment(file, number, text) {
+  const comment = /^\s*(?:\/\*\*?|\*|\/\/)\s(.*)$/.exec(text);
+  if (comment === null || comment[1].startsWith('|') || /\S {2,}\S/.test(comment[1])) return;
+  if (text.length > MAX_WIDTH) fault(file, number, `a comment of ${text.length} columns, at most ${MAX_WIDTH}`);
+  for (const [word, instead] of FORBIDDEN) checkWord(file, number, comment[1], word, instead);
+}
+
 // Old names of pages, with the page that has their text now, are in docs/guides/migration.md.
 for (const file of SOURCES.flatMap((directory) => filesBelow(directory, /\.(ts|mjs|js|c|h)$/))) {
   if (file === relative(root, fileURLToPath(import.meta.url))) continue;
-  for (const [index, text] of readFileSync(join(root, file), 'utf8').split('\n').entries())
+  for (const [index, text] of readFileSync(join(root, file), 'utf8').split('\n').entries()) {
+    checkComment(file, index + 1, text);
     for (const [page] of text.matchAll(/\bdocs\/[\w/-]+\.(?:md|svg)\b/g))
       if (!existsSync(join(root, page)))
         fault(file, index + 1, `${page} does not exist; docs/guides/migration.md has the new names`);
+  }
 }
 
 for (const one of faults) console.log(one);

@@ -1,6 +1,6 @@
-// What `.ci/run` runs after the install: the README's test command on this machine's Node, then the tests of sockets,
-// runtime, failover and cluster on each other supported Node, which npx brings from the registry (once: it caches).
-// The last line is "N passed, N failed" over all of them.
+// What `.ci/run` runs after the install: the README's test command on this machine's Node, then the
+// tests of sockets, runtime, failover and cluster on each other supported Node, which npx brings
+// from the registry (once: it caches). The last line is "N passed, N failed" over all of them.
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -29,7 +29,8 @@ function run(name, command, args) {
     child.on('error', (error) => console.log(`not ok - ${name}: ${error.message}`));
     child.on('close', (code) => {
       const result = last ?? { passed: 0, failed: 0 };
-      // A run that ends without its closing line, or with an error that it did not count, has failed.
+      // A run that ends without its closing line, or with an error that it did not count, has
+      // failed.
       if ((last === undefined || code !== 0) && result.failed === 0) result.failed = 1;
       const seconds = Math.round((Date.now() - started) / 1000);
       console.log(`# ${name}: ${result.passed} passed and ${result.failed} failed in ${seconds} s`);

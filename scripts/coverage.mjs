@@ -1,6 +1,7 @@
-// `npm run coverage [-- PART…]`: the tests (or those whose names contain PART) with V8's coverage of every process that
-// ends by itself; those that a test kills leave none. Prints lines, functions and branches by room, the ten files with the
-// most lines that no test reached, and a summary as one line of JSON.
+// `npm run coverage [-- PART…]`: the tests (or those whose names contain PART) with V8's coverage
+// of every process that ends by itself; those that a test kills leave none. Prints lines, functions
+// and branches by room, the ten files with the most lines that no test reached, and a summary as
+// one line of JSON.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

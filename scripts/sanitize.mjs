@@ -1,7 +1,8 @@
-// `npm run sanitize [-- address|thread]`: the addon's tests with the addon built under AddressSanitizer and UBSan, and
-// under ThreadSanitizer. Node itself is not instrumented, so the sanitizer's library is preloaded, and leaks of Node's own
-// are not looked for. A report ends the process that caused it with exit code 66, and is printed.
-// The last line is "N passed, N failed": one per test file and sanitizer.
+// `npm run sanitize [-- address|thread]`: the addon's tests with the addon built under
+// AddressSanitizer and UBSan, and under ThreadSanitizer. Node itself is not instrumented, so the
+// sanitizer's library is preloaded, and leaks of Node's own are not looked for. A report ends the
+// process that caused it with exit code 66, and is printed. The last line is "N passed, N failed":
+// one per test file and sanitizer.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -81,7 +82,8 @@ function run(name, home, file, { library, env }) {
   const variables = Object.fromEntries(
     Object.entries(env).map(([key, value]) => [key, `${value}:log_path=${join(reports, 'report')}`]),
   );
-  // ThreadSanitizer needs its usual addresses, which a kernel that randomizes more of them takes away.
+  // ThreadSanitizer needs its usual addresses, which a kernel that randomizes more of them takes
+  // away.
   const result = spawnSync('setarch', ['-R', process.execPath, join(home, 'dist/test/lib', file)], {
     cwd: root,
     encoding: 'utf8',

@@ -1,10 +1,12 @@
-// `npm run structure`: measures the import graph (types included) and holds it against the rules of the house.
+// `npm run structure`: measures the import graph (types included) and holds it against the rules of
+// the house.
 //   node scripts/structure.mjs            checks; one line per fault, exit code 1 when there is any
 //   node scripts/structure.mjs --json     the figures as one line of JSON
 //   node scripts/structure.mjs --write    also draws docs/internals/structure.svg
 //
-// Rules: no import circle; imports go from the outer layer to the inner one; files and exports have limits. Biome checks
-// functions and parameters; what it cannot see (layers, rooms, documentation, needless assertions) is checked here.
+// Rules: no import circle; imports go from the outer layer to the inner one; files and exports have
+// limits. Biome checks functions and parameters; what it cannot see (layers, rooms, documentation,
+// needless assertions) is checked here.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -60,7 +62,8 @@ function checkDocumentation(source) {
     const declared = ts.isVariableStatement(statement)
       ? statement.declarationList.declarations[0].name
       : statement.name;
-    // An implementation below its overloads, or a type beside the constant of the same name, shares the comment.
+    // An implementation below its overloads, or a type beside the constant of the same name, shares
+    // the comment.
     const shared = source.statements.some(
       (other) =>
         other !== statement &&

@@ -1,5 +1,5 @@
-// `npm test`: tools, type check and build, lint, then all tests under tap. The last line is "N passed, N failed".
-// Words after `--` are test files or parts of their names: npm test -- sockets
+// `npm test`: tools, type check and build, lint, then all tests under tap. The last line is "N
+// passed, N failed". Words after `--` are test files or parts of their names: npm test -- sockets
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';

@@ -258,8 +258,8 @@ export class Stack implements TcpHost, NetworkContext, LinkStack {
 
   /**
    * Fires timers that are due.
-   * @param lookedUs when the device was last looked at. After a long turn, those due since then wait
-   * for the next look: the acknowledgement that they wait for may be in the device's queue.
+   * @param lookedUs when the device was last looked at. After a long turn, those due since then
+   * wait for the next look: the acknowledgement that they wait for may be in the device's queue.
    */
   poll(lookedUs = Number.POSITIVE_INFINITY): void {
     this.refresh();

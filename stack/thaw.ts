@@ -1,9 +1,9 @@
 /**
  * The end of the frozen state: a stack that followed another one's log begins to send.
  *
- * Every connection derives its timers from its state, tells its peer where it is, and sends again what
- * is not acknowledged. With thousands of connections, those that wait for something come first;
- * connections at rest follow a few at a time.
+ * Every connection derives its timers from its state, tells its peer where it is, and sends again
+ * what is not acknowledged. With thousands of connections, those that wait for something come
+ * first; connections at rest follow a few at a time.
  */
 import type { TcpConnection } from './tcp/connection.js';
 import { COOKIE_LIFE_US } from './tcp/handshake/syn-cookie.js';
@@ -101,8 +101,8 @@ function restoreSent(conn: TcpConnection, reported: boolean): void {
     conn.sndNxt = Math.max(conn.sndUna, conn.inheritedSndNxt);
     conn.inheritedSndMax = conn.sndNxt;
   } else if (conn.state >= TcpState.Established) {
-    // Queued data that fits into the peer's window counts as sent. An acknowledgement may be for more:
-    // the window may have been larger.
+    // Queued data that fits into the peer's window counts as sent. An acknowledgement may be for
+    // more: the window may have been larger.
     conn.inheritedSndMax = conn.sndLimit;
     conn.sndNxt = Math.max(conn.sndUna, Math.min(conn.sndLimit, conn.sndUna + conn.sndWnd));
   }

@@ -1,6 +1,6 @@
 /**
- * Settings that need more than one CPU: polling before the event loop sleeps (lib/native/busy-poll.h),
- * and a thread that sends (lib/native/sender.c).
+ * Settings that need more than one CPU: polling before the event loop sleeps
+ * (lib/native/busy-poll.h), and a thread that sends (lib/native/sender.c).
  */
 import { availableParallelism } from 'node:os';
 

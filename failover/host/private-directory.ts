@@ -1,8 +1,8 @@
 /**
- * A directory that no other user can fill, rename away or replace. Locks, logs and sockets in it are
- * believed, so its path is opened component by component: each one belongs to root or to this user,
- * others may not rename what is in it, and none is another user's symbolic link. From then on the
- * directory is used by its descriptor: what becomes of its path has no effect.
+ * A directory that no other user can fill, rename away or replace. Locks, logs and sockets in it
+ * are believed, so its path is opened component by component: each one belongs to root or to this
+ * user, others may not rename what is in it, and none is another user's symbolic link. From then on
+ * the directory is used by its descriptor: what becomes of its path has no effect.
  */
 import {
   closeSync,
@@ -135,7 +135,9 @@ export class PrivateDirectory {
   }
 }
 
-/** The kernel goes on from the descriptor. ".." must reach it, so that nothing may be normalized. */
+/**
+ * The kernel goes on from the descriptor. ".." must reach it, so that nothing may be normalized.
+ */
 function entry(fd: number, name: string): string {
   return `/proc/self/fd/${fd}/${name}`;
 }

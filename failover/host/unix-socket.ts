@@ -1,6 +1,7 @@
 /**
  * Servers on Unix sockets in the group's directory, and requests to them. A server keeps no process
- * alive. It answers root and the user that it runs as, whatever the mode of its socket or directory.
+ * alive. It answers root and the user that it runs as, whatever the mode of its socket or
+ * directory.
  */
 import { rmSync } from 'node:fs';
 import net, { type Server, type Socket } from 'node:net';

@@ -4,7 +4,7 @@
  *
  * The log is published at these points, each before something depends on it:
  *
- *   before an event   the event is in the log before the program's effects (`inEvent`)
+ *   before an event   the event is in the log before the program's effects (`beginEvent`)
  *   before output     what leaves depends on records that have to survive this process (the gate)
  *   after input       frames that were taken from the device are nowhere else
  *   each turn         the heartbeat, and the end of the last event (`eventEnd`)
@@ -30,8 +30,6 @@ export class RingWriter implements LogEnd {
   readerAttached = false;
   /** The reader is an agent that ships the log to other machines. */
   clustered = false;
-  /** An event runs: what is appended belongs to it, and a backup follows only when it is over. */
-  inEvent = false;
   /** Bytes written in all. */
   lsn = 0;
   /** Bytes of `lsn` that readers can see. */
@@ -41,6 +39,8 @@ export class RingWriter implements LogEnd {
   /** Where the device may place received payload. */
   readonly placement: LogPlacement;
   readonly #offered: Int32Array;
+  /** An event runs: what is appended belongs to it, and a backup follows only when it is over. */
+  #inEvent = false;
   #position: number;
   #at: number;
   #publishedPosition: number;
@@ -168,6 +168,20 @@ export class RingWriter implements LogEnd {
     if (!hint) this.#dependencyEnd = this.#position;
   }
 
+  /**
+   * The record of an event has been appended, and the event is about to run. It may have effects
+   * outside of the stack, so the log has it first.
+   */
+  beginEvent(): void {
+    this.#inEvent = true;
+    this.publish();
+  }
+
+  /** The event is over; the next publication lets a backup follow past it. */
+  endEvent(): void {
+    this.#inEvent = false;
+  }
+
   /** Makes everything appended visible to the reader. @returns whether there was anything */
   publish(): boolean {
     const position = this.#position;
@@ -178,7 +192,7 @@ export class RingWriter implements LogEnd {
       this.ring.store(Word.head, position | 0);
     }
     // Behind the head: a writer that dies in between must not leave a reader beyond it.
-    if (!this.inEvent && this.#eventEnd !== position) {
+    if (!this.#inEvent && this.#eventEnd !== position) {
       this.#eventEnd = position;
       this.ring.store(Word.eventEnd, position | 0);
     }

@@ -1,7 +1,8 @@
 /**
- * Whether a replica of a cluster may send. The agent keeps the end of the lease in the log's header.
- * When another host claims an address of ours, another node may lead, e.g. after a pause in which
- * this machine's clocks stood still. Then nothing leaves before the agent has renewed the lease.
+ * Whether a replica of a cluster may send. The agent keeps the end of the lease in the log's
+ * header. When another host claims an address of ours, another node may lead, e.g. after a pause in
+ * which this machine's clocks stood still. Then nothing leaves before the agent has renewed the
+ * lease.
  */
 import { bootTime, type Clock } from '../../lib/clock.js';
 import type { Ring } from '../log/ring.js';

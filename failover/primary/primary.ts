@@ -256,7 +256,7 @@ export class Primary {
   eventEnded(): void {
     const { programLoaded } = this.#host;
     this.recordChecks();
-    if (programLoaded && this.writer !== null) this.writer.inEvent = false;
+    if (programLoaded) this.writer?.endEvent();
   }
 
   /** Records the checksums of connections that the program has written to. */

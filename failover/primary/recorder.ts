@@ -269,9 +269,7 @@ export class Recorder implements StackObserver {
     if (at >= 0) {
       putEvent(writer.ring, at, word, n, time);
       writer.end();
-      // The event may have effects outside of the stack, so the log has it first.
-      writer.inEvent = true;
-      writer.publish();
+      writer.beginEvent();
     }
     const history = this.histories.open(conn.id, EventBody.size);
     if (history !== null) putEvent(history, history.append(RecordType.Event, EventBody.size), word, n, time);
@@ -290,9 +288,7 @@ export class Recorder implements StackObserver {
     if (at >= 0) {
       this.#putRuntimeEvent(writer.ring, at, kind, id, result);
       writer.end();
-      // The event may have effects outside of the stack, so the log has it first.
-      writer.inEvent = true;
-      writer.publish();
+      writer.beginEvent();
     }
     const history = this.histories.open(owner, size);
     if (history !== null) this.#putRuntimeEvent(history, history.append(RecordType.Runtime, size), kind, id, result);

@@ -1,4 +1,7 @@
-/** The group's TAP device, as a replica opens it: with a capture of its frames, and the output gate in front. */
+/**
+ * The group's TAP device, as a replica opens it: with a capture of its frames, and the output gate
+ * in front.
+ */
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../lib/clock.js';
 import type { FrameDevice } from '../../lib/device/device.js';
@@ -14,7 +17,9 @@ import { SECRET_LENGTH } from '../log/ring-header.js';
 import { type CommitGate, GatedDevice } from '../primary/output-gate.js';
 import type { ReplicaOptions } from './options.js';
 
-/** Bytes of the group's secret that the program's randomness comes from; the rest is the stack's. */
+/**
+ * Bytes of the group's secret that the program's randomness comes from; the rest is the stack's.
+ */
 export const RUNTIME_SECRET_BYTES = 32;
 
 /** What opening a device needs of the replica. */

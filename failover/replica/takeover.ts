@@ -150,7 +150,9 @@ export class Takeover {
     return this.#frames;
   }
 
-  /** Lets the connections send. @param isPlanned the old primary has reported how far it has sent */
+  /**
+   * Lets the connections send. @param isPlanned the old primary has reported how far it has sent
+   */
   protected thawStack(stack: Stack, isPlanned: boolean): void {
     stack.thaw(GRACE_US, isPlanned);
   }

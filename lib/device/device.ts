@@ -45,7 +45,7 @@ export class TxFrame {
   gsoSize = 0;
   /**
    * The log records that this frame depends on are committed, so it may pass an output gate that is
-   * not fully open. Whoever builds the frame sets it after `reset`; without a gate it means
+   * not fully open. The builder of the frame sets it after `reset`; without a gate it means
    * nothing.
    */
   committed = false;

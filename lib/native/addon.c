@@ -1,7 +1,7 @@
 /*
  * The entry of the addon; lib/native/native.ts documents every function. One file per concern:
- * tap.c (devices), loop.c (reader, loop hook, watch), shm.c (mappings, doorbells, locks), proc.c (processes),
- * sum.c (checksums, clocks), rand.c (OpenSSL's randomness).
+ * tap.c (devices), loop.c (reader, loop hook, watch), shm.c (mappings, doorbells, locks), proc.c
+ * (processes), sum.c (checksums, clocks), rand.c (OpenSSL's randomness).
  */
 #include "common.h"
 

@@ -1,12 +1,13 @@
 /*
  * Busy polling before sleeping.
  *
- * Waking a sleeping thread is expensive: the waker interrupts a halted CPU (5 to 20 us of its own time in a virtual
- * machine), and the sleeper resumes later. In request-response traffic with answers within microseconds, both sides pay
- * this for each message. The loop and the sender therefore poll for a moment before they sleep, as the kernel does with
- * net.core.busy_poll and the haltpoll governor. They do not poll after long work, as with bulk data, where one wakeup
- * costs little. After a poll that found nothing, the next sleeps are immediate; their number doubles up to a bound, so
- * that an idle process does not burn CPU. Between two polls the CPU is yielded.
+ * Waking a sleeping thread is expensive: the waker interrupts a halted CPU (5 to 20 us of its own
+ * time in a virtual machine), and the sleeper resumes later. In request-response traffic with
+ * answers within microseconds, both sides pay this for each message. The loop and the sender
+ * therefore poll for a moment before they sleep, as the kernel does with net.core.busy_poll and the
+ * haltpoll governor. They do not poll after long work, as with bulk data, where one wakeup costs
+ * little. After a poll that found nothing, the next sleeps are immediate; their number doubles up
+ * to a bound, so that an idle process does not burn CPU. Between two polls the CPU is yielded.
  */
 #ifndef FTTCP_BUSY_POLL_H
 #define FTTCP_BUSY_POLL_H

@@ -13,7 +13,9 @@ static napi_value text(napi_env env, const char *value) {
 napi_value ft_throw_errno(napi_env env, int error, const char *syscall) {
   char name[32], message[256];
   uv_err_name_r(-error, name, sizeof name);
-  /* The one that TUN gives for a descriptor without an interface, and that libuv has no name for. */
+  /*
+   * The one that TUN gives for a descriptor without an interface, and that libuv has no name for.
+   */
   if (error == EBADFD) strcpy(name, "EBADFD");
   snprintf(message, sizeof message, "%s: %s, %s", name, strerror(error), syscall);
   napi_value object;

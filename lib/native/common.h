@@ -1,5 +1,5 @@
-/* What every part of the addon shares: arguments, errors, callbacks into JavaScript, and handles that live on the event
- * loop. */
+/* What every part of the addon shares: arguments, errors, callbacks into JavaScript, and handles
+ * that live on the event loop. */
 #ifndef FTTCP_COMMON_H
 #define FTTCP_COMMON_H
 
@@ -10,7 +10,10 @@
 #include <stdint.h>
 #include <uv.h>
 
-/* Throws an Error with code, errno (negative, as Node does) and syscall; returns NULL so that callers can return it. */
+/*
+ * Throws an Error with code, errno (negative, as Node does) and syscall; returns NULL so that
+ * callers can return it.
+ */
 napi_value ft_throw_errno(napi_env env, int error, const char *syscall);
 napi_value ft_throw_type(napi_env env, const char *message);
 napi_value ft_throw_range(napi_env env, const char *message);
@@ -32,15 +35,17 @@ napi_value ft_double(napi_env env, double value);
 napi_value ft_bool(napi_env env, bool value);
 
 /*
- * Calls a function so that ticks and microtasks drain after it; needs an open handle scope. False when it threw (the
- * exception then went to 'uncaughtException') or when JavaScript cannot run any more.
+ * Calls a function so that ticks and microtasks drain after it; needs an open handle scope. False
+ * when it threw (the exception then went to 'uncaughtException') or when JavaScript cannot run any
+ * more.
  */
 bool ft_call(napi_env env, napi_ref function, size_t argc, const napi_value *argv, napi_value *result);
 
 /*
- * A native object that JavaScript holds as an external. While it is open it holds itself alive, so garbage collection
- * never closes one; closing is explicit or comes with the end of the environment. The memory is freed when both the
- * external is gone and libuv has closed all handles inside.
+ * A native object that JavaScript holds as an external. While it is open it holds itself alive, so
+ * garbage collection never closes one; closing is explicit or comes with the end of the
+ * environment. The memory is freed when both the external is gone and libuv has closed all handles
+ * inside.
  */
 typedef struct ft_handle ft_handle;
 struct ft_handle {
@@ -59,8 +64,8 @@ struct ft_handle {
 #define FT_KIND_WATCH UINT64_C(0x7761746368650003)
 #define FT_KIND_SENDER UINT64_C(0x73656e6465720004)
 
-/* Allocates `size` zeroed bytes that begin with an ft_handle. `shut` releases what the handle owns and calls
- * ft_handle_uv_close. */
+/* Allocates `size` zeroed bytes that begin with an ft_handle. `shut` releases what the handle owns
+ * and calls ft_handle_uv_close. */
 ft_handle *ft_handle_new(napi_env env, uint64_t kind, size_t size, void (*shut)(ft_handle *), napi_value *value);
 /* The handle behind a value, or NULL with an exception pending. */
 ft_handle *ft_handle_get(napi_env env, napi_value value, uint64_t kind);

@@ -23,8 +23,8 @@ static unsigned word(const uint8_t *at) {
 }
 
 /*
- * Length of the headers of a frame that is one TCP segment with data and nothing behind it. 0: another kind of frame,
- * or the first `present` bytes do not tell.
+ * Length of the headers of a frame that is one TCP segment with data and nothing behind it. 0:
+ * another kind of frame, or the first `present` bytes do not tell.
  */
 static size_t headers_of(const uint8_t *frame, size_t present, size_t length, bool ethernet) {
   size_t link = ethernet ? ETHERNET_HEADER : 0;

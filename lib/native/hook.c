@@ -1,4 +1,7 @@
-/* The hook on the event loop: a callback before the loop blocks, and the decision whether it blocks. */
+/*
+ * The hook on the event loop: a callback before the loop blocks, and the decision whether it
+ * blocks.
+ */
 #include "common.h"
 #include "busy-poll.h"
 
@@ -127,7 +130,10 @@ static napi_value loop_timer(napi_env env, napi_callback_info info) {
   hook *h = hook_get(env, args[0]);
   if (h == NULL) return NULL;
   if (ms >= 0 && ms < 1e15) {
-    /* The loop caches the time of the turn's beginning: after a long turn the timer would fire too early. */
+    /*
+     * The loop caches the time of the turn's beginning: after a long turn the timer would fire too
+     * early.
+     */
     if (ms > 0) uv_update_time(h->timer.loop);
     uv_timer_start(&h->timer, hook_timer, (uint64_t)ceil(ms), 0);
   } else {

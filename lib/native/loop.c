@@ -76,7 +76,10 @@ static size_t reader_room(size_t length) {
   return (units | 1) * FRAME_ALIGN;
 }
 
-/* Reads until the descriptor is dry or the batch is full; *error is the errno that ended it, 0 when full. */
+/*
+ * Reads until the descriptor is dry or the batch is full; *error is the errno that ended it, 0 when
+ * full.
+ */
 static size_t reader_fill(reader *r, int *error) {
   size_t frames = 0;
   int32_t elsewhere;
@@ -85,7 +88,10 @@ static size_t reader_fill(reader *r, int *error) {
   ft_direct_begin(&r->direct, r->slot_size);
   while (!ended && frames < r->slots && r->at < WAKEUP_BYTES && r->at + r->slot_size <= r->slab_size) {
     uint8_t *slot = r->slab + r->at;
-    /* A length of 0 ends the batch: a backup reads it from shared memory after this process was killed. */
+    /*
+     * A length of 0 ends the batch: a backup reads it from shared memory after this process was
+     * killed.
+     */
     r->meta[frames * META_WORDS + 1] = 0;
     size_t skip = r->vnet ? VNET_HEADER_BYTES : 0;
     ssize_t got = ft_direct_read(&r->direct, r->fd, slot, r->slot_size, skip, &elsewhere, &ended);
@@ -112,8 +118,8 @@ static size_t reader_fill(reader *r, int *error) {
       words[2] |= META_DIRECT | elsewhere;
       words[3] |= (int32_t)(r->direct.headers << META_HEADERS_SHIFT);
     }
-    /* First the end mark after this frame, then its other words, last its length: a backup never reads a half-written
-     * one. */
+    /* First the end mark after this frame, then its other words, last its length: a backup never
+     * reads a half-written one. */
     if (frames + 1 < r->slots) r->meta[(frames + 1) * META_WORDS + 1] = 0;
     __atomic_store_n(&words[1], (int32_t)((size_t)got - skip), __ATOMIC_RELEASE);
     r->at += reader_room((size_t)got);
@@ -317,7 +323,10 @@ static void watch_event(uv_poll_t *poll, int status, int events) {
     ft_call(env, w->on_readable, 0, NULL, NULL);
     napi_close_handle_scope(env, scope);
   }
-  /* A condition that is never consumed (an ended process, an end of file) would call back without end. */
+  /*
+   * A condition that is never consumed (an ended process, an end of file) would call back without
+   * end.
+   */
   if (w->base.open && !w->drain && status >= 0 && still_readable(w->fd)) uv_poll_stop(&w->poll);
 }
 

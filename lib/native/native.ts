@@ -109,7 +109,7 @@ export interface NativeAddon {
 
   /**
    * The same for a device without offload: `csumStart` and what follows as in TxFrame, to be done
-   * here. A super-segment leaves as so many frames; where the device takes only some of them, the
+   * here. A super-segment leaves as several frames; where the device takes only some of them, the
    * rest is lost. Returns the bytes taken, headers once, or -errno.
    */
   sendSplit(

@@ -1,6 +1,7 @@
 /*
- * OpenSSL's randomness under our control. Node exports OpenSSL's functions to addons; they are looked up by name, so
- * that no OpenSSL headers are needed and the addon still loads where they are missing.
+ * OpenSSL's randomness under our control. Node exports OpenSSL's functions to addons; they are
+ * looked up by name, so that no OpenSSL headers are needed and the addon still loads where they are
+ * missing.
  */
 #include "common.h"
 
@@ -104,7 +105,9 @@ static int status(void) {
   return ours() || previous->status == NULL ? 1 : previous->status();
 }
 
-/* No `add` and no `seed`: with an `add` that succeeds, Node would retry a failed draw without end. */
+/*
+ * No `add` and no `seed`: with an `add` that succeeds, Node would retry a failed draw without end.
+ */
 static const rand_method method = {.bytes = draw, .pseudorand = draw, .status = status};
 
 static void uninstall(void *data) {

@@ -1,16 +1,18 @@
 /*
  * A thread that writes frames to the device.
  *
- * A TAP's write is the other side's receive path: the kernel walks through the client's stack inside of it and wakes
- * the client, 3 to 10 us for a small frame. While the event loop is busy, another CPU can do that; a client on that CPU
- * is woken without an interrupt to another CPU. So small frames are copied into a ring, which the thread empties.
+ * A TAP's write is the other side's receive path: the kernel walks through the client's stack
+ * inside of it and wakes the client, 3 to 10 us for a small frame. While the event loop is busy,
+ * another CPU can do that; a client on that CPU is woken without an interrupt to another CPU. So
+ * small frames are copied into a ring, which the thread empties.
  *
- * Frames leave in the order in which they were sent. The writer holds `writer_lock`: the thread, or the loop in its
- * place, for frames that are too large to be worth a copy, when the ring is full, and at the end. The loop never waits
- * for more than the write of one frame.
+ * Frames leave in the order in which they were sent. The writer holds `writer_lock`: the thread, or
+ * the loop in its place, for frames that are too large to be worth a copy, when the ring is full,
+ * and at the end. The loop never waits for more than the write of one frame.
  *
- * Several machines: nothing is sent without a valid lease. Frames that were sent in time may still be in the ring when
- * the process is stopped and resumed, so the lease is checked again before each write.
+ * Several machines: nothing is sent without a valid lease. Frames that were sent in time may still
+ * be in the ring when the process is stopped and resumed, so the lease is checked again before each
+ * write.
  */
 #include "common.h"
 #include "frame.h"
@@ -55,8 +57,8 @@ typedef struct {
   ft_busy_poll poll;
   _Atomic int32_t *stats;
   napi_ref stats_ref;
-  /* End of the lease, in milliseconds of CLOCK_BOOTTIME plus *offset microseconds; NULL: no lease is
-   * needed. */
+  /* End of the lease, in milliseconds of CLOCK_BOOTTIME plus *offset microseconds; NULL: no lease
+   * is needed. */
   _Atomic int32_t *lease;
   double *offset;
   napi_ref lease_ref, offset_ref;
@@ -81,8 +83,8 @@ static void count(sender *s, int which) {
   atomic_fetch_add_explicit(&s->stats[which], 1, memory_order_relaxed);
 }
 
-/* Writes the frames in the ring until it is empty or the loop wants to write; needs `writer_lock`. @returns 0, or the
- * errno with which the device refuses more for now */
+/* Writes the frames in the ring until it is empty or the loop wants to write; needs `writer_lock`.
+ * @returns 0, or the errno with which the device refuses more for now */
 static int write_out(sender *s, bool gives_way) {
   uint32_t tail = atomic_load_explicit(&s->tail, memory_order_relaxed);
   while (tail != atomic_load_explicit(&s->head, memory_order_acquire)) {
@@ -114,7 +116,10 @@ static int write_out(sender *s, bool gives_way) {
 
 static bool something_there(void *arg) {
   sender *s = arg;
-  /* Sequentially consistent with `asleep`: either the producer sees the sleeper, or the sleeper sees the frame. */
+  /*
+   * Sequentially consistent with `asleep`: either the producer sees the sleeper, or the sleeper
+   * sees the frame.
+   */
   return atomic_load(&s->head) != atomic_load_explicit(&s->tail, memory_order_relaxed) || atomic_load(&s->stopping);
 }
 

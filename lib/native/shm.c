@@ -13,7 +13,9 @@ static void unmap(napi_env env, void *data, void *hint) {
   munmap(data, (size_t)(uintptr_t)hint);
 }
 
-/* Opens a file of this user's, which is no symbolic link; -1 with errno, EPERM for another user's. */
+/*
+ * Opens a file of this user's, which is no symbolic link; -1 with errno, EPERM for another user's.
+ */
 static int open_own(const char *path, int flags) {
   struct stat found;
   int fd = open(path, flags | O_NOFOLLOW, 0600);
@@ -91,7 +93,10 @@ static napi_value lock_file(napi_env env, napi_callback_info info) {
   napi_value value;
   char path[PATH_MAX];
   if (!ft_args(env, info, 1, &value) || !ft_arg_text(env, value, path, sizeof path)) return NULL;
-  /* Close-on-exec: a child with the same open file would keep the lock after this process has ended. */
+  /*
+   * Close-on-exec: a child with the same open file would keep the lock after this process has
+   * ended.
+   */
   int fd = open_own(path, O_RDWR | O_CREAT | O_CLOEXEC);
   if (fd < 0) return ft_throw_errno(env, errno, "open");
   int result;

@@ -1,6 +1,7 @@
 /*
- * Software offload: checksums, and segmentation of a super-segment into frames, for devices without offload. Done here,
- * just before the frames leave, the stack runs once per 64 KiB instead of once per 1448 bytes.
+ * Software offload: checksums, and segmentation of a super-segment into frames, for devices without
+ * offload. Done here, just before the frames leave, the stack runs once per 64 KiB instead of once
+ * per 1448 bytes.
  */
 #include "split.h"
 
@@ -66,8 +67,8 @@ static ssize_t put(int fd, const uint8_t *frame, size_t length) {
   }
 }
 
-/* The sum of a pseudo header (RFC 9293 section 3.1, RFC 8200 section 8.1) without the addresses' owner: TCP, and its
- * length. */
+/* The sum of a pseudo header (RFC 9293 section 3.1, RFC 8200 section 8.1) without the addresses'
+ * owner: TCP, and its length. */
 static uint32_t pseudo(const uint8_t *ip, int version, size_t length) {
   uint32_t sum = version == 4 ? ft_sum_bytes(ip + V4_ADDRESSES, 8) : ft_sum_bytes(ip + V6_ADDRESSES, 32);
   return sum + 6 + (uint32_t)length;

@@ -47,9 +47,10 @@ static void fill_tables(void) {
 
 #ifdef HAVE_X86_CRC
 /*
- * The crc32 instruction takes 8 bytes with a latency of 3 cycles and a throughput of 1, so three neighbouring lanes are
- * run at once. A lane's crc is then moved over the n bytes behind it: a carry-less product with x^(8n-33), which the
- * crc32 instruction reduces (it contributes x^32, and the product of two reflected 32-bit polynomials another x).
+ * The crc32 instruction takes 8 bytes with a latency of 3 cycles and a throughput of 1, so three
+ * neighbouring lanes are run at once. A lane's crc is then moved over the n bytes behind it: a
+ * carry-less product with x^(8n-33), which the crc32 instruction reduces (it contributes x^32, and
+ * the product of two reflected 32-bit polynomials another x).
  */
 typedef struct {
   size_t bytes;
@@ -106,10 +107,10 @@ __attribute__((target("sse4.2,pclmul"))) static uint32_t crc_three_lanes(uint32_
 }
 
 /*
- * 256 bytes a step where carry-less products of four words at once exist. What has been summed is kept as 256 bytes
- * that are congruent to it; before each step they are moved over the next ones: the words of each 16 bytes, which stand
- * for w * x^64 + v, by products with x^(2048+64) and x^2048, each less the x that the product of two reflected
- * polynomials contributes.
+ * 256 bytes a step where carry-less products of four words at once exist. What has been summed is
+ * kept as 256 bytes that are congruent to it; before each step they are moved over the next ones:
+ * the words of each 16 bytes, which stand for w * x^64 + v, by products with x^(2048+64) and
+ * x^2048, each less the x that the product of two reflected polynomials contributes.
  */
 #define WIDE_BYTES 256
 static uint64_t over_wide[2];
@@ -189,7 +190,10 @@ static napi_value crc32c(napi_env env, napi_callback_info info) {
   return ft_u32(env, ~crc_update(~seed, at, length));
 }
 
-/* For tests: by one of the ways of computing it, whichever this machine would choose; -1 where it cannot. */
+/*
+ * For tests: by one of the ways of computing it, whichever this machine would choose; -1 where it
+ * cannot.
+ */
 static napi_value crc32c_by(napi_env env, napi_callback_info info) {
   napi_value args[2];
   uint32_t way;
@@ -220,7 +224,10 @@ static uint16_t fold(uint64_t sum) {
   return (uint16_t)sum;
 }
 
-/* One's-complement sums do not depend on byte order, so words are added as they lie and swapped once at the end. */
+/*
+ * One's-complement sums do not depend on byte order, so words are added as they lie and swapped
+ * once at the end.
+ */
 uint16_t ft_sum_bytes(const uint8_t *at, size_t length) {
   uint64_t a = 0, b = 0, c = 0, d = 0;
   for (; length >= 32; at += 32, length -= 32) {

@@ -45,7 +45,10 @@ static napi_value tap_open(napi_env env, napi_callback_info info) {
   if (!tap && strcmp(mode, "tun") != 0) return ft_throw_range(env, "mode must be 'tap' or 'tun'");
   if (detached && !multi_queue) return ft_throw_range(env, "only a queue of a multi-queue device can be detached");
 
-  /* Close-on-exec: a child with the descriptor would keep the device busy after this process has ended. */
+  /*
+   * Close-on-exec: a child with the descriptor would keep the device busy after this process has
+   * ended.
+   */
   int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return ft_throw_errno(env, errno, "open /dev/net/tun");
   unsigned int features = 0;

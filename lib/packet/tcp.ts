@@ -130,7 +130,10 @@ export class TcpView {
   }
 }
 
-/** Whether a Fast Open option may be that long: no cookie, or 4 to 16 even bytes (RFC 7413 section 4.1.1). */
+/**
+ * Whether a Fast Open option may be that long: no cookie, or 4 to 16 even bytes (RFC 7413 section
+ * 4.1.1).
+ */
 function isFastOpenLength(length: number): boolean {
   return length === 2 || (length >= 6 && length <= 18 && length % 2 === 0);
 }

@@ -1,10 +1,11 @@
 /*
- * lwIP as Debian packages it (liblwip-dev), on a TAP without offload, with what peer.c serves: a source, a sink, an echo.
+ * lwIP as Debian packages it (liblwip-dev), on a TAP without offload, with what peer.c serves: a
+ * source, a sink, an echo.
  *
  *   lwip TAP ADDRESS SOURCE SINK ECHO      prints "ready"
  *
- * The raw API, in lwIP's own thread: the fastest that it has. The driver is ours: the one in Debian's library (2.1.3) writes
- * beyond its buffers for frames of more than 592 bytes.
+ * The raw API, in lwIP's own thread: the fastest that it has. The driver is ours: the one in
+ * Debian's library (2.1.3) writes beyond its buffers for frames of more than 592 bytes.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -5,8 +5,9 @@
  *   peer in  HOST PORT STREAMS SECONDS     reads from a source; prints bytes per second
  *   peer out HOST PORT STREAMS SECONDS     writes to a sink; prints bytes per second
  *   peer ping HOST PORT BYTES SECONDS      one message at a time; prints p50, p99, p99.9 in microseconds, and the count
- *   peer idle HOST PORT COUNT SOURCES      holds connections open, from so many source addresses; prints "ready"; then for each
- *                                          line on standard input sends one byte on each and prints when the last came back (us)
+ *   peer idle HOST PORT COUNT SOURCES      holds connections open, from SOURCES addresses; prints "ready";
+ *                                          then for each line on standard input sends one byte on
+ *                                          each and prints when the last came back (us)
  *   peer churn HOST PORT PARALLEL SECONDS  connects, says one byte, hears it back, closes; prints connections per second
  */
 #define _GNU_SOURCE
@@ -65,7 +66,10 @@ static int watch(int epoll, int fd, unsigned events, int op) {
 
 static int bulk(int reading, struct sockaddr_in to, int streams, double seconds) {
   int epoll = epoll_create1(0);
-  /* What is left unsent goes: as orphans a hundred streams would hold a gigabyte for minutes, and the next measurement with it. */
+  /*
+   * What is left unsent goes: as orphans a hundred streams would hold a gigabyte for minutes, and
+   * the next measurement with it.
+   */
   struct linger reset = {.l_onoff = 1, .l_linger = 0};
   for (int i = 0; i < streams; i++) {
     int fd = dial(to);

@@ -1,6 +1,7 @@
 /*
- * relay DEVICE PID DEVICE: hands frames between a TAP of this network namespace and one of a process's, both with offload, so that
- * the kernel's TCP on the far side sits behind a TAP as a userspace stack does.
+ * relay DEVICE PID DEVICE: hands frames between a TAP of this network namespace and one of a
+ * process's, both with offload, so that the kernel's TCP on the far side sits behind a TAP as a
+ * userspace stack does.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -31,7 +31,10 @@ export function circlesOf(graph) {
   return circles;
 }
 
-/** The shortest way from a node to one that `reached` accepts, both ends included; undefined when there is none. */
+/**
+ * The shortest way from a node to one that `reached` accepts, both ends included; undefined when
+ * there is none.
+ */
 export function pathBetween(graph, from, reached) {
   const before = new Map([[from, undefined]]);
   const queue = [from];
@@ -72,7 +75,10 @@ export function transitiveReduction(graph) {
   return reduced;
 }
 
-/** Each node's floor: one above the highest node that it points to. A circle counts as if its last arrow were not there. */
+/**
+ * Each node's floor: one above the highest node that it points to. A circle counts as if its last
+ * arrow were not there.
+ */
 export function floorsOf(graph) {
   const floors = new Map();
   const floor = (node) => {

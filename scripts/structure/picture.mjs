@@ -1,4 +1,5 @@
-// The picture of the house: rooms as boxes on floors, imports as arrows downwards, as an SVG that reads in light and dark.
+// The picture of the house: rooms as boxes on floors, imports as arrows downwards, as an SVG that
+// reads in light and dark.
 import { floorsOf, transitiveReduction } from './graph.mjs';
 import { CAPTIONS, SOURCE_LAYERS } from './rules.mjs';
 

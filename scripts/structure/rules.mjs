@@ -10,7 +10,10 @@ export const TABLES = new Set([]);
 
 export const layerOf = (file) => file.slice(0, file.indexOf('/'));
 
-/** The room of a shipped file: lib/X/, stack/X/, failover/X/, or what stands at the layer's top. Undefined for tests and measurements. */
+/**
+ * The room of a shipped file: lib/X/, stack/X/, failover/X/, or what stands at the layer's top.
+ * Undefined for tests and measurements.
+ */
 export function roomOf(file) {
   const [layer, first, second] = file.split('/');
   if (!SOURCE_LAYERS.includes(layer)) return undefined;

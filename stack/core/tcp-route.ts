@@ -1,4 +1,7 @@
-/** What a path to a peer must be able to do for TCP; the IP version and the link are its own business. */
+/**
+ * What a path to a peer must be able to do for TCP; the IP version and the link are its own
+ * business.
+ */
 export interface TcpRoute {
   /** Largest IP packet of the path to the peer, in bytes. */
   readonly mtu: number;

@@ -97,7 +97,8 @@ export class Ipv6 {
     packet.dst = dst;
     if (book.isMulticast(src)) return Drop.Ipv6BadSource;
     if (net.hasAddress(src) && !net.loopback) {
-      // Such a hop limit is a neighbour's (RFC 4861 section 7.1): it announces our address as its own.
+      // Such a hop limit is a neighbour's (RFC 4861 section 7.1): it announces our address as its
+      // own.
       if (packet.hopLimit === 255 && bytes[offset + 6] === PROTOCOL_ICMP6) stack.onAddressClaim?.();
       return Drop.Ipv6BadSource;
     }

@@ -16,7 +16,8 @@ const ORPHAN_RETRIES = 8;
 /** Fires the timers that are due; called when the connection's node in the wheel fires. */
 export function connectionTimer(conn: TcpConnection, nowUs: number): void {
   if (conn.removed) return;
-  // A probe that is due goes before the retransmission timer, and restarts it (RFC 8985 section 7.2).
+  // A probe that is due goes before the retransmission timer, and restarts it (RFC 8985 section
+  // 7.2).
   if (conn.deadlines[Timer.Probe] <= nowUs) {
     conn.clearTimer(Timer.Probe);
     sendTailProbe(conn, nowUs);

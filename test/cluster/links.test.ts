@@ -197,7 +197,10 @@ class Authorities {
     this.#openssl(`req -x509 ${EC_KEY} -days 2 -subj /CN=${name} -keyout ${name}.key -out ${name}.pem`);
   }
 
-  /** A certificate for the common name `cn`, signed by an authority; the peers trust the authority "ours". */
+  /**
+   * A certificate for the common name `cn`, signed by an authority; the peers trust the authority
+   * "ours".
+   */
   certificate(name: string, ca: string, cn = name): Credentials {
     this.#openssl(`req ${EC_KEY} -subj /CN=${cn} -keyout ${name}.key -out ${name}.csr`);
     const signer = `-CA ${ca}.pem -CAkey ${ca}.key -CAcreateserial`;

@@ -8,8 +8,8 @@ export interface Row {
   /** Files that do it, below stack/ unless they begin with lib/. */
   where: string[];
   /**
-   * Tests that show it: "file: title", file below test/ without .test.ts. Packet scripts are found by themselves: each names
-   * what it shows.
+   * Tests that show it: "file: title", file below test/ without .test.ts. Packet scripts are found
+   * by themselves: each names what it shows.
    */
   tests: string[];
   /** Why it is not done; then there is neither place nor test. */

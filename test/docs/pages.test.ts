@@ -1,6 +1,7 @@
 /**
- * What a page shows, runs: the shell blocks of a page in their order, in namespaces of their own, beside the files that its
- * named code blocks (```js NAME) make. A block that installs or tests the package itself is left out.
+ * What a page shows, runs: the shell blocks of a page in their order, in namespaces of their own,
+ * beside the files that its named code blocks (```js NAME) make. A block that installs or tests the
+ * package itself is left out.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -60,7 +60,8 @@ export function parseName(socket: Socket, address: string | undefined, port: str
   const number = whole(port, 0, 65_535);
   const parsed = address === undefined ? undefined : socket.stack.book.parse(address);
   if (parsed === undefined) throw bad(`"${address}" is no address`);
-  // A mapped address is IPv4, also in a socket of IPv6; an IPv6 address is none for a socket of IPv4.
+  // A mapped address is IPv4, also in a socket of IPv6; an IPv6 address is none for a socket of
+  // IPv4.
   if (socket.family === 4 && parsed >= 2 ** 32) throw posix('EAFNOSUPPORT');
   if (socket.family === 6 && parsed < 2 ** 32 && !address!.includes(':')) throw posix('EAFNOSUPPORT');
   return { address: parsed, port: number };

@@ -1,6 +1,6 @@
 /**
- * What a backup of the control server's stack has: the state as of the last moment before anything left. It is plain data,
- * cloned, so nothing of the primary's memory is in it.
+ * What a backup of the control server's stack has: the state as of the last moment before anything
+ * left. It is plain data, cloned, so nothing of the primary's memory is in it.
  */
 import {
   type ConnectionCheckpoint,

@@ -171,7 +171,10 @@ t.test('two stacks talk through their control servers, in both families', async 
     a.call(`config ip ${one}/${family === 4 ? 24 : 64}`);
     b.call(`config ip ${two}/${family === 4 ? 24 : 64}`);
     const emits = ends.map(() => '');
-    /** Carries packets, a millisecond each round, until none has come for longer than an acknowledgement may wait. */
+    /**
+     * Carries packets, a millisecond each round, until none has come for longer than an
+     * acknowledgement may wait.
+     */
     const carry = (): number => {
       let carried = 0;
       for (let quiet = 0; quiet < 60; ) {

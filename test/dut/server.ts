@@ -1,6 +1,7 @@
 /**
- * The control server (docs/internals/control-server.md): sockets, one packet in, one packet out and a clock, over a Unix socket, so
- * that programs in any language can drive the stack. Each connection has a stack of its own.
+ * The control server (docs/internals/control-server.md): sockets, one packet in, one packet out and
+ * a clock, over a Unix socket, so that programs in any language can drive the stack. Each
+ * connection has a stack of its own.
  *
  *   npm run dut -- --listen PATH
  */

@@ -1,6 +1,6 @@
 /**
- * One connection of the control server: a fresh stack, a clock that stands still, and the verbs. Calls that cannot be
- * answered yet wait in line; after everything that happens, those that can be are answered, oldest first.
+ * One connection of the control server: a new stack, a clock that stands still, and the commands.
+ * A call that cannot be answered yet waits. After each event the oldest ones are tried first.
  */
 import { errorCode, ManualClock, SeededRandom } from '../../lib/index.js';
 import { LINUX_LISTEN, mib, Stack, tcpInfo } from '../../stack/index.js';
@@ -79,7 +79,7 @@ export class Session {
     return stack;
   }
 
-  /** The primary is gone; all that its backup has goes into a new stack, and the descriptors stay. */
+  /** The primary is gone: all that its backup has goes into a new stack; descriptors stay. */
   #takeOver(): void {
     const { wire } = this.#live;
     const backup = this.#backup;

@@ -1,4 +1,6 @@
-/** Sockets of the control server: what a POSIX program would have, over the stack's own connections. */
+/**
+ * Sockets of the control server: what a POSIX program would have, over the stack's own connections.
+ */
 import { FtError } from '../../lib/index.js';
 import {
   type ConnectionSettings,
@@ -47,7 +49,10 @@ export class Options {
   /** 0 for the stack's own. */
   ttl = 0;
   tos = 0;
-  /** Of a listener: connections before their handshake; of another socket: connect with the first data (TCP_FASTOPEN_CONNECT). */
+  /**
+   * Of a listener: connections before their handshake; of another socket: connect with the first
+   * data (TCP_FASTOPEN_CONNECT).
+   */
   fastOpen = 0;
   fastOpenConnect = false;
 
@@ -78,7 +83,9 @@ export abstract class Socket {
     public options: Options,
   ) {}
 
-  /** The socket's names are numbers of its stack's address book: they move to another stack as text. */
+  /**
+   * The socket's names are numbers of its stack's address book: they move to another stack as text.
+   */
   move(stack: Stack): void {
     const { book } = this.stack;
     const name = (old: Name | null): Name | null =>
@@ -241,7 +248,10 @@ export class TcpSocket extends Socket implements TcpUser {
     }
   }
 
-  /** Ends what the socket stands for. @returns whether a lingering close still waits for acknowledgements. */
+  /**
+   * Ends what the socket stands for. @returns whether a lingering close still waits for
+   * acknowledgements.
+   */
   close(): boolean {
     const { conn, options } = this;
     if (this.listener !== null) {

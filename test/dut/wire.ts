@@ -1,4 +1,7 @@
-/** The device of the control server: raw IP, one packet in at a time, packets out as the stack sends them. */
+/**
+ * The device of the control server: raw IP, one packet in at a time, packets out as the stack sends
+ * them.
+ */
 import { type DeviceHandler, type FrameDevice, RX_META_WORDS, TX_HEADROOM, type TxFrame } from '../../lib/index.js';
 
 /** Packets that wait for `emit` at most; more are dropped and counted. */

@@ -1,4 +1,7 @@
-/** Commit mode `acked`: output waits for the backup, but never for one that hangs or has not caught up yet. In a lab. */
+/**
+ * Commit mode `acked`: output waits for the backup, but never for one that hangs or has not caught
+ * up yet. In a lab.
+ */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client, inLab, KIT, sleep, TestGroup } from './support/lab.js';

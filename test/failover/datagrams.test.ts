@@ -1,4 +1,7 @@
-/** A replicated program's UDP: its state goes on after a takeover, and only one of its copies speaks. */
+/**
+ * A replicated program's UDP: its state goes on after a takeover, and only one of its copies
+ * speaks.
+ */
 import dgram from 'node:dgram';
 import { fileURLToPath } from 'node:url';
 import { get, inLab, STACK_ADDRESS, TestGroup, until } from './support/lab.js';

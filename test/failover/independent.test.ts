@@ -1,4 +1,7 @@
-/** WebSockets that outlive one replica after another, though no replica is left that has seen their beginning. */
+/**
+ * WebSockets that outlive one replica after another, though no replica is left that has seen their
+ * beginning.
+ */
 import { execFileSync } from 'node:child_process';
 import http from 'node:http';
 import { join } from 'node:path';
@@ -21,7 +24,7 @@ function certificate(): string[] {
   return [cert, key];
 }
 
-/** So many bytes go through the log. */
+/** Bytes that go through the log. */
 function fill(): Promise<string> {
   return new Promise((done) => {
     const request = http.request({ host: STACK_ADDRESS, method: 'POST', agent: false }, (response) => {

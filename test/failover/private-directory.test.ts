@@ -1,4 +1,6 @@
-/** Directories that another user could change, and sockets in them. Other users need root to play. */
+/**
+ * Directories that another user could change, and sockets in them. Other users need root to play.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {

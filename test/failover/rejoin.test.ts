@@ -1,4 +1,7 @@
-/** Connections that outlive one replica after another (FT_TCP_DEATHS of them), long after the log is truncated. */
+/**
+ * Connections that outlive one replica after another (FT_TCP_DEATHS of them), long after the log is
+ * truncated.
+ */
 import http from 'node:http';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';

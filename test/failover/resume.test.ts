@@ -1,4 +1,6 @@
-/** All processes of a group die: the next one resumes the group from the log that they left behind. */
+/**
+ * All processes of a group die: the next one resumes the group from the log that they left behind.
+ */
 import { createHash } from 'node:crypto';
 import net from 'node:net';
 import { fileURLToPath } from 'node:url';
@@ -87,7 +89,7 @@ t.test('a group that cannot be resumed is tried once', async (t) => {
   const group = new TestGroup(directory);
   const first = group.start();
   await first.event('ready');
-  // Different in every process: whoever repeats it finds out.
+  // Different in every process: a replay finds out.
   await get('/different');
   await first.close();
   const second = group.start();

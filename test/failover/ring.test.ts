@@ -86,8 +86,7 @@ t.test('nothing is seen before it is published, and no event before it is over',
   writer.publish();
   t.equal(from.next(), true);
   put(writer, RecordType.Event, 2, new Uint8Array(40));
-  writer.inEvent = true;
-  writer.publish();
+  writer.beginEvent();
   put(writer, RecordType.Opened, 3, new Uint8Array(120));
   writer.publish();
   t.equal(from.next(), false, 'the event runs');
@@ -96,8 +95,8 @@ t.test('nothing is seen before it is published, and no event before it is over',
   after.readAll();
   const seen: number[] = [];
   while (after.next()) seen.push(after.conn);
-  t.same(seen, [1, 2, 3], 'whoever takes over reads it all');
-  writer.inEvent = false;
+  t.same(seen, [1, 2, 3], 'a successor reads it all');
+  writer.endEvent();
   writer.publish();
   t.equal(from.next(), true);
   t.not(from.peek(RecordType.Opened, 0), -1);

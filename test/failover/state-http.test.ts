@@ -1,4 +1,7 @@
-/** State mode for HTTP: connections outlive the program and its version, and the program does nothing for it. */
+/**
+ * State mode for HTTP: connections outlive the program and its version, and the program does
+ * nothing for it.
+ */
 import http from 'node:http';
 import net from 'node:net';
 import { fileURLToPath } from 'node:url';

@@ -1,4 +1,7 @@
-/** State mode: the backup runs no program; the one that starts after a takeover restores its connections. */
+/**
+ * State mode: the backup runs no program; the one that starts after a takeover restores its
+ * connections.
+ */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';

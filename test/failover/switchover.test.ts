@@ -1,4 +1,7 @@
-/** A switchover on the primary's side, as a table of turns: what the log and the clock show, and what follows. */
+/**
+ * A switchover on the primary's side, as a table of turns: what the log and the clock show, and
+ * what follows.
+ */
 import t from 'tap';
 import type { RingWriter } from '../../failover/log/ring-writer.js';
 import { Switchover } from '../../failover/primary/switchover.js';

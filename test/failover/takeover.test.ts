@@ -1,4 +1,6 @@
-/** Real processes, a real TAP, the kernel's own TCP as the client. Runs inside of a lab of its own. */
+/**
+ * Real processes, a real TAP, the kernel's own TCP as the client. Runs inside of a lab of its own.
+ */
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import net from 'node:net';
@@ -146,7 +148,7 @@ t.test('the backup dies: the primary continues unprotected, a third replica join
   await fresh.waitFor(12);
   t.same([old.text, fresh.text], ['before;alone;after;', 'fresh;after;']);
 
-  // And once more: whoever took over is a primary like any other.
+  // And once more: the successor is a primary like any other.
   const fourth = group.start();
   await fourth.event('ready');
   t.match(await group.status(third), { role: 'primary', epoch: 2, protected: true });
@@ -322,7 +324,8 @@ t.test('clients that reset their connections do not end protection', async (t) =
     socket.on('error', () => undefined);
     await new Promise((done) => socket.once('connect', done));
     socket.write('x'.repeat(1 + 1000 * i));
-    // Before the answer, in the midst of it, after it; some with an orderly end and data that nobody has read yet.
+    // Before the answer, in the midst of it, after it; some with an orderly end and data that
+    // nobody has read yet.
     await sleep(i);
     if (i % 3 === 0) socket.destroy();
     else socket.resetAndDestroy();

@@ -1,4 +1,6 @@
-/** Frames of floods: what somebody on the link, or behind a router, can send without being anybody. */
+/**
+ * Frames of floods: what somebody on the link, or behind a router, can send without being anybody.
+ */
 import { finish, sum16 } from '../../lib/checksum.js';
 import { writeArp } from '../../lib/packet/arp.js';
 import { ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, writeEthernet } from '../../lib/packet/ethernet.js';
@@ -8,7 +10,7 @@ import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, writeTcpHeader } from '../../lib/pa
 import type { Random } from '../../lib/random.js';
 
 export interface Target {
-  /** Ethernet address of the stack, and of whoever forwards the flood. */
+  /** Ethernet address of the stack, and of the router that forwards the flood. */
   mac: Uint8Array;
   from: Uint8Array;
   /** u32. */

@@ -1,6 +1,7 @@
 /**
- * `npm run fuzz -- [--minutes 1] [--seed N]`: frames of a live session and of all floods, changed at random, against a stack
- * that carries a transfer. A throw, a table out of bounds or a transfer that stops is a failure; its seed repeats it.
+ * `npm run fuzz -- [--minutes 1] [--seed N]`: frames of a live session and of all floods, changed
+ * at random, against a stack that carries a transfer. A throw, a table out of bounds or a transfer
+ * that stops is a failure; its seed repeats it.
  */
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
@@ -42,7 +43,8 @@ export function fuzzSeed(seed: number): string {
     victim.stop();
     victim.pass(1000e6);
     const left = victim.sizes();
-    // Frames of the session with other data may have put the transfer's ends out of step: then one of them stays, as TCP has it.
+    // Frames of the session with other data may have put the transfer's ends out of step: then one
+    // of them stays, as TCP has it.
     if (left.connections > 1 || left.fragments !== 0 || left.fragments6 !== 0)
       return `seed ${seed}: left over: ${JSON.stringify(left)}`;
   } catch (error) {

@@ -50,7 +50,8 @@ t.test('sockstress: peers that request much and read nothing hold little memory,
   const { stack } = victim.hosts[1];
   stack.tcp.options.maxConnections = 400;
   victim.pass(10_000);
-  // Whole handshakes from strangers, with a window of nothing: see FLOODS for the SYNs; cookies would let them in, too.
+  // Whole handshakes from strangers, with a window of nothing: see FLOODS for the SYNs; cookies
+  // would let them in, too.
   for (let i = 0; i < 3000; i++) {
     victim.inject(FLOODS['SYN from everywhere'](victim.random, victim.target));
     if (i % 20 === 0) victim.pass(200);

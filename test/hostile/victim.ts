@@ -1,4 +1,6 @@
-/** A stack with a listener and a bulk transfer through it, and a place on its link for whoever means harm. */
+/**
+ * A stack with a listener and a bulk transfer through it, and a place on its link for an attacker.
+ */
 import { ManualClock } from '../../lib/clock.js';
 import { MemoryLink } from '../../lib/device/emulation/memory.js';
 import { SeededRandom } from '../../lib/random.js';

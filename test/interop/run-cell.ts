@@ -19,7 +19,7 @@ export interface CellResult {
   state: StackState | null;
 }
 
-/** Things that a kernel counts when a segment of ours is not right. */
+/** What a kernel counts when a segment of ours is invalid. */
 const KERNEL_ERRORS = ['Tcp.InErrs', 'Tcp.InCsumErrors', 'Ip.InHdrErrors', 'Ip.InDiscards', 'TcpExt.TCPAbortOnData'];
 
 /** Keeps one process for many cells; a failed one gets another process. */
@@ -190,7 +190,7 @@ function checkPath(cell: Cell, bytes: number, state: StackState, wrong: string[]
   if (path === null) return;
   const frames = path.inbound.frames + path.outbound.frames;
   if (frames < (2 * bytes) / cell.mtu / 2) wrong.push(`only ${frames} frames went over the path`);
-  // So many frames can hardly all have been spared.
+  // It is unlikely that none of this number of frames was hit.
   if (frames < 1000) return;
   const lost = path.inbound.lost + path.outbound.lost;
   const late = path.inbound.reordered + path.outbound.reordered;

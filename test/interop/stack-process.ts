@@ -60,7 +60,9 @@ export class StackProcess {
     return (await this.#call({ op })) as StackState;
   }
 
-  /** The state once there are no connections left, or as it is after so many milliseconds. */
+  /**
+   * The state once there are no connections left, or as it is after this number of milliseconds.
+   */
   async settled(ms: number): Promise<StackState> {
     for (let waited = 0; ; waited += 10) {
       const state = await this.state('state');

@@ -1,7 +1,7 @@
 /**
  * What goes over a connection of a cell, the same code over the kernel's sockets and ours: a header
- * of fixed length that says what is wanted, so many bytes up, down or both ways, and for one way
- * the receiver's SHA-256 in return.
+ * of fixed length that says what is wanted, how many bytes go up, down or both ways, and for one
+ * way the receiver's SHA-256 in return.
  */
 import { createHash } from 'node:crypto';
 import type { Duplex } from 'node:stream';
@@ -58,7 +58,7 @@ class Transfer {
         else resolve(side);
       });
     });
-    // Whoever starts a transfer may look at it later.
+    // The starter of a transfer may look at it later.
     this.done.catch(() => undefined);
     socket.on('data', (chunk: Buffer) => this.onData(chunk));
     socket.on('end', () => {
@@ -80,7 +80,7 @@ class Transfer {
     return this.socket.write(chunk);
   }
 
-  /** Sends so many bytes of the pattern in pieces of all sizes, then the end if wanted. */
+  /** Sends this number of bytes of the pattern in pieces of all sizes, then the end if wanted. */
   send(bytes: number, then: () => void): void {
     let left = bytes;
     let at = 0;

@@ -1,4 +1,7 @@
-/** The lab's clients: the kernel's TCP, ordinary sockets, and what they must see whatever happens to the servers. */
+/**
+ * The lab's clients: the kernel's TCP, ordinary sockets, and what they must see whatever happens to
+ * the servers.
+ */
 import { createHash } from 'node:crypto';
 import http from 'node:http';
 import net from 'node:net';

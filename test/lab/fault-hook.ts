@@ -1,6 +1,7 @@
 /**
- * Loaded into the replicas of the lab by NODE_OPTIONS: on SIGUSR2 the process comes to grief in the way that a file says. It
- * happens outside of the program's world, so that the backup does not repeat it.
+ * Loaded into the replicas of the lab by NODE_OPTIONS: on SIGUSR2 the process comes to grief in the
+ * way that a file says. It happens outside of the program's world, so that the backup does not
+ * repeat it.
  */
 import { readFileSync } from 'node:fs';
 

@@ -1,4 +1,6 @@
-/** The clients' waits as a picture: a row per kind of death, a dot per run, over a logarithmic axis. */
+/**
+ * The clients' waits as a picture: a row per kind of death, a dot per run, over a logarithmic axis.
+ */
 interface Dot {
   kill: string;
   gapMs: number;

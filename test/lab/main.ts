@@ -1,7 +1,8 @@
 /**
- * `npm run lab [-- --kills N] [--only NAME] [--fault KIND] [--commit acked] [--seed S] [--json]`: real replicas on a real TAP, the kernel's TCP
- * as client, and deaths of all kinds at random moments. Each death is followed by a new replica, which joins while
- * connections live; see docs/internals/simulation.md.
+ * `npm run lab [-- --kills N] [--only NAME] [--fault KIND] [--commit acked] [--seed S] [--json]`:
+ * real replicas on a real TAP, the kernel's TCP as client, and deaths of all kinds at random
+ * moments. Each death is followed by a new replica, which joins while connections live; see
+ * docs/internals/simulation.md.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -28,9 +29,12 @@ const PICTURE = fileURLToPath(new URL('../../../docs/internals/lab.svg', import.
 /** How the primary comes to its end. */
 const KILLS = ['kill', 'stop', 'abort', 'throw', 'exit', 'busy', 'oom', 'switchover', 'full'] as const;
 type Kill = (typeof KILLS)[number];
-/** What the file system has that the groups' files are on; one of the ways to die is when it is full. */
+/**
+ * What the file system has that the groups' files are on; one of the ways to die is when it is
+ * full.
+ */
 const GROUP_BYTES = 1 << 30;
-/** A group's log holds so many of them before it is begun anew. */
+/** Kills after which a group is begun anew: its log is full. */
 const KILLS_PER_GROUP = 10;
 const HANG_MS = 500;
 /** A scenario that does not end by then has failed. */
@@ -90,14 +94,17 @@ class LabGroup {
 
   async close(): Promise<void> {
     await Promise.all(this.#replicas.map((replica) => replica.close()));
-    // Its log would be gone on with, and takes room.
+    // The next group would resume its log, and it takes room.
     rmSync(join(this.directory, this.name), { recursive: true, force: true });
   }
 }
 
 const filler = (directory: string): string => join(directory, 'filler');
 
-/** Writes until the file system is full to the last byte; in another process, as the clients live in this one. */
+/**
+ * Writes until the file system is full to the last byte; in another process, as the clients live in
+ * this one.
+ */
 async function fill(path: string): Promise<void> {
   const child = spawn('sh', ['-c', 'cat /dev/zero > "$1"', 'fill', path], { stdio: 'ignore' });
   await new Promise((done) => child.once('close', done));

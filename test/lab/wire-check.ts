@@ -1,4 +1,7 @@
-/** The wire's invariants (test/sim/wire.ts), checked on what a real client saw: a capture at its side of the TAP. */
+/**
+ * The wire's invariants (test/sim/wire.ts), checked on what a real client saw: a capture at its
+ * side of the TAP.
+ */
 import type { ChildProcess } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { STACK_ADDRESS, TAP } from '../../failover/lab/network.js';

@@ -1,4 +1,7 @@
-/** The grid as a picture: goodput over loss, a panel per bandwidth, a line per round trip and congestion control. */
+/**
+ * The grid as a picture: goodput over loss, a panel per bandwidth, a line per round trip and
+ * congestion control.
+ */
 import { type Cell, type CellResult, type Congestion, cellKey, cells } from './grid.js';
 import { expectedRate, payloadRate } from './theory.js';
 
@@ -11,7 +14,10 @@ interface Row {
   result: CellResult;
 }
 
-/** Draws the cells without reordering and with a queue of one bandwidth-delay product; `kernel`: goodput of the kernel's own TCP by cell. */
+/**
+ * Draws the cells without reordering and with a queue of one bandwidth-delay product; `kernel`:
+ * goodput of the kernel's own TCP by cell.
+ */
 export function chart(rows: Row[], kernel: Map<string, number>): string {
   const shown = rows.filter(({ cell }) => cell.reorder === 0 && cell.buffer === 1);
   const mbits = distinct(shown.map(({ cell }) => cell.mbit));

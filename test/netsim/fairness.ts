@@ -27,7 +27,10 @@ export const FAIR_CASES: FairCase[] = (['cubic', 'newreno'] as const).flatMap((c
   })),
 );
 
-/** Jain's index of the two flows' goodput over the last three quarters, and how much of the bottleneck they used together. */
+/**
+ * Jain's index of the two flows' goodput over the last three quarters, and how much of the
+ * bottleneck they used together.
+ */
 export function runFair(item: FairCase): { jain: number; used: number } {
   const rate = item.mbit * 1e6;
   const queueBytes = Math.max(6 * FRAME, Math.round((rate * Math.max(...item.rttMs) * item.buffer) / 8000));

@@ -1,4 +1,7 @@
-/** The golden file: a line per cell with what it measured. All is in virtual time and seeded, so the numbers are exact. */
+/**
+ * The golden file: a line per cell with what it measured. All is in virtual time and seeded, so the
+ * numbers are exact.
+ */
 import { type Cell, type CellResult, cellKey } from './grid.js';
 import { expectedRate, payloadRate } from './theory.js';
 
@@ -9,13 +12,15 @@ export function goldenLine(cell: Cell, result: CellResult): string {
 }
 
 /**
- * What is wrong with a cell, '' for nothing: 90 % of the bottleneck where nothing is lost and the queue is deep enough,
- * otherwise 60 % of what theory expects (which knows no timeouts); no stall that timeouts do not explain.
+ * What is wrong with a cell, '' for nothing: 90 % of the bottleneck where nothing is lost and the
+ * queue is deep enough, otherwise 60 % of what theory expects (which knows no timeouts); no stall
+ * that timeouts do not explain.
  */
 export function cellProblem(cell: Cell, result: CellResult): string {
   const allowed = expectedRate(cell.congestion, cell.mbit * 1e6, cell.rttMs, cell.loss) / payloadRate(cell.mbit * 1e6);
   const product = (cell.mbit * 1e6 * cell.rttMs) / 8000;
-  // A queue much shorter than the product leaves the bottleneck idle after each loss (for Reno half of the window).
+  // A queue much shorter than the product leaves the bottleneck idle after each loss (for Reno half
+  // of the window).
   const deep = cell.buffer >= 1 || product < 20_000;
   const least = cell.loss === 0 && deep ? 0.9 : 0.6 * Math.min(1, allowed);
   if (result.goodput < least) return `goodput ${result.goodput.toFixed(3)}, expected ${least.toFixed(3)}`;

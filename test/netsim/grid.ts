@@ -42,7 +42,10 @@ const LOSSES = [0, 0.001, 0.01, 0.03];
 const REORDERS = [0, 0.01];
 const BUFFERS = [0.25, 1, 4];
 const CONGESTIONS: Congestion[] = ['cubic', 'newreno'];
-/** Frames that any queue holds: a path whose product is smaller than that still has a device with a ring. */
+/**
+ * Frames that any queue holds: a path whose product is smaller than that still has a device with a
+ * ring.
+ */
 const MIN_QUEUE_FRAMES = 6;
 /** Segments delivered per cell at most. */
 const MAX_SEGMENTS = 150_000;
@@ -84,7 +87,10 @@ export function queueBytes(cell: Cell): number {
   return Math.max(MIN_QUEUE_FRAMES * FRAME, Math.round(product * cell.buffer));
 }
 
-/** Segments to deliver: some round trips of a full path, or enough losses for a mean that means something. */
+/**
+ * Segments to deliver: some round trips of a full path, or enough losses for a mean that means
+ * something.
+ */
 function segmentsFor(cell: Cell): number {
   const full = ((cell.mbit * 1e6 * cell.rttMs) / 8000 + queueBytes(cell)) / FRAME;
   if (cell.loss === 0) return Math.min(MAX_SEGMENTS, Math.max(3000, Math.round(10 * full)));

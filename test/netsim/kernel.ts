@@ -1,6 +1,7 @@
 /**
- * `node dist/test/netsim/kernel.js`: some cells of the grid in real time with the kernel's own TCP (CUBIC) at both ends, over
- * two TAPs and the same kind of bottleneck. Its figures are kept in test/netsim/kernel.txt, for the picture.
+ * `node dist/test/netsim/kernel.js`: some cells of the grid in real time with the kernel's own TCP
+ * (CUBIC) at both ends, over two TAPs and the same kind of bottleneck. Its figures are kept in
+ * test/netsim/kernel.txt, for the picture.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -22,7 +23,7 @@ const SELF = fileURLToPath(import.meta.url);
 const KERNEL_FILE = new URL('../../../test/netsim/kernel.txt', import.meta.url);
 const PORT = 5000;
 const [NEAR, FAR] = ['10.81.0.1', '10.81.0.2'];
-/** Goodput is counted after that, and for so long; at least so many round trips each. */
+/** Goodput is counted after that, and for this time; at least this number of round trips each. */
 const WARM_MS = 5000;
 const MEASURE_MS = 15_000;
 const ROUNDS = 100;
@@ -77,7 +78,7 @@ class Way {
   }
 }
 
-/** A process in a network namespace of its own that sends to whoever connects. */
+/** A process in a network namespace of its own that sends to each client. */
 function sender(): Promise<ChildProcess> {
   const child = spawn('unshare', ['--net', process.execPath, SELF, 'send'], { stdio: ['pipe', 'pipe', 'inherit'] });
   return new Promise((done, fail) => {

@@ -1,6 +1,7 @@
 /**
- * A dumbbell in virtual time: each flow has a sender and a receiver (stacks of ours) and a delay of its own; all share one
- * bottleneck. Loss and reordering meet data only, after the queue is chosen: acknowledgements always come through.
+ * A dumbbell in virtual time: each flow has a sender and a receiver (stacks of ours) and a delay of
+ * its own; all share one bottleneck. Loss and reordering meet data only, after the queue is chosen:
+ * acknowledgements always come through.
  */
 import { ManualClock } from '../../lib/clock.js';
 import { Bottleneck } from '../../lib/device/emulation/bottleneck.js';
@@ -13,7 +14,10 @@ import { StackHost } from '../../stack/stack-host.js';
 import type { CongestionFactory } from '../../stack/tcp/congestion/controller.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 
-/** Bytes of an Ethernet frame with a full segment, and of its payload: 20 of IP, 20 of TCP, 12 of timestamps. */
+/**
+ * Bytes of an Ethernet frame with a full segment, and of its payload: 20 of IP, 20 of TCP, 12 of
+ * timestamps.
+ */
 export const FRAME = 1514;
 export const MSS = 1448;
 
@@ -57,7 +61,10 @@ export class Flow {
   needless = 0;
   /** The most often that one segment was lost. */
   worstLosses = 0;
-  /** Longest retransmission timeout without backoff, and longest smoothed round trip, that the sender ever had. */
+  /**
+   * Longest retransmission timeout without backoff, and longest smoothed round trip, that the
+   * sender ever had.
+   */
   rtoMaxUs = 0;
   srttMaxUs = 0;
   /** Called at each acknowledgement, for traces. */
@@ -186,7 +193,10 @@ export class Flow {
     this.onTurn?.(conn);
   }
 
-  /** Follows the data segments on the wire: the simulator knows which were lost, the sender can only guess. */
+  /**
+   * Follows the data segments on the wire: the simulator knows which were lost, the sender can only
+   * guess.
+   */
   #watch(frame: Uint8Array, fate: Fate): void {
     // Ethernet 14, IPv4 20 without options; no data, no interest.
     if (frame[12] !== 8 || frame[13] !== 0 || frame[23] !== 6) return;
@@ -196,7 +206,8 @@ export class Flow {
     const seq = ((frame[38] << 24) | (frame[39] << 16) | (frame[40] << 8) | frame[41]) >>> 0;
     const losses = this.#lost.get(seq);
     const { counters } = conn.tcp;
-    // Retransmissions are those of sequence numbers below the highest; 32 bits are enough for 4 GB per flow.
+    // Retransmissions are those of sequence numbers below the highest; 32 bits are enough for 4 GB
+    // per flow.
     const offset = (seq - conn.iss) >>> 0;
     const again = offset <= this.#highest;
     if (again) {
@@ -235,7 +246,10 @@ export class Network {
     this.flows = options.flows.map((flow, index) => new Flow(this, index, flow));
   }
 
-  /** Lets everything happen until the condition holds or the virtual time is over. @returns whether the condition held. */
+  /**
+   * Lets everything happen until the condition holds or the virtual time is over. @returns whether
+   * the condition held.
+   */
   run(until: () => boolean, limitUs: number): boolean {
     const { clock, flows } = this;
     const end = clock.now() + limitUs;

@@ -1,12 +1,21 @@
-/** What the models of congestion control promise: payload bits per second over a path with random loss. */
+/**
+ * What the models of congestion control promise: payload bits per second over a path with random
+ * loss.
+ */
 import { FRAME, MSS } from './network.js';
 
-/** Mean window of Reno in segments (Mathis et al. 1997; one acknowledged byte counts once, however acknowledged). */
+/**
+ * Mean window of Reno in segments (Mathis et al. 1997; one acknowledged byte counts once, however
+ * acknowledged).
+ */
 export function renoWindow(loss: number): number {
   return Math.sqrt(3 / (2 * loss));
 }
 
-/** Mean window of CUBIC in segments (RFC 9438 section 5.1, C 0.4, beta 0.7); Reno's where that is larger (section 4.3). */
+/**
+ * Mean window of CUBIC in segments (RFC 9438 section 5.1, C 0.4, beta 0.7); Reno's where that is
+ * larger (section 4.3).
+ */
 export function cubicWindow(loss: number, rttS: number): number {
   return Math.max(1.054 * (rttS / loss) ** 0.75, renoWindow(loss));
 }

@@ -1,4 +1,7 @@
-/** Address parsers and formatters: what is formatted is parsed back, and nothing else than an address is accepted. */
+/**
+ * Address parsers and formatters: what is formatted is parsed back, and nothing else than an
+ * address is accepted.
+ */
 import { isIPv4, isIPv6 } from 'node:net';
 import fc from 'fast-check';
 import t from 'tap';

@@ -1,4 +1,7 @@
-/** The log in shared memory against a queue: what is published is read, whole, once and in order, over many wraps. */
+/**
+ * The log in shared memory against a queue: what is published is read, whole, once and in order,
+ * over many wraps.
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * Packet scripts: a conversation with the stack, line by line, over the control server's session (test/dut) in virtual
- * time. What each kind of line means is in docs/internals/packet-scripts.md.
+ * Packet scripts: a conversation with the stack, line by line, over the control server's session
+ * (test/dut) in virtual time. What each kind of line means is in docs/internals/packet-scripts.md.
  */
 import { sum16, TcpView, writeIpv4, writeTcpHeader } from '../../lib/index.js';
 import { Session } from '../dut/session.js';
@@ -9,7 +9,10 @@ import { fields, ip, micros, normal, ScriptError } from './syntax.js';
 const LOCAL = '10.0.0.1';
 const PEER = '10.0.0.2';
 const FLAGS: Record<string, number> = { F: 1, S: 2, R: 4, P: 8, A: 16, U: 32, E: 64, C: 128, N: 256 };
-/** Times are good to that: the stack's timers have a millisecond's grain, and some follow each other. */
+/**
+ * Times are good to that: the stack's timers have a millisecond's grain, and some follow each
+ * other.
+ */
 const TIME_TOLERANCE_US = 5000;
 
 export class Script {
@@ -169,7 +172,10 @@ export class Script {
     }
   }
 
-  /** "open c mss 1000 wscale 2": the peer connects, with these options in its SYN, and is accepted as `c`. */
+  /**
+   * "open c mss 1000 wscale 2": the peer connects, with these options in its SYN, and is accepted
+   * as `c`.
+   */
   #open(name: string, options: string): void {
     if (!this.#names.has(`s${this.#local}`)) {
       const listener = `s${this.#local}`;
@@ -185,7 +191,10 @@ export class Script {
     this.#names.set(name, this.#expectOk('accept', `$s${this.#local}`).split(' ')[0]);
   }
 
-  /** "dial c mss 1000": the stack connects to the peer as `c`; the options are those of the peer's answer. */
+  /**
+   * "dial c mss 1000": the stack connects to the peer as `c`; the options are those of the peer's
+   * answer.
+   */
   #dial(name: string, options: string): void {
     this.#names.set(name, this.#expectOk('socket', 'tcp 4'));
     this.#expectOk('bind', `$${name} ${LOCAL} ${this.#local}`);

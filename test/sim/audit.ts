@@ -1,6 +1,7 @@
 /**
- * I4: what the log has is compared with what the wire is told. It reads the shared log as far as it is stable, and knows so how much of
- * each stream a backup would have, and has written itself; nothing may be acknowledged, or sent, beyond that.
+ * I4: what the log has is compared with what the wire is told. It reads the shared log as far as it
+ * is stable, and knows so how much of each stream a backup would have, and has written itself;
+ * nothing may be acknowledged, or sent, beyond that.
  */
 import {
   CheckBody,
@@ -103,13 +104,18 @@ export class LogAudit {
     return this.#byPorts.get(localPort * 65_536 + remotePort);
   }
 
-  /** A server sends bytes up to an offset. @returns by how much that is beyond what was written by then; 0 or less is right. */
+  /**
+   * A server sends bytes up to an offset. @returns by how much that is beyond what was written by
+   * then; 0 or less is right.
+   */
   ahead(localPort: number, remotePort: number, end: number): number {
     const stream = this.#find(localPort, remotePort);
     return stream === undefined || stream.written < 0 ? 0 : end - stream.written;
   }
 
-  /** A server acknowledges. @returns by how much it is beyond what the log has; 0 or less is right. */
+  /**
+   * A server acknowledges. @returns by how much it is beyond what the log has; 0 or less is right.
+   */
   beyond(localPort: number, remotePort: number, ack: number): number {
     const stream = this.#find(localPort, remotePort);
     if (stream === undefined || stream.irs === 0) return 0;

@@ -1,4 +1,6 @@
-/** The other side: clients with a script of their own, in a stack that knows nothing of replicas. */
+/**
+ * The other side: clients with a script of their own, in a stack that knows nothing of replicas.
+ */
 
 import type { StreamEndpoint, StreamEvents } from '../../stack/core/endpoint.js';
 import type { StackHost } from '../../stack/stack-host.js';
@@ -24,7 +26,10 @@ export interface Seen {
   closed: string | null | undefined;
 }
 
-/** A client: sends what `next` gives it, and hands what comes to `take`. Subclasses are the scenarios' clients. */
+/**
+ * A client: sends what `next` gives it, and hands what comes to `take`. Subclasses are the
+ * scenarios' clients.
+ */
 export abstract class Client implements StreamEvents {
   readonly seen: Seen = { received: 0, wrong: '', ended: false, closed: undefined };
   endpoint!: StreamEndpoint;

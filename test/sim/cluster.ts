@@ -1,4 +1,7 @@
-/** A group of replicas on one machine, its clients, the wire between them, and one run of a scenario with its faults. */
+/**
+ * A group of replicas on one machine, its clients, the wire between them, and one run of a scenario
+ * with its faults.
+ */
 
 import { RecordType } from '../../failover/log/records.js';
 import { Ring } from '../../failover/log/ring.js';

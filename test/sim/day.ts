@@ -1,7 +1,8 @@
 /**
- * A day of virtual time: a connection that lives all day, others that come and go each minute, and datagrams. In replay mode the primary
- * dies in the evening, when the log has gone round many times; in state mode somebody dies every six hours, and another process takes
- * his place. What replicas hold afterwards is what they held in the morning.
+ * A day of virtual time: a connection that lives all day, others that come and go each minute, and
+ * datagrams. In replay mode the primary dies in the evening, when the log has gone round many
+ * times; in state mode somebody dies every six hours, and another process takes his place. What
+ * replicas hold afterwards is what they held in the morning.
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';

@@ -1,4 +1,7 @@
-/** A device that reads payload to where it is wanted, as native/direct.c does, out of frames whose sums are right. */
+/**
+ * A device that reads payload to where it is wanted, as native/direct.c does, out of frames whose
+ * sums are right.
+ */
 import { pseudoSum4, pseudoSum6, sum16 } from '../../lib/checksum.js';
 import { RX_CSUM_OK, RX_DIRECT, RX_HEADERS_SHIFT } from '../../lib/device/rx-batch.js';
 
@@ -19,7 +22,10 @@ const MOST_BYTES = 65_664;
 const PROTOCOL_TCP = 6;
 const FIN_SYN_RST_URG = 0x27;
 
-/** Length of the headers of a plain segment of TCP with data, whose sum is right; 0 for any other frame. */
+/**
+ * Length of the headers of a plain segment of TCP with data, whose sum is right; 0 for any other
+ * frame.
+ */
 function headersOf(frame: Uint8Array): number {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
   if (frame.length < ETHERNET + 40) return 0;

@@ -53,7 +53,9 @@ export interface Plan {
   onFailure?: (failure: Failure) => void;
 }
 
-/** What a run leaves behind outside of the heap is only freed between two turns of the event loop. */
+/**
+ * What a run leaves behind outside of the heap is only freed between two turns of the event loop.
+ */
 function breathe(): Promise<void> {
   return new Promise((done) => originals.setImmediate(done));
 }
@@ -88,7 +90,10 @@ export async function explore(plan: Plan): Promise<Explored> {
   return explored;
 }
 
-/** Groups on several machines (agents.ts), by so many seeds; each counts as many points as trouble was made. */
+/**
+ * Groups on several machines (agents.ts), by a number of seeds; each counts as many points as
+ * trouble was made.
+ */
 export async function exploreAgents(
   explored: Explored,
   seed: string,
@@ -108,7 +113,7 @@ async function oneOfAgents(explored: Explored, seed: string, onFailure: (failure
   onFailure(failure);
 }
 
-/** Goes on with new seeds, a random point of a random scenario each, until told to stop. */
+/** Takes new seeds, a random point of a random scenario each, until told to stop. */
 export async function search(
   seed: string,
   enough: (explored: Explored) => boolean,

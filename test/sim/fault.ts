@@ -135,7 +135,10 @@ class FaultRun {
     this.#third = this.#cluster.start('third') !== null;
   }
 
-  /** Whether a member has made its calls, and nothing has been injected yet; then it is from here on. */
+  /**
+   * Whether a member has made its calls, and nothing has been injected yet; then it is from here
+   * on.
+   */
   #isDue(at: number, member: Member): boolean {
     const before = member === this.#first ? this.#calls[0] : this.#calls[1];
     if (this.#injected || member.process.calls - before < at) return false;

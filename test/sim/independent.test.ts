@@ -1,4 +1,7 @@
-/** Replicas that join when the log has lost its beginning, and repeat what each connection of an independent server has been told. */
+/**
+ * Replicas that join when the log has lost its beginning, and repeat what each connection of an
+ * independent server has been told.
+ */
 import t from 'tap';
 import { statusOf } from '../../failover/admin/status.js';
 import type { Replica } from '../../failover/replica/replica.js';
@@ -13,7 +16,10 @@ import type { Scenario } from './scenarios.js';
 const SECOND_US = 1_000_000;
 const SMALL_LOG = 1 << 17;
 
-/** A group whose log has lost its beginning, with clients in the middle of what they do, and a backup that joins then. */
+/**
+ * A group whose log has lost its beginning, with clients in the middle of what they do, and a
+ * backup that joins then.
+ */
 class Late {
   readonly cluster: Cluster;
   readonly first: Member;
@@ -44,7 +50,10 @@ class Late {
     return statusOf(this.first.replica);
   }
 
-  /** The primary dies. @returns how many clients were served to the end, and what was wrong otherwise */
+  /**
+   * The primary dies. @returns how many clients were served to the end, and what was wrong
+   * otherwise
+   */
   finish(): { served: number; wrong: string[] } {
     const { cluster, clients, first } = this;
     if (!first.process.dead) first.process.kill();

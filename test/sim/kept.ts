@@ -1,4 +1,7 @@
-/** Cases that failed once, with what they showed (kept.json); and how a case that fails is made smaller before it is kept. */
+/**
+ * Cases that failed once, with what they showed (kept.json); and how a case that fails is made
+ * smaller before it is kept.
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { runAgents } from './agents.js';

@@ -116,7 +116,7 @@ export class Process {
   onDeath: () => void = () => undefined;
   /** It is about to store a word that others see. */
   onStore: (words: Int32Array, index: number, value: number) => void = () => undefined;
-  /** It gets so much to do at once, and then rests for so long. */
+  /** It gets this much to do at once, and then rests for this time. */
   turns = MAX_TURNS;
   restUs = 0;
   readonly environment: Environment;
@@ -176,7 +176,7 @@ export class Process {
       : this.#underWay.reduce((first, { atUs }) => Math.min(first, atUs), this.#timerUs);
   }
 
-  /** The kernel tells the process after so long that something is done. */
+  /** The kernel tells the process after this time that something is done. */
   later(us: number, done: () => void): void {
     this.#underWay.push({ atUs: this.machine.clock.now() + us, done });
   }

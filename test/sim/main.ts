@@ -1,4 +1,7 @@
-/** `npm run sim`: failover in virtual time, with faults at every point; see docs/internals/simulation.md. */
+/**
+ * `npm run sim`: failover in virtual time, with faults at every point; see
+ * docs/internals/simulation.md.
+ */
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { percentile } from '../../failover/demo/arrivals.js';

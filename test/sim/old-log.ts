@@ -1,6 +1,7 @@
 /**
- * The log as the version before wrote it: what a process publishes gets that version's number, and loses what that version did not know. So a
- * group is upgraded in the simulation: the primary is old, its successors are new, and the log has records of both.
+ * The log as the version before wrote it: what a process publishes gets that version's number, and
+ * loses what that version did not know. So a group is upgraded in the simulation: the primary is
+ * old, its successors are new, and the log has records of both.
  */
 
 import { LOG_VERSION, OLDEST_VERSION, OpenedBody, RECORD_HEADER, RecordType } from '../../failover/log/records.js';

@@ -1,4 +1,6 @@
-/** The scenarios: a program, its clients, the path between them, and what the clients have to see. */
+/**
+ * The scenarios: a program, its clients, the path between them, and what the clients have to see.
+ */
 import type { CommitMode } from '../../failover/primary/output-gate.js';
 import type { Replica, ReplicationMode } from '../../failover/replica/replica.js';
 import type { Impairment } from '../../lib/device/emulation/impairment.js';
@@ -31,7 +33,7 @@ export interface Scenario {
   link?: Impairment;
   /** Ports whose connections the program aborts. */
   resets?: number[];
-  /** Takes long: only one of so many points is tried. */
+  /** Takes long: only one of this number of points is tried. */
   sparse?: number;
   /** How long a client may wait, if not as usual. */
   patienceUs?: number;
@@ -55,7 +57,7 @@ export function survives(scenario: Scenario, kind: FaultKind): boolean {
   return kind !== 'restart' || scenario.forgets !== true;
 }
 
-/** So many of a kind, some milliseconds apart. */
+/** A number of one kind, some milliseconds apart. */
 function many<T extends Client>(
   count: number,
   apartMs: number,
@@ -181,7 +183,8 @@ export const SCENARIOS: Scenario[] = [
     clients: (host, address) => many(2, 10, (n) => new Uploader(host, n, 50_000), at(address)),
   },
   {
-    // Nobody listens before the program has been started: a SYN of that time waits for its own timer.
+    // Nobody listens before the program has been started: a SYN of that time waits for its own
+    // timer.
     name: 'state-echo',
     patienceUs: 1_300_000,
     program: (replica) => stateEcho(replica),
@@ -189,7 +192,8 @@ export const SCENARIOS: Scenario[] = [
     clients: (host, address) => many(3, 4, (n) => new Echoer(host, n, 10, 3), at(address)),
   },
   {
-    // One listener in state mode beside one that is replayed: who takes over has its program at hand.
+    // One listener in state mode beside one that is replayed: who takes over has its program at
+    // hand.
     name: 'mixed',
     program: bothModes,
     clients: (host, address) => [
@@ -292,7 +296,8 @@ export const SCENARIOS: Scenario[] = [
     ],
   },
   {
-    // A replica that joins when the log has lost its beginning is given what the program has saved of older connections.
+    // A replica that joins when the log has lost its beginning is given what the program has saved
+    // of older connections.
     name: 'rejoin',
     program: (replica) => stateEcho(replica),
     logBytes: 1 << 16,
@@ -301,7 +306,8 @@ export const SCENARIOS: Scenario[] = [
     clients: (host, address) => many(3, 4, (n) => new Echoer(host, n, 30, 2), at(address)),
   },
   {
-    // It repeats what each connection has been told, at the numbers and times of then; the stamps in what is said show it.
+    // It repeats what each connection has been told, at the numbers and times of then; the stamps
+    // in what is said show it.
     name: 'independent',
     program: (replica) => {
       echo(replica, 511, { independent: true });
@@ -439,8 +445,8 @@ export const SCENARIOS: Scenario[] = [
     clients: (host, address) => many(15, 2, () => new Downloader(host, 300), at(address)),
   },
   {
-    // More at once than the backlog holds: SYN cookies. Nothing is logged of them, so that one whose SYN was in the hands of a
-    // process that dies waits for its own timer.
+    // More at once than the backlog holds: SYN cookies. Nothing is logged of them, so that one
+    // whose SYN was in the hands of a process that dies waits for its own timer.
     name: 'cookies',
     patienceUs: 1_300_000,
     program: (replica) => echo(replica, 2),

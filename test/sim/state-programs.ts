@@ -97,7 +97,10 @@ function savePair(endpoint: StreamEndpoint, key: number, waiting: Buffer[] = [])
   endpoint.checkpoint?.(Buffer.concat([number(key), ...waiting]));
 }
 
-/** Forwards in both directions. Data that waits for the inner connection is saved with the outer one. */
+/**
+ * Forwards in both directions. Data that waits for the inner connection is saved with the outer
+ * one.
+ */
 function joinPair(pair: Pair): void {
   const { outer, inner, key, waiting } = pair;
   on(inner, {

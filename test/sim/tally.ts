@@ -1,4 +1,7 @@
-/** A program whose connections share something: each question is given the next number, and none is ever given twice, or left out. */
+/**
+ * A program whose connections share something: each question is given the next number, and none is
+ * ever given twice, or left out.
+ */
 import type { Replica } from '../../failover/replica/replica.js';
 import type { StreamEndpoint } from '../../stack/core/endpoint.js';
 import type { StackHost } from '../../stack/stack-host.js';

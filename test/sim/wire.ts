@@ -1,6 +1,7 @@
 /**
- * What must hold on the wire, whoever sends: one observer sees every frame between the clients and the replicas, and knows
- * nothing of what goes on inside. The numbers are those of the design's list of invariants.
+ * What must hold on the wire for every sender: one observer sees every frame between the clients
+ * and the replicas, and knows nothing of what goes on inside. The numbers are those of the design's
+ * list of invariants.
  *
  *   I1  a byte of a stream has one value, however often and by whom it is sent
  *   I2  an acknowledgement never retreats; I3 nor does the right edge of the window
@@ -90,12 +91,13 @@ export class Wire {
     readonly cookies = false,
   ) {}
 
-  /** A process sends a frame. Whoever has been followed by another one is silent for good. */
+  /** A process sends a frame. A process that has a successor is silent for good. */
   speaker(process: number): void {
     if (process === this.#speaker) return;
     if (this.#spoke.has(process)) this.#bad('I12', `process ${process} speaks after process ${this.#speaker}`);
     this.#spoke.add(process);
-    // Whoever takes over may send again what was under way, once: its word of what arrived may be a flight old.
+    // A successor may send again what was under way, once: its word of what arrived may be a
+    // flight old.
     if (this.#speaker >= 0) for (const { server } of this.flows.values()) server.mayResend += server.flight;
     this.#speaker = process;
   }
@@ -154,7 +156,8 @@ export class Wire {
         this.#stranger(key, seg, fromServer);
         return;
       }
-      // What is left of a former connection on these ports must not be taken for this one's (RFC 9293 section 3.4.1).
+      // What is left of a former connection on these ports must not be taken for this one's (RFC
+      // 9293 section 3.4.1).
       const former = flow?.server;
       flow = { client: new Half(), server: new Half(), ...(former && former.isn >= 0 && { former }) };
       this.flows.set(key, flow);
@@ -165,7 +168,8 @@ export class Wire {
     if (own.reset && !(seg.flags & TCP_RST) && fromServer) bad('I7', 'something follows a RST');
     if (syn) {
       if (own.isn >= 0 && own.isn !== seg.seq) {
-        // One that is a SYN cookie, and one of a repeated SYN for which there is room by then: the client takes the one that comes first.
+        // One that is a SYN cookie, and one of a repeated SYN for which there is room by then: the
+        // client takes the one that comes first.
         if (fromServer && this.cookies && other.isn >= 0) {
           // It has taken one already: this answers a SYN that was repeated before.
           if (other.ack >= 0) return;

@@ -4,7 +4,10 @@ import { Peer } from './support/peer.js';
 
 const SEGMENT = 'x'.repeat(1400);
 
-/** A connection whose segments come in batches of one; after each the stack has one round, as in an event loop. */
+/**
+ * A connection whose segments come in batches of one; after each the stack has one round, as in an
+ * event loop.
+ */
 function connection() {
   const peer = new Peer({ receiveBuffer: 65_536, autoTune: false });
   peer.listen();
@@ -20,7 +23,10 @@ function connection() {
   };
   peer.settle = round;
   let seq = 1001;
-  /** A segment comes. @returns what the stack acknowledges upon it, in bytes of the stream; one number for each acknowledgement */
+  /**
+   * A segment comes. @returns what the stack acknowledges upon it, in bytes of the stream; one
+   * number for each acknowledgement
+   */
   const segment = (atHand: boolean, skip = 0, flags = 'A'): number[] => {
     more = atHand;
     peer.send({ flags, seq: seq + skip, ack: iss + 1, data: SEGMENT });

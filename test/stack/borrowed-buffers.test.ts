@@ -1,4 +1,7 @@
-/** Received bytes that stay in the device's memory: who may look at them there, and that nobody sees what comes after. */
+/**
+ * Received bytes that stay in the device's memory: who may look at them there, and that nobody sees
+ * what comes after.
+ */
 import t from 'tap';
 import { ManualClock } from '../../lib/clock.js';
 import type { DeviceHandler, FrameDevice } from '../../lib/device/device.js';
@@ -11,7 +14,10 @@ import { Stack } from '../../stack/stack.js';
 import { StackHost } from '../../stack/stack-host.js';
 import { BorrowedBuffers, owned } from '../../stack/tcp/tcb/borrowed-buffers.js';
 
-/** Receives every frame into the same memory, which holds something else as soon as nobody borrows it. */
+/**
+ * Receives every frame into the same memory, which holds something else as soon as nobody borrows
+ * it.
+ */
 class OneSlot implements FrameDevice {
   readonly slot = new Uint8Array(70_000);
   readonly #view = new DataView(this.slot.buffer);
@@ -73,7 +79,7 @@ function pair() {
     return new StackHost(stack, null);
   });
   const [client, server] = hosts as [StackHost, StackHost];
-  /** Everything that happens within so many milliseconds. */
+  /** Everything that happens within a number of milliseconds. */
   const run = async (ms: number): Promise<void> => {
     for (const end = clock.now() + ms * 1000; clock.now() < end; clock.advance(1000)) {
       await new Promise((done) => setImmediate(done));

@@ -1,10 +1,16 @@
-/** A gate that is open for a part of the output only: committed output leaves, the rest waits, and no output waits for ever. */
+/**
+ * A gate that is open for a part of the output only: committed output leaves, the rest waits, and
+ * no output waits for ever.
+ */
 import t from 'tap';
 import { TxFrame } from '../../lib/device/device.js';
 import type { OutputGate } from '../../lib/device/output-gate.js';
 import { Sim, SimSocket } from './support/sim.js';
 
-/** Output depends on `end` at the moment when it was made, and may leave when `stable` has reached it. */
+/**
+ * Output depends on `end` at the moment when it was made, and may leave when `stable` has reached
+ * it.
+ */
 class TestGate implements OutputGate {
   readonly partial = true;
   end = 0;

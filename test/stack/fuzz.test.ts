@@ -7,7 +7,10 @@ const FRAMES = 1_050_000;
 const SEEDS = ['a', 'b', 'c'];
 const MAX_CONNECTIONS = 500;
 
-/** Frames of whole sessions, as they arrive at the second stack: ARP, TCP from SYN to the last ACK, ICMP, UDP. */
+/**
+ * Frames of whole sessions, as they arrive at the second stack: ARP, TCP from SYN to the last ACK,
+ * ICMP, UDP.
+ */
 function corpus(): Uint8Array[] {
   const sim = new Sim({ seed: 'corpus', forward: { delayUs: 500, loss: 0.02 } });
   const frames: Uint8Array[] = [];

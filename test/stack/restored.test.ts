@@ -1,4 +1,4 @@
-/** A connection that another program had: its new socket goes on where that one stopped. */
+/** A connection that another program had: its new socket resumes where that one stopped. */
 import net from 'node:net';
 import t from 'tap';
 import { AppEndpoint } from '../../stack/app-endpoint.js';

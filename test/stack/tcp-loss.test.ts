@@ -68,8 +68,9 @@ for (const [name, impairment] of Object.entries(cases)) {
           '',
           `seed "${seed}", offload ${offload}: ${seconds.toFixed(2)} s, longest gap ${gapMs.toFixed(0)} ms`,
         );
-        // A gap is some retransmission timeouts in a row: 200 ms beyond the round trip at first, doubled each time that a
-        // segment or its acknowledgement is lost again (one in three at 20 %). Seven of them at most.
+        // A gap is some retransmission timeouts in a row: 200 ms beyond the round trip at first,
+        // doubled each time that a segment or its acknowledgement is lost again (one in three at 20
+        // %). Seven of them at most.
         const firstMs = 200 + 13;
         const bound = (impairment.loss ?? 0) > 0.1 ? 127 * firstMs : 3500;
         t.ok(gapMs < bound, `no stall (${gapMs} ms)`);

@@ -24,8 +24,8 @@
  *   │ leader │ <────────────────────────────────────┘
  *   └────────┘
  *   joining to leader: the lease is claimed for a new group, or for the group that this node led
- *   last. A copy is of no use when another node leads with a newer log, or when its leader sends the
- *   log from the beginning.
+ *   last. A copy is of no use when another node leads with a newer log, or when its leader sends
+ *   the log from the beginning.
  *
  *   joining       (joining.ts)       no log
  *   follower      (follower.ts)      a copy of a leader's log, which grows

@@ -58,7 +58,10 @@ export interface Coordinator {
   renew(): Promise<boolean>;
   /** Gives the lease back; the state stays. */
   release(): Promise<void>;
-  /** Time by CLOCK_BOOTTIME (`bootTime`, microseconds) until which this node's primary may send; 0: it may not. */
+  /**
+   * Time by CLOCK_BOOTTIME (`bootTime`, microseconds) until which this node's primary may send; 0:
+   * it may not.
+   */
   readonly leaseUntilUs: number;
   /** How often to renew, microseconds. */
   readonly renewIntervalUs: number;

@@ -77,7 +77,8 @@ export class FenceHistory {
       writeFileSync(`${this.path}.new`, text, { mode: 0o600 });
       renameSync(`${this.path}.new`, this.path);
     } catch {
-      // The other node is off already: a full disk is no reason not to lead. This process remembers.
+      // The other node is off already: a full disk is no reason not to lead. This process
+      // remembers.
     }
   }
 }

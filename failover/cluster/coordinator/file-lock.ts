@@ -232,7 +232,7 @@ export class FileLockCoordinator implements Coordinator {
 
   /**
    * Whether the process is the one that the file names, and an agent: it runs as this user, and has
-   * the lock's file open. A file alone, whoever wrote it, must not choose what is killed.
+   * the lock's file open. A file alone must not choose what is killed.
    */
   #isAgent({ pid, started }: Holder): boolean {
     if (startedAt(pid) !== started) return false;

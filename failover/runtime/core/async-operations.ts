@@ -104,7 +104,9 @@ export class AsyncOperations {
     this.#host.suppressed();
   }
 
-  /** A new primary performs an operation whose end is not in the log. Throws what `start` throws. */
+  /**
+   * A new primary performs an operation whose end is not in the log. Throws what `start` throws.
+   */
   protected redo(operation: Operation, done: (outcome: Outcome) => void): void {
     if (operation.redo !== undefined) operation.redo(done);
     else operation.start(done);

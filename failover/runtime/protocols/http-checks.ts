@@ -5,12 +5,13 @@
  * the list which messages began too long ago by the real clock, and ends their connections. A 408
  * could then come in different events on different replicas. So the interval is replaced by a
  * virtual one with the same callback, and the list's answer by one in logical time. All other rules
- * stay Node's: a parser leaves the list with an upgrade or CONNECT, and an answered message is idle.
+ * stay Node's: a parser leaves the list with an upgrade or CONNECT, and an answered message is
+ * idle.
  *
- * Depends on these internals, checked on Node 20, 22, 24 and 26: `HTTPParser` of `_http_common` with
- * its `initialize` and its callback `kOnMessageBegin`, a parser's `socket` and `incoming`, a server's
- * symbols `http.server.connections` and `http.server.connectionsCheckingInterval`, and an interval's
- * `_onTimeout`.
+ * Depends on these internals, checked on Node 20, 22, 24 and 26: `HTTPParser` of `_http_common`
+ * with its `initialize` and its callback `kOnMessageBegin`, a parser's `socket` and `incoming`, a
+ * server's symbols `http.server.connections` and `http.server.connectionsCheckingInterval`, and an
+ * interval's `_onTimeout`.
  */
 import type { IncomingMessage } from 'node:http';
 import { createRequire } from 'node:module';
@@ -28,7 +29,9 @@ const CHECKING_INTERVAL = 'http.server.connectionsCheckingInterval';
 
 /** When the connection came, in microseconds of logical time. */
 const OPENED_US = Symbol('openedUs');
-/** When the current message began, in microseconds of logical time; Infinity once it has expired. */
+/**
+ * When the current message began, in microseconds of logical time; Infinity once it has expired.
+ */
 const BEGAN_US = Symbol('beganUs');
 /** Orders parsers that were opened in the same microsecond. */
 const SERIAL = Symbol('serial');

@@ -3,8 +3,8 @@
  * the sequence number and the timestamp of the SYN-ACK, and comes back with the last segment of the
  * handshake.
  *
- *  - Sequence number: 5 bits of a 64 s counter, 3 bits of the peer's MSS, and 24 bits of a keyed hash
- *    over both, the four-tuple and the peer's sequence number.
+ *  - Sequence number: 5 bits of a 64 s counter, 3 bits of the peer's MSS, and 24 bits of a keyed
+ *    hash over both, the four-tuple and the peer's sequence number.
  *  - Timestamp: its lowest 5 bits are the peer's window scale (15 for none) and whether SACK is
  *    permitted.
  */

@@ -1,4 +1,7 @@
-/** Hands a feed on: one connection that it opens itself (to argv[2] on the client's side), and whoever comes to port 7 gets each line of it, numbered. */
+/**
+ * Hands a feed on: one connection that it opens itself (to argv[2] on the client's side), and
+ * each client of port 7 gets each line of it, numbered.
+ */
 import net from 'node:net';
 
 const port = Number(process.argv[2]);

@@ -1,6 +1,6 @@
 /**
- * WebSockets, with TLS (443) and without (80), each with what only it knows: a token, a count, and what it reads and waits for. argv:
- * certificate and key.
+ * WebSockets, with TLS (443) and without (80), each with what only it knows: a token, a count, and
+ * what it reads and waits for. argv: certificate and key.
  */
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';

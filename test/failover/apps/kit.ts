@@ -1,4 +1,6 @@
-/** A program with something of everything, for the tests of takeovers. It knows nothing of ft-tcp. */
+/**
+ * A program with something of everything, for the tests of takeovers. It knows nothing of ft-tcp.
+ */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';

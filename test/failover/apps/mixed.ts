@@ -1,4 +1,7 @@
-/** One program with servers of both kinds, and with what it offers to a replica that joins in the middle. */
+/**
+ * One program with servers of both kinds, and with what it offers to a replica that joins in the
+ * middle.
+ */
 import { readFile } from 'node:fs/promises';
 import net from 'node:net';
 import '../../../failover/replica/program-types.js';
@@ -14,7 +17,8 @@ function lines(socket: net.Socket, answer: (line: string) => void): void {
 
 const half = { allowHalfOpen: true };
 
-// All that has been served, by every server that is repeated: a replica which does not know it says something else.
+// All that has been served, by every server that is repeated: a replica which does not know it says
+// something else.
 let served = 0;
 (process as NodeJS.EventEmitter).on('restore', (saved: (name: string) => number) => {
   served = saved('served');

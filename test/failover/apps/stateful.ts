@@ -1,4 +1,7 @@
-/** Programs for state mode. argv: a word that answers begin with, and a file that each start of the program is noted in. */
+/**
+ * Programs for state mode. argv: a word that answers begin with, and a file that each start of the
+ * program is noted in.
+ */
 import { appendFileSync } from 'node:fs';
 import net from 'node:net';
 import { CHUNK, chunk } from '../../../failover/demo/content.js';
@@ -27,7 +30,7 @@ net
   .on('restore', (socket: net.Socket, context?: { count: number }) => counter(socket, context?.count ?? 0))
   .listen(7);
 
-// Sends a stream, and goes on where it was.
+// Sends a stream, and resumes it where it was.
 const TOTAL = 300;
 function stream(socket: net.Socket, from: number): void {
   let n = from;

@@ -1,4 +1,7 @@
-/** Runs a test file inside of a lab of its own: outside it only starts itself, inside it gets replicas and clients. */
+/**
+ * Runs a test file inside of a lab of its own: outside it only starts itself, inside it gets
+ * replicas and clients.
+ */
 import http from 'node:http';
 import net from 'node:net';
 import { fileURLToPath } from 'node:url';

@@ -1,4 +1,7 @@
-/** Writes numbered records to a log as fast as its reader lets it, until it is killed. Arguments: file, bytes. */
+/**
+ * Writes numbered records to a log as fast as its reader lets it, until it is killed. Arguments:
+ * file, bytes.
+ */
 import { RecordType } from '../../../failover/log/records.js';
 import { Ring } from '../../../failover/log/ring.js';
 import { RING_HEADER } from '../../../failover/log/ring-header.js';

@@ -1,11 +1,17 @@
-/** Frames of a live session, changed: fields at random, cut, lengthened, with right or wrong checksums. */
+/**
+ * Frames of a live session, changed: fields at random, cut, lengthened, with right or wrong
+ * checksums.
+ */
 import { finish, fold, pseudoSum4, sum16 } from '../../../lib/checksum.js';
 import type { SeededRandom } from '../../../lib/random.js';
 
 const ETH = 14;
 const INTERESTING = [0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 20, 40, 64, 127, 128, 254, 255];
 
-/** Makes the checksums right again, as far as the lengths in the frame allow, so that the mutation is looked at. */
+/**
+ * Makes the checksums right again, as far as the lengths in the frame allow, so that the mutation
+ * is looked at.
+ */
 export function repair(frame: Uint8Array): void {
   if (frame.length >= ETH + 40 && frame[12] === 0x86 && frame[13] === 0xdd) repair6(frame);
   if (frame.length < ETH + 20 || frame[12] !== 8 || frame[13] !== 0) return;

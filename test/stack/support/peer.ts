@@ -1,4 +1,7 @@
-/** A peer that a test moves by hand: it sends the segments it is told to and shows what the stack answered. */
+/**
+ * A peer that a test moves by hand: it sends the segments it is told to and shows what the stack
+ * answered.
+ */
 import { finish, fold, pseudoSum4, sum16 } from '../../../lib/checksum.js';
 import { ManualClock } from '../../../lib/clock.js';
 import { MemoryLink } from '../../../lib/device/emulation/memory.js';

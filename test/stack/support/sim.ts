@@ -1,4 +1,7 @@
-/** Two stacks on a link in memory, in virtual time: the same seed gives the same run, to the last segment. */
+/**
+ * Two stacks on a link in memory, in virtual time: the same seed gives the same run, to the last
+ * segment.
+ */
 import { ManualClock } from '../../../lib/clock.js';
 import type { Impairment } from '../../../lib/device/emulation/impairment.js';
 import { MemoryLink } from '../../../lib/device/emulation/memory.js';
@@ -22,7 +25,10 @@ export function patternByte(stream: number, at: number): number {
   return (at * 31 + (at >>> 8) * 17 + (at >>> 16) * 7 + stream * 101) & 255;
 }
 
-/** One end of a connection: sends a pattern of so many bytes, and checks that the other's arrives. */
+/**
+ * One end of a connection: sends a pattern of a number of bytes, and checks that the other's
+ * arrives.
+ */
 export class SimSocket implements StreamEvents {
   sent = 0;
   received = 0;
@@ -129,7 +135,10 @@ export class Sim {
     this.hosts = [new StackHost(this.stacks[0], null), new StackHost(this.stacks[1], null)];
   }
 
-  /** Lets everything happen until the condition holds, nothing is left to do, or the virtual time is over. */
+  /**
+   * Lets everything happen until the condition holds, nothing is left to do, or the virtual time is
+   * over.
+   */
   run(until: () => boolean, limitUs = 600e6): boolean {
     const end = this.clock.now() + limitUs;
     for (;;) {
