@@ -4,20 +4,27 @@
  * and again; the median of the ratios counts.
  */
 import { performance } from 'node:perf_hooks';
-import { parseArgs } from 'node:util';
+import { positiveNumber, readCommandLine, wholeNumber } from '../test/command-line.js';
 import { FLOODS } from '../test/hostile/floods.js';
 import { Victim } from '../test/hostile/victim.js';
 
-const { values } = parseArgs({
-  options: {
-    rate: { type: 'string', default: '50000' },
-    ms: { type: 'string', default: '400' },
-    rounds: { type: 'string', default: '3' },
-  },
+const USAGE = `Usage: npm run floods -- [options]
+
+How much of its throughput a connection keeps while a flood meets the same stack.
+
+  --rate N    frames per second of the flood (default: 50000)
+  --ms N      milliseconds per measurement (default: 400)
+  --rounds N  rounds, of which the medians are taken (default: 3)
+`;
+
+const values = readCommandLine(USAGE, {
+  rate: { type: 'string', default: '50000' },
+  ms: { type: 'string', default: '400' },
+  rounds: { type: 'string', default: '3' },
 });
-const rate = Number(values.rate);
-const ms = Number(values.ms);
-const rounds = Number(values.rounds);
+const rate = positiveNumber('--rate', values.rate);
+const ms = positiveNumber('--ms', values.ms);
+const rounds = wholeNumber('--rounds', values.rounds, 1, 100);
 
 /** Bytes per millisecond that the transfer makes while `flood` arrives at its rate. */
 function measure(flood: (typeof FLOODS)[string] | null): {

@@ -7,10 +7,10 @@ import type { ChildProcess } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { enterLab, labDirectory, runInLab } from '../failover/lab/namespace.js';
 import { ip, makeTap, makeVeth, TAP } from '../failover/lab/network.js';
 import { requireTools } from '../failover/lab/required-tools.js';
+import { readCommandLine, wholeNumber } from '../test/command-line.js';
 import { chart } from './chart.js';
 import { compare } from './comparison.js';
 import { measureHttpWorkloads } from './http-workloads.js';
@@ -98,20 +98,25 @@ async function inside(plan: Plan, json: boolean, picture: boolean): Promise<void
   if (json) process.stdout.write(`${JSON.stringify({ rows })}\n`);
 }
 
-const { values } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    only: { type: 'string', default: '' },
-    rounds: { type: 'string' },
-    json: { type: 'boolean', default: false },
-    picture: { type: 'boolean', default: false },
-  },
+const USAGE = `Usage: npm run perf -- [options]
+
+Measures the same workloads on the kernel, on the stack, and with backups, in turn.
+
+  --quick      five minutes instead of twenty: fewer counts, shorter measurements
+  --only WORD  rows whose name contains WORD: bulk, echo, churn, ping, pages, memory, takeover, gap, segments
+  --rounds N   rounds, of which the medians are taken (default: 5, with --quick 3)
+  --json       the last line is one JSON object
+  --picture    writes docs/performance.svg
+`;
+
+const values = readCommandLine(USAGE, {
+  quick: { type: 'boolean', default: false },
+  only: { type: 'string', default: '' },
+  rounds: { type: 'string' },
+  json: { type: 'boolean', default: false },
+  picture: { type: 'boolean', default: false },
 });
-const rounds = Number(values.rounds ?? (values.quick ? 3 : 5));
-if (!(Number.isInteger(rounds) && rounds >= 1 && rounds <= 100)) {
-  process.stderr.write('perf: --rounds N, 1 to 100\n');
-  process.exit(2);
-}
+const rounds = wholeNumber('--rounds', values.rounds ?? (values.quick ? '3' : '5'), 1, 100);
 if (labDirectory() === undefined) {
   requireTools(['ip', 'unshare', 'mount', 'ab'], true);
   process.exit(await runInLab(fileURLToPath(import.meta.url), process.argv.slice(2)));

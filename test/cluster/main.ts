@@ -7,9 +7,9 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { enterLab, labDirectory, runInLab } from '../../failover/lab/namespace.js';
 import { requireTools } from '../../failover/lab/required-tools.js';
+import { oneOf, readCommandLine, wholeNumber } from '../command-line.js';
 import { download, echoes } from '../lab/clients.js';
 import { ClusterLab, type SendPeriod } from './lab.js';
 import { CLUSTER_SCENARIOS, type ClusterScenario } from './scenarios.js';
@@ -99,28 +99,19 @@ Scenarios:
 ${CLUSTER_SCENARIOS.map(({ name, what }) => `  ${name.padEnd(12)} ${what}`).join('\n')}
 `;
 
-/** @returns null when only help is asked for. Throws Error for an invalid option. */
-function options(argv: string[]): Options | null {
-  const { values } = parseArgs({
-    args: argv,
-    options: {
-      only: { type: 'string' },
-      rounds: { type: 'string', default: '1' },
-      json: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
+function options(): Options {
+  const values = readCommandLine(USAGE, {
+    only: { type: 'string' },
+    rounds: { type: 'string', default: '1' },
+    json: { type: 'boolean', default: false },
   });
-  if (values.help) return null;
-  const rounds = Number(values.rounds);
-  if (!Number.isInteger(rounds) || rounds < 1)
-    throw new Error(`--rounds ${values.rounds}: invalid value; expected an integer from 1`);
-  const wanted = values.only?.split(',');
-  const scenarios = CLUSTER_SCENARIOS.filter(({ name }) => wanted === undefined || wanted.includes(name));
-  if (scenarios.length === 0)
-    throw new Error(
-      `--only ${values.only}: invalid value; expected one of ${CLUSTER_SCENARIOS.map(({ name }) => name).join(', ')}`,
-    );
-  return { scenarios, rounds, json: values.json };
+  const names = CLUSTER_SCENARIOS.map(({ name }) => name);
+  const wanted = values.only?.split(',').map((name) => oneOf('--only', name, names));
+  return {
+    scenarios: CLUSTER_SCENARIOS.filter(({ name }) => wanted === undefined || wanted.includes(name)),
+    rounds: wholeNumber('--rounds', values.rounds, 1, 1e6),
+    json: values.json,
+  };
 }
 
 async function inside({ scenarios, rounds, json }: Options): Promise<boolean> {
@@ -148,11 +139,7 @@ async function inside({ scenarios, rounds, json }: Options): Promise<boolean> {
 
 async function main(): Promise<number> {
   try {
-    const chosen = options(process.argv.slice(2));
-    if (chosen === null) {
-      process.stdout.write(USAGE);
-      return 0;
-    }
+    const chosen = options();
     if (labDirectory() === undefined) {
       requireTools(['ip', 'unshare', 'mount', 'tcpdump', 'nsenter', 'etcd'], true);
       return await runInLab(fileURLToPath(import.meta.url), process.argv.slice(2));

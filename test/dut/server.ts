@@ -8,7 +8,7 @@
 
 import { rmSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
-import { parseArgs } from 'node:util';
+import { readCommandLine, refuse } from '../command-line.js';
 import { Session } from './session.js';
 
 /** A line longer than the largest packet or send in hex is none. */
@@ -36,14 +36,15 @@ function serve(client: Socket): void {
   client.on('error', () => client.destroy());
 }
 
-const { values } = parseArgs({ options: { listen: { type: 'string' }, help: { type: 'boolean', default: false } } });
-if (values.help || values.listen === undefined) {
-  (values.help ? console.log : console.error)(
-    'npm run dut -- --listen PATH\n  Serves the control protocol on a Unix socket; see docs/internals/control-server.md.',
-  );
-  process.exit(values.help ? 0 : 2);
-}
-const path = values.listen;
+const USAGE = `Usage: npm run dut -- --listen PATH
+
+Serves the control protocol on a Unix socket; see docs/internals/control-server.md.
+
+  --listen PATH  path of the socket
+`;
+
+const values = readCommandLine(USAGE, { listen: { type: 'string' } });
+const path = values.listen ?? refuse('--listen PATH is missing');
 const server = createServer(serve);
 server.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EADDRINUSE') {

@@ -4,8 +4,8 @@
  * that stops is a failure; its seed repeats it.
  */
 import { performance } from 'node:perf_hooks';
-import { parseArgs } from 'node:util';
 import { SeededRandom } from '../../lib/random.js';
+import { positiveNumber, readCommandLine, wholeNumber } from '../command-line.js';
 import { mutate, repair } from '../stack/support/mutate.js';
 import { FLOODS } from './floods.js';
 import { Victim } from './victim.js';
@@ -53,17 +53,24 @@ export function fuzzSeed(seed: number): string {
   return '';
 }
 
+const USAGE = `Usage: npm run fuzz -- [options]
+
+Frames of a live session and of all floods, changed at random, against a stack with a transfer.
+
+  --minutes M  how long (default: 1)
+  --seed N     the first seed (default: 1); the same seed sends the same frames
+  --once       one seed
+`;
+
 /** Only when it is the program, not when a test imports it. */
 if (process.argv[1]?.endsWith('fuzz.js') === true) {
-  const { values } = parseArgs({
-    options: {
-      minutes: { type: 'string', default: '1' },
-      seed: { type: 'string', default: '1' },
-      once: { type: 'boolean', default: false },
-    },
+  const values = readCommandLine(USAGE, {
+    minutes: { type: 'string', default: '1' },
+    seed: { type: 'string', default: '1' },
+    once: { type: 'boolean', default: false },
   });
-  const end = performance.now() + Number(values.minutes) * 60_000;
-  let seed = Number(values.seed);
+  const end = performance.now() + positiveNumber('--minutes', values.minutes) * 60_000;
+  let seed = wholeNumber('--seed', values.seed, 0, 2 ** 32);
   let runs = 0;
   const failures: string[] = [];
   do {

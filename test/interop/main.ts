@@ -4,17 +4,27 @@
  * own. See docs/internals/interop.md.
  */
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { parseSize } from '../../failover/cli/value-types.js';
 import { enterLab, labDirectory, runInLab } from '../../failover/lab/namespace.js';
 import { ip } from '../../failover/lab/network.js';
 import { requireTools } from '../../failover/lab/required-tools.js';
 import { errorCode } from '../../lib/errors.js';
+import { readCommandLine, refuse } from '../command-line.js';
 import { allCells, type Cell, cellBytes, cellName, pairCells } from './cells.js';
 import { CellRunner } from './run-cell.js';
 import { type Check, toolChecks } from './tools.js';
 
-const USAGE = 'interop: [--quick] [--only NAME[,NAME]] [--bytes 100M] [--part I/N] [--list] [--json]\n';
+const USAGE = `Usage: npm run interop -- [options]
+
+Transfers between the stack and the kernel's TCP, and checks by outside tools.
+
+  --quick            a few minutes: each pair of properties once
+  --only NAME,NAME   cells and checks whose name has all of these parts
+  --bytes SIZE       bytes per transfer (default: 100M, with --quick 4M)
+  --part I/N         the I-th of N parts of the matrix
+  --list             prints the names
+  --json             the last line is one JSON object
+`;
 
 interface Options {
   cells: Cell[];
@@ -24,17 +34,24 @@ interface Options {
   list: boolean;
 }
 
-function options(argv: string[]): Options {
-  const { values } = parseArgs({
-    args: argv,
-    options: {
-      quick: { type: 'boolean' },
-      only: { type: 'string' },
-      bytes: { type: 'string' },
-      part: { type: 'string', default: '1/1' },
-      list: { type: 'boolean' },
-      json: { type: 'boolean' },
-    },
+function sizeOf(text: string): number {
+  try {
+    const bytes = parseSize(text);
+    if (bytes >= 1 && bytes <= 2 ** 40) return bytes;
+  } catch {
+    // Said below.
+  }
+  return refuse(`--bytes ${text}: expected 1 to 1024G, as in 100M`);
+}
+
+function options(): Options {
+  const values = readCommandLine(USAGE, {
+    quick: { type: 'boolean' },
+    only: { type: 'string' },
+    bytes: { type: 'string' },
+    part: { type: 'string', default: '1/1' },
+    list: { type: 'boolean' },
+    json: { type: 'boolean' },
   });
   const quick = values.quick === true;
   // Every word must be a part of the name: --only server,loss,nosack
@@ -42,10 +59,10 @@ function options(argv: string[]): Options {
   // As whole parts of it: "sack" is not "nosack".
   const matches = (name: string): boolean => words.every((word) => `.${name}.`.includes(`.${word}.`));
   const part = /^([1-9]\d*)\/([1-9]\d*)$/.exec(values.part);
-  if (part === null || Number(part[1]) > Number(part[2])) throw new Error(`--part ${values.part} is not like 1/4`);
+  if (part === null || Number(part[1]) > Number(part[2]))
+    refuse(`--part ${values.part}: expected a part and their number, as in 1/4`);
   const mine = (at: number): boolean => at % Number(part[2]) === Number(part[1]) - 1;
-  const bytes = parseSize(values.bytes ?? (quick ? '4M' : '100M'));
-  if (!(bytes >= 1 && bytes <= 2 ** 40)) throw new Error(`--bytes ${values.bytes} is not like 100M`);
+  const bytes = sizeOf(values.bytes ?? (quick ? '4M' : '100M'));
   return {
     cells: (quick ? pairCells() : allCells()).filter((cell) => matches(cellName(cell))).filter((_, at) => mine(at)),
     checks: toolChecks().filter((check) => matches(check.name) && mine(0)),
@@ -96,13 +113,7 @@ async function inside({ cells, checks, bytes, json }: Options): Promise<boolean>
 }
 
 async function main(): Promise<number> {
-  let chosen: Options;
-  try {
-    chosen = options(process.argv.slice(2));
-  } catch (error) {
-    process.stderr.write(`interop: ${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
-    return 2;
-  }
+  const chosen = options();
   if (chosen.list) {
     for (const cell of chosen.cells) process.stdout.write(`${cellName(cell)} ${cellBytes(cell, chosen.bytes)}\n`);
     for (const check of chosen.checks) process.stdout.write(`${check.name}\n`);

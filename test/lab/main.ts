@@ -9,7 +9,6 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { sendCommand } from '../../failover/admin/commands.js';
 import { askStatus } from '../../failover/admin/status.js';
 import { percentile } from '../../failover/demo/arrivals.js';
@@ -19,6 +18,7 @@ import { ReplicaProcess } from '../../failover/lab/replica-process.js';
 import { requireTools } from '../../failover/lab/required-tools.js';
 import type { CommitMode } from '../../failover/primary/output-gate.js';
 import { SeededRandom } from '../../lib/random.js';
+import { oneOf, readCommandLine, wholeNumber } from '../command-line.js';
 import { LAB_SCENARIOS, type LabScenario } from './clients.js';
 import { gapChart } from './gap-chart.js';
 import { WireCheck } from './wire-check.js';
@@ -201,27 +201,41 @@ interface Options {
   picture: boolean;
 }
 
-function options(argv: string[]): Options {
-  const { values } = parseArgs({
-    args: argv,
-    options: {
-      kills: { type: 'string', default: '63' },
-      only: { type: 'string' },
-      fault: { type: 'string' },
-      commit: { type: 'string', default: 'written' },
-      seed: { type: 'string', default: '1' },
-      json: { type: 'boolean', default: false },
-      picture: { type: 'boolean', default: false },
-    },
+const SCENARIO_NAMES = LAB_SCENARIOS.map(({ name }) => name);
+
+const USAGE = `Usage: npm run lab -- [options]
+
+Ends primaries at random moments, in a network namespace, with the kernel's TCP as client.
+
+  --kills N      how many (default: 63, every scenario with every fault)
+  --only NAME    one scenario: ${SCENARIO_NAMES.join(', ')}
+  --fault KIND   one way to end: ${KILLS.join(', ')}
+  --commit MODE  written or acked (default: written)
+  --seed S       another seed (default: 1)
+  --json         the last line is one JSON object
+  --picture      writes docs/internals/lab.svg
+`;
+
+function options(): Options {
+  const values = readCommandLine(USAGE, {
+    kills: { type: 'string', default: '63' },
+    only: { type: 'string' },
+    fault: { type: 'string' },
+    commit: { type: 'string', default: 'written' },
+    seed: { type: 'string', default: '1' },
+    json: { type: 'boolean', default: false },
+    picture: { type: 'boolean', default: false },
   });
-  const kills = Number(values.kills);
-  if (!Number.isInteger(kills) || kills < 1) throw new Error(`--kills ${values.kills} is not a number`);
-  const scenarios = LAB_SCENARIOS.filter(({ name }) => values.only === undefined || name === values.only);
-  const faults = KILLS.filter((kill) => values.fault === undefined || kill === values.fault);
-  if (scenarios.length === 0 || faults.length === 0) throw new Error('--only or --fault names nothing');
-  const { commit } = values;
-  if (commit !== 'written' && commit !== 'acked') throw new Error(`--commit ${commit} is neither written nor acked`);
-  return { kills, scenarios, faults, commit, seed: values.seed, json: values.json, picture: values.picture };
+  const only = values.only === undefined ? undefined : oneOf('--only', values.only, SCENARIO_NAMES);
+  return {
+    kills: wholeNumber('--kills', values.kills, 1, 1e6),
+    scenarios: LAB_SCENARIOS.filter(({ name }) => only === undefined || name === only),
+    faults: values.fault === undefined ? KILLS : [oneOf('--fault', values.fault, KILLS)],
+    commit: oneOf('--commit', values.commit, ['written', 'acked']),
+    seed: values.seed,
+    json: values.json,
+    picture: values.picture,
+  };
 }
 
 async function inside(chosen: Options): Promise<boolean> {
@@ -271,7 +285,7 @@ async function inside(chosen: Options): Promise<boolean> {
 
 async function main(): Promise<number> {
   try {
-    const chosen = options(process.argv.slice(2));
+    const chosen = options();
     if (labDirectory() === undefined) {
       requireTools(['ip', 'unshare', 'mount', 'tcpdump'], true);
       return await runInLab(fileURLToPath(import.meta.url), process.argv.slice(2));

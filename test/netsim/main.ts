@@ -1,6 +1,6 @@
 /** `npm run netsim`: the grid and the fairness cases, against the golden file. */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
+import { readCommandLine } from '../command-line.js';
 import { chart } from './chart.js';
 import { FAIR_CASES, runFair } from './fairness.js';
 import { cellProblem, goldenLine } from './golden.js';
@@ -10,20 +10,18 @@ const GOLDEN = new URL('../../../test/netsim/golden.txt', import.meta.url);
 const KERNEL = new URL('../../../test/netsim/kernel.txt', import.meta.url);
 const PICTURE = new URL('../../../docs/internals/netsim.svg', import.meta.url);
 
-const { values } = parseArgs({
-  options: {
-    full: { type: 'boolean', default: false },
-    update: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
-});
-if (values.help) {
-  console.log(`npm run netsim [-- --full] [-- --update]
-  Runs flows over a grid of paths in virtual time and compares with test/netsim/golden.txt.
+const USAGE = `Usage: npm run netsim -- [options]
+
+Runs flows over a grid of paths in virtual time and compares with test/netsim/golden.txt.
+
   --full    all 960 cells, minutes; without it those 100 or so that show most
-  --update  writes the golden file and docs/internals/netsim.svg`);
-  process.exit(0);
-}
+  --update  writes the golden file and docs/internals/netsim.svg
+`;
+
+const values = readCommandLine(USAGE, {
+  full: { type: 'boolean', default: false },
+  update: { type: 'boolean', default: false },
+});
 
 /** "key: goodput" in each line, as kernel.ts measured it. */
 function kernelFigures(): Map<string, number> {

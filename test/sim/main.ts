@@ -3,8 +3,8 @@
  * docs/internals/simulation.md.
  */
 import { performance } from 'node:perf_hooks';
-import { parseArgs } from 'node:util';
 import { percentile } from '../../failover/demo/arrivals.js';
+import { oneOf, positiveNumber, readCommandLine } from '../command-line.js';
 import { runAgents } from './agents.js';
 import { runDay } from './day.js';
 import { type Explored, explore, exploreAgents, type Failure, runCase, search } from './explore.js';
@@ -12,11 +12,15 @@ import { FAULTS } from './fault-kinds.js';
 import { keep, minimise } from './kept.js';
 import { SCENARIOS } from './scenarios.js';
 
-const USAGE = `npm run sim -- [--quick] [--seed S] [--only SCENARIO] [--fault KIND] [--case NAME] [--hours H] [--json]
-  Runs every scenario with every fault at every point, in virtual time.
+const SCENARIO_NAMES = [...SCENARIOS.map(({ name }) => name), 'agents', 'day'];
+
+const USAGE = `Usage: npm run sim -- [options]
+
+Runs every scenario with every fault at every point, in virtual time.
+
   --quick       every third to seventh point, in less than five minutes
   --seed S      another seed (default 1); the same seed gives the same run
-  --only NAME   one scenario: ${SCENARIOS.map(({ name }) => name).join(', ')}, agents, day
+  --only NAME   one scenario: ${SCENARIO_NAMES.join(', ')}
   --fault KIND  one kind of fault: ${FAULTS.join(', ')}
   --case NAME   repeats one case as it was reported: scenario/fault/point/seed, or agents/seed
   --hours H     searches with new seeds for so long
@@ -55,23 +59,18 @@ function report(explored: Explored, began: number, json: boolean): number {
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
-      quick: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-      seed: { type: 'string', default: '1' },
-      only: { type: 'string' },
-      fault: { type: 'string' },
-      case: { type: 'string' },
-      hours: { type: 'string' },
-      keep: { type: 'boolean', default: false },
-    },
+  const values = readCommandLine(USAGE, {
+    quick: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    seed: { type: 'string', default: '1' },
+    only: { type: 'string' },
+    fault: { type: 'string' },
+    case: { type: 'string' },
+    hours: { type: 'string' },
+    keep: { type: 'boolean', default: false },
   });
-  if (values.help) {
-    process.stdout.write(USAGE);
-    return 0;
-  }
+  if (values.only !== undefined) oneOf('--only', values.only, SCENARIO_NAMES);
+  const kinds = values.fault === undefined ? FAULTS : [oneOf('--fault', values.fault, FAULTS)];
   const began = performance.now();
   const failed: Failure[] = [];
   const complain = (failure: Failure): void => {
@@ -99,8 +98,7 @@ async function main(): Promise<number> {
   }
   const spent = (): number => performance.now() - began;
   if (values.hours !== undefined) {
-    const limit = Number(values.hours) * 3_600_000;
-    if (!(limit > 0)) throw new Error(`--hours ${values.hours} is not a number of hours`);
+    const limit = positiveNumber('--hours', values.hours) * 3_600_000;
     return report(await search(values.seed, () => spent() > limit, complain), began, values.json);
   }
   if (values.only === 'agents') {
@@ -120,8 +118,6 @@ async function main(): Promise<number> {
     return 0;
   }
   const scenarios = SCENARIOS.filter(({ name }) => values.only === undefined || name === values.only);
-  const kinds = FAULTS.filter((kind) => values.fault === undefined || kind === values.fault);
-  if (scenarios.length === 0 || kinds.length === 0) throw new Error('--only or --fault names nothing');
   const explored = await explore({
     scenarios,
     kinds,
@@ -138,6 +134,6 @@ async function main(): Promise<number> {
 try {
   process.exitCode = await main();
 } catch (error) {
-  process.stderr.write(`sim: ${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
+  process.stderr.write(`sim: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 2;
 }

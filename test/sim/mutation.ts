@@ -3,8 +3,8 @@
  * (failover/log/invariants.ts) one at a time (mutants.ts), and looks for a case of the simulation
  * that notices. Each case found runs once more with the product as it is, and has to pass then.
  */
-import { parseArgs } from 'node:util';
 import { INVARIANTS, type Invariant } from '../../failover/log/invariants.js';
+import { readCommandLine } from '../command-line.js';
 import { runAgents } from './agents.js';
 import { explore, type Failure, runCase } from './explore.js';
 import { FAULTS, type FaultKind } from './fault-kinds.js';
@@ -88,8 +88,15 @@ export async function mutateAll(tell: (verdict: Verdict) => void): Promise<Verdi
   return verdicts;
 }
 
+const USAGE = `Usage: npm run mutation -- [options]
+
+Breaks each invariant of output commit, and looks for a case of the simulation that notices.
+
+  --json  the last line is one JSON object
+`;
+
 if (process.argv[1]?.endsWith('mutation.js')) {
-  const { values } = parseArgs({ options: { json: { type: 'boolean', default: false } } });
+  const values = readCommandLine(USAGE, { json: { type: 'boolean', default: false } });
   const print = (text: string): void => void (values.json ? process.stderr : process.stdout).write(`${text}\n`);
   const verdicts = await mutateAll(({ name, caught, by }) =>
     print(`${name} ${caught ? 'caught' : 'NOT caught'} by ${by}`),
