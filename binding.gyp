@@ -14,6 +14,7 @@
         "lib/native/sender.c",
         "lib/native/shm.c",
         "lib/native/proc.c",
+        "lib/native/threads.c",
         "lib/native/sum.c",
         "lib/native/rand.c"
       ],

@@ -56,12 +56,30 @@ export const COMMON_EVENT_FIELDS = {
   node: { type: 'string', optional: true, meaning: "Agents only: the node's name in the cluster file." },
 } as const satisfies Record<string, EventField>;
 
+/** What a takeover rests on. */
+export const PROOFS = {
+  detectedBy: {
+    type: 'string',
+    meaning:
+      'What showed the loss: `futex` (the kernel marked its event loop as dead), `pidfd` (its process had ended), `heartbeat`, `agent`, `lock` (a group is resumed).',
+  },
+  fencedBy: {
+    type: 'string',
+    meaning: 'What proved that it sends no more: `threads` (all were exiting), `process` (it had ended), `agent`.',
+  },
+} as const satisfies Record<string, EventField>;
+
 /** Phases of a takeover. All times are of CLOCK_MONOTONIC. */
 const BREAKDOWN = {
   reason: { type: 'string', meaning: '`death`, `hang` or `switchover`.' },
+  ...PROOFS,
   atMonotonicUs: { type: 'integer', unit: 'µs', meaning: 'When the loss of the primary was detected.' },
   detectUs: { type: 'integer', unit: 'µs', meaning: 'Always 0: the death itself has no time stamp.' },
-  fenceUs: { type: 'integer', unit: 'µs', meaning: 'Until the primary was known to be dead.' },
+  fenceUs: {
+    type: 'integer',
+    unit: 'µs',
+    meaning: 'Until the primary was known to send nothing more, and the lock was held.',
+  },
   drainUs: { type: 'integer', unit: 'µs', meaning: 'Until the rest of the log was processed.' },
   attachUs: { type: 'integer', unit: 'µs', meaning: 'Until the network device was attached.' },
   firstByteUs: { type: 'integer', unit: 'µs', meaning: 'Until the first frame was sent.' },

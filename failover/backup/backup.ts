@@ -173,7 +173,7 @@ export class Backup implements ReplayHost {
   }
 
   close(): void {
-    this.follower.detector.close();
+    this.follower.close();
   }
 
   // --- ReplayHost ---

@@ -1,18 +1,23 @@
 /**
- * The backup's hold on its primary: it joins the log, keeps a copy of the primary's device queue
- * and a view of the memory that the primary receives into, watches the primary, and fences it at a
- * takeover.
+ * The backup's hold on its primary: it joins the log, keeps copies of the primary's device queue
+ * and lock, and a view of the memory that the primary receives into, watches the primary, and
+ * fences it at a takeover.
+ *
+ * The copies are descriptors of the same open files. So queue and lock outlive the primary: there
+ * is no moment at which a third process could have the lock, and a takeover need not wait until the
+ * kernel has closed the primary's own descriptors.
  */
 import { RxSlab, slabBytes } from '../../lib/device/rx-slab.js';
 import { FtError } from '../../lib/errors.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
 import type { GroupPlace } from '../host/group-directory.js';
+import { watchThreads } from '../host/thread-watch.js';
 import type { Ring } from '../log/ring.js';
 import { ReaderState, Word } from '../log/ring-header.js';
 import { RingReader } from '../log/ring-reader.js';
 import { FailureDetector } from './failure-detector.js';
-import type { LossReason, PrimaryWatch } from './primary-watch.js';
+import type { FenceProof, LossReason, PrimaryWatch } from './primary-watch.js';
 import { RemoteFailureDetector } from './remote-failure-detector.js';
 import type { ReplayHost } from './replay-host.js';
 import type { Replayer } from './replayer.js';
@@ -59,6 +64,8 @@ export class Follower {
   queue = -1;
   /** Memory that the primary receives frames into; null: none. */
   slab: RxSlab | null = null;
+  /** A copy of the descriptor that holds the primary's lock; -1: none. */
+  #lock = -1;
   readonly #options: FollowerOptions;
 
   /** Throws FtError ESRCH when there is no such process. */
@@ -67,7 +74,10 @@ export class Follower {
     const { native, primaryPid: pid, ring, hangTimeoutUs, onLost, alive } = options;
     this.detector = options.remote
       ? new RemoteFailureDetector(pid, ring, onLost)
-      : new FailureDetector({ native, pid, ring, hangTimeoutUs, onLost, alive });
+      : new FailureDetector({
+          ...{ native, pid, ring, hangTimeoutUs, onLost, alive },
+          watchThreads: (onEnd) => watchThreads(native, options.group, pid, onEnd),
+        });
   }
 
   /**
@@ -80,7 +90,16 @@ export class Follower {
     this.#read();
     const queue = ring.words[Word.tapFd];
     if (queue > 0) this.queue = this.detector.copyDescriptor(queue);
+    this.#copyLock(ring.words[Word.lockFd]);
     return true;
+  }
+
+  #copyLock(fd: number): void {
+    const { group, native } = this.#options;
+    const copy = fd > 0 ? this.detector.copyDescriptor(fd) : -1;
+    if (copy < 0) return;
+    if (group.isPrimaryLock(copy)) this.#lock = copy;
+    else native.closeFd(copy);
   }
 
   #read(): void {
@@ -123,17 +142,25 @@ export class Follower {
     );
   }
 
-  /** Makes sure that the primary is dead. Throws FtError ERR_FT_DROPPED, ERR_FT_FENCE. */
-  fence(): void {
+  /**
+   * Makes sure that the primary is dead. Throws FtError ERR_FT_DROPPED, ERR_FT_FENCE. In state mode
+   * a program starts after the takeover, and may need what the old one held of the kernel.
+   */
+  fence(): FenceProof {
     this.assertFollowing();
-    this.detector.fence();
+    return this.detector.fence(this.queue >= 0 && this.#lock >= 0 && !this.#options.stateMode);
   }
 
-  /** Takes the group's lock. Throws FtError ERR_FT_FENCE when another process holds it. */
+  /**
+   * Takes the group's lock. Throws FtError ERR_FT_FENCE when another process holds it,
+   * ERR_FT_DROPPED when the primary has given this replica up before it was fenced.
+   */
   lock(): void {
-    if (!this.#options.group.lockPrimary()) {
+    const { group } = this.#options;
+    this.assertFollowing();
+    if (this.#lock >= 0 && group.inheritPrimary(this.#lock)) this.#lock = -1;
+    else if (!group.lockPrimary())
       throw new FtError('ERR_FT_FENCE', 'Another process holds the group', 'See ft-tcp status');
-    }
   }
 
   /**
@@ -150,8 +177,16 @@ export class Follower {
   /** Lets go of the old primary: everything of it has been taken over. */
   finish(): void {
     const { group } = this.#options;
-    group.removeSlab(this.detector.pid);
+    group.removeMemory(this.detector.pid);
     this.detector.close();
     group.unlockBackup();
+  }
+
+  /** Ends without a takeover: the copies must not outlive it. */
+  close(): void {
+    const { native } = this.#options;
+    this.detector.close();
+    for (const fd of [this.queue, this.#lock]) if (fd >= 0) native.closeFd(fd);
+    this.queue = this.#lock = -1;
   }
 }

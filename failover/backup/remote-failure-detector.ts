@@ -5,10 +5,11 @@
  */
 import type { Ring } from '../log/ring.js';
 import { LeaderLost, Word } from '../log/ring-header.js';
-import type { LossReason, PrimaryWatch } from './primary-watch.js';
+import type { FenceProof, LossReason, PrimaryWatch } from './primary-watch.js';
 
 /** Watches the agent's word in the log's header. */
 export class RemoteFailureDetector implements PrimaryWatch {
+  readonly detectedBy = 'agent';
   #reported = false;
 
   constructor(
@@ -30,8 +31,9 @@ export class RemoteFailureDetector implements PrimaryWatch {
     return -1;
   }
 
-  fence(): void {
+  fence(): FenceProof {
     // The agent has fenced it.
+    return 'agent';
   }
 
   close(): void {

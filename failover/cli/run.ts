@@ -204,6 +204,8 @@ function reportEvents(replica: Replica, report: EventWriter): void {
     report('takeover', {
       breakdown: {
         reason: takeover.reason,
+        detectedBy: takeover.detectedBy,
+        fencedBy: takeover.fencedBy,
         atMonotonicUs: takeover.atMonotonicUs,
         detectUs: 0,
         fenceUs: takeover.fencedUs - takeover.atMonotonicUs,

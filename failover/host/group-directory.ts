@@ -4,12 +4,13 @@
  *
  * | file           | content                                                                          |
  * | -------------- | -------------------------------------------------------------------------------- |
- * | primary.lock   | held by the primary; the kernel releases it when that process dies               |
+ * | primary.lock   | held by the primary, and by its backup with a copy of the primary's descriptor   |
  * | backup.lock    | held by the backup that follows the log                                          |
  * | log            | the shared log (log/ring.ts)                                                     |
  * | start.json     | the start snapshot: what a backup must have in common with the primary           |
  * | ended          | the last group ended on purpose: its log and start snapshot are removed          |
  * | frames.PID     | memory that a process receives frames into                                       |
+ * | threads.PID    | says whether the threads of a process that can send are alive                    |
  * | bell-ROLE      | FIFO by which the other role is woken                                            |
  * | PID.sock       | status socket (admin/status.ts)                                                  |
  * | PID.control    | admin socket (admin/commands.ts)                                                 |
@@ -18,7 +19,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorCode, FtError } from '../../lib/errors.js';
-import type { NativeAddon } from '../../lib/native/native.js';
+import type { NativeAddon, NativeHandle } from '../../lib/native/native.js';
 import { PrivateDirectory } from './private-directory.js';
 
 /**
@@ -61,13 +62,30 @@ export interface GroupPlace {
   file(name: string): string;
   /** Tries to become the primary. */
   lockPrimary(): boolean;
+  /** The descriptor that holds the primary's lock; -1: this process does not hold it. */
+  readonly primaryLock: number;
+  /** Whether a copy of another process's descriptor holds the primary's lock. */
+  isPrimaryLock(fd: number): boolean;
+  /**
+   * Holds the primary's lock by a copy of the dead primary's descriptor, from then on as its own.
+   * @returns false: it does not hold the lock
+   */
+  inheritPrimary(fd: number): boolean;
   /** Frees the backup's place. */
   unlockBackup(): void;
   /** Creates the memory that a process receives frames into. */
   createSlab(pid: number, bytes: number): ArrayBuffer;
   /** Maps another process's memory of this kind; null when there is none. */
   mapSlab(pid: number, bytes: number): ArrayBuffer | null;
-  removeSlab(pid: number): void;
+  /**
+   * Says of this process, to others, whether its threads that can send are alive
+   * (NativeAddon.threadsCreate). Null: not possible here, and others wait for the process's end.
+   */
+  createThreads(pid: number): NativeHandle | null;
+  /** The same of another process; null when there is none. */
+  openThreads(pid: number): NativeHandle | null;
+  /** Removes what `createSlab` and `createThreads` have made. */
+  removeMemory(pid: number): void;
 }
 
 /** Says that the last group ended on purpose. */
@@ -109,6 +127,20 @@ export class Group implements GroupPlace {
   lockPrimary(): boolean {
     if (this.#primaryLock < 0) this.#primaryLock = this.native.lockFile(this.file('primary.lock'));
     return this.#primaryLock >= 0;
+  }
+
+  get primaryLock(): number {
+    return this.#primaryLock;
+  }
+
+  isPrimaryLock(fd: number): boolean {
+    return this.native.lockAgain(fd, this.file('primary.lock'));
+  }
+
+  inheritPrimary(fd: number): boolean {
+    if (!this.isPrimaryLock(fd)) return false;
+    this.#primaryLock = fd;
+    return true;
   }
 
   /** Tries to become the one backup that follows the log. */
@@ -172,8 +204,24 @@ export class Group implements GroupPlace {
     }
   }
 
-  removeSlab(pid: number): void {
-    rmSync(this.file(`frames.${pid}`), { force: true });
+  createThreads(pid: number): NativeHandle | null {
+    try {
+      return this.native.threadsCreate(this.file(`threads.${pid}`));
+    } catch {
+      return null;
+    }
+  }
+
+  openThreads(pid: number): NativeHandle | null {
+    try {
+      return this.native.threadsOpen(this.file(`threads.${pid}`), pid);
+    } catch {
+      return null;
+    }
+  }
+
+  removeMemory(pid: number): void {
+    for (const name of [`frames.${pid}`, `threads.${pid}`]) rmSync(this.file(name), { force: true });
   }
 
   writeSnapshot(snapshot: StartSnapshot): void {
@@ -194,8 +242,8 @@ export class Group implements GroupPlace {
 
   /** Removes what an earlier, dead group left behind. */
   clearOld(): void {
-    const frames = readdirSync(this.file('.')).filter((name) => name.startsWith('frames.'));
-    for (const name of ['start.json', 'start.new', 'log', 'log.new', ENDED, ...frames])
+    const memory = readdirSync(this.file('.')).filter((name) => /^(frames|threads)\./.test(name));
+    for (const name of ['start.json', 'start.new', 'log', 'log.new', ENDED, ...memory])
       rmSync(this.file(name), { force: true });
   }
 

@@ -15,6 +15,7 @@ export const INVARIANTS = {
   T1: 'After a takeover timestamps continue where they were.',
   H1: 'No SYN-ACK leaves before the connection is in the log.',
   fence: 'A primary that is believed dead is killed, and its end is awaited.',
+  threads: 'A primary counts as dead when none of its threads runs or is in a system call.',
   C1: '`acked`: no output leaves that depends on more of the log than the backups have.',
   E1: 'Effects outside of the stack happen on the primary only.',
   E2: 'After a takeover, operations without an outcome in the log are performed (again).',

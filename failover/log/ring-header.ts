@@ -421,6 +421,16 @@ export const HEADER_WORDS = [
     ordering: 'release, after `leaseUntilMs`',
     meaning: '`addressClaims` + 1 when the lease was renewed last; 0: the agent does not answer',
   },
+  {
+    name: 'lockFd',
+    word: 36,
+    type: 'int32',
+    unit: 'file descriptor',
+    writtenBy: 'primary',
+    readBy: 'backup',
+    ordering: 'plain, before `readerState`',
+    meaning: "descriptor that holds the primary's lock, for a backup to copy; 0: none",
+  },
 ] as const satisfies readonly HeaderWord[];
 
 type WordNumbers = { readonly [W in (typeof HEADER_WORDS)[number] as W['name']]: W['word'] };

@@ -4,6 +4,7 @@
  * the primary for long.
  */
 import type { NativeHandle } from '../../lib/native/native.js';
+import { watchThreads } from '../host/thread-watch.js';
 import type { Ring } from '../log/ring.js';
 import { ReaderFault, ReaderState, Word } from '../log/ring-header.js';
 import type { RingWriter } from '../log/ring-writer.js';
@@ -25,6 +26,7 @@ export class LocalStandby implements Standby {
   #lastProgressUs = 0;
   #stalledLooks = 0;
   #watch: NativeHandle | null = null;
+  #threads: NativeHandle | null = null;
   /** The state transfer of older connections is under way. */
   #transferring = false;
   #writer: RingWriter | null = null;
@@ -123,6 +125,8 @@ export class LocalStandby implements Standby {
     }
     this.#watch = host.native.watchOpen(pidfd, false, () => this.#lose('the backup has ended'));
     host.native.watchRef(this.#watch, false);
+    // Output that waits for a dead backup does not wait until the kernel has freed its memory.
+    this.#threads = watchThreads(host.native, host.group, pid, () => this.#lose('the backup has ended'));
     host.native.letCopy(pid);
     const complete = writer.attach();
     if (!complete) host.recordJoin();
@@ -158,13 +162,14 @@ export class LocalStandby implements Standby {
     this.close();
     this.#writer?.detach();
     this.firstProtected = Number.POSITIVE_INFINITY;
-    host.group.removeSlab(ring.words[Word.readerPid]);
+    host.group.removeMemory(ring.words[Word.readerPid]);
     if (ring.load(Word.readerState) === ReaderState.Live) ring.store(Word.readerState, ReaderState.None);
     host.onUnprotected(reason);
   }
 
   close(): void {
     if (this.#watch !== null) this.host.native.watchClose(this.#watch, true);
-    this.#watch = null;
+    if (this.#threads !== null) this.host.native.threadsClose(this.#threads);
+    this.#watch = this.#threads = null;
   }
 }

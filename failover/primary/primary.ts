@@ -137,6 +137,7 @@ export class Primary {
     ring.words[Word.writerPid] = host.pid;
     ring.words[Word.borrowSupportPid] = host.pid;
     ring.words[Word.tapFd] = tap?.fd ?? 0;
+    ring.words[Word.lockFd] = Math.max(0, host.options.group.primaryLock);
     standby.start(writer);
     return recorder;
   }

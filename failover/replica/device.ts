@@ -46,13 +46,15 @@ export interface OpenedDevice {
 /** Opens the device. A backup's queue receives nothing before its takeover. Throws FtError. */
 export function openDevice(host: DeviceHost): OpenedDevice {
   const { native, options, ring, pid, role, gate, clock } = host;
+  // A backup watches them from its join on, and this process sends nothing before.
+  const threads = ring === null ? null : options.group.createThreads(pid);
   const tap = TapDevice.open({
     native,
     name: options.tap,
     multiQueue: true,
     offload: options.offload,
     detached: role === 'backup',
-    sender: senderOptions(options.sendThread === true, options.busyPollUs ?? 0),
+    sender: senderOptions(options.sendThread === true, options.busyPollUs ?? 0, threads),
     ...(ring === null ? {} : { slab: options.group.createSlab(pid, slabBytes(RX_SLOTS)) }),
   });
   const gated = new GatedDevice(captured(host, tap), gate, () => clock.now());

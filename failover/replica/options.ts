@@ -1,6 +1,7 @@
 /** What a replica is configured with, and what it reports. */
 
 import type { Replication } from '../../stack/core/endpoint.js';
+import type { Detection, FenceProof } from '../backup/primary-watch.js';
 import type { Environment } from '../host/environment.js';
 import type { GroupPlace } from '../host/group-directory.js';
 import type { CommitMode } from '../primary/output-gate.js';
@@ -64,6 +65,10 @@ export interface ReplicaOptions {
 /** Times of a takeover, CLOCK_MONOTONIC in microseconds. */
 export interface TakeoverReport {
   reason: 'death' | 'hang' | 'switchover';
+  /** What showed the loss. */
+  detectedBy: Detection;
+  /** What proved that the old primary sends nothing more. */
+  fencedBy: FenceProof;
   /** The loss was detected. */
   atMonotonicUs: number;
   /** The old primary was dead, and the group's lock held. */

@@ -2,11 +2,11 @@
  * A takeover: the primary is lost, and this backup becomes the primary. Eight phases, each with the
  * reason why it stands before the next:
  *
- * 1. fence     The old primary is killed and waited for. Before all else: a primary that is only
- *              slow could still send, and the lock is released by the kernel only when its holder
- *              has died.
- * 2. lock      The group's lock is taken. Before the log is read: of two candidates only one may
- *              continue the log.
+ * 1. fence     The old primary is killed, and waited for until none of its threads runs or is in a
+ *              system call. Before all else: a primary that is only slow could still send.
+ * 2. lock      The group's lock is taken: by the copy of the old primary's descriptor, or, without
+ *              one, when the kernel has released it. Before the log is read: of two candidates only
+ *              one may continue the log.
  * 3. drain     The log is read to its end, event by event, over many turns of the event loop.
  *              Before the device is attached: input that arrives must find the state that the old
  *              primary had.
@@ -79,6 +79,8 @@ export class Takeover {
     this.#backup = backup;
     this.report = {
       reason: host.ring.load(Word.shutdown) === ShutdownKind.Switchover ? 'switchover' : reason,
+      detectedBy: backup.follower.detector.detectedBy,
+      fencedBy: 'process',
       atMonotonicUs: host.clock.now(),
       fencedUs: 0,
       drainedUs: 0,
@@ -108,7 +110,7 @@ export class Takeover {
   }
 
   #fence(): void {
-    this.#backup.follower.fence();
+    this.report.fencedBy = this.#backup.follower.fence();
   }
 
   #lock(): void {

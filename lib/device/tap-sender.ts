@@ -25,10 +25,19 @@ export interface SendLease {
   offset: Float64Array;
 }
 
+/** How a sending thread works. */
+export interface SenderOptions {
+  /** Time that the thread looks for frames before it sleeps, microseconds. */
+  lookUs: number;
+  /** Where the thread says that it is alive (NativeAddon.threadsCreate); default: nowhere. */
+  threads?: NativeHandle | null;
+}
+
 /** The sending thread of one device; closed at first. */
 export class TapSender {
   readonly #native: NativeAddon;
   readonly #busyPollUs: number;
+  readonly #threads: NativeHandle | null;
   readonly #refused: (code: string, frames: number) => void;
   #handle: NativeHandle | null = null;
   #lease: SendLease | null = null;
@@ -36,13 +45,11 @@ export class TapSender {
   readonly #stats = new Int32Array(STATS_WORDS);
   readonly #reported = new Int32Array(STATS_WORDS);
 
-  /**
-   * @param busyPollUs time that the thread looks for frames before it sleeps, microseconds
-   * @param refused told of frames that did not leave, with the error's name
-   */
-  constructor(native: NativeAddon, busyPollUs: number, refused: (code: string, frames: number) => void) {
+  /** @param refused told of frames that did not leave, with the error's name */
+  constructor(native: NativeAddon, options: SenderOptions, refused: (code: string, frames: number) => void) {
     this.#native = native;
-    this.#busyPollUs = busyPollUs;
+    this.#busyPollUs = options.lookUs;
+    this.#threads = options.threads ?? null;
     this.#refused = refused;
   }
 
@@ -50,7 +57,7 @@ export class TapSender {
   open(fd: number): void {
     this.#stats.fill(0);
     this.#reported.fill(0);
-    this.#handle = this.#native.senderOpen(fd, this.#busyPollUs, this.#stats);
+    this.#handle = this.#native.senderOpen(fd, this.#busyPollUs, this.#stats, this.#threads);
     if (this.#lease !== null) this.obey(this.#lease);
   }
 

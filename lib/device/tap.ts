@@ -6,7 +6,7 @@ import { DirectPayload } from './direct-placement.js';
 import { type FrameLender, type PayloadPlace, RX_META_WORDS, type RxBatch } from './rx-batch.js';
 import { RxSlab, SLOT_BYTES, slabBytes } from './rx-slab.js';
 import { checkOptions, errnoName, explain, explainOpen, MAX_SLOTS } from './tap-errors.js';
-import { TapSender } from './tap-sender.js';
+import { type SenderOptions, TapSender } from './tap-sender.js';
 
 /** How a TAP or TUN device is opened. */
 export interface TapOptions {
@@ -27,10 +27,10 @@ export interface TapOptions {
   /** Another addon than this machine's, for tests. */
   native?: NativeAddon;
   /**
-   * A thread hands small frames to the kernel, and looks for more for `lookUs` microseconds before
-   * it sleeps. Without it the caller of `send` does so. Not for devices without offload.
+   * A thread hands small frames to the kernel. Without it the caller of `send` does so. Not for
+   * devices without offload.
    */
-  sender?: { lookUs: number } | undefined;
+  sender?: SenderOptions | undefined;
   /** The device no longer exists or works; no frames will follow. */
   onError?: (error: FtError) => void;
 }
@@ -157,7 +157,7 @@ export class TapDevice implements FrameDevice, FrameLender {
       : { checksum: opened.csum, tso4: opened.tso4, tso6: opened.tso6 };
     const refused = (code: string, frames: number): void => this.#refused(code, frames);
     const { sender } = options;
-    this.#sender = sender === undefined || this.#split ? null : new TapSender(addon, sender.lookUs, refused);
+    this.#sender = sender === undefined || this.#split ? null : new TapSender(addon, sender, refused);
     const slab = new RxSlab(options.slab ?? new ArrayBuffer(slabBytes(slots)), this);
     this.#slab = slab.buffer;
     this.#batch = slab.batch;

@@ -12,6 +12,7 @@ NAPI_MODULE_INIT() {
   ft_sender_init(env, exports);
   ft_shm_init(env, exports);
   ft_proc_init(env, exports);
+  ft_threads_init(env, exports);
   ft_sum_init(env, exports);
   ft_rand_init(env, exports);
   return exports;

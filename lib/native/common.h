@@ -63,6 +63,7 @@ struct ft_handle {
 #define FT_KIND_HOOK UINT64_C(0x6c6f6f70686f0002)
 #define FT_KIND_WATCH UINT64_C(0x7761746368650003)
 #define FT_KIND_SENDER UINT64_C(0x73656e6465720004)
+#define FT_KIND_THREADS UINT64_C(0x7468726561640005)
 
 /* Allocates `size` zeroed bytes that begin with an ft_handle. `shut` releases what the handle owns
  * and calls ft_handle_uv_close. */
@@ -88,6 +89,7 @@ void ft_hook_init(napi_env env, napi_value exports);
 void ft_sender_init(napi_env env, napi_value exports);
 void ft_shm_init(napi_env env, napi_value exports);
 void ft_proc_init(napi_env env, napi_value exports);
+void ft_threads_init(napi_env env, napi_value exports);
 void ft_sum_init(napi_env env, napi_value exports);
 void ft_rand_init(napi_env env, napi_value exports);
 

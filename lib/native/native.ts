@@ -128,9 +128,9 @@ export interface NativeAddon {
    * ring of 1 MiB that it empties, in their order with the large ones, which the caller writes. It
    * starts with the first frame, and polls for `busyPollUs` before it sleeps. `stats` (3 words at
    * least) is written by it: frames refused, the errno of the last, frames that the lease was over
-   * for.
+   * for. It takes a place in `threads`, this process's own.
    */
-  senderOpen(fd: number, busyPollUs: number, stats: Int32Array): NativeHandle;
+  senderOpen(fd: number, busyPollUs: number, stats: Int32Array, threads: NativeHandle | null): NativeHandle;
   /**
    * As `send`, with the sender in place of the descriptor: the bytes of the frame, or -errno where
    * it could not be taken.
@@ -205,6 +205,11 @@ export interface NativeAddon {
    * process holds it. Throws with `code`.
    */
   lockFile(path: string): number;
+  /**
+   * Whether a copied descriptor holds the lock of the file at `path`: flock(LOCK_EX | LOCK_NB),
+   * which succeeds at once for the open file that has the lock. False for another file.
+   */
+  lockAgain(fd: number, path: string): boolean;
 
   /** pidfd_open. Throws with `code` (ESRCH: no such process). */
   pidfdOpen(pid: number): number;
@@ -215,6 +220,31 @@ export interface NativeAddon {
    * if it has ended.
    */
   pidfdWait(pidfd: number, timeoutMs: number): boolean;
+  /**
+   * Makes a page in shared memory (0600; replaces a file that is there) in which threads of this
+   * process hold robust mutexes (lib/native/threads.h). The caller's thread holds the first one
+   * until its end. The page stays mapped. Throws with `code`: ENOTSUP where the C library or the
+   * kernel has none, ENOSPC.
+   */
+  threadsCreate(path: string): NativeHandle;
+  /**
+   * Maps that page of another process. Throws with `code`: ENOENT, ESRCH when the page is not that
+   * of the process with this number, start time and PID namespace, EPERM for another user's.
+   */
+  threadsOpen(path: string, pid: number): NativeHandle;
+  /**
+   * Calls back once when the thread that made the page has ended, up to its memory and descriptors.
+   * A thread waits for that. Keeps no process alive. Once for each page.
+   */
+  threadsWatch(threads: NativeHandle, onEnd: () => void): void;
+  /**
+   * Waits up to timeoutMs, blocking the caller, until no thread of a killed process runs in user
+   * mode or is in a system call: all mutexes are marked, and all threads are exiting by /proc. True
+   * also when its pidfd (-1: none) is readable. False: not in time, or /proc cannot be read.
+   */
+  threadsWait(threads: NativeHandle, pidfd: number, timeoutMs: number): boolean;
+  /** Unmaps another process's page. */
+  threadsClose(threads: NativeHandle): void;
   /**
    * pidfd_getfd: a copy of that process's descriptor, or -errno (-EPERM: not ours to copy; -ENOSYS:
    * before Linux 5.6).

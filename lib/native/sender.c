@@ -17,6 +17,7 @@
 #include "common.h"
 #include "frame.h"
 #include "busy-poll.h"
+#include "threads.h"
 
 #include <linux/futex.h>
 #include <poll.h>
@@ -54,6 +55,12 @@ typedef struct {
   atomic_bool wanted;
   pthread_t thread;
   bool started, refused;
+  /*
+   * A successor of this process waits for the end of each thread that can send. NULL: there is
+   * none.
+   */
+  ft_thread_page *page;
+  int place;
   ft_busy_poll poll;
   _Atomic int32_t *stats;
   napi_ref stats_ref;
@@ -125,6 +132,8 @@ static bool something_there(void *arg) {
 
 static void *sender_main(void *arg) {
   sender *s = arg;
+  /* Should that fail, the place stays taken, and a successor waits for the end of the process. */
+  if (s->page != NULL) ft_thread_hold(s->page, s->place);
   while (!atomic_load(&s->stopping)) {
     pthread_mutex_lock(&s->writer_lock);
     int error = write_out(s, true);
@@ -145,6 +154,7 @@ static void *sender_main(void *arg) {
     if (!something_there(s)) futex(&s->asleep, FUTEX_WAIT_PRIVATE, 1);
     atomic_store(&s->asleep, 0);
   }
+  if (s->page != NULL) ft_thread_release(s->page, s->place);
   return NULL;
 }
 
@@ -154,6 +164,8 @@ static void sender_wake(sender *s) {
 
 static bool sender_start(sender *s) {
   sigset_t all, before;
+  s->refused = true;
+  if (s->page != NULL && (s->place = ft_thread_reserve(s->page)) < 0) return false;
   /* Signals are the program's. */
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -161,6 +173,7 @@ static bool sender_start(sender *s) {
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (s->started) pthread_setname_np(s->thread, "ft-tcp sender");
   s->refused = !s->started;
+  if (s->refused && s->page != NULL) ft_thread_cancel(s->page, s->place);
   return s->started;
 }
 
@@ -181,20 +194,25 @@ static void sender_shut(ft_handle *handle) {
 }
 
 static napi_value sender_open(napi_env env, napi_callback_info info) {
-  napi_value args[3], external;
+  napi_value args[4], external;
   int32_t fd;
   uint32_t busy_poll_us;
   void *stats;
   size_t words;
-  if (!ft_args(env, info, 3, args) || !ft_arg_i32(env, args[0], &fd) || !ft_arg_u32(env, args[1], &busy_poll_us))
+  napi_valuetype threads;
+  ft_thread_page *page = NULL;
+  if (!ft_args(env, info, 4, args) || !ft_arg_i32(env, args[0], &fd) || !ft_arg_u32(env, args[1], &busy_poll_us))
     return NULL;
   if (!ft_arg_typed(env, args[2], napi_int32_array, &stats, &words)) return NULL;
   if (busy_poll_us > FT_LONGEST_LOOK_US) return ft_throw_range(env, "that would be no poll any more");
   if (words < STAT_WORDS) return ft_throw_range(env, "too few words");
+  if (napi_typeof(env, args[3], &threads) != napi_ok) return NULL;
+  if (threads != napi_null && (page = ft_threads_own(env, args[3])) == NULL) return NULL;
   sender *s = (sender *)ft_handle_new(env, FT_KIND_SENDER, sizeof *s, sender_shut, &external);
   if (s == NULL) return NULL;
   s->fd = fd;
   s->stats = stats;
+  s->page = page;
   pthread_mutex_init(&s->writer_lock, NULL);
   ft_busy_poll_set(&s->poll, busy_poll_us, busy_poll_us);
   napi_create_reference(env, args[2], 1, &s->stats_ref);

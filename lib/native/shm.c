@@ -110,12 +110,26 @@ static napi_value lock_file(napi_env env, napi_callback_info info) {
   return ft_i32(env, -1);
 }
 
+static napi_value lock_again(napi_env env, napi_callback_info info) {
+  napi_value args[2];
+  int32_t fd;
+  char path[PATH_MAX];
+  struct stat held, named;
+  if (!ft_args(env, info, 2, args) || !ft_arg_i32(env, args[0], &fd)) return NULL;
+  if (!ft_arg_text(env, args[1], path, sizeof path)) return NULL;
+  if (fstat(fd, &held) < 0 || lstat(path, &named) < 0) return ft_bool(env, false);
+  if (held.st_dev != named.st_dev || held.st_ino != named.st_ino) return ft_bool(env, false);
+  int result;
+  do {
+    result = flock(fd, LOCK_EX | LOCK_NB);
+  } while (result < 0 && errno == EINTR);
+  return ft_bool(env, result == 0);
+}
+
 void ft_shm_init(napi_env env, napi_value exports) {
   static const ft_function functions[] = {
-      {"shmMap", shm_map},
-      {"fifoOpen", fifo_open},
-      {"fifoRing", fifo_ring},
-      {"lockFile", lock_file},
+      {"shmMap", shm_map},     {"fifoOpen", fifo_open},   {"fifoRing", fifo_ring},
+      {"lockFile", lock_file}, {"lockAgain", lock_again},
   };
   ft_export(env, exports, functions, sizeof functions / sizeof *functions);
 }

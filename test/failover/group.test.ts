@@ -54,6 +54,28 @@ t.test('one primary, one backup; a lock ends with its holder', async (t) => {
   t.equal(first.lockBackup(), true);
 });
 
+t.test('a copy of the descriptor holds the lock when its holder has ended', async (t) => {
+  const addon = native();
+  const first = new Group(addon, directory, 'heirs');
+  const heir = new Group(addon, directory, 'heirs');
+  t.equal(first.primaryLock, -1);
+  t.ok(first.lockPrimary());
+  const pidfd = addon.pidfdOpen(process.pid);
+  const copy = addon.pidfdGetfd(pidfd, first.primaryLock);
+  const stranger = addon.pidfdGetfd(pidfd, pidfd);
+  addon.closeFd(first.primaryLock);
+  t.equal(heir.lockPrimary(), false, 'never free in between');
+  t.equal(heir.inheritPrimary(stranger), false, 'a descriptor of something else');
+  t.equal(heir.primaryLock, -1);
+  t.equal(heir.inheritPrimary(copy), true);
+  t.equal(heir.primaryLock, copy);
+  t.ok(heir.lockPrimary());
+  t.equal(new Group(addon, directory, 'heirs').lockPrimary(), false);
+  rmSync(heir.file('primary.lock'));
+  t.equal(heir.isPrimaryLock(copy), false, 'the lock of a directory that was emptied is worth nothing');
+  for (const fd of [copy, stranger, pidfd]) addon.closeFd(fd);
+});
+
 t.test('files of an earlier group are removed; a damaged snapshot counts as none', async (t) => {
   const group = new Group(native(), directory, 'stale');
   t.equal(group.readSnapshot(), null);
@@ -92,7 +114,7 @@ t.test('a death is detected, and the process is fenced', async (t) => {
   child.kill('SIGKILL');
   for (let i = 0; i < 1000 && gone.length === 0; i++) await sleep(10);
   t.same(gone, ['death']);
-  detector.fence();
+  t.equal(detector.fence(true), 'process', 'it has no page of threads');
   detector.close();
   // A dead process can be watched until its parent, here the test, has collected its status.
   await exited;
@@ -125,7 +147,7 @@ t.test('a hang needs many looks without progress; a pause is no hang', async (t)
   for (let i = 0; i < 300; i++) look(2000);
   t.same(gone, ['hang']);
   child.kill('SIGSTOP');
-  detector.fence();
+  t.equal(detector.fence(false), 'process');
   const end = await new Promise((done) => child.once('exit', (_code, signal) => done(signal)));
   t.equal(end, 'SIGKILL', 'a stopped process is fenced, too');
   detector.close();

@@ -332,6 +332,7 @@ export const LAB_SCENARIOS: LabScenario[] = [
   { name: 'download', bulk: true, start: download },
   { name: 'upload', bulk: true, start: upload },
   { name: 'echo', start: () => echoes(1, 4, 0) },
+  { name: 'echo-idle', start: () => echoes(1, 1, 1) },
   { name: 'echo-100', start: () => echoes(100, 1, 10) },
   { name: 'echo-1000', start: () => echoes(1000, 1, 100) },
   { name: 'keep-alive', start: keepAlive },

@@ -5,7 +5,22 @@
  */
 import { readFileSync } from 'node:fs';
 
-const WAYS: Record<string, () => void> = {
+/** The program's own are virtual once it runs. */
+const later = setTimeout;
+/** Filling one does not stop the main loop for long. */
+const BALLAST_PART_BYTES = 2 ** 23;
+const BALLAST_PAUSE_MS = 5;
+const ballast: Buffer[] = [];
+
+/** Makes the process larger by this number of megabytes, which the kernel has to free. */
+function grow(megabytes: number): void {
+  if (ballast.length * BALLAST_PART_BYTES >= megabytes * 2 ** 20) return;
+  ballast.push(Buffer.alloc(BALLAST_PART_BYTES, 1));
+  later(() => grow(megabytes), BALLAST_PAUSE_MS);
+}
+
+const WAYS: Record<string, (megabytes: number) => void> = {
+  ballast: grow,
   abort: () => process.abort(),
   throw: () => {
     throw new Error('thrown in the lab');
@@ -21,4 +36,9 @@ const WAYS: Record<string, () => void> = {
 };
 
 const file = process.env['FT_TCP_LAB_FAULT'];
-if (file !== undefined) process.on('SIGUSR2', () => WAYS[readFileSync(file, 'utf8')]?.());
+if (file !== undefined) {
+  process.on('SIGUSR2', () => {
+    const [way, megabytes] = readFileSync(file, 'utf8').split(' ');
+    WAYS[way]?.(Number(megabytes));
+  });
+}

@@ -1,11 +1,11 @@
 /**
- * `npm run lab [-- --kills N] [--only NAME] [--fault KIND] [--commit acked] [--seed S] [--json]`:
- * real replicas on a real TAP, the kernel's TCP as client, and deaths of all kinds at random
- * moments. Each death is followed by a new replica, which joins while connections live; see
+ * `npm run lab [-- --kills N] [--only NAME] [--fault KIND] [--commit acked] [--ballast MB] [--seed
+ * S] [--json]`: real replicas on a real TAP, the kernel's TCP as client, and deaths of all kinds at
+ * random moments. Each death is followed by a new replica, which joins while connections live; see
  * docs/internals/simulation.md.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
@@ -39,6 +39,8 @@ const KILLS_PER_GROUP = 10;
 const HANG_MS = 500;
 /** A scenario that does not end by then has failed. */
 const PATIENCE_MS = 30_000;
+/** What /proc counts in. */
+const PAGE_BYTES = 4096;
 /** Time that clients go on after a takeover. */
 const AFTER_MS = 250;
 
@@ -61,6 +63,8 @@ class LabGroup {
     readonly directory: string,
     readonly name: string,
     readonly commit: CommitMode,
+    /** Megabytes that a primary has before it dies, at least. */
+    readonly ballast: number,
   ) {}
 
   get primary(): ReplicaProcess {
@@ -125,6 +129,19 @@ async function strike(replica: ReplicaProcess, kill: Kill, directory: string, gr
   }
 }
 
+/** Makes a process so large. Rejects when it does not grow. */
+async function load(replica: ReplicaProcess, megabytes: number): Promise<void> {
+  if (megabytes === 0) return;
+  writeFileSync(process.env['FT_TCP_LAB_FAULT']!, `ballast ${megabytes}`);
+  replica.kill('SIGUSR2');
+  for (let waitedMs = 0; waitedMs < PATIENCE_MS; waitedMs += 20) {
+    const [, pages] = readFileSync(`/proc/${replica.pid}/statm`, 'utf8').split(' ');
+    if (Number(pages) * PAGE_BYTES >= megabytes * 2 ** 20) return;
+    await pause(20);
+  }
+  throw new Error(`process ${replica.pid} did not grow to ${megabytes} MiB`);
+}
+
 async function once(group: LabGroup, scenario: LabScenario, kill: Kill, random: SeededRandom): Promise<LabResult> {
   const result: LabResult = {
     scenario: scenario.name,
@@ -136,6 +153,7 @@ async function once(group: LabGroup, scenario: LabScenario, kill: Kill, random: 
   };
   const backup = await group.protect();
   const { primary } = group;
+  await load(primary, group.ballast);
   // Streams of hundreds of megabytes are compared by the clients alone.
   const check = scenario.bulk === true ? null : await WireCheck.start(join(dirname(group.directory), 'wire.pcap'));
   const running = scenario.start();
@@ -173,6 +191,10 @@ function pause(ms: number): Promise<void> {
   return new Promise((done) => setTimeout(done, ms).unref());
 }
 
+function shown(ms: number): string {
+  return ms.toFixed(ms < 20 ? 1 : 0);
+}
+
 /** Rows of the table: gaps by some property of the results. */
 export function table(results: LabResult[], by: 'kill' | 'scenario'): string[] {
   const out = [
@@ -183,7 +205,7 @@ export function table(results: LabResult[], by: 'kill' | 'scenario'): string[] {
     const mine = results.filter((result) => result[by] === name);
     const gaps = mine.filter(({ problem }) => problem === '').map(({ gapMs }) => gapMs);
     const resent = mine.filter(({ problem }) => problem === '').map((result) => result.resent);
-    const figures = [0.5, 0.99, 1].map((part) => `${percentile(gaps, part).toFixed(0)} ms`);
+    const figures = [0.5, 0.99, 1].map((part) => `${shown(percentile(gaps, part))} ms`);
     out.push(
       `| ${name} | ${mine.length} | ${mine.length - gaps.length} | ${figures.join(' | ')} | ${percentile(resent, 0.5)} |`,
     );
@@ -196,6 +218,7 @@ interface Options {
   scenarios: LabScenario[];
   faults: readonly Kill[];
   commit: CommitMode;
+  ballast: number;
   seed: string;
   json: boolean;
   picture: boolean;
@@ -211,6 +234,7 @@ Ends primaries at random moments, in a network namespace, with the kernel's TCP 
   --only NAME    one scenario: ${SCENARIO_NAMES.join(', ')}
   --fault KIND   one way to end: ${KILLS.join(', ')}
   --commit MODE  written or acked (default: written)
+  --ballast MB   how large a primary is before it ends, at least (default: 0)
   --seed S       another seed (default: 1)
   --json         the last line is one JSON object
   --picture      writes docs/internals/lab.svg
@@ -222,6 +246,7 @@ function options(): Options {
     only: { type: 'string' },
     fault: { type: 'string' },
     commit: { type: 'string', default: 'written' },
+    ballast: { type: 'string', default: '0' },
     seed: { type: 'string', default: '1' },
     json: { type: 'boolean', default: false },
     picture: { type: 'boolean', default: false },
@@ -232,6 +257,7 @@ function options(): Options {
     scenarios: LAB_SCENARIOS.filter(({ name }) => only === undefined || name === only),
     faults: values.fault === undefined ? KILLS : [oneOf('--fault', values.fault, KILLS)],
     commit: oneOf('--commit', values.commit, ['written', 'acked']),
+    ballast: wholeNumber('--ballast', values.ballast, 0, 1e5),
     seed: values.seed,
     json: values.json,
     picture: values.picture,
@@ -251,7 +277,7 @@ async function inside(chosen: Options): Promise<boolean> {
   mkdirSync(groups);
   const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `mode=0700,size=${GROUP_BYTES}`, 'tmpfs', groups]);
   if (mounted.status !== 0) throw new Error(`mount: ${mounted.stderr}`);
-  let group = new LabGroup(groups, 'lab0', chosen.commit);
+  let group = new LabGroup(groups, 'lab0', chosen.commit, chosen.ballast);
   for (let n = 0; n < chosen.kills; n++) {
     const scenario = chosen.scenarios[n % chosen.scenarios.length];
     // Every scenario meets every fault.
@@ -259,16 +285,16 @@ async function inside(chosen: Options): Promise<boolean> {
     const kill = chosen.faults[(round + (n % chosen.scenarios.length)) % chosen.faults.length];
     if (group.kills >= KILLS_PER_GROUP) {
       await group.close();
-      group = new LabGroup(groups, `lab${n}`, chosen.commit);
+      group = new LabGroup(groups, `lab${n}`, chosen.commit, chosen.ballast);
     }
     const result = await once(group, scenario, kill, random);
     results.push(result);
-    const words = result.problem === '' ? `${result.gapMs.toFixed(0)} ms` : `FAILED: ${result.problem}`;
+    const words = result.problem === '' ? `${shown(result.gapMs)} ms` : `FAILED: ${result.problem}`;
     print(`${n + 1} ${scenario.name} ${kill}: ${words}`);
     // Whatever went wrong must not make the next one fail, too.
     if (result.problem !== '') {
       await group.close();
-      group = new LabGroup(groups, `lab${n}x`, chosen.commit);
+      group = new LabGroup(groups, `lab${n}x`, chosen.commit, chosen.ballast);
     }
   }
   await group.close();

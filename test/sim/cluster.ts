@@ -15,9 +15,10 @@ import { StackHost } from '../../stack/stack-host.js';
 import { LogAudit } from './audit.js';
 import type { Client } from './clients.js';
 import { Disk } from './disk.js';
-import { MAX_TURNS, Machine, type Process } from './machine.js';
+import { Machine } from './machine.js';
 import type { Mutant } from './mutants.js';
 import { rewrite } from './old-log.js';
+import { MAX_TURNS, type Process } from './process.js';
 import type { Scenario } from './scenarios.js';
 import { SimGroup } from './sim-group.js';
 import { Wire } from './wire.js';
@@ -129,6 +130,7 @@ export class Cluster {
           hangTimeoutMs: HANG_MS,
           ringBytes: scenario.logBytes ?? LOG_BYTES,
           solo: scenario.solo ?? false,
+          sendThread: scenario.sender ?? false,
           mode: scenario.mode ?? 'replay',
           ...(scenario.historyLimit === undefined ? {} : { historyLimit: scenario.historyLimit }),
           origin: this.#origin,

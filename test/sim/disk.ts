@@ -10,7 +10,7 @@ import { SeededRandom } from '../../lib/random.js';
 import type { StreamEndpoint } from '../../stack/core/endpoint.js';
 import type { StackHost } from '../../stack/stack-host.js';
 import { Client } from './clients.js';
-import type { Process } from './machine.js';
+import type { Process } from './process.js';
 import { on, PORT, STAMP_BYTES, stamp } from './programs.js';
 
 /** Longest time of a call. */

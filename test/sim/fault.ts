@@ -120,7 +120,7 @@ class FaultRun {
         if (this.#first.process.dead) this.#restart();
         break;
       case 'kill-backup':
-        if (this.#second.process.dead && !this.#third) this.#startThird();
+        if (this.#second.process.ended && !this.#third) this.#startThird();
         if (this.#third && this.#cluster.protected && !this.#first.process.dead) this.#first.process.kill();
         break;
     }

@@ -4,6 +4,7 @@
  * product itself has no switch for it.
  */
 import { Follower } from '../../failover/backup/follower.js';
+import type { FenceProof } from '../../failover/backup/primary-watch.js';
 import { Replayer } from '../../failover/backup/replayer.js';
 import { LogSender } from '../../failover/cluster/agent/log-sender.js';
 import type { Invariant } from '../../failover/log/invariants.js';
@@ -188,8 +189,9 @@ class OverwritingWriter extends RingWriter {
 // --- Takeovers that leave out a step ---
 
 class UnfencedFollower extends Follower {
-  override fence(): void {
+  override fence(): FenceProof {
     this.assertFollowing();
+    return 'process';
   }
 
   override lock(): void {
@@ -198,6 +200,14 @@ class UnfencedFollower extends Follower {
     } catch (error) {
       if (!(error instanceof FtError)) throw error;
     }
+  }
+}
+
+class HastyFollower extends Follower {
+  override fence(): FenceProof {
+    this.assertFollowing();
+    // The event loop's thread is dead. Others are not asked about.
+    return this.detector.detectedBy === 'futex' ? 'threads' : super.fence();
   }
 }
 
@@ -275,6 +285,7 @@ export const MUTANTS: Readonly<Record<Invariant, Mutant>> = {
   T1: { parts: { Replayer: ClocklessReplayer } },
   H1: { parts: { Recorder: LateOpenRecorder } },
   fence: { parts: { Follower: UnfencedFollower } },
+  threads: { parts: { Follower: HastyFollower } },
   C1: { parts: { CommitGate: ImpatientGate } },
   E1: { parts: { Operations: EagerOperations } },
   E2: { parts: { Operations: ForgetfulOperations } },

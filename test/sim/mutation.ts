@@ -19,7 +19,7 @@ export interface Verdict {
 }
 
 /** Faults that a rule is about, most telling first. */
-const KINDS: Partial<Record<Invariant, FaultKind[]>> = { fence: ['hang'], A3: ['kill', 'double'] };
+const KINDS: Partial<Record<Invariant, FaultKind[]>> = { fence: ['hang'], threads: ['kill'], A3: ['kill', 'double'] };
 /** Where to look first. */
 const FIRST: Partial<Record<Invariant, string>> = {
   A1: 'upload',
@@ -28,6 +28,7 @@ const FIRST: Partial<Record<Invariant, string>> = {
   P1: 'upload-loss',
   P2: 'outgoing',
   F2: 'reset',
+  threads: 'echo-sender',
   C1: 'upload-acked-busy',
   E1: 'disk',
   E2: 'disk',

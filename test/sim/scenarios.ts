@@ -9,7 +9,7 @@ import type { Client } from './clients.js';
 import { Adder, adding } from './datagrams.js';
 import { type Disk, ledger, Scribe } from './disk.js';
 import type { FaultKind } from './fault-kinds.js';
-import type { Process } from './machine.js';
+import type { Process } from './process.js';
 import { Downloader, download, Echoer, echo, PORT, ResetClient, resetter, Sleeper, SlowReader } from './programs.js';
 import { INNER_PORT, innerServer, proxy } from './proxy-programs.js';
 import { Asker, delayed, HalfCloser, halfClosed, Requester, Uploader, upload } from './request-programs.js';
@@ -41,6 +41,8 @@ export interface Scenario {
   upgrade?: boolean;
   /** How slow a backup is that follows. */
   laggard?: { turns: number; restUs: number };
+  /** Replicas send by a thread, which dies a little later than the rest. */
+  sender?: boolean;
   /** Without a log. */
   solo?: boolean;
   /** As the replicas' option. */
@@ -143,6 +145,19 @@ export const SCENARIOS: Scenario[] = [
     name: 'echo',
     program: (replica) => echo(replica),
     clients: (host, address) => many(3, 4, (n) => new Echoer(host, n, 12, 3), at(address)),
+  },
+  {
+    name: 'echo-sender',
+    program: (replica) => echo(replica),
+    sender: true,
+    clients: (host, address) => many(3, 4, (n) => new Echoer(host, n, 12, 3), at(address)),
+  },
+  {
+    name: 'download-sender',
+    program: download(DOWN),
+    sender: true,
+    sparse: 2,
+    clients: (host, address) => many(1, 0, () => new Downloader(host, DOWN), at(address)),
   },
   {
     name: 'datagrams',

@@ -72,7 +72,7 @@ t.test('two hours with the log going round, in either mode', async (t) => {
 });
 
 t.test('a broken rule is noticed', async (t) => {
-  for (const rule of ['A1', 'D1', 'H1', 'P1', 'fence', 'L1', 'S1'] as const) {
+  for (const rule of ['A1', 'D1', 'H1', 'P1', 'fence', 'threads', 'L1', 'S1'] as const) {
     const { caught, by } = await mutate(rule);
     t.ok(caught, `${rule}: ${by}`);
   }

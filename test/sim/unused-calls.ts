@@ -6,13 +6,7 @@ export const UNUSED_CALLS = {
   sendSplit: () => {
     throw new Error('no device of this machine splits');
   },
-  senderOpen: () => {
-    throw new Error('machines of this kind send by themselves');
-  },
-  senderSend: () => 0,
   senderLease: () => undefined,
-  senderFinish: () => undefined,
-  senderClose: () => undefined,
   peerUid: () => 0,
   crc32cBy: () => -1,
   randInstall: () => undefined,

@@ -6,6 +6,7 @@
 import type { TapCounters } from '../../../lib/device/tap.js';
 import type { Stack } from '../../../stack/index.js';
 import type { TcpCounters } from '../../../stack/tcp/counters.js';
+import { PROOFS } from '../../admin/events.js';
 import type { ReplicaStatus } from '../../admin/status.js';
 import type { Replayer } from '../../backup/replayer.js';
 import type { Agent } from '../../cluster/agent/agent.js';
@@ -196,12 +197,17 @@ const COUNTERS = {
 
 const TAKEOVER: FieldsOf<TakeoverReport> = {
   reason: { type: 'string', meaning: '`death`, `hang` or `switchover`.' },
+  ...PROOFS,
   atMonotonicUs: {
     type: 'integer',
     unit: 'µs',
     meaning: 'When the loss of the primary was detected (CLOCK_MONOTONIC).',
   },
-  fencedUs: { type: 'integer', unit: 'µs', meaning: 'When the primary was known to be dead.' },
+  fencedUs: {
+    type: 'integer',
+    unit: 'µs',
+    meaning: 'When the primary was known to send nothing more, and the lock was held.',
+  },
   drainedUs: { type: 'integer', unit: 'µs', meaning: 'When the rest of the log was processed.' },
   attachedUs: { type: 'integer', unit: 'µs', meaning: 'When the network device was attached.' },
   firstByteUs: { type: 'integer', unit: 'µs', meaning: 'When the first frame was sent.' },
