@@ -28,7 +28,7 @@ const FIRST: Partial<Record<Invariant, string>> = {
   P1: 'upload-loss',
   P2: 'outgoing',
   F2: 'reset',
-  threads: 'echo-sender',
+  threads: 'download-sender',
   C1: 'upload-acked-busy',
   E1: 'disk',
   E2: 'disk',

@@ -38,9 +38,10 @@ export class Sender {
     this.#frames.push({ atUs: nowUs + LAG_US, bytes });
   }
 
-  /** The process was killed, and its event loop's thread is dead. */
+  /** The process was killed, and its event loop's thread is dead. This one is in a system call. */
   kill(nowUs: number): void {
     this.#diesUs = nowUs + DEATH_US;
+    for (const frame of this.#frames) frame.atUs = this.#diesUs;
   }
 
   /** Sends what is due. @returns whether anything was */
