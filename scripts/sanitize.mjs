@@ -26,8 +26,8 @@ const COMMON = [
   '-pthread',
 ];
 /** Files of test/lib that run the addon, and those in which its threads do. */
-const ADDON = /^(native|sender|direct|tap|rx-slab|split|checksum|crc32c)[\w-]*\.test\.js$/;
-const THREADS = /^(native|sender|direct)[\w-]*\.test\.js$/;
+const ADDON = /^(native|sender|threads|direct|tap|rx-slab|split|checksum|crc32c)[\w-]*\.test\.js$/;
+const THREADS = /^(native|sender|threads|direct)[\w-]*\.test\.js$/;
 const SANITIZERS = {
   address: {
     flags: ['-fsanitize=address,undefined', '-fno-sanitize-recover=undefined'],
