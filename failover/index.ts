@@ -5,7 +5,8 @@
  */
 
 export { type Answer, askReplica, askStatus, type ReplicaStatus, serveStatus, statusOf } from './admin/status.js';
-export { defaultDirectory, Group, programDigest, type StartSnapshot } from './host/group-directory.js';
+export { defaultDirectory, Group, type StartSnapshot } from './host/group-directory.js';
+export { programDigest } from './host/program-digest.js';
 export type { CommitMode } from './primary/output-gate.js';
 export { loadProgram, patchNet } from './replica/program.js';
 export { Replica, type ReplicaEvents, type ReplicaOptions, type TakeoverReport } from './replica/replica.js';

@@ -99,7 +99,7 @@ export const ERROR_CODES = {
     exit: ExitCode.Failure,
   },
   ERR_FT_MISMATCH: {
-    when: 'The replicas differ in mode, Node.js version or program.',
+    when: 'The replicas differ in options, program, arguments, Node.js version, user or limits. The message has both values.',
     action: 'Start the same command on all replicas, or end the group first.',
     exit: ExitCode.Failure,
   },
@@ -107,6 +107,11 @@ export const ERROR_CODES = {
     when: "A server asks for `replication: 'replay'` in a group in state mode.",
     action: 'Run the group with `--mode replay`.',
     exit: ExitCode.Failure,
+  },
+  ERR_FT_NAMESPACE: {
+    when: 'Backup: the primary runs in another pid namespace, so neither process can watch the other.',
+    action: 'Run all replicas of a group in one pid namespace, or use `--cluster`.',
+    exit: ExitCode.Environment,
   },
   ERR_FT_NATIVE: {
     when: 'The native addon is not built or cannot be loaded.',

@@ -114,9 +114,18 @@ export const EVENTS = {
     action: 'None. A supervisor may start the next replica.',
     fields: { role: { type: 'string', meaning: '`primary` or `backup`.' } },
   },
+  'backup-joining': {
+    source: 'replica',
+    when: 'On the primary: a backup follows the log, and has not caught up yet. Repeated each second.',
+    action: 'None. `protected` follows. When `lagBytes` does not fall, the backup lacks CPU.',
+    fields: {
+      joinerPid: { type: 'integer', meaning: "The backup's process." },
+      lagBytes: { type: 'integer', unit: 'bytes', meaning: 'What it still has to apply.' },
+    },
+  },
   protected: {
     source: 'replica',
-    when: 'On the primary: a backup follows.',
+    when: 'On the primary: a backup has caught up, and could take over at once.',
     action: 'None. Connections that are not transferred stay unprotected until they close.',
     fields: { unprotected: { type: 'integer', meaning: 'Older connections that the backup cannot take over.' } },
   },
@@ -164,6 +173,49 @@ export const EVENTS = {
     when: 'The process starts a new group although files of an old one exist.',
     action: 'None when the group was ended on purpose. Else clients have to connect again.',
     fields: { reason: { type: 'string', meaning: 'Why the old group was not resumed.' } },
+  },
+  resumed: {
+    source: 'replica',
+    when: 'The process continues a group whose processes had all died, with its log and environment.',
+    action: 'None. To begin anew instead: `ft-tcp drain` before, or `--restart-window 0`.',
+    fields: {
+      diedPid: { type: 'integer', meaning: 'The process that died last.' },
+      deadSeconds: { type: 'integer', unit: 's', meaning: 'How long ago that was.' },
+      beginAnew: { type: 'string', meaning: 'The option that begins a new group instead.' },
+    },
+  },
+  'environment-differs': {
+    source: 'replica',
+    when: 'Environment variables of this process differ from those of the group. The program sees those of the group.',
+    action: 'None, when they do not matter. Else end the group (`ft-tcp drain`), and begin anew.',
+    fields: { variables: { type: 'string[]', meaning: 'Their names.' } },
+  },
+  'directory-removed': {
+    source: 'replica',
+    when: "On the primary: its group's directory has been removed or replaced. No backup can follow any more.",
+    action: 'Find out who removes it (`RuntimeDirectory=` does). Drain the group by SIGTERM, and start it again.',
+    fields: { directory: { type: 'string', meaning: 'Its path.' } },
+  },
+  'group-ended': {
+    source: 'replica',
+    when: 'The group ended on purpose while this process waited for a place in it. The process ends, too.',
+    action: 'None.',
+    fields: {},
+  },
+  ending: {
+    source: 'replica',
+    when: 'The last replica was told to end by a signal. It closes its connections.',
+    action: 'None. It ends when they are closed, or after `--grace`.',
+    fields: {
+      signal: { type: 'string', meaning: '`SIGTERM`, `SIGINT` or `SIGHUP`.' },
+      connections: { type: 'integer', meaning: 'Connections that are open.' },
+    },
+  },
+  'connections-reset': {
+    source: 'replica',
+    when: 'Connections were still open when `--grace` was over. They were reset.',
+    action: 'A larger `--grace`, when clients should have had more time.',
+    fields: { connections: { type: 'integer', meaning: 'How many.' } },
   },
   'program-failed': {
     source: 'replica',

@@ -5,7 +5,6 @@
 import net from 'node:net';
 import { askAt, listenAt, onlySameUser } from '../host/unix-socket.js';
 import { Word } from '../log/ring-header.js';
-import type { RingWriter } from '../log/ring-writer.js';
 import type { Replica, TakeoverReport } from '../replica/replica.js';
 
 /**
@@ -20,8 +19,12 @@ export interface ReplicaStatus {
   role: 'primary' | 'backup';
   /** The other replica's process, 0 for none. */
   peerPid: number;
-  /** Whether a backup follows (on a backup: whether it follows). */
+  /** Whether a backup has caught up, and could take over at once (on a backup: whether it follows). */
   protected: boolean;
+  /** Primary: a backup follows, and has not caught up yet; `lagBytes` is what it still has to apply. */
+  joining: boolean;
+  /** Primary: its program is being loaded, and serves nothing yet. */
+  loading: boolean;
   epoch: number;
   connections: { total: number; protected: number };
   /** Log bytes that the backup has not processed. */
@@ -36,13 +39,6 @@ export interface ReplicaStatus {
   takeover: TakeoverReport | null;
 }
 
-/**
- * Whether a backup has the log. On another machine it counts only when the group's state says so.
- */
-function hasBackup(writer: RingWriter | null): boolean {
-  return writer !== null && (writer.clustered ? writer.readerReady : writer.readerAttached);
-}
-
 /** The status of a replica now. */
 export function statusOf(replica: Replica): ReplicaStatus {
   const { stack, ring } = replica;
@@ -52,7 +48,9 @@ export function statusOf(replica: Replica): ReplicaStatus {
     pid: replica.pid,
     role: replica.role,
     peerPid: ring === null ? 0 : ring.load(backup ? Word.writerPid : Word.readerPid),
-    protected: backup ? replica.reader !== null : hasBackup(replica.writer),
+    protected: backup ? replica.reader !== null : replica.writer?.readerReady === true && !replica.joining,
+    joining: replica.joining,
+    loading: !backup && !replica.programLoaded,
     epoch: ring === null ? 0 : ring.load(Word.epoch),
     connections: { total, protected: backup ? total : total - replica.unprotected },
     lagBytes: backup ? (replica.reader?.lag ?? 0) : (replica.writer?.lag ?? 0),

@@ -13,7 +13,7 @@ import type { Doorbells } from '../host/doorbells.js';
 import type { GroupPlace } from '../host/group-directory.js';
 import type { ConnectionHistories } from '../log/connection-history.js';
 import type { Ring } from '../log/ring.js';
-import { ReaderState, Word } from '../log/ring-header.js';
+import { ReaderFault, ReaderState, ShutdownKind, Word } from '../log/ring-header.js';
 import type { RingReader } from '../log/ring-reader.js';
 import type { EventTime } from '../runtime/core/event-time.js';
 import { decodeRuntimeEvent } from '../runtime/core/events.js';
@@ -40,7 +40,12 @@ export interface BackupHost {
   readonly clock: Clock;
   readonly pid: number;
   readonly minInPlaceBytes: number | undefined;
-  readonly options: { readonly group: GroupPlace; readonly hangTimeoutMs: number; readonly agentPid?: number };
+  readonly options: {
+    readonly group: GroupPlace;
+    readonly hangTimeoutMs: number;
+    readonly loadTimeoutMs?: number;
+    readonly agentPid?: number;
+  };
   readonly stack: Stack;
   readonly time: EventTime;
   readonly checks: OutputChecks;
@@ -101,6 +106,7 @@ export class Backup implements ReplayHost {
       alive,
       remote: options.agentPid !== undefined,
       hangTimeoutUs: options.hangTimeoutMs * 1000,
+      loadTimeoutUs: stateMode ? (options.loadTimeoutMs ?? Number.POSITIVE_INFINITY) * 1000 : Number.POSITIVE_INFINITY,
       onLost: (reason) => host.primaryLost(reason),
       unclaimed: connections.unclaimed,
       stateMode,
@@ -135,6 +141,7 @@ export class Backup implements ReplayHost {
       if (!this.#inSync && this.#programReady && replayer.reader.lag === 0) {
         this.#inSync = true;
         this.#ring.store(Word.readerReady, 1);
+        host.bells.ring();
         host.emit('ready');
       }
     }
@@ -157,6 +164,22 @@ export class Backup implements ReplayHost {
   drain(onDrained: () => void): void {
     this.follower.readToEnd();
     this.#onDrained = onDrained;
+  }
+
+  /**
+   * This process is about to end: the primary must not hand the group over to it.
+   * @returns false: it has done so already, or has ended
+   */
+  leave(): boolean {
+    const { follower } = this;
+    // With an agent, it is the agent that hands the group over.
+    if (follower.reader === null || this.#host.options.agentPid !== undefined) return true;
+    // The primary stores `shutdown` before it loads `readerFault` (switchover.ts): one of the two
+    // sees the other.
+    this.#ring.store(Word.readerFault, ReaderFault.Leaving);
+    if (this.#ring.load(Word.shutdown) === ShutdownKind.Switchover || follower.detector.hasDied) return false;
+    this.#host.bells.ring();
+    return true;
   }
 
   /** In state mode no program runs here, so that none has to be loaded. */
@@ -210,9 +233,14 @@ export class Backup implements ReplayHost {
     return this.#host.programLoaded;
   }
 
-  beforeUnfinishedEvent(conn: number): void {
+  unfinishedEvent(conn: number, deliver: () => boolean): boolean {
+    const { quarantine } = this.#host;
     this.unfinished = true;
-    if (this.#onDrained !== null) this.#host.quarantine.watch(conn);
+    if (this.#onDrained === null) return deliver();
+    quarantine.watch(conn);
+    const delivered = quarantine.run(deliver);
+    if (!delivered) quarantine.end();
+    return delivered;
   }
 
   ownerOfRuntimeEvent(kind: number, id: number): number {

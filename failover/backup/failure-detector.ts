@@ -9,16 +9,12 @@
  */
 import { FtError } from '../../lib/errors.js';
 import type { NativeAddon, NativeHandle } from '../../lib/native/native.js';
+import { StallDetector } from '../../lib/stall-detector.js';
 import type { Ring } from '../log/ring.js';
 import { Word } from '../log/ring-header.js';
 import type { Detection, FenceProof, LossReason, PrimaryWatch } from './primary-watch.js';
 
 const SIGKILL = 9;
-/**
- * A hang needs this many looks without progress: the backup's own stall must not count as one of
- * the primary.
- */
-const MIN_LOOKS = 8;
 /** Time for the kernel to end a killed process. */
 const KILL_WAIT_MS = 10_000;
 
@@ -31,6 +27,11 @@ export interface FailureDetectorOptions {
   ring: Ring;
   /** A heartbeat that stands still for this time means a hang, microseconds; Infinity: never. */
   hangTimeoutUs: number;
+  /**
+   * State mode: a program that is loaded for longer than this means a hang, microseconds (default:
+   * never). Elsewhere the backup's program takes as long.
+   */
+  loadTimeoutUs?: number;
   /** Called once, when the primary is lost. */
   onLost: (reason: LossReason) => void;
   /**
@@ -55,9 +56,9 @@ export class FailureDetector implements PrimaryWatch {
   readonly #watch: NativeHandle | null;
   readonly #threads: NativeHandle | null;
   #lost = false;
-  #lastBeat = -1;
-  #lastProgressUs = 0;
-  #looks = 0;
+  readonly #stall = new StallDetector();
+  readonly #loading = new StallDetector();
+  readonly #loadTimeoutUs: number;
 
   /** Throws FtError ESRCH when there is no such process. */
   constructor(options: FailureDetectorOptions) {
@@ -66,6 +67,7 @@ export class FailureDetector implements PrimaryWatch {
     this.#native = native;
     this.#ring = ring;
     this.#hangTimeoutUs = hangTimeoutUs;
+    this.#loadTimeoutUs = options.loadTimeoutUs ?? Number.POSITIVE_INFINITY;
     this.#onLost = onLost;
     this.#pidfd = alive ? native.pidfdOpen(pid) : -1;
     this.#watch = alive ? native.watchOpen(this.#pidfd, false, () => this.#lose('death', 'pidfd')) : null;
@@ -74,19 +76,19 @@ export class FailureDetector implements PrimaryWatch {
     this.#lost = !alive;
   }
 
+  get hasDied(): boolean {
+    return this.#lost || this.#pidfd < 0 || this.#native.pidfdWait(this.#pidfd, 0);
+  }
+
   look(nowUs: number): void {
     if (this.#lost || this.#hangTimeoutUs === Number.POSITIVE_INFINITY) return;
     // While the program is still loading, its main loop may well stand still.
-    if (this.#ring.load(Word.ready) === 0) return;
-    const beat = this.#ring.load(Word.heartbeat);
-    if (beat !== this.#lastBeat) {
-      this.#lastBeat = beat;
-      this.#lastProgressUs = nowUs;
-      this.#looks = 0;
+    if (this.#ring.load(Word.ready) === 0) {
+      if (this.#loading.isStalled(nowUs, 0, false, this.#loadTimeoutUs)) this.#lose('hang', 'heartbeat');
       return;
     }
-    this.#looks++;
-    if (nowUs - this.#lastProgressUs >= this.#hangTimeoutUs && this.#looks >= MIN_LOOKS)
+    this.#loading.reset();
+    if (this.#stall.isStalled(nowUs, this.#ring.load(Word.heartbeat), false, this.#hangTimeoutUs))
       this.#lose('hang', 'heartbeat');
   }
 

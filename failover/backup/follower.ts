@@ -42,6 +42,8 @@ export interface FollowerOptions {
   remote: boolean;
   /** A heartbeat that stands still for this time means a hang, microseconds; Infinity: never. */
   hangTimeoutUs: number;
+  /** A program that is loaded for longer means a hang, microseconds; Infinity: never. */
+  loadTimeoutUs: number;
   /** Called once, when the primary is lost. */
   onLost: (reason: LossReason) => void;
   /** Connections that no program of this process owns. */
@@ -71,11 +73,11 @@ export class Follower {
   /** Throws FtError ESRCH when there is no such process. */
   constructor(options: FollowerOptions) {
     this.#options = options;
-    const { native, primaryPid: pid, ring, hangTimeoutUs, onLost, alive } = options;
+    const { native, primaryPid: pid, ring, hangTimeoutUs, loadTimeoutUs, onLost, alive } = options;
     this.detector = options.remote
       ? new RemoteFailureDetector(pid, ring, onLost)
       : new FailureDetector({
-          ...{ native, pid, ring, hangTimeoutUs, onLost, alive },
+          ...{ native, pid, ring, hangTimeoutUs, loadTimeoutUs, onLost, alive },
           watchThreads: (onEnd) => watchThreads(native, options.group, pid, onEnd),
         });
   }

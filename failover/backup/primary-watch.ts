@@ -22,6 +22,8 @@ export interface PrimaryWatch {
   readonly pid: number;
   /** What showed the loss, once it is lost. */
   readonly detectedBy: Detection;
+  /** The process has ended, though that may not have been reported yet. */
+  readonly hasDied: boolean;
   /** Looks at the primary's progress; called at least every few milliseconds. */
   look(nowUs: number): void;
   /**

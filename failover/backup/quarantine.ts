@@ -1,46 +1,122 @@
 /**
  * Quarantine of a poison event. The event in which the primary died may be what killed it, and
- * would kill its backup, too. If the event throws on the backup, its connection is reset and the
- * program continues. A program that handles uncaught exceptions itself is left alone.
+ * would kill its successor, too. So the successor runs it with a limit of time, and the program
+ * cannot end the process in it. If the event throws, ends the process or does not end, its
+ * connection is reset and the program continues. A program that handles an exception itself, and
+ * lives on, is left alone.
  */
+import vm from 'node:vm';
+import { forbidProcessEnd, ProcessEnd } from './process-end.js';
 
 /** Whether the program survives an exception that nothing caught. */
 export function hasUncaughtHandler(): boolean {
   return process.listenerCount('uncaughtException') > 0 || process.hasUncaughtExceptionCaptureCallback();
 }
 
-/** Catches what a suspect event throws. One event at a time. */
+/** Where the guarded script finds the event. */
+const EVENT = Symbol.for('ft-tcp.suspectEvent');
+/** What this script calls can be interrupted, which is not so for a function by itself. */
+const GUARD = new vm.Script("globalThis[Symbol.for('ft-tcp.suspectEvent')]()", { filename: 'ft-tcp:quarantine' });
+const TIMEOUT_CODE = 'ERR_SCRIPT_EXECUTION_TIMEOUT';
+
+/** Node's own function that drains ticks and microtasks, where it has one. */
+const { _tickCallback: drainTicks } = process as { _tickCallback?: () => void };
+
+/** How suspect events are run. */
+export interface QuarantineOptions {
+  /** Resets a connection. */
+  readonly abort: (conn: number) => void;
+  /**
+   * An event that takes longer is given up, milliseconds; Infinity: none is. Null: suspect events
+   * run without a guard, and only what they throw is caught.
+   */
+  readonly limitMs: number | null;
+}
+
+/** Catches what a suspect event does. One event at a time. */
 export class Quarantine {
   /** Connection of the event that runs, 0 for an event of none; -1: no suspect event runs. */
   #suspect = -1;
   #error: string | null = null;
-  readonly #abort: (conn: number) => void;
+  #allowEnd: (() => void) | null = null;
+  #isCapturing = false;
+  readonly #options: QuarantineOptions;
 
-  /** @param abort resets a connection */
-  constructor(abort: (conn: number) => void) {
-    this.#abort = abort;
+  constructor(options: QuarantineOptions) {
+    this.#options = options;
+  }
+
+  /** A suspect event runs: the program's calls to end the process have no effect. */
+  get isWatching(): boolean {
+    return this.#suspect >= 0;
   }
 
   /** A suspect event is about to run. @param conn its connection, 0 for none */
   watch(conn: number): void {
-    if (hasUncaughtHandler()) return;
+    const isGuarded = this.#options.limitMs !== null;
+    if (!isGuarded && hasUncaughtHandler()) return;
     this.#suspect = conn;
+    if (isGuarded) this.#allowEnd = forbidProcessEnd((how) => this.#poison(`The program ended its process: ${how}`));
+    if (process.hasUncaughtExceptionCaptureCallback()) return;
+    this.#isCapturing = true;
     process.setUncaughtExceptionCaptureCallback((error) => this.#catch(error));
   }
 
-  #catch(error: unknown): void {
-    // Reported when the event has ended: during it, a backup's output is suppressed.
-    this.#error ??= error instanceof Error ? (error.stack ?? error.message) : String(error);
-    this.#abort(this.#suspect);
+  /** Runs the event, and its ticks and microtasks if it is suspect. Throws what the event throws. */
+  run(event: () => boolean): boolean {
+    const { limitMs } = this.#options;
+    if (this.#suspect < 0 || limitMs === null) return event();
+    // An event that does not end has been delivered.
+    let delivered = true;
+    const body = (): void => {
+      delivered = event();
+      drainTicks?.();
+    };
+    Object.defineProperty(globalThis, EVENT, { value: body, configurable: true });
+    try {
+      GUARD.runInThisContext(Number.isFinite(limitMs) ? { timeout: Math.ceil(limitMs) } : {});
+    } catch (error) {
+      if (isTimeout(error)) this.#poison(`The event did not end within ${limitMs} ms`);
+      throw error;
+    } finally {
+      Reflect.deleteProperty(globalThis, EVENT);
+    }
+    return delivered;
   }
 
-  /** The event has ended. @returns its connection and what it threw; null when it threw nothing */
+  #catch(error: unknown): void {
+    if (isTimeout(error) || error instanceof ProcessEnd) return;
+    if (process.listenerCount('uncaughtException') === 0) {
+      this.#poison(error instanceof Error ? (error.stack ?? error.message) : String(error));
+      return;
+    }
+    try {
+      (process as NodeJS.EventEmitter).emit('uncaughtException', error, 'uncaughtException');
+    } catch (again) {
+      if (!(again instanceof ProcessEnd)) this.#poison(String(again));
+    }
+  }
+
+  #poison(error: string): void {
+    // Reported when the event has ended: during it, a backup's output is suppressed.
+    this.#error ??= error;
+    this.#options.abort(this.#suspect);
+  }
+
+  /** The event has ended. @returns its connection and what it did; null when it did nothing wrong */
   end(): { conn: number; error: string } | null {
     if (this.#suspect < 0) return null;
     const [conn, error] = [this.#suspect, this.#error];
     this.#suspect = -1;
     this.#error = null;
-    process.setUncaughtExceptionCaptureCallback(null);
+    this.#allowEnd?.();
+    this.#allowEnd = null;
+    if (this.#isCapturing) process.setUncaughtExceptionCaptureCallback(null);
+    this.#isCapturing = false;
     return error === null ? null : { conn, error };
   }
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === TIMEOUT_CODE;
 }

@@ -20,6 +20,10 @@ export class RemoteFailureDetector implements PrimaryWatch {
     readonly onLost: (reason: LossReason) => void,
   ) {}
 
+  get hasDied(): boolean {
+    return this.#reported;
+  }
+
   look(): void {
     const lost = this.ring.load(Word.leaderLost);
     if (lost === 0 || this.#reported) return;

@@ -17,10 +17,11 @@ export interface ReplayHost {
   /** False until the program's start-up is complete. */
   readonly programLoaded: boolean;
   /**
-   * The next event is one that the dead primary did not finish, and may have killed it.
+   * Delivers an event that the dead primary did not finish: it may have killed it.
    * @param conn 0: no connection
+   * @returns what `deliver` returns
    */
-  beforeUnfinishedEvent(conn: number): void;
+  unfinishedEvent(conn: number, deliver: () => boolean): boolean;
   /**
    * Delivers an event of the runtime.
    * @returns false when the program does not have the timer or operation

@@ -330,8 +330,13 @@ export class Replayer implements OpenedHost {
     const owner = this.#appendToHistory(reader.conn);
     if (this.historyReplay.conn === 0) host.time.begin('live', owner);
     else host.time.begin('historical', reader.conn);
-    if (reader.unfinished) host.beforeUnfinishedEvent(reader.conn);
-    endpoint.deliver(kind, n, kind === AppEvent.Close ? removalCode(n) : null);
+    const code = kind === AppEvent.Close ? removalCode(n) : null;
+    if (reader.unfinished) {
+      host.unfinishedEvent(reader.conn, () => {
+        endpoint.deliver(kind, n, code);
+        return true;
+      });
+    } else endpoint.deliver(kind, n, code);
     return true;
   }
 
@@ -353,8 +358,10 @@ export class Replayer implements OpenedHost {
     const replayed = this.historyReplay.conn;
     const owner = this.#appendToHistory(replayed === 0 ? host.ownerOfRuntimeEvent(kind, id) : replayed);
     host.time.begin(replayed === 0 ? 'live' : 'historical', replayed === 0 ? owner : replayed);
-    if (reader.unfinished) host.beforeUnfinishedEvent(0);
-    if (host.deliverRuntimeEvent(kind, id, result)) return true;
+    const delivered = reader.unfinished
+      ? host.unfinishedEvent(owner, () => host.deliverRuntimeEvent(kind, id, result))
+      : host.deliverRuntimeEvent(kind, id, result);
+    if (delivered) return true;
     if (replayed !== 0) {
       this.historyReplay.fail('it has not begun an operation that has finished on the primary');
       return false;

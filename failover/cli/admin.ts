@@ -1,8 +1,8 @@
 /** `ft-tcp switchover` and `ft-tcp drain`: planned changes of a group. */
 import { FtError } from '../../lib/errors.js';
 import { type AdminCommand, adminSocketPath, sendCommand } from '../admin/commands.js';
-import { askReplica, type ReplicaStatus } from '../admin/status.js';
-import { DRAIN, openGroup, SWITCHOVER } from './group-options.js';
+import { askReplicas } from '../admin/replicas.js';
+import { DRAIN, findGroup, SWITCHOVER } from './group-options.js';
 import { parseOptions } from './options.js';
 
 /**
@@ -10,11 +10,10 @@ import { parseOptions } from './options.js';
  */
 export async function adminCommand(command: AdminCommand, argv: string[]): Promise<number> {
   const values = command === 'drain' ? parseOptions(DRAIN, argv) : parseOptions(SWITCHOVER, argv);
-  const group = openGroup(values);
-  const answers = await Promise.all(group.sockets().map(askReplica));
-  const replicas = answers.filter((answer): answer is ReplicaStatus => typeof answer !== 'string');
+  const group = findGroup(values);
+  const { replicas } = group === null ? { replicas: [] } : await askReplicas(group);
   const primary = replicas.find(({ role }) => role === 'primary');
-  if (primary === undefined)
+  if (group === null || primary === undefined)
     throw new FtError('ERR_FT_NO_PRIMARY', `No primary of group ${values.group} answers`, 'See ft-tcp status');
   const path = adminSocketPath((name) => group.file(name), primary.pid);
   await sendCommand(path, command, values.timeout * 1000);

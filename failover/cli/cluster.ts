@@ -8,9 +8,10 @@ import { type EventData, type EventName, eventLine } from '../admin/events.js';
 import type { AgentEvents } from '../cluster/agent/events.js';
 import { readClusterConfig } from '../cluster/config/config.js';
 import { ClusterMachine } from '../cluster/machine.js';
+import { endSignals } from '../host/end-signals.js';
 import type { RunArguments } from './run-options.js';
 
-/** A replica that is asked to end gets this long. */
+/** A replica that is asked to end gets this long, beside the time for its connections. */
 const LEAVE_TIMEOUT_MS = 6000;
 
 /**
@@ -49,7 +50,7 @@ export async function clusterCommand(args: RunArguments, argv: string[]): Promis
     },
   );
   await machine.open();
-  leaveOnSignal(machine, finish);
+  leaveOnSignal(machine, LEAVE_TIMEOUT_MS + args.graceMs, finish);
   const code = await finished;
   await machine.close(code === 0);
   return code;
@@ -69,14 +70,14 @@ function printError(error: unknown): void {
 }
 
 /** The first signal asks the machine to leave the group, the second one ends the agent at once. */
-function leaveOnSignal(machine: ClusterMachine, finish: (code: number) => void): void {
+function leaveOnSignal(machine: ClusterMachine, timeoutMs: number, finish: (code: number) => void): void {
   let isLeaving = false;
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  for (const signal of endSignals()) {
     process.on(signal, () => {
       if (isLeaving) finish(1);
       isLeaving = true;
       machine.agent.leave();
-      setTimeout(() => finish(1), LEAVE_TIMEOUT_MS).unref();
+      setTimeout(() => finish(1), timeoutMs).unref();
     });
   }
 }

@@ -2,6 +2,7 @@
 import { DEMO, demoOptions } from './demo-options.js';
 import { DOCTOR } from './doctor-options.js';
 import { DRAIN, STATUS, SWITCHOVER } from './group-options.js';
+import { CLEANUP, LIST } from './groups-options.js';
 import type { CommandSpec } from './options.js';
 import { RUN } from './run-options.js';
 import { SERVE } from './serve-options.js';
@@ -20,6 +21,8 @@ export const COMMANDS: readonly Command[] = [
   { spec: STATUS, run: async (argv) => await (await import('./status.js')).statusCommand(argv) },
   { spec: SWITCHOVER, run: async (argv) => await (await import('./admin.js')).adminCommand('switchover', argv) },
   { spec: DRAIN, run: async (argv) => await (await import('./admin.js')).adminCommand('drain', argv) },
+  { spec: LIST, run: async (argv) => await (await import('./groups.js')).listCommand(argv) },
+  { spec: CLEANUP, run: async (argv) => await (await import('./groups.js')).cleanupCommand(argv) },
   {
     spec: DEMO,
     run: async (argv) => {

@@ -7,10 +7,13 @@ import { release } from 'node:os';
 import { errorCode } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
 import { ExitCode } from '../admin/error-codes.js';
+import { checkAddresses, checkDevice, type Problem } from '../host/device-check.js';
+import { deviceClaim } from '../host/device-claim.js';
 import { defaultDirectory } from '../host/group-directory.js';
 import { isSupportedNode, supportedNodeVersions } from '../host/node-version.js';
 import { unshareFlags } from '../lab/namespace.js';
 import { findTool, installHint, missingTools, TOOLS, type Tool } from '../lab/required-tools.js';
+import { deviceUse } from './create-device.js';
 import { DOCTOR } from './doctor-options.js';
 import { parseOptions } from './options.js';
 
@@ -25,7 +28,7 @@ interface Check {
 
 /** @returns 0, or 3 when something is missing that ft-tcp needs. Throws FtError ERR_FT_USAGE. */
 export async function doctorCommand(argv: string[]): Promise<number> {
-  const { json } = parseOptions(DOCTOR, argv);
+  const { json, tap: device, ip: addresses } = parseOptions(DOCTOR, argv);
   const checks = [
     platform(),
     node(),
@@ -36,6 +39,7 @@ export async function doctorCommand(argv: string[]): Promise<number> {
     pidfd(),
     directory(),
     cubic(),
+    ...(device === undefined ? [] : deviceChecks(device, addresses)),
     ...tools(),
   ];
   const ok = checks.every((check) => check.ok || !check.needed);
@@ -127,6 +131,33 @@ function tap(): Check {
   } catch {
     return { name, ok: false, needed: false, found: 'not tried: no namespace', advice };
   }
+}
+
+/** A device and addresses, as `ft-tcp run` would use them. */
+function deviceChecks(device: string, addresses: readonly string[]): Check[] {
+  const use = { ...deviceUse({ tap: device, offload: true }), addresses };
+  const check = (name: string, problem: Problem | null | undefined): Check => ({
+    name,
+    ok: problem === null || problem === undefined,
+    needed: true,
+    found: problem?.problem ?? 'can be used',
+    advice: problem?.hint ?? '',
+  });
+  const problem = checkDevice(use);
+  const found = [check(`device ${device}`, problem)];
+  if (problem !== null) return found;
+  const problems = checkAddresses(use);
+  if (addresses.length > 0)
+    found.push(...(problems.length === 0 ? [null] : problems).map((one) => check('addresses', one)));
+  found.push(check(`claim of ${device}`, claimProblem(device)));
+  return found;
+}
+
+function claimProblem(device: string): Problem | null {
+  const fd = native().lockName(deviceClaim(device));
+  if (fd >= 0) native().closeFd(fd);
+  if (fd >= 0) return null;
+  return { code: 'EBUSY', problem: 'another ft-tcp process uses it', hint: 'See ft-tcp list; one group per device' };
 }
 
 function pidfd(): Check {

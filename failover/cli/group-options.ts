@@ -29,10 +29,17 @@ export const JSON_OPTION = {
   since: '0.1',
 } as const satisfies OptionSpec;
 
-/** Opens the group that the options name. Throws FtError ERR_FT_GROUP, EACCES, ENOTDIR. */
-export function openGroup(values: { group: string; dir: string | undefined }): Group {
-  const directory = values.dir ?? defaultDirectory(process.env, process.getuid?.() ?? 0);
-  return new Group(native(), directory, values.group);
+/** The directory of the groups that the options name. */
+export function groupsDirectory({ dir }: { dir: string | undefined }): string {
+  return dir ?? defaultDirectory(process.env, process.getuid?.() ?? 0);
+}
+
+/**
+ * Finds the group that the options name; null when there is none. Throws FtError ERR_FT_GROUP,
+ * EACCES, ENOTDIR.
+ */
+export function findGroup(values: { group: string; dir: string | undefined }): Group | null {
+  return Group.find(native(), groupsDirectory(values), values.group);
 }
 
 const STATUS_OPTIONS = { ...GROUP_OPTIONS, json: JSON_OPTION } as const;

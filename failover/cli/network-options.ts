@@ -14,10 +14,17 @@ const INTERFACE_NAME = text('NAME', "an interface's name, as ft0");
 export const TAP_OPTION = {
   value: INTERFACE_NAME,
   defaultText: 'ft0',
-  meaning: 'TAP device. It is created when it does not exist and the user may do so.',
+  meaning: 'TAP device. It must exist, be up and have several queues.',
   section: NETWORK,
   since: '0.1',
   example: '--tap ft0',
+} as const satisfies OptionSpec;
+
+/** `--create`. */
+export const CREATE_OPTION = {
+  meaning: 'Make the device when it does not exist, and set it up. Needs CAP_NET_ADMIN and ip.',
+  section: NETWORK,
+  since: '0.2',
 } as const satisfies OptionSpec;
 
 /** `--ip`. */

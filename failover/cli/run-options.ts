@@ -6,6 +6,7 @@ import type { ReplicaOptions } from '../replica/replica.js';
 import { GROUP_OPTIONS } from './group-options.js';
 import {
   BUSY_POLL_OPTION,
+  CREATE_OPTION,
   DEFAULT_ADDRESS,
   GATEWAY_OPTION,
   IP_OPTION,
@@ -31,6 +32,7 @@ const CLUSTER = 'Several machines';
 const MIN_LOG_MIB = 16;
 const MAX_LOG_MIB = 4096;
 const MAX_HISTORY_KIB = 16_384;
+const MAX_GRACE_S = 3600;
 
 const LOG_SIZE = {
   ...integer({ min: MIN_LOG_MIB, max: MAX_LOG_MIB, unit: 'MiB', placeholder: 'MIB' }),
@@ -45,6 +47,7 @@ const LOG_SIZE = {
 const OPTIONS = {
   ...GROUP_OPTIONS,
   tap: { ...TAP_OPTION, default: 'ft0' },
+  create: CREATE_OPTION,
   ip: IP_OPTION,
   gateway: GATEWAY_OPTION,
   mac: { ...MAC_OPTION, defaultText: 'chosen by the group' },
@@ -114,6 +117,13 @@ const OPTIONS = {
     section: REPLICATION,
     since: '0.1',
   },
+  'load-timeout': {
+    value: number({ min: 1, unit: 's', placeholder: 'S' }),
+    default: '120',
+    meaning: 'State mode: a primary whose program is not loaded after this time is killed.',
+    section: REPLICATION,
+    since: '0.2',
+  },
   'restart-window': {
     value: number({ min: 0, unit: 's', placeholder: 'S' }),
     default: '60',
@@ -122,6 +132,14 @@ const OPTIONS = {
     section: REPLICATION,
     since: '0.2',
     formerly: ['resume-within'],
+  },
+  grace: {
+    value: number({ min: 0, max: MAX_GRACE_S, unit: 's', placeholder: 'S' }),
+    default: '5',
+    meaning:
+      'SIGTERM, SIGINT and SIGHUP without a backup: how long open connections have to close. Then they are reset.',
+    section: REPLICATION,
+    since: '0.2',
   },
   solo: { meaning: 'No log and no backup.', section: REPLICATION, since: '0.1' },
   'busy-poll': BUSY_POLL_OPTION,
@@ -174,8 +192,9 @@ export const RUN: CommandSpec<typeof OPTIONS> = {
     1: 'the replica failed, was dropped or has diverged',
     2: 'invalid command line or cluster file',
     3: 'this machine lacks something; see ft-tcp doctor',
-    130: 'SIGINT',
-    143: 'SIGTERM, and there was no backup to switch over to',
+    129: 'SIGHUP, and there was no backup to switch over to',
+    130: 'SIGINT, likewise',
+    143: 'SIGTERM, likewise',
   },
   examples: [
     'ft-tcp run --group web server.js',
@@ -198,6 +217,10 @@ export interface RunArguments {
    * never.
    */
   restartWindow: number;
+  /** Make the device when it does not exist. */
+  create: boolean;
+  /** Milliseconds that connections have to close when the last replica is told to end. */
+  graceMs: number;
   /** Several machines: the file that describes them. */
   cluster: string | undefined;
   /** Which node of that file this is; undefined: by the host name. */
@@ -224,6 +247,8 @@ export function runArguments(argv: string[]): RunArguments {
     program,
     programArgs: argv.slice(split + 1),
     restartWindow: values['restart-window'],
+    create: values.create,
+    graceMs: values.grace * 1000,
     cluster: values.cluster,
     node: values.node,
     member: values.member,
@@ -256,6 +281,7 @@ function replicaOptions(values: OptionValues<typeof OPTIONS>): RunArguments['opt
     independentPorts: values['independent-connections'] ? 'all' : values['independent-port'],
     historyLimit: values['history-limit'] * 1024,
     hangTimeoutMs: values['hang-timeout'],
+    loadTimeoutMs: values['load-timeout'] * 1000,
     busyPollUs: values['busy-poll'] ?? defaultBusyPollUs(),
     sendThread: !values['no-send-thread'] && severalCpus(),
     solo: values.solo,

@@ -2,19 +2,31 @@
 import type { FrameDevice } from '../../lib/device/device.js';
 import { CapturedDevice, type CaptureWriter, PcapWriter } from '../../lib/device/pcap.js';
 import { PcapngWriter } from '../../lib/device/pcapng.js';
-import { TapDevice } from '../../lib/device/tap.js';
+import { TapDevice, type TapOptions } from '../../lib/device/tap.js';
 import { VlanTrunk } from '../../lib/device/vlan.js';
-import type { FtError } from '../../lib/errors.js';
+import { errorCode, FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
 import { systemClock, systemRandom } from '../../lib/native/system.js';
 import { Cubic, NewReno, Stack, StackHost } from '../../stack/index.js';
 import { defaultBusyPollUs, senderOptions, severalCpus } from '../host/busy-poll.js';
+import { requireDevice } from '../host/device-check.js';
+import { tryClaimDevice } from '../host/device-claim.js';
 import { type ServeOptions, serveOptions } from './serve-options.js';
 import { startService } from './services.js';
 
+/** A device that was made for replicas has several queues: this process uses one of them. */
+function openTap(options: TapOptions): TapDevice {
+  try {
+    return TapDevice.open(options);
+  } catch (error) {
+    if (errorCode(error) !== 'EINVAL') throw error;
+    return TapDevice.open({ ...options, multiQueue: true });
+  }
+}
+
 /** Opens the device with its capture and VLAN. `onError`: the device is gone. */
 function openDevice(options: ServeOptions, name: string, onError: (error: FtError) => void): FrameDevice {
-  const tap = TapDevice.open({
+  const tap = openTap({
     name,
     mode: options.tun === undefined ? 'tap' : 'tun',
     offload: !options['no-offload'] && options.vlan === undefined,
@@ -66,6 +78,10 @@ function openStack(options: ServeOptions, name: string, device: FrameDevice): St
 export async function serveCommand(argv: string[]): Promise<number> {
   const options = serveOptions(argv);
   const name = options.tun ?? options.tap ?? 'ft0';
+  const mode = options.tun === undefined ? 'tap' : 'tun';
+  requireDevice({ name, mode, multiQueue: false, offload: !options['no-offload'], addresses: options.ip });
+  if (!tryClaimDevice(native(), name))
+    throw new FtError('EBUSY', `Another ft-tcp process uses the device ${name}`, 'Choose another one with --tap');
   let exitCode = 0;
   let stop = (): void => undefined;
   const device = openDevice(options, name, (error) => {

@@ -1,11 +1,10 @@
 /** `ft-tcp status`: primary, backup, connections, lag and counters of a group. */
-import { rmSync } from 'node:fs';
-import { basename } from 'node:path';
 import { ExitCode } from '../admin/error-codes.js';
-import { askReplica, type ReplicaStatus, STATUS_SCHEMA } from '../admin/status.js';
+import { askReplicas } from '../admin/replicas.js';
+import { type ReplicaStatus, STATUS_SCHEMA } from '../admin/status.js';
 import { askAgent, CLUSTER_STATUS_SOCKET, type ClusterStatus } from '../cluster/agent/status.js';
 import type { Group } from '../host/group-directory.js';
-import { openGroup, STATUS } from './group-options.js';
+import { findGroup, STATUS } from './group-options.js';
 import { parseOptions } from './options.js';
 
 /** What `ft-tcp status --json` prints. */
@@ -25,7 +24,7 @@ const LEADER = 'leader';
 /** @returns 0 when the group has a primary, else 1. Throws FtError ERR_FT_USAGE, ERR_FT_GROUP. */
 export async function statusCommand(argv: string[]): Promise<number> {
   const values = parseOptions(STATUS, argv);
-  const status = await groupStatus(openGroup(values), values.group);
+  const status = await groupStatus(findGroup(values), values.group);
   if (values.json) process.stdout.write(`${JSON.stringify(status)}\n`);
   else {
     if (status.cluster !== undefined) printCluster(status.cluster);
@@ -35,17 +34,9 @@ export async function statusCommand(argv: string[]): Promise<number> {
 }
 
 /** Asks all replicas of this machine and its agent. */
-async function groupStatus(group: Group, name: string): Promise<GroupStatus> {
-  const replicas: ReplicaStatus[] = [];
-  const unresponsive: number[] = [];
-  const asked = await Promise.all(group.sockets().map(async (path) => ({ path, answer: await askReplica(path) })));
-  for (const { path, answer } of asked) {
-    // A process that was killed leaves a socket that refuses; one that hangs does not answer.
-    if (answer === 'gone') rmSync(path, { force: true });
-    else if (answer === 'unresponsive') unresponsive.push(Number.parseInt(basename(path), 10));
-    else replicas.push(answer);
-  }
-  replicas.sort((a, b) => (a.role === b.role ? a.pid - b.pid : a.role === 'primary' ? -1 : 1));
+async function groupStatus(group: Group | null, name: string): Promise<GroupStatus> {
+  if (group === null) return { schema: STATUS_SCHEMA, group: name, replicas: [], unresponsive: [] };
+  const { replicas, unresponsive } = await askReplicas(group);
   const cluster = await askAgent(group.file(CLUSTER_STATUS_SOCKET));
   return { schema: STATUS_SCHEMA, group: name, replicas, unresponsive, ...(cluster === null ? {} : { cluster }) };
 }
@@ -76,7 +67,7 @@ function print({ group, replicas, unresponsive }: GroupStatus): void {
   for (const r of replicas) {
     const { total, protected: safe } = r.connections;
     process.stdout.write(
-      `${r.role} ${r.pid}  peer ${r.peerPid || 'none'}  ${r.protected ? 'protected' : 'NOT PROTECTED'}  ` +
+      `${r.role} ${r.pid}  peer ${r.peerPid || 'none'}  ${r.protected ? 'protected' : r.joining ? 'NOT PROTECTED YET (a backup joins)' : 'NOT PROTECTED'}  ` +
         `connections ${total} (${safe} protected)  lag ${r.lagBytes} B  epoch ${r.epoch}\n`,
     );
     for (const [name, counters] of Object.entries(r.counters)) {

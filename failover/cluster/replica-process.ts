@@ -68,6 +68,7 @@ export class ReplicaProcess implements AgentReplica {
     words[Word.truncated] = welcome.truncated ? 1 : 0;
     words[Word.writerPid] = ownPid;
     words[Word.borrowSupportPid] = ownPid;
+    words[Word.writerStartTime] = words[Word.writerPidNamespace] = 0;
     for (const word of [Word.head, Word.eventEnd, Word.tail, Word.startAt]) words[word] = welcome.position | 0;
     group.publishRing();
     this.#snapshot = { ...snapshot, writerPid: ownPid };

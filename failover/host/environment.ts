@@ -7,6 +7,7 @@ import { type NativeAddon, native } from '../../lib/native/native.js';
 import { systemClock, systemRandom } from '../../lib/native/system.js';
 import type { Random } from '../../lib/random.js';
 import { ownPid } from './own-pid.js';
+import { ownIdentity, type ProcessIdentity } from './process-identity.js';
 
 /** A machine: its kernel, clocks and randomness. */
 export interface Environment {
@@ -15,6 +16,8 @@ export interface Environment {
   readonly random: Random;
   /** This process. */
   readonly pid: number;
+  /** Default: not known. */
+  readonly identity?: ProcessIdentity;
   /**
    * Received data from this size on is read into the log, and stays there on backups, bytes
    * (default MIN_IN_PLACE).
@@ -24,5 +27,5 @@ export interface Environment {
 
 /** This machine. Throws FtError ERR_FT_NATIVE when the addon has not been built. */
 export function thisMachine(): Environment {
-  return { native: native(), clock: systemClock, random: systemRandom, pid: ownPid };
+  return { native: native(), clock: systemClock, random: systemRandom, pid: ownPid, identity: ownIdentity };
 }

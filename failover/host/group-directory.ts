@@ -15,8 +15,17 @@
  * | PID.sock       | status socket (admin/status.ts)                                                  |
  * | PID.control    | admin socket (admin/commands.ts)                                                 |
  */
-import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  fstatSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { errorCode, FtError } from '../../lib/errors.js';
 import type { NativeAddon, NativeHandle } from '../../lib/native/native.js';
@@ -31,7 +40,7 @@ export interface StartSnapshot {
   format: number;
   /** Version of Node, as `v20.11.1`. */
   node: string;
-  /** SHA-256 of the program's main file. */
+  /** Digest of the program (program-digest.ts). */
   program: string;
   argv: string[];
   /** When the group started: CLOCK_MONOTONIC, microseconds, and milliseconds since 1970. */
@@ -43,6 +52,8 @@ export interface StartSnapshot {
   mode?: 'replay' | 'state';
   /** What the program sees of its process; opaque here (runtime/samples/process.ts). */
   process: object;
+  /** What else all replicas must have in common (replica/agreement.ts). */
+  agreement?: Readonly<Record<string, string>>;
   /** The primary that started or resumed the group. */
   writerPid: number;
 }
@@ -92,6 +103,11 @@ export interface GroupPlace {
 const ENDED = 'ended';
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
+/** Whether a group, and so its directory, may have this name. */
+export function isGroupName(name: string): boolean {
+  return NAME.test(name);
+}
+
 /** A group's directory on this machine. */
 export class Group implements GroupPlace {
   readonly path: string;
@@ -99,13 +115,17 @@ export class Group implements GroupPlace {
   #primaryLock = -1;
   #backupLock = -1;
 
-  /** Throws FtError ERR_FT_GROUP for a bad name, EACCES when the directory cannot be used. */
+  /**
+   * Throws FtError ERR_FT_GROUP for a bad name, EACCES when the directory cannot be used.
+   * @param create false: ENOENT is thrown for a directory that is missing, and none is made
+   */
   constructor(
     readonly native: NativeAddon,
     directory: string,
     readonly name: string,
+    create = true,
   ) {
-    if (!NAME.test(name)) {
+    if (!isGroupName(name)) {
       throw new FtError(
         'ERR_FT_GROUP',
         `"${name}" is not a group name`,
@@ -116,7 +136,18 @@ export class Group implements GroupPlace {
     this.#directory = new PrivateDirectory(this.path, {
       what: "The group's directory",
       hint: 'Choose another directory with --dir',
+      create,
     });
+  }
+
+  /** The group, if it has a directory; null: it has none. Throws FtError as the constructor does. */
+  static find(native: NativeAddon, directory: string, name: string): Group | null {
+    try {
+      return new Group(native, directory, name, false);
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return null;
+      throw error;
+    }
   }
 
   file(name: string): string {
@@ -125,7 +156,7 @@ export class Group implements GroupPlace {
 
   /** Tries to become the primary. */
   lockPrimary(): boolean {
-    if (this.#primaryLock < 0) this.#primaryLock = this.native.lockFile(this.file('primary.lock'));
+    if (this.#primaryLock < 0) this.#primaryLock = this.#lock('primary.lock');
     return this.#primaryLock >= 0;
   }
 
@@ -145,8 +176,44 @@ export class Group implements GroupPlace {
 
   /** Tries to become the one backup that follows the log. */
   lockBackup(): boolean {
-    if (this.#backupLock < 0) this.#backupLock = this.native.lockFile(this.file('backup.lock'));
+    if (this.#backupLock < 0) this.#backupLock = this.#lock('backup.lock');
     return this.#backupLock >= 0;
+  }
+
+  /**
+   * Whether the directory, and the lock that this process holds, are still where others look for
+   * them.
+   */
+  get isInPlace(): boolean {
+    return this.#directory.isInPlace && (this.#primaryLock < 0 || this.#isSameFile(this.#primaryLock, 'primary.lock'));
+  }
+
+  /** @returns the lock's descriptor; -1: another process holds it */
+  #lock(name: string): number {
+    for (;;) {
+      const fd = this.#open(name);
+      // `ft-tcp cleanup` may have removed the file before it was locked: others lock a new one.
+      if (fd < 0 || this.#isSameFile(fd, name)) return fd;
+      this.native.closeFd(fd);
+    }
+  }
+
+  #open(name: string): number {
+    try {
+      return this.native.lockFile(this.file(name));
+    } catch (error) {
+      if (errorCode(error) !== 'ENOENT') throw error;
+      throw new FtError('ERR_FT_GROUP', `The group's directory ${this.path} has been removed`, 'Start again');
+    }
+  }
+
+  #isSameFile(fd: number, name: string): boolean {
+    try {
+      const [opened, named] = [fstatSync(fd), statSync(this.file(name))];
+      return opened.ino === named.ino && opened.dev === named.dev;
+    } catch {
+      return false;
+    }
   }
 
   /** Frees the backup's place. */
@@ -242,19 +309,54 @@ export class Group implements GroupPlace {
 
   /** Removes what an earlier, dead group left behind. */
   clearOld(): void {
-    const memory = readdirSync(this.file('.')).filter((name) => /^(frames|threads)\./.test(name));
-    for (const name of ['start.json', 'start.new', 'log', 'log.new', ENDED, ...memory])
-      rmSync(this.file(name), { force: true });
+    const memory = this.files().filter((name) => /^(frames|threads)\./.test(name));
+    for (const name of ['start.json', 'start.new', 'log', 'log.new', ENDED, ...memory]) this.#remove(name);
+  }
+
+  #remove(name: string): void {
+    rmSync(this.file(name), { force: true });
   }
 
   /**
-   * Removes the log, the start snapshot and the frames of a group that has ended on purpose: they
-   * hold the program's secrets. No effect while another process is the primary.
+   * Removes what a group that has ended on purpose has made: the log, the start snapshot and the
+   * frames hold the program's secrets. The primary's lock and a mark stay. No effect while another
+   * process is the primary.
    */
   removeEnded(): void {
     if (!this.lockPrimary()) return;
     this.clearOld();
+    for (const name of ['bell-primary', 'bell-backup', 'backup.lock']) this.#remove(name);
     writeFileSync(this.file(ENDED), '', { mode: 0o600 });
+  }
+
+  /**
+   * Removes everything, the directory too. Throws FtError EBUSY while a process holds one of the
+   * locks.
+   */
+  removeAll(): void {
+    // In the order in which a replica takes them.
+    const isFree = this.lockBackup() && this.lockPrimary() && this.#lock('agent.lock') >= 0;
+    if (!isFree) throw new FtError('EBUSY', `A process uses the group ${this.name}`, 'See ft-tcp status');
+    for (const name of this.files()) rmSync(this.file(name), { force: true, recursive: true });
+    rmdirSync(this.path);
+  }
+
+  /** Names of all files of the group. */
+  files(): string[] {
+    return readdirSync(this.file('.'));
+  }
+
+  /** Removes the sockets of a process that has ended. */
+  removeSockets(pid: number): void {
+    for (const suffix of ['sock', 'control']) this.#remove(`${pid}.${suffix}`);
+  }
+
+  /** Removes memory of processes that have ended. @param keep processes whose memory is needed */
+  sweepMemory(keep: readonly number[]): void {
+    for (const name of this.files()) {
+      const pid = Number(/^(?:frames|threads)\.(\d+)$/.exec(name)?.[1]);
+      if (pid > 0 && !keep.includes(pid) && !isProcess(pid)) this.removeMemory(pid);
+    }
   }
 
   /** Whether the last group ended on purpose, and left nothing to resume. */
@@ -262,19 +364,23 @@ export class Group implements GroupPlace {
     return existsSync(this.file(ENDED));
   }
 
-  /** Status sockets of the replicas that are, or were, here. */
-  sockets(): string[] {
-    try {
-      return readdirSync(this.file('.'))
-        .filter((name) => name.endsWith('.sock'))
-        .map((name) => this.file(name));
-    } catch {
-      return [];
+  /** Processes that have, or had, sockets here: the replicas. */
+  replicaPids(): number[] {
+    const pids = new Set<number>();
+    for (const name of this.files()) {
+      const pid = Number(/^(\d+)\.(?:sock|control)$/.exec(name)?.[1]);
+      if (pid > 0) pids.add(pid);
     }
+    return [...pids];
   }
 }
 
-/** SHA-256 of a program's main file: a backup that runs another program is refused. */
-export function programDigest(path: string): string {
-  return createHash('sha256').update(readFileSync(path)).digest('hex');
+/** Whether a process has this number, whoever it belongs to. */
+export function isProcess(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errorCode(error) !== 'ESRCH';
+  }
 }

@@ -14,6 +14,7 @@ import {
   readFileSync,
   readlinkSync,
   type Stats,
+  statSync,
 } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { errorCode, FtError } from '../../lib/errors.js';
@@ -33,6 +34,8 @@ export interface DirectoryUse {
   what: string;
   /** How to choose another one. */
   hint: string;
+  /** False: a directory that is missing is not created. Default true. */
+  create?: boolean;
 }
 
 /** A private directory, open until `close`. */
@@ -43,7 +46,8 @@ export class PrivateDirectory {
 
   /**
    * Opens the directory; creates it and its parents with mode 0700 where they are missing. Throws
-   * FtError: EACCES when others could change it, or with the code of a call that failed.
+   * FtError: EACCES when others could change it, or with the code of a call that failed (ENOENT: it
+   * is missing, and not to be created).
    */
   constructor(
     path: string,
@@ -64,6 +68,16 @@ export class PrivateDirectory {
     return entry(this.#fd, name);
   }
 
+  /** Whether the path still leads to this directory. */
+  get isInPlace(): boolean {
+    try {
+      const [own, found] = [fstatSync(this.#fd), statSync(this.path)];
+      return own.ino === found.ino && own.dev === found.dev;
+    } catch {
+      return false;
+    }
+  }
+
   /** Closes the descriptor: paths that were made before are of no use. */
   close(): void {
     if (this.#fd >= 0) closeSync(this.#fd);
@@ -80,7 +94,7 @@ export class PrivateDirectory {
       for (let links = 0; ; ) {
         const name = names.shift();
         if (name === undefined) break;
-        const next = openOrCreate(entry(fd, name));
+        const next = openOrCreate(entry(fd, name), this.use.create ?? true);
         shown = join(shown, name);
         if (next === null) {
           if (++links > MAX_LINKS) throw this.#error('EACCES', `has too many symbolic links`);
@@ -143,14 +157,14 @@ function entry(fd: number, name: string): string {
 }
 
 /** @returns null for an entry that is not a directory, e.g. a symbolic link */
-function openOrCreate(path: string): number | null {
+function openOrCreate(path: string, create: boolean): number | null {
   for (let attempt = 0; ; attempt++) {
     try {
       return openSync(path, OPEN_FLAGS);
     } catch (error) {
       const code = errorCode(error);
       if (code === 'ENOTDIR' || code === 'ELOOP') return null;
-      if (code !== 'ENOENT' || attempt > 0) throw error;
+      if (code !== 'ENOENT' || attempt > 0 || !create) throw error;
     }
     try {
       mkdirSync(path, { mode: 0o700 });

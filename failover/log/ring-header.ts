@@ -196,10 +196,10 @@ export const HEADER_WORDS = [
     word: 13,
     type: 'int32',
     unit: 'enum',
-    writtenBy: 'backup (Diverged), primary',
+    writtenBy: 'backup (Diverged, Leaving), primary',
     readBy: 'primary, backup, agent',
-    ordering: 'release, before `readerState` Refused',
-    meaning: 'ReaderFault: 0 none, 1 diverged, 2 too slow (for an agent: the log has a gap)',
+    ordering: 'release, before `readerState` Refused; Leaving before `shutdown` is loaded',
+    meaning: 'ReaderFault: 0 none, 1 diverged, 2 too slow (for an agent: the log has a gap), 3 leaving',
   },
   {
     name: 'ready',
@@ -209,7 +209,7 @@ export const HEADER_WORDS = [
     writtenBy: 'primary, agent',
     readBy: 'backup, agent',
     ordering: 'release, after the record `Started` is published: the heartbeat counts from here on',
-    meaning: "the program's start-up is complete",
+    meaning: "the program's start-up is complete; 0 again while a takeover in state mode loads one",
   },
   {
     name: 'tapFd',
@@ -431,6 +431,26 @@ export const HEADER_WORDS = [
     ordering: 'plain, before `readerState`',
     meaning: "descriptor that holds the primary's lock, for a backup to copy; 0: none",
   },
+  {
+    name: 'writerStartTime',
+    word: 37,
+    type: 'int32',
+    unit: 'count',
+    writtenBy: 'primary, agent (0)',
+    readBy: 'backup',
+    ordering: 'plain, together with `writerPid`',
+    meaning: 'when that process started (proc(5), starttime, modulo 2^31); 0: not known',
+  },
+  {
+    name: 'writerPidNamespace',
+    word: 38,
+    type: 'int32',
+    unit: 'count',
+    writtenBy: 'primary, agent (0)',
+    readBy: 'backup',
+    ordering: 'plain, together with `writerPid`',
+    meaning: 'number of the pid namespace that `writerPid` belongs to, modulo 2^31; 0: not known',
+  },
 ] as const satisfies readonly HeaderWord[];
 
 type WordNumbers = { readonly [W in (typeof HEADER_WORDS)[number] as W['name']]: W['word'] };
@@ -453,6 +473,8 @@ export const ReaderFault = {
    * number with TooSlow.
    */
   Gap: 2,
+  /** The backup's process ends on purpose. */
+  Leaving: 3,
 } as const;
 
 /** Values of the word `shutdown`: how a primary ends that was told to. */

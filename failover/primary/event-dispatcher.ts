@@ -23,8 +23,8 @@ export interface DispatcherHost {
   readonly histories: ConnectionHistories;
   readonly stateMode: boolean;
   readonly programLoaded: boolean;
-  /** Catches what a suspect event throws (backup/quarantine.ts). */
-  readonly quarantine: { watch(conn: number): void; end(): unknown };
+  /** Catches what a suspect event does (backup/quarantine.ts). */
+  readonly quarantine: { watch(conn: number): void; run(event: () => boolean): boolean; end(): unknown };
 }
 
 /** The primary's event queue. */
@@ -102,7 +102,7 @@ export class EventDispatcher {
   #deliverSuspect(endpoint: AppEndpoint): boolean {
     const { quarantine } = this.#host;
     quarantine.watch(endpoint.id);
-    const delivered = endpoint.deliverNext();
+    const delivered = quarantine.run(() => endpoint.deliverNext());
     if (!delivered) quarantine.end();
     else if (this.#suspect !== null && --this.#suspect.events === 0) this.#suspect = null;
     return delivered;

@@ -4,6 +4,7 @@
  * the primary for long.
  */
 import type { NativeHandle } from '../../lib/native/native.js';
+import { StallDetector } from '../../lib/stall-detector.js';
 import { watchThreads } from '../host/thread-watch.js';
 import type { Ring } from '../log/ring.js';
 import { ReaderFault, ReaderState, Word } from '../log/ring-header.js';
@@ -14,21 +15,27 @@ import type { Standby, StandbyHost } from './standby.js';
 const BELL_LAG_BYTES = 128 * 1024;
 /** A backup that makes no progress for this time while the log is full is dropped. */
 const SLOW_READER_US = 5_000_000;
-/** A stall needs this many looks: the primary's own stall must not count as one of the backup. */
-const MIN_LOOKS = 8;
+/** How far a backup has come that joins is reported at this interval. */
+const JOIN_REPORT_US = 1_000_000;
 
 /** Looks after one backup on this machine. */
 export class LocalStandby implements Standby {
   firstProtected = Number.POSITIVE_INFINITY;
   paused = false;
-  #pausedSinceUs = 0;
-  #lastTail = 0;
-  #lastProgressUs = 0;
-  #stalledLooks = 0;
+  /** The log is nearly full. */
+  readonly #fullLog = new StallDetector();
+  readonly #stall = new StallDetector();
   #watch: NativeHandle | null = null;
   #threads: NativeHandle | null = null;
   /** The state transfer of older connections is under way. */
   #transferring = false;
+  /** The backup that follows has not caught up yet. */
+  #catchingUp = false;
+  /** Until it has applied the log to here. */
+  #joinEnd = 0;
+  #progressUs = 0;
+  /** No backup could take over: none is admitted. */
+  #isRefusing = false;
   #writer: RingWriter | null = null;
 
   constructor(
@@ -55,9 +62,9 @@ export class LocalStandby implements Standby {
     const { size } = writer.ring;
     if (this.paused) {
       if (room > size / 2) this.#pause(false);
-      else if (this.host.nowUs() - this.#pausedSinceUs > SLOW_READER_US) this.overrun();
+      else if (this.#fullLog.isStalled(this.host.nowUs(), 0, false, SLOW_READER_US)) this.overrun();
     } else if (room < size / 4) {
-      this.#pausedSinceUs = this.host.nowUs();
+      this.#fullLog.reset();
       this.#pause(true);
     }
     if (this.paused) this.host.wakeBackup();
@@ -74,14 +81,20 @@ export class LocalStandby implements Standby {
     const writer = this.#writer;
     if (writer === null) return;
     if (!writer.readerAttached) {
-      if (ring.load(Word.readerState) === ReaderState.Joining && host.programLoaded) this.#join(writer);
+      const asks = ring.load(Word.readerState) === ReaderState.Joining;
+      if (asks && host.programLoaded && !this.#isRefusing) this.#join(writer);
       return;
     }
-    if (ring.load(Word.readerFault) === ReaderFault.Diverged) {
+    const fault = ring.load(Word.readerFault);
+    if (fault === ReaderFault.Diverged) {
       this.drop('the backup has diverged from the primary', ReaderFault.Diverged);
       return;
     }
-    if (this.#transferring) this.#continueTransfer();
+    if (fault === ReaderFault.Leaving) {
+      this.#lose('the backup has ended');
+      return;
+    }
+    if (this.#catchingUp) this.#catchUp(writer);
     const { lag } = writer;
     if (this.#isStalled(writer, lag)) {
       this.drop('the backup makes no progress', ReaderFault.TooSlow);
@@ -100,17 +113,10 @@ export class LocalStandby implements Standby {
    */
   #isStalled(writer: RingWriter, lag: number): boolean {
     const { host, ring } = this;
-    const tail = ring.load(Word.tail);
-    const now = host.nowUs();
-    if (lag === 0 || tail !== this.#lastTail || !writer.readerReady) {
-      this.#lastTail = tail;
-      this.#lastProgressUs = now;
-      this.#stalledLooks = 0;
-      return false;
-    }
     const twice = 2 * host.hangTimeoutUs;
     const limit = host.gate.mode === 'acked' && Number.isFinite(twice) ? twice : Math.max(SLOW_READER_US, twice);
-    return ++this.#stalledLooks >= MIN_LOOKS && now - this.#lastProgressUs > limit;
+    const isIdle = lag === 0 || !writer.readerReady;
+    return this.#stall.isStalled(host.nowUs(), ring.load(Word.tail), isIdle, limit);
   }
 
   #join(writer: RingWriter): void {
@@ -132,16 +138,35 @@ export class LocalStandby implements Standby {
     if (!complete) host.recordJoin();
     this.firstProtected = complete ? 0 : host.nextConnection();
     this.#transferring = !complete && !host.transferState();
+    this.#catchingUp = true;
+    this.#joinEnd = writer.position;
+    this.#progressUs = host.nowUs();
     writer.publish();
     ring.store(Word.readerState, ReaderState.Live);
     host.wakeBackup();
-    if (!this.#transferring) host.onProtected();
+    host.onJoining(pid, writer.lag);
   }
 
-  #continueTransfer(): void {
-    this.#transferring = !this.host.transferState();
-    if (this.#transferring) this.host.wakeBackup();
-    else this.host.onProtected();
+  /** A backup protects when it has been told of all connections, and has applied the log once. */
+  #catchUp(writer: RingWriter): void {
+    const { host, ring } = this;
+    if (this.#transferring) {
+      this.#transferring = !host.transferState();
+      this.#joinEnd = writer.position;
+      if (this.#transferring) host.wakeBackup();
+    }
+    const isThere = ((ring.load(Word.tail) - this.#joinEnd) | 0) >= 0;
+    if (!this.#transferring && isThere && writer.readerReady) {
+      this.#catchingUp = false;
+      host.onProtected();
+    } else if (host.nowUs() - this.#progressUs >= JOIN_REPORT_US) {
+      this.#progressUs = host.nowUs();
+      host.onJoining(ring.words[Word.readerPid], writer.lag);
+    }
+  }
+
+  get joining(): boolean {
+    return this.#catchingUp;
   }
 
   get following(): boolean {
@@ -157,11 +182,18 @@ export class LocalStandby implements Standby {
     this.#lose(reason);
   }
 
+  /** Gives the backup up, and admits none any more. */
+  refuse(reason: string): void {
+    this.#isRefusing = true;
+    if (this.following) this.drop(reason, ReaderFault.TooSlow);
+  }
+
   #lose(reason: string): void {
     const { ring, host } = this;
     this.close();
     this.#writer?.detach();
     this.firstProtected = Number.POSITIVE_INFINITY;
+    this.#catchingUp = false;
     host.group.removeMemory(ring.words[Word.readerPid]);
     if (ring.load(Word.readerState) === ReaderState.Live) ring.store(Word.readerState, ReaderState.None);
     host.onUnprotected(reason);

@@ -12,6 +12,7 @@ import type { Connections } from '../connections/connections.js';
 import type { OutputChecks, ReplicaEndpoint } from '../connections/replicated-endpoint.js';
 import type { Doorbells } from '../host/doorbells.js';
 import type { GroupPlace } from '../host/group-directory.js';
+import type { ProcessIdentity } from '../host/process-identity.js';
 import { RecordType } from '../log/records.js';
 import type { Ring } from '../log/ring.js';
 import { Word } from '../log/ring-header.js';
@@ -54,6 +55,7 @@ export interface PrimaryHost extends DispatcherHost {
   readonly parts: PrimaryParts;
   readonly native: NativeAddon;
   readonly pid: number;
+  readonly identity: ProcessIdentity;
   readonly minInPlaceBytes: number | undefined;
   readonly options: {
     readonly group: GroupPlace;
@@ -80,6 +82,7 @@ export interface PrimaryHost extends DispatcherHost {
   flushed(): void;
   /** Reports an event (replica/options.ts). */
   emit(event: 'protected' | 'drained'): unknown;
+  emit(event: 'joining', pid: number, lagBytes: number): unknown;
   emit(event: 'unprotected', reason: string): unknown;
   /**
    * The backup has the whole log, and waits for the end of this process: no further turn may run.
@@ -134,11 +137,14 @@ export class Primary {
     host.gate.begin(writer);
     // A capture needs whole frames.
     if (ring.size <= MAX_DIRECT_LOG_BYTES && host.options.pcap === undefined) tap?.readInto(writer.placement);
-    ring.words[Word.writerPid] = host.pid;
-    ring.words[Word.borrowSupportPid] = host.pid;
     ring.words[Word.tapFd] = tap?.fd ?? 0;
     ring.words[Word.lockFd] = Math.max(0, host.options.group.primaryLock);
+    // First, so that a backup which sees its primary here is not forgotten when it asks to join.
     standby.start(writer);
+    ring.words[Word.writerStartTime] = host.identity.startTime;
+    ring.words[Word.writerPidNamespace] = host.identity.pidNamespace;
+    ring.words[Word.borrowSupportPid] = host.pid;
+    ring.words[Word.writerPid] = host.pid;
     return recorder;
   }
 
@@ -169,6 +175,7 @@ export class Primary {
       recordJoin: () => this.#transfer?.begin(),
       transferState: () => this.#transfer === null || this.#transfer.step(),
       announce: () => host.announce(),
+      onJoining: (pid, lagBytes) => host.emit('joining', pid, lagBytes),
       onProtected: () => host.emit('protected'),
       onUnprotected: (reason) => {
         host.emit('unprotected', reason);
@@ -317,6 +324,16 @@ export class Primary {
    */
   get firstProtected(): number {
     return this.#standby?.firstProtected ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Gives the backup on this machine up, and admits none any more. */
+  dropBackup(reason: string): void {
+    if (this.#standby instanceof LocalStandby) this.#standby.refuse(reason);
+  }
+
+  /** A backup follows, and has not caught up yet. */
+  get joining(): boolean {
+    return this.#standby?.joining === true;
   }
 
   /** Whether the backup that follows now knows a connection. */

@@ -107,6 +107,11 @@ export class RemoteStandby implements Standby {
     }
   }
 
+  get joining(): boolean {
+    // The agent reports it (status of the cluster).
+    return false;
+  }
+
   get following(): boolean {
     return this.#protected;
   }

@@ -33,6 +33,8 @@ export interface StandbyHost {
    * @returns true when it is complete
    */
   transferState(): boolean;
+  /** A backup follows, and has not caught up yet. @param lagBytes what it still has to apply */
+  onJoining(pid: number, lagBytes: number): void;
   onProtected(): void;
   onUnprotected(reason: string): void;
   /**
@@ -53,6 +55,8 @@ export interface Standby {
   readonly firstProtected: number;
   /** A backup follows. */
   readonly following: boolean;
+  /** It follows, but has not caught up yet. */
+  readonly joining: boolean;
   /** The log is nearly full: no input and no events until the backup has caught up. */
   readonly paused: boolean;
   /** For the log's writer: a record finds no room. */

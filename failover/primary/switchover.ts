@@ -4,7 +4,7 @@
  * the backup takes over.
  */
 import { FtError } from '../../lib/errors.js';
-import { ShutdownKind, Word } from '../log/ring-header.js';
+import { ReaderFault, ShutdownKind, Word } from '../log/ring-header.js';
 import type { RingWriter } from '../log/ring-writer.js';
 
 /** A backup that has not reached the log's end after this time cannot take over. */
@@ -76,8 +76,7 @@ export class Switchover {
       this.#host.beginning();
     }
     this.#host.waiting(writer);
-    if (writer.readerAttached && writer.lag === 0) {
-      writer.ring.store(Word.shutdown, ShutdownKind.Switchover);
+    if (writer.readerAttached && writer.lag === 0 && this.#handOver(writer)) {
       this.#completed = true;
       plan.resolve();
       this.#host.completed();
@@ -88,5 +87,13 @@ export class Switchover {
     this.#host.refused();
     this.#host.kick();
     plan.reject(new FtError('ERR_FT_UNPROTECTED', 'The backup did not reach the end of the log', 'See ft-tcp status'));
+  }
+
+  /** @returns false: the backup is about to end, and does not take over */
+  #handOver({ ring, clustered }: RingWriter): boolean {
+    ring.store(Word.shutdown, ShutdownKind.Switchover);
+    if (clustered || ring.load(Word.readerFault) !== ReaderFault.Leaving) return true;
+    ring.store(Word.shutdown, ShutdownKind.None);
+    return false;
   }
 }

@@ -45,6 +45,11 @@ export interface ReplicaOptions {
    * never.
    */
   hangTimeoutMs: number;
+  /**
+   * State mode: a primary whose program is loaded for longer than this is killed, milliseconds
+   * (default: never).
+   */
+  loadTimeoutMs?: number;
   /** Time to poll before the event loop sleeps, microseconds (default 0: it sleeps at once). */
   busyPollUs?: number;
   /** A thread hands frames to the device (default: none). */
@@ -87,7 +92,9 @@ export interface TakeoverReport {
 
 /** Events that a {@link Replica} emits, with their arguments. */
 export interface ReplicaEvents {
-  /** Primary: a backup follows, and can take over. */
+  /** Primary: a backup follows, and has not caught up yet; repeated each second. */
+  joining: [pid: number, lagBytes: number];
+  /** Primary: a backup has caught up, and can take over at once. */
   protected: [];
   /** Primary: no backup can take over any more. */
   unprotected: [reason: string];

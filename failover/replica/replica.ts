@@ -33,6 +33,7 @@ import { Connections, type ConnectionsHost, type LoggedConnection } from '../con
 import { OutputChecks, type ReplicaEndpoint } from '../connections/replicated-endpoint.js';
 import { Doorbells } from '../host/doorbells.js';
 import { thisMachine } from '../host/environment.js';
+import type { ProcessIdentity } from '../host/process-identity.js';
 import { type ConnectionHistories, HISTORY_LIMIT } from '../log/connection-history.js';
 import { GroupClock } from '../log/group-clock.js';
 import type { Ring } from '../log/ring.js';
@@ -53,6 +54,12 @@ export type { ReplicaEvents, ReplicaOptions, ReplicationMode, TakeoverReport } f
 /** Unacknowledged bytes above which a socket takes no more from its writer. */
 const SEND_BUFFER_BYTES = 1024 * 1024;
 
+/**
+ * A suspect event may take this many hang timeouts: the primary may have been killed in an event
+ * that takes a little more than one.
+ */
+const SUSPECT_LIMIT = 2;
+
 type Hosts = SocketHost & ConnectionsHost & EventLoopHost & PrimaryHost & BackupHost;
 
 /** A replica, as its process and its program's sockets use it. Emits {@link ReplicaEvents}. */
@@ -63,6 +70,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
   readonly clock: Clock;
   /** This process. */
   readonly pid: number;
+  readonly identity: ProcessIdentity;
   readonly minInPlaceBytes: number | undefined;
   readonly stack: Stack;
   readonly time: EventTime;
@@ -72,7 +80,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
   readonly connections: Connections;
   readonly gate: CommitGate;
   readonly bells: Doorbells;
-  readonly quarantine = new Quarantine((conn) => this.endpoints.get(conn)?.abort());
+  readonly quarantine: Quarantine;
   readonly sendBuffer = SEND_BUFFER_BYTES;
   role: 'primary' | 'backup';
   /** It resumes a group whose processes had all died. */
@@ -81,6 +89,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
   stopped = false;
   lastTakeover: TakeoverReport | null = null;
   readonly #loop: EventLoop;
+  #isEnded = false;
   #primary: Primary | null = null;
   #backup: Backup | null = null;
   #device: OpenedDevice | null = null;
@@ -94,10 +103,16 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
   ) {
     super();
     this.parts = { ...REPLICA_PARTS, ...parts };
-    const { native, clock, random, pid, minInPlaceBytes } = options.environment ?? thisMachine();
+    const { native, clock, random, pid, identity, minInPlaceBytes } = options.environment ?? thisMachine();
     this.native = native;
+    this.quarantine = new Quarantine({
+      abort: (conn) => this.endpoints.get(conn)?.abort(),
+      // On a simulated machine other processes have their turn in this one.
+      limitMs: options.environment === undefined ? SUSPECT_LIMIT * options.hangTimeoutMs : null,
+    });
     this.clock = options.agentPid === undefined || ring === null ? clock : new GroupClock(clock, ring);
     this.pid = pid;
+    this.identity = identity ?? { startTime: 0, pidNamespace: 0 };
     this.minInPlaceBytes = minInPlaceBytes;
     this.role = role;
     setChecksumKernel((bytes, offset, length, seed) => native.checksum(bytes, offset, length, seed));
@@ -147,8 +162,9 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
 
   /**
    * Opens the device and begins to take turns. Throws FtError for a device that cannot be opened.
+   * @param announce a primary tells its neighbours where its addresses are
    */
-  open(): void {
+  open(announce = true): void {
     const { options, ring } = this;
     this.#device = openDevice(this);
     const { gated, mac } = this.#device;
@@ -162,7 +178,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
     if (ring !== null) this.bells.open(this.role);
     if (this.#primary !== null) {
       if (ring !== null) this.#primary.openLog(ring);
-      this.announce();
+      if (announce) this.announce();
     }
     this.wakeAfter(0);
   }
@@ -235,14 +251,29 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
     this.kick();
   }
 
+  /** Primary: the backup on this machine is given up, and none can join any more. */
+  dropBackup(reason: string): void {
+    this.#primary?.dropBackup(reason);
+  }
+
   /** No replica is to take over: a backup that sees this primary end ends, too. */
   endGroup(): void {
+    this.#isEnded = true;
     this.ring?.store(Word.shutdown, ShutdownKind.GroupEnd);
   }
 
   /** The group ends, or has ended, on purpose. */
   get hasGroupEnded(): boolean {
-    return this.ring?.load(Word.shutdown) === ShutdownKind.GroupEnd;
+    return this.#isEnded || this.ring?.load(Word.shutdown) === ShutdownKind.GroupEnd;
+  }
+
+  /**
+   * A backup lets go of its primary, which then has none.
+   * @returns false: the primary has ended, or hands the group over, and this replica is its successor
+   */
+  leave(): boolean {
+    const { ring } = this;
+    return ring === null || this.#backup === null || this.#backup.leave();
   }
 
   stop(): void {
@@ -305,6 +336,15 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
 
   announce(): void {
     for (const net of this.stack.interfaces) net.announce();
+  }
+
+  /**
+   * Asks whether other hosts have the group's addresses.
+   * @param claimed called when one says so
+   */
+  probeAddresses(claimed: () => void): void {
+    this.stack.onAddressClaim = claimed;
+    for (const net of this.stack.interfaces) net.probeOwn();
   }
 
   /** The first frame after a takeover has left. */
@@ -429,6 +469,11 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
    */
   get firstProtected(): number {
     return this.#primary?.firstProtected ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Primary: a backup follows, and has not caught up yet. */
+  get joining(): boolean {
+    return this.#primary?.joining === true;
   }
 
   /** Connections that the backup which follows now does not know. */

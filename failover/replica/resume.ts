@@ -3,12 +3,14 @@ import type { NativeAddon } from '../../lib/native/native.js';
 import type { Group, StartSnapshot } from '../host/group-directory.js';
 import { Ring } from '../log/ring.js';
 import { RING_HEADER, ShutdownKind, Word } from '../log/ring-header.js';
-import type { ReplicationMode } from './options.js';
+import { type Difference, findDifference, type OwnTerms } from './agreement.js';
 
 /** What an earlier group left behind, if it can be resumed. */
 export interface Resumable {
   snapshot: StartSnapshot;
   ring: Ring;
+  /** Seconds since its last process lived. */
+  deadSeconds: number;
 }
 
 /** What {@link findResumable} looks for. */
@@ -16,9 +18,8 @@ export interface ResumeRequest {
   native: NativeAddon;
   /** Its lock has to be held by this process. */
   group: Group;
-  /** SHA-256 of the program's main file. */
-  program: string;
-  mode: ReplicationMode;
+  /** This process. */
+  own: OwnTerms;
   /** CLOCK_MONOTONIC, microseconds. */
   nowUs: number;
   /** Peers of a group that died longer ago do not wait any more, seconds. */
@@ -32,7 +33,7 @@ const ENDED_ON_PURPOSE = 'it was ended on purpose';
 
 /** @returns what can be resumed, or the reason why nothing can */
 export function findResumable(request: ResumeRequest): Resumable | string {
-  const { native, group, program, mode, nowUs, restartWindowSeconds } = request;
+  const { native, group, own, nowUs, restartWindowSeconds } = request;
   const snapshot = group.readSnapshot();
   if (snapshot === null) return group.hasEnded ? ENDED_ON_PURPOSE : NOTHING_TO_RESUME;
   let ring: Ring;
@@ -45,11 +46,16 @@ export function findResumable(request: ResumeRequest): Resumable | string {
   const { words, offsets } = ring;
   const ageSeconds = (nowUs + offsets[0]) / 1e6 - words[Word.heartbeatSeconds];
   if (words[Word.shutdown] === ShutdownKind.GroupEnd) return ENDED_ON_PURPOSE;
-  if (words[Word.ready] !== 1) return 'its program had not started';
+  // In state mode the connections are there while a program is loaded after a takeover.
+  const hasServed = words[Word.ready] === 1 || (snapshot.mode === 'state' && words[Word.epoch] > 1);
+  if (!hasServed) return 'its program had not started';
   if (words[Word.truncated] === 1) return 'its log is not complete';
   if (!(ageSeconds >= 0 && ageSeconds <= restartWindowSeconds)) return 'it died too long ago';
-  if ((snapshot.mode ?? 'replay') !== mode) return 'it ran in another mode';
-  if (mode === 'replay' && (snapshot.program !== program || snapshot.node !== process.version))
-    return 'it ran another program, or another version of Node';
-  return { snapshot, ring };
+  const difference = findDifference(snapshot, own);
+  if (difference !== null) return explain(difference);
+  return { snapshot, ring, deadSeconds: Math.round(ageSeconds) };
+}
+
+function explain({ what, theirs, ours }: Difference): string {
+  return `it ran with another ${what}: ${theirs}, and this process has ${ours}`;
 }

@@ -1,28 +1,34 @@
 /**
  * How a process becomes a replica: the first process of a group is its primary, the next one its
- * backup, and further ones wait for the backup's place. A group that has died is resumed if that is
+ * backup, and further ones wait for the backup's place (agreement.ts: what they must have in
+ * common). A group that has died is resumed if that is
  * possible. On several machines the agent has assigned the role.
  */
 import { randomBytes } from 'node:crypto';
-import { FtError } from '../../lib/errors.js';
+import { errorCode, FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
 import { systemClock } from '../../lib/native/system.js';
+import { claimDevice } from '../host/device-claim.js';
 import type { Group, StartSnapshot } from '../host/group-directory.js';
 import { ownPid } from '../host/own-pid.js';
+import { ownIdentity, startTimeOf } from '../host/process-identity.js';
 import { LOG_VERSION, OLDEST_VERSION } from '../log/records.js';
 import { Ring } from '../log/ring.js';
-import { RING_HEADER, SECRET_LENGTH } from '../log/ring-header.js';
+import { RING_HEADER, SECRET_LENGTH, Word } from '../log/ring-header.js';
 import { originals } from '../runtime/core/originals.js';
 import { applySnapshot, type ProcessSnapshot, snapshotProcess } from '../runtime/samples/process.js';
-import type { ReplicaOptions, ReplicationMode } from './options.js';
+import { agreementOf, differentVariables, findDifference, mismatch, type OwnTerms } from './agreement.js';
+import type { ReplicaOptions } from './options.js';
 import { patchNet } from './program.js';
 import { Replica } from './replica.js';
 import { findResumable, NOTHING_TO_RESUME, type Resumable } from './resume.js';
 
 /** A waiting replica looks for a free place at this interval. */
-const PLACE_POLL_MS = 200;
+const PLACE_POLL_MS = 100;
 /** A backup looks for its primary's log at this interval. */
 const PRIMARY_POLL_MS = 20;
+/** Another host that has one of the addresses says so within this time. */
+const PROBE_MS = 250;
 
 /** What is reported while a process looks for its role. */
 export interface StartEvents {
@@ -30,6 +36,10 @@ export interface StartEvents {
   role(role: 'primary' | 'backup', resumesPid?: number): void;
   /** An earlier group cannot be resumed; a new one begins. */
   resumeSkipped(reason: string): void;
+  /** The group is resumed. */
+  resumed(from: { diedPid: number; deadSeconds: number }): void;
+  /** The program sees the group's values of these environment variables, which differ here. */
+  variablesDiffer(names: string[]): void;
 }
 
 /** How to start a replica. */
@@ -38,7 +48,7 @@ export interface StartOptions {
   program: {
     /** Its main file and arguments, for the start snapshot. */
     argv: string[];
-    /** SHA-256 of its main file (`programDigest`). */
+    /** `programDigest` of it. */
     digest: string;
   };
   /** Several machines: the role that the agent has assigned. */
@@ -53,34 +63,70 @@ export interface StartOptions {
  * timers and files are the replica's when it resolves; on a backup in state mode, only after
  * `startProgram`.
  *
- * Throws FtError EBUSY when the assigned role is taken, ERR_FT_LOG_VERSION or ERR_FT_MISMATCH when
- * the primary runs another version or program, and what opening the device throws.
+ * Throws FtError EBUSY when the assigned role or the device is taken, EADDRINUSE when another host
+ * has an address, ERR_FT_LOG_VERSION, ERR_FT_MISMATCH or ERR_FT_NAMESPACE when the primary differs,
+ * and what opening the device throws.
+ * @returns null: the group has ended on purpose while this process waited for a place
  */
-export async function startReplica(options: StartOptions): Promise<Replica> {
+export async function startReplica(options: StartOptions): Promise<Replica | null> {
   const { replica, assignedRole } = options;
   const { group, solo } = replica;
   if (assignedRole === 'backup') return startBackup(options);
-  if (solo || group.lockPrimary()) return startPrimary(options);
-  if (assignedRole === 'primary')
-    throw new FtError('EBUSY', `Another process is the primary of ${group.name} on this machine`, 'See ft-tcp status');
+  if (solo) return startPrimary(options);
+  if (assignedRole === undefined) return findRole(options);
+  if (group.lockPrimary()) return startPrimary(options);
+  throw new FtError('EBUSY', `Another process is the primary of ${group.name} on this machine`, 'See ft-tcp status');
+}
+
+/**
+ * The locks have one order: only who holds the backup's lock tries the primary's. So a process that
+ * waits cannot take the group away from the backup that knows its connections.
+ */
+async function findRole(options: StartOptions): Promise<Replica | null> {
+  const { replica, events } = options;
+  const { group } = replica;
+  let hasWaited = false;
+  while (!group.lockBackup()) {
+    if (!hasWaited) events.role('backup');
+    hasWaited = true;
+    await pause(PLACE_POLL_MS);
+  }
+  // The mark is removed by the next group, whose first process does not wait.
+  if (hasWaited && group.hasEnded) return null;
+  if (group.lockPrimary()) {
+    group.unlockBackup();
+    return startPrimary(options);
+  }
+  if (!hasWaited) events.role('backup');
   return startBackup(options);
 }
 
 /**
  * Runs as the primary: resumes the group that died, or begins a new one. The group's lock is ours.
  */
-function startPrimary(options: StartOptions): Replica {
+async function startPrimary(options: StartOptions): Promise<Replica> {
+  await claimDevice(native(), options.replica.tap, pause);
   const resumable = lookForResumable(options);
-  return resumable === null ? startGroup(options) : resumeGroup(options, resumable);
+  return resumable === null ? await startGroup(options) : resumeGroup(options, resumable);
 }
 
-function lookForResumable({ replica, program, restartWindowSeconds, events }: StartOptions): Resumable | null {
+/** What of this process is compared with the group. */
+function ownTerms({ replica, program, assignedRole }: StartOptions): OwnTerms {
+  return {
+    mode: replica.mode ?? 'replay',
+    program: program.digest,
+    agreement: agreementOf(replica, program.argv),
+    clustered: assignedRole !== undefined,
+  };
+}
+
+function lookForResumable(options: StartOptions): Resumable | null {
+  const { replica, restartWindowSeconds, events } = options;
   if (replica.solo || restartWindowSeconds <= 0) return null;
   const found = findResumable({
     native: native(),
     group: replica.group,
-    program: program.digest,
-    mode: replica.mode ?? 'replay',
+    own: ownTerms(options),
     nowUs: systemClock.now(),
     restartWindowSeconds,
   });
@@ -89,7 +135,8 @@ function lookForResumable({ replica, program, restartWindowSeconds, events }: St
   return null;
 }
 
-function startGroup({ replica: base, program, events }: StartOptions): Replica {
+async function startGroup(options: StartOptions): Promise<Replica> {
+  const { replica: base, program, events } = options;
   const { group } = base;
   let ring: Ring | null = null;
   const origin = { monoUs: systemClock.now(), wallMs: systemClock.wall() };
@@ -100,7 +147,9 @@ function startGroup({ replica: base, program, events }: StartOptions): Replica {
     group.publishRing();
   }
   const replica = new Replica({ ...base, origin }, ring, 'primary');
-  replica.open();
+  replica.open(false);
+  if (options.assignedRole === undefined) await requireFreeAddresses(replica, group);
+  replica.announce();
   if (ring !== null) {
     group.writeSnapshot({
       format: LOG_VERSION,
@@ -111,6 +160,7 @@ function startGroup({ replica: base, program, events }: StartOptions): Replica {
       wallMs: origin.wallMs,
       ringBytes: base.ringBytes,
       mode: base.mode ?? 'replay',
+      agreement: agreementOf(base, program.argv),
       process: snapshotProcess(),
       writerPid: ownPid,
     });
@@ -121,47 +171,97 @@ function startGroup({ replica: base, program, events }: StartOptions): Replica {
   return replica;
 }
 
+/** A second host with the same address would get half of the packets, and reset connections. */
+async function requireFreeAddresses(replica: Replica, group: Group): Promise<void> {
+  let isClaimed = false;
+  replica.probeAddresses(() => {
+    isClaimed = true;
+  });
+  await pause(PROBE_MS);
+  replica.stack.onAddressClaim = null;
+  if (!isClaimed) return;
+  replica.stop();
+  if (replica.ring !== null) group.clearOld();
+  throw new FtError(
+    'EADDRINUSE',
+    `Another host on ${replica.options.tap} has one of the addresses ${replica.options.addresses.join(', ')}`,
+    'Choose a free address with --ip',
+  );
+}
+
 /** This process becomes what the dead primary's backup would have been. */
-function resumeGroup({ replica: base, events }: StartOptions, { snapshot, ring }: Resumable): Replica {
+function resumeGroup({ replica: base, events }: StartOptions, resumable: Resumable): Replica {
+  const { snapshot, ring, deadSeconds } = resumable;
   const pid = ring.writerPid;
+  base.group.sweepMemory([pid]);
   const replica = followingReplica(base, snapshot, ring);
   events.role('primary', pid);
+  events.resumed({ diedPid: pid, deadSeconds });
+  reportVariables(snapshot, events);
   if (!replica.stateMode) installProgram(replica, snapshot);
   base.group.writeSnapshot({ ...snapshot, writerPid: ownPid });
   replica.resume(pid);
   return replica;
 }
 
-/** Runs as the backup, once its place is free and the primary's log is there. */
+/** Runs as the backup, once the primary's log is there. */
 async function startBackup(options: StartOptions): Promise<Replica> {
-  const { replica: base, program, assignedRole, events } = options;
+  const { replica: base, assignedRole, events } = options;
   const { group } = base;
-  events.role('backup');
-  // One backup follows the log; further ones wait for its place. An agent has assigned it.
-  while (assignedRole === undefined && !group.lockBackup()) {
-    await pause(PLACE_POLL_MS);
-    if (group.lockPrimary()) return startPrimary(options);
-  }
+  if (assignedRole !== undefined) events.role('backup');
   for (;;) {
-    const snapshot = group.readSnapshot();
-    if (snapshot !== null) {
-      refuseOther(snapshot, program.digest, base.mode ?? 'replay');
-      const ring = new Ring(native(), group.mapRing(RING_HEADER + snapshot.ringBytes));
-      ring.check();
-      const pid = ring.writerPid;
-      if (pid > 0) {
-        const replica = followingReplica(base, snapshot, ring);
-        replica.watchPrimary(pid);
-        if (!replica.stateMode) installProgram(replica, snapshot);
-        return replica;
-      }
-    }
+    const replica = follow(options);
+    if (replica !== null) return replica;
     await pause(PRIMARY_POLL_MS);
     if (assignedRole === undefined && group.lockPrimary()) {
       group.unlockBackup();
       return startPrimary(options);
     }
   }
+}
+
+/** @returns null: there is no primary yet, or it is about to be another process */
+function follow(options: StartOptions): Replica | null {
+  const { replica: base, assignedRole } = options;
+  const { group } = base;
+  const snapshot = group.readSnapshot();
+  if (snapshot === null) return null;
+  refuseOther(snapshot, options);
+  const ring = new Ring(native(), group.mapRing(RING_HEADER + snapshot.ringBytes));
+  ring.check();
+  const pid = ring.writerPid;
+  // While a group is resumed, the log still names the process that died.
+  if (pid <= 0 || (assignedRole === undefined && !isWriter(ring))) return null;
+  group.sweepMemory([pid, ownPid]);
+  const replica = followingReplica(base, snapshot, ring);
+  try {
+    replica.watchPrimary(pid);
+  } catch (error) {
+    if (errorCode(error) !== 'ESRCH' || assignedRole !== undefined) throw error;
+    replica.stop();
+    group.removeMemory(ownPid);
+    return null;
+  }
+  reportVariables(snapshot, options.events);
+  if (!replica.stateMode) installProgram(replica, snapshot);
+  return replica;
+}
+
+/**
+ * Whether the log's writer lives: its number may belong to another process by now. Throws FtError
+ * ERR_FT_NAMESPACE when this process cannot see it.
+ */
+function isWriter({ words, writerPid }: Ring): boolean {
+  const [startTime, namespace] = [words[Word.writerStartTime], words[Word.writerPidNamespace]];
+  if (namespace !== 0 && ownIdentity.pidNamespace !== 0 && namespace !== ownIdentity.pidNamespace)
+    throw new FtError(
+      'ERR_FT_NAMESPACE',
+      `The primary (process ${writerPid}) runs in the pid namespace ${namespace}, this process in ${ownIdentity.pidNamespace}`,
+      'Run all replicas of a group in one pid namespace, or use --cluster; ft-tcp drain ends the group',
+    );
+  if (ownIdentity.startTime === 0) return true;
+  const found = startTimeOf(writerPid);
+  return found !== 0 && (startTime === 0 || found === startTime);
 }
 
 function followingReplica(base: ReplicaOptions, snapshot: StartSnapshot, ring: Ring): Replica {
@@ -180,8 +280,14 @@ function installProgram(replica: Replica, snapshot: StartSnapshot): void {
   patchNet(replica);
 }
 
-/** A backup that runs another program, or another Node, could not replay what the primary does. */
-function refuseOther(snapshot: StartSnapshot, program: string, mode: ReplicationMode): void {
+/** State mode: the program that is started at a takeover sees its own process. */
+function reportVariables(snapshot: StartSnapshot, events: StartEvents): void {
+  const names = snapshot.mode === 'state' ? [] : differentVariables(snapshot);
+  if (names.length > 0) events.variablesDiffer(names);
+}
+
+/** A backup that differs from its primary could not replay what the primary does. */
+function refuseOther(snapshot: StartSnapshot, options: StartOptions): void {
   if (snapshot.format < OLDEST_VERSION || snapshot.format > LOG_VERSION) {
     throw new FtError(
       'ERR_FT_LOG_VERSION',
@@ -189,29 +295,8 @@ function refuseOther(snapshot: StartSnapshot, program: string, mode: Replication
       'Upgrade one version at a time, the backup first',
     );
   }
-  if ((snapshot.mode ?? 'replay') !== mode) {
-    throw new FtError(
-      'ERR_FT_MISMATCH',
-      `The primary runs in ${snapshot.mode ?? 'replay'} mode, this replica in ${mode} mode`,
-      'Give all replicas the same --mode',
-    );
-  }
-  // In state mode data is handed over, which another program or Node can read.
-  if (mode === 'state') return;
-  if (snapshot.node !== process.version) {
-    throw new FtError(
-      'ERR_FT_MISMATCH',
-      `The primary runs Node ${snapshot.node}, this is ${process.version}`,
-      'Run the same Node on all replicas',
-    );
-  }
-  if (snapshot.program !== program) {
-    throw new FtError(
-      'ERR_FT_MISMATCH',
-      "The program's main file differs from the one that the primary runs",
-      'Start the same program, or stop the group first',
-    );
-  }
+  const difference = findDifference(snapshot, ownTerms(options));
+  if (difference !== null) throw mismatch(difference);
 }
 
 function pause(ms: number): Promise<void> {

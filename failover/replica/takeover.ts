@@ -165,6 +165,8 @@ export class Takeover {
     const { reader, replayer } = this.#backup.follower;
     const primary = this.#host.becomePrimary();
     words[Word.epoch] = (words[Word.epoch] + 1) & 0xffff;
+    // A new program is loaded, which may take longer than the hang timeout.
+    if (stateMode) ring.store(Word.ready, 0);
     // The event that the old primary died in has not happened. It may be what killed it.
     if (stateMode || replayer?.discardedEvent === true) {
       if (!this.#planned) primary.dispatcher.suspect(reader?.lastConn ?? -1);

@@ -56,6 +56,13 @@ export interface NativeAddon {
   tapDetach(fd: number): void;
   /** MTU of a network interface by name (SIOCGIFMTU). Throws with `code`. */
   ifMtu(name: string): number;
+  /**
+   * A network interface by name: its flags (IFF_*), its index, and its kind: `tap`, `tun`, or empty
+   * for another one. Throws with `code` (ENODEV).
+   */
+  ifDescribe(name: string): { flags: number; index: number; kind: string };
+  /** All addresses of this network namespace, also of interfaces that are down: `NAME ADDRESS/LENGTH`. */
+  ifAddresses(): string[];
   closeFd(fd: number): void;
 
   /**
@@ -210,6 +217,11 @@ export interface NativeAddon {
    * which succeeds at once for the open file that has the lock. False for another file.
    */
   lockAgain(fd: number, path: string): boolean;
+  /**
+   * Takes a name of the network namespace (an abstract Unix socket). Returns the fd, or -1 if
+   * another process has it. Throws with `code`.
+   */
+  lockName(name: string): number;
 
   /** pidfd_open. Throws with `code` (ESRCH: no such process). */
   pidfdOpen(pid: number): number;

@@ -3,9 +3,13 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <stddef.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static void unmap(napi_env env, void *data, void *hint) {
@@ -126,10 +130,26 @@ static napi_value lock_again(napi_env env, napi_callback_info info) {
   return ft_bool(env, result == 0);
 }
 
+static napi_value lock_name(napi_env env, napi_callback_info info) {
+  napi_value value;
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  /* The first byte stays 0: a name of the network namespace, not of a file. */
+  char *name = address.sun_path + 1;
+  if (!ft_args(env, info, 1, &value) || !ft_arg_text(env, value, name, sizeof address.sun_path - 1)) return NULL;
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return ft_throw_errno(env, errno, "socket");
+  socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name));
+  if (bind(fd, (struct sockaddr *)&address, length) == 0) return ft_i32(env, fd);
+  int error = errno;
+  if (error != EADDRINUSE) return fail_closing(env, fd, error, "bind");
+  close(fd);
+  return ft_i32(env, -1);
+}
+
 void ft_shm_init(napi_env env, napi_value exports) {
   static const ft_function functions[] = {
       {"shmMap", shm_map},     {"fifoOpen", fifo_open},   {"fifoRing", fifo_ring},
-      {"lockFile", lock_file}, {"lockAgain", lock_again},
+      {"lockFile", lock_file}, {"lockAgain", lock_again}, {"lockName", lock_name},
   };
   ft_export(env, exports, functions, sizeof functions / sizeof *functions);
 }

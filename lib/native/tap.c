@@ -3,9 +3,14 @@
 #include "frame.h"
 #include "split.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <linux/ethtool.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -121,6 +126,72 @@ static napi_value if_mtu(napi_env env, napi_callback_info info) {
   return ft_i32(env, interface.ifr_mtu);
 }
 
+static napi_value if_describe(napi_env env, napi_callback_info info) {
+  napi_value value, result, kind;
+  struct ifreq interface = {0};
+  struct ethtool_drvinfo driver = {.cmd = ETHTOOL_GDRVINFO};
+  if (!ft_args(env, info, 1, &value) || !ft_arg_text(env, value, interface.ifr_name, IFNAMSIZ)) return NULL;
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return ft_throw_errno(env, errno, "socket");
+  if (ioctl(fd, SIOCGIFFLAGS, &interface) < 0) return fail_closing(env, fd, "ioctl SIOCGIFFLAGS");
+  int flags = interface.ifr_flags & 0xffff;
+  if (ioctl(fd, SIOCGIFINDEX, &interface) < 0) return fail_closing(env, fd, "ioctl SIOCGIFINDEX");
+  int index = interface.ifr_ifindex;
+  interface.ifr_data = (char *)&driver;
+  /* The driver of TAP and TUN devices names their kind where others name their bus. */
+  bool tun = ioctl(fd, SIOCETHTOOL, &interface) == 0 && strcmp(driver.driver, "tun") == 0;
+  close(fd);
+  napi_create_object(env, &result);
+  napi_create_string_utf8(env, tun ? driver.bus_info : "", NAPI_AUTO_LENGTH, &kind);
+  napi_set_named_property(env, result, "flags", ft_i32(env, flags));
+  napi_set_named_property(env, result, "index", ft_i32(env, index));
+  napi_set_named_property(env, result, "kind", kind);
+  return result;
+}
+
+/* "NAME ADDRESS/PREFIX", empty for an address of another family. */
+static void format_address(const struct ifaddrs *entry, char *text, size_t size) {
+  char address[INET6_ADDRSTRLEN];
+  const void *bytes, *mask;
+  size_t length;
+  text[0] = 0;
+  if (entry->ifa_addr == NULL || entry->ifa_netmask == NULL) return;
+  int family = entry->ifa_addr->sa_family;
+  if (family == AF_INET) {
+    bytes = &((const struct sockaddr_in *)(const void *)entry->ifa_addr)->sin_addr;
+    mask = &((const struct sockaddr_in *)(const void *)entry->ifa_netmask)->sin_addr;
+    length = 4;
+  } else if (family == AF_INET6) {
+    bytes = &((const struct sockaddr_in6 *)(const void *)entry->ifa_addr)->sin6_addr;
+    mask = &((const struct sockaddr_in6 *)(const void *)entry->ifa_netmask)->sin6_addr;
+    length = 16;
+  } else {
+    return;
+  }
+  int prefix = 0;
+  for (size_t i = 0; i < length; i++) prefix += __builtin_popcount(((const uint8_t *)mask)[i]);
+  if (inet_ntop(family, bytes, address, sizeof address) == NULL) return;
+  snprintf(text, size, "%s %s/%d", entry->ifa_name, address, prefix);
+}
+
+static napi_value if_addresses(napi_env env, napi_callback_info info) {
+  (void)info;
+  struct ifaddrs *list;
+  napi_value result, value;
+  char text[IFNAMSIZ + INET6_ADDRSTRLEN + 8];
+  uint32_t count = 0;
+  if (getifaddrs(&list) < 0) return ft_throw_errno(env, errno, "getifaddrs");
+  napi_create_array(env, &result);
+  for (const struct ifaddrs *entry = list; entry != NULL; entry = entry->ifa_next) {
+    format_address(entry, text, sizeof text);
+    if (text[0] == 0) continue;
+    napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &value);
+    napi_set_element(env, result, count++, value);
+  }
+  freeifaddrs(list);
+  return result;
+}
+
 static napi_value close_fd(napi_env env, napi_callback_info info) {
   napi_value value;
   int32_t fd;
@@ -204,8 +275,9 @@ static napi_value send_split(napi_env env, napi_callback_info info) {
 
 void ft_tap_init(napi_env env, napi_value exports) {
   static const ft_function functions[] = {
-      {"tapOpen", tap_open}, {"tapAttach", tap_attach}, {"tapDetach", tap_detach}, {"ifMtu", if_mtu},
-      {"closeFd", close_fd}, {"send", send_frame},      {"sendSplit", send_split},
+      {"tapOpen", tap_open},     {"tapAttach", tap_attach},   {"tapDetach", tap_detach},
+      {"ifMtu", if_mtu},         {"closeFd", close_fd},       {"send", send_frame},
+      {"sendSplit", send_split}, {"ifDescribe", if_describe}, {"ifAddresses", if_addresses},
   };
   ft_export(env, exports, functions, sizeof functions / sizeof *functions);
 }

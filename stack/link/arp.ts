@@ -79,6 +79,14 @@ export class Arp {
     for (const { address } of this.#net.addresses) this.#send(ARP_REQUEST, address, address, null, BROADCAST_MAC);
   }
 
+  /**
+   * Asks whether another host has an address of ours (RFC 5227 section 2.1.1). Its answer is a
+   * claim of the address.
+   */
+  probeOwn(): void {
+    for (const { address } of this.#net.addresses) this.#send(ARP_REQUEST, 0, address, null, BROADCAST_MAC);
+  }
+
   /** Asks for a neighbour's link address: everybody, or (with a MAC) that neighbour itself. */
   request(address: number, mac: Uint8Array | null): void {
     if (this.#stack.frozen) return;

@@ -266,6 +266,13 @@ export class NetInterface implements DeviceHandler, LinkHost, InputLink {
     this.igmp.announce();
   }
 
+  /** Asks whether another host has an address of ours; its answer is a claim of the address. */
+  probeOwn(): void {
+    if (this.linkHeader === 0) return;
+    this.arp.probeOwn();
+    this.nd.probeOwn();
+  }
+
   // --- Groups ---
 
   hasGroup(address: number): boolean {

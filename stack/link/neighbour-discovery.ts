@@ -225,6 +225,15 @@ export class NeighbourDiscovery {
 
   // --- Addresses ---
 
+  /**
+   * Asks whether another host has an address of ours, without giving up its use meanwhile. An answer
+   * is a claim of the address.
+   */
+  probeOwn(): void {
+    for (const entry of this.#net.addresses6)
+      if (!entry.tentative) this.#solicit(entry.address, this.#stack.unspecified6, null, false);
+  }
+
   /** Begins duplicate address detection (RFC 4862 section 5.4). */
   probe(entry: Address6): void {
     entry.tentative = true;

@@ -21,7 +21,7 @@ function setUp(turns: (Turn | Error)[]) {
       loopClose: () => log.push('close'),
     },
     runtime: { active: false, endEvent: () => log.push('end') },
-    quarantine: new Quarantine(() => undefined),
+    quarantine: new Quarantine({ abort: () => undefined, limitMs: null }),
     programLoaded: true,
     current: {
       turn: () => {

@@ -91,7 +91,7 @@ t.test('files of an earlier group are removed; a damaged snapshot counts as none
   t.equal(readFileSync(group.file('log')).length, RING_HEADER + 4096);
   group.clearOld();
   t.equal(existsSync(group.file('log')), false);
-  t.same(group.sockets(), []);
+  t.same(group.replicaPids(), []);
 });
 
 function log(name: string): Ring {

@@ -3,6 +3,7 @@
  * what follows.
  */
 import t from 'tap';
+import { ReaderFault, ShutdownKind } from '../../failover/log/ring-header.js';
 import type { RingWriter } from '../../failover/log/ring-writer.js';
 import { Switchover } from '../../failover/primary/switchover.js';
 
@@ -12,7 +13,8 @@ class FakeWriter {
   readerAttached = true;
   lag = 100;
   stored: number[] = [];
-  readonly ring = { store: (_word: number, value: number) => this.stored.push(value) };
+  fault = 0;
+  readonly ring = { store: (_word: number, value: number) => this.stored.push(value), load: () => this.fault };
 }
 
 function setUp(): { calls: string[]; writer: FakeWriter; step(nowUs: number): void; switchover: Switchover } {
@@ -44,6 +46,20 @@ t.test('it completes when the backup has read the log to its end', async (t) => 
   t.same(writer.stored, [1], 'the log says that it was a switchover');
   step(4000);
   t.equal(calls.length, 6, 'nothing more happens');
+});
+
+t.test('a backup that is about to end is not handed the group', async (t) => {
+  const { calls, writer, step, switchover } = setUp();
+  const failed = t.rejects(switchover.begin(writer as unknown as RingWriter, 0), { code: 'ERR_FT_UNPROTECTED' });
+  writer.lag = 0;
+  writer.fault = ReaderFault.Leaving;
+  step(1000);
+  t.same(writer.stored, [ShutdownKind.Switchover, ShutdownKind.None], 'it is taken back');
+  t.ok(switchover.underWay, 'until the primary has let the backup go');
+  writer.readerAttached = false;
+  step(2000);
+  await failed;
+  t.same(calls.slice(-2), ['refused', 'kick']);
 });
 
 t.test('a backup that does not reach the end in 3 seconds, or is lost, cannot take over', async (t) => {

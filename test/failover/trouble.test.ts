@@ -221,6 +221,7 @@ t.test('devices that cannot be opened', async (t) => {
   t.equal(wrong.status, 1);
   t.match(wrong.stderr, /EINVAL.*not a name/);
   spawnSync('ip', ['tuntap', 'add', 'dev', 'single', 'mode', 'tap']);
+  spawnSync('ip', ['link', 'set', 'single', 'up']);
   const kind = run('--tap', 'single');
   t.not(kind.status, 0);
   t.match(kind.stderr, /EINVAL|EBUSY/);

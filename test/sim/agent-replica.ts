@@ -113,6 +113,7 @@ export class Process {
       nextConnection: () => 1,
       recordJoin: () => this.#record(RecordType.Join, this.skipped + this.values.length),
       transferState: () => true,
+      onJoining: () => undefined,
       onProtected: () => undefined,
       onUnprotected: () => undefined,
       announce: () => undefined,

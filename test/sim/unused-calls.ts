@@ -8,6 +8,9 @@ export const UNUSED_CALLS = {
   },
   senderLease: () => undefined,
   peerUid: () => 0,
+  lockName: () => 0,
+  ifAddresses: () => [],
+  ifDescribe: () => ({ flags: 1, index: 1, kind: 'tap' }),
   crc32cBy: () => -1,
   randInstall: () => undefined,
 } satisfies Partial<NativeAddon>;

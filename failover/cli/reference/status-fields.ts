@@ -219,7 +219,12 @@ const REPLICA: FieldsOf<ReplicaStatus> = {
   pid: { type: 'integer', meaning: 'Process id.' },
   role: { type: 'string', meaning: '`primary` or `backup`.' },
   peerPid: { type: 'integer', meaning: "The other replica's process id; 0: none." },
-  protected: { type: 'boolean', meaning: 'Primary: a backup follows. Backup: it follows.' },
+  protected: { type: 'boolean', meaning: 'Primary: a backup has caught up, and could take over. Backup: it follows.' },
+  joining: {
+    type: 'boolean',
+    meaning: 'Primary: a backup follows, and has not caught up yet; `lagBytes` is what it has to apply.',
+  },
+  loading: { type: 'boolean', meaning: 'Primary: its program is being loaded, and serves nothing yet.' },
   epoch: { type: 'integer', meaning: 'Grows with every takeover.' },
   connections: {
     type: 'object',

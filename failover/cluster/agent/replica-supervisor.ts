@@ -2,9 +2,9 @@
  * Keeps the local replica's process running: starts it, starts it again after a growing delay when
  * it ends, and kills it when it makes no progress.
  */
+import { StallDetector } from '../../../lib/stall-detector.js';
 import type { AgentHost } from './host.js';
 import type { LogCopy } from './log-copy.js';
-import { StallDetector } from './stall-detector.js';
 
 const MIN_RESTART_DELAY_US = 100_000;
 const MAX_RESTART_DELAY_US = 5_000_000;

@@ -1,0 +1,216 @@
+/**
+ * A replica in its process: its status and admin sockets, its signals, and its end. Whoever ends
+ * last closes the connections, and removes what the group has made.
+ */
+import { constants } from 'node:os';
+import { errorCode, FtError } from '../../lib/errors.js';
+import { type AdminCommand, adminSocketPath, serveCommands } from '../admin/commands.js';
+import { ExitCode } from '../admin/error-codes.js';
+import type { EventWriter } from '../admin/events.js';
+import { serveStatus } from '../admin/status.js';
+import { tryClaimDevice } from '../host/device-claim.js';
+import { type EndSignal, endSignals } from '../host/end-signals.js';
+import type { Group } from '../host/group-directory.js';
+import { ownPid } from '../host/own-pid.js';
+import { closeConnections, resetConnections } from '../replica/closing.js';
+import type { Replica } from '../replica/replica.js';
+import { originals } from '../runtime/core/originals.js';
+
+/** Added to a signal's number, it is the exit code of a process that the signal ended. */
+const SIGNAL_EXIT = 128;
+/** The group's directory is looked at at this interval. */
+const PLACE_LOOK_MS = 200;
+/** A backup that is needed as the successor has this long to take over. */
+const TAKEOVER_MS = 10_000;
+
+/** How a replica ends. */
+export interface EndOptions {
+  /** How long connections of the last replica may take to close, milliseconds. */
+  readonly graceMs: number;
+  /** The agent, which still sends the log, removes it. */
+  readonly hasAgent: boolean;
+  readonly report: EventWriter;
+}
+
+/** A replica with its status and admin sockets, until the process ends. */
+export class RunningReplica {
+  readonly #sockets: { close(): void }[] = [];
+  /** The claim of the device is this process's (device-claim.ts). */
+  #hasDevice: boolean;
+  /** Listeners of each signal before the program was loaded. */
+  readonly #listeners = new Map<EndSignal, number>();
+  /** A signal has come. */
+  #isEnding = false;
+
+  private constructor(
+    readonly replica: Replica,
+    readonly group: Group,
+    readonly options: EndOptions,
+  ) {
+    this.#hasDevice = replica.role === 'primary';
+  }
+
+  /** Serves the sockets. Throws FtError, or what listening throws. */
+  static async serve(replica: Replica, group: Group, options: EndOptions): Promise<RunningReplica> {
+    const running = new RunningReplica(replica, group, options);
+    const path = adminSocketPath((name) => group.file(name), ownPid);
+    running.#sockets.push(await serveStatus(replica));
+    running.#sockets.push(await serveCommands(path, (command) => running.#execute(command)));
+    process.on('exit', () => running.#exiting());
+    return running;
+  }
+
+  /** Ends the process. */
+  end(code: number): never {
+    const { replica } = this;
+    // A group that could not be resumed is not tried again by the next process.
+    if (replica.isResuming && replica.role === 'backup') replica.endGroup();
+    this.#resetLast();
+    replica.stop();
+    process.exit(code);
+  }
+
+  /** After an end on purpose nobody takes the connections over. */
+  #resetLast(): void {
+    const { replica } = this;
+    if (replica.hasGroupEnded && replica.role === 'primary' && !replica.stopped) resetConnections(replica);
+  }
+
+  /** The process ends now, whoever has ended it. Nothing asynchronous happens any more. */
+  #exiting(): void {
+    const { replica, group, options } = this;
+    if (replica.quarantine.isWatching) return;
+    // The program may have called process.exit in an event, in which its file calls are recorded.
+    replica.runtime.outside(() => {
+      this.#resetLast();
+      this.closeSockets();
+      if (replica.hasGroupEnded && !options.hasAgent && replica.ring !== null) group.removeEnded();
+    });
+  }
+
+  /** Closes and removes the sockets. */
+  closeSockets(): void {
+    for (const socket of this.#sockets.splice(0)) socket.close();
+  }
+
+  /**
+   * SIGTERM, SIGINT and SIGHUP switch over to the backup. Without one, connections are closed in an
+   * orderly way. The second signal ends at once.
+   */
+  endOnSignals(): void {
+    for (const signal of endSignals()) {
+      process.on(signal, () => this.#signalled(signal));
+      this.#listeners.set(signal, process.listenerCount(signal));
+    }
+  }
+
+  #signalled(signal: EndSignal): void {
+    // With a listener of its own, a program uses SIGHUP for something else.
+    if (signal === 'SIGHUP' && this.#programHandles(signal)) return;
+    const { replica } = this;
+    const code = SIGNAL_EXIT + constants.signals[signal];
+    if (this.#isEnding) {
+      this.end(code);
+    }
+    this.#isEnding = true;
+    if (replica.role === 'primary') this.#endPrimary(signal, code);
+    else if (replica.leave()) this.end(code);
+    else {
+      // The primary has ended, or is about to: this replica is the last one.
+      replica.once('takeover', () => this.#endPrimary(signal, code));
+      originals.setTimeout(() => this.end(code), TAKEOVER_MS);
+    }
+  }
+
+  /** The program has a listener of its own: it has come since its start. */
+  #programHandles(signal: EndSignal): boolean {
+    return process.listenerCount(signal) > (this.#listeners.get(signal) ?? 0);
+  }
+
+  /** A process that could take over, on this machine or on another one. */
+  get #hasBackup(): boolean {
+    const { writer } = this.replica;
+    return writer !== null && (writer.clustered ? writer.readerReady : writer.readerAttached);
+  }
+
+  #endPrimary(signal: EndSignal, code: number): void {
+    if (!this.#hasBackup) {
+      void this.#closeLast(signal, code);
+      return;
+    }
+    this.replica.switchover().then(
+      () => this.end(ExitCode.Ok),
+      // A backup that cannot take over in an orderly way does so when this process has ended.
+      () => (this.#hasBackup ? this.end(code) : void this.#closeLast(signal, code)),
+    );
+  }
+
+  /** Ended on purpose without a backup: the next process starts a new group. */
+  async #closeLast(signal: EndSignal, code: number): Promise<void> {
+    const { replica, options } = this;
+    const { graceMs } = options;
+    // The program's own handler may end the process before anything below has happened. Other
+    // machines of a cluster go on with the group.
+    if (!options.hasAgent) replica.endGroup();
+    options.report('ending', { signal, connections: replica.stack.tcp.table.size });
+    const host = {
+      stack: replica.stack,
+      tap: replica.tap,
+      kick: () => replica.kick(),
+      pause: (ms: number) => new Promise<void>((done) => originals.setTimeout(done, ms)),
+      nowMs: () => originals.performanceNow(),
+    };
+    const programMs = this.#programHandles(signal) ? graceMs / 2 : 0;
+    const reset = await closeConnections(host, { programMs, graceMs });
+    if (reset > 0) options.report('connections-reset', { connections: reset });
+    this.end(code);
+  }
+
+  /**
+   * Watches what the group rests on beside its processes: its directory and its device. A directory
+   * that is gone, e.g. by `rm -rf`, leaves no place in which a backup could join or take over.
+   */
+  watchPlace(device: string): void {
+    const { replica, group, options } = this;
+    let isInPlace = true;
+    originals
+      .setInterval(() => {
+        if (replica.role !== 'primary') return;
+        // The dead primary may have held the device for some time.
+        this.#hasDevice ||= tryClaimDevice(group.native, device);
+        if (!isInPlace || replica.ring === null || group.isInPlace) return;
+        isInPlace = false;
+        options.report('directory-removed', { directory: group.path });
+        replica.dropBackup("the group's directory has been removed");
+      }, PLACE_LOOK_MS)
+      .unref();
+  }
+
+  /** Ends the process when the replica cannot go on, or has nothing more to do. */
+  endOnFailure(): void {
+    const { replica } = this;
+    replica.on('failed', (error) => {
+      process.stderr.write(`ft-tcp: ${errorCode(error) ?? 'ERR_FT'}: ${error.stack ?? error.message}\n`);
+      this.end(ExitCode.Failure);
+    });
+    replica.on('diverged', () => this.end(ExitCode.Failure));
+    replica.on('groupEnded', () => this.end(ExitCode.Ok));
+  }
+
+  /** Carries out an admin command. @returns what is to be done after the answer */
+  async #execute(command: AdminCommand): Promise<() => void> {
+    const { replica } = this;
+    const end = (): void => this.end(ExitCode.Ok);
+    if (command === 'switchover') {
+      await replica.switchover();
+      return end;
+    }
+    if (replica.role !== 'primary')
+      throw new FtError('ERR_FT_ROLE', 'This replica is not the primary', 'Send the command to the primary');
+    const drained = new Promise<void>((done) => replica.once('drained', () => done()));
+    replica.drain();
+    await drained;
+    replica.endGroup();
+    return end;
+  }
+}
