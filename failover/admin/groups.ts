@@ -78,7 +78,10 @@ export async function describe(native: NativeAddon, directory: string, name: str
   return group.hasEnded ? { ...info, state: 'ended' } : { ...info, state: 'left', deadSeconds: deadSeconds(group) };
 }
 
-/** Whether a process of this pid namespace holds one of the locks. No lock is taken: it could be in the way. */
+/**
+ * Whether a process of this pid namespace holds one of the locks. No lock is taken: it could be
+ * in the way.
+ */
 function isLocked(group: Group): boolean {
   try {
     const held = readFileSync('/proc/locks', 'utf8');

@@ -19,9 +19,15 @@ export interface ReplicaStatus {
   role: 'primary' | 'backup';
   /** The other replica's process, 0 for none. */
   peerPid: number;
-  /** Whether a backup has caught up, and could take over at once (on a backup: whether it follows). */
+  /**
+   * Whether a backup has caught up, and could take over at once (on a backup: whether it
+   * follows).
+   */
   protected: boolean;
-  /** Primary: a backup follows, and has not caught up yet; `lagBytes` is what it still has to apply. */
+  /**
+   * Primary: a backup follows, and has not caught up yet; `lagBytes` is what it still has to
+   * apply.
+   */
   joining: boolean;
   /** Primary: its program is being loaded, and serves nothing yet. */
   loading: boolean;

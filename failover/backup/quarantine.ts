@@ -62,7 +62,9 @@ export class Quarantine {
     process.setUncaughtExceptionCaptureCallback((error) => this.#catch(error));
   }
 
-  /** Runs the event, and its ticks and microtasks if it is suspect. Throws what the event throws. */
+  /**
+   * Runs the event, and its ticks and microtasks if it is suspect. Throws what the event throws.
+   */
   run(event: () => boolean): boolean {
     const { limitMs } = this.#options;
     if (this.#suspect < 0 || limitMs === null) return event();
@@ -103,7 +105,10 @@ export class Quarantine {
     this.#options.abort(this.#suspect);
   }
 
-  /** The event has ended. @returns its connection and what it did; null when it did nothing wrong */
+  /**
+   * The event has ended.
+   * @returns its connection and what it did; null when it did nothing wrong
+   */
   end(): { conn: number; error: string } | null {
     if (this.#suspect < 0) return null;
     const [conn, error] = [this.#suspect, this.#error];

@@ -1,6 +1,6 @@
 /**
- * A replica in its process: its status and admin sockets, its signals, and its end. Whoever ends
- * last closes the connections, and removes what the group has made.
+ * A replica in its process: its status and admin sockets, its signals, and its end. The last
+ * one closes the connections, and removes what the group has made.
  */
 import { constants } from 'node:os';
 import { errorCode, FtError } from '../../lib/errors.js';
@@ -76,7 +76,7 @@ export class RunningReplica {
     if (replica.hasGroupEnded && replica.role === 'primary' && !replica.stopped) resetConnections(replica);
   }
 
-  /** The process ends now, whoever has ended it. Nothing asynchronous happens any more. */
+  /** The process ends now. Nothing asynchronous happens any more. */
   #exiting(): void {
     const { replica, group, options } = this;
     if (replica.quarantine.isWatching) return;
@@ -150,7 +150,7 @@ export class RunningReplica {
     const { replica, options } = this;
     const { graceMs } = options;
     // The program's own handler may end the process before anything below has happened. Other
-    // machines of a cluster go on with the group.
+    // machines of a cluster keep the group.
     if (!options.hasAgent) replica.endGroup();
     options.report('ending', { signal, connections: replica.stack.tcp.table.size });
     const host = {

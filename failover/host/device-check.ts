@@ -34,7 +34,10 @@ export interface Problem {
   hint: string;
 }
 
-/** What the kernel shows of a device in /sys; null where /sys belongs to another network namespace. */
+/**
+ * What the kernel shows of a device in /sys; null where /sys belongs to another network
+ * namespace.
+ */
 function inSys(name: string, index: number): string | null {
   const directory = `/sys/class/net/${name}`;
   return readNumber(`${directory}/ifindex`) === index ? directory : null;
@@ -68,7 +71,10 @@ function makeCommand({ name, mode, multiQueue, offload }: DeviceUse): string {
   return `ip tuntap add dev ${name} mode ${mode} user USER${flags} && ip link set ${name} up`;
 }
 
-/** Looks at the device. @returns null: it can be used. Throws FtError EINVAL for what is no name. */
+/**
+ * Looks at the device.
+ * @returns null: it can be used. Throws FtError EINVAL for what is no name.
+ */
 export function checkDevice(use: DeviceUse): Problem | null {
   const { name, mode, multiQueue, offload } = use;
   checkOptions({ name, mode, multiQueue, offload, detached: false }, 1);

@@ -140,7 +140,9 @@ export class Group implements GroupPlace {
     });
   }
 
-  /** The group, if it has a directory; null: it has none. Throws FtError as the constructor does. */
+  /**
+   * The group, if it has a directory; null: it has none. Throws FtError as the constructor does.
+   */
   static find(native: NativeAddon, directory: string, name: string): Group | null {
     try {
       return new Group(native, directory, name, false);
@@ -375,7 +377,7 @@ export class Group implements GroupPlace {
   }
 }
 
-/** Whether a process has this number, whoever it belongs to. */
+/** Whether a process has this number, also one of another user. */
 export function isProcess(pid: number): boolean {
   try {
     process.kill(pid, 0);

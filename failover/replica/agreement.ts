@@ -121,7 +121,10 @@ export interface OwnTerms {
   clustered: boolean;
 }
 
-/** @returns the first difference; null: there is none. Values that the snapshot does not have are not compared. */
+/**
+ * @returns the first difference; null: there is none. Values that the snapshot does not have are
+ * not compared.
+ */
 export function findDifference(snapshot: StartSnapshot, own: OwnTerms): Difference | null {
   const { mode } = own;
   const theirMode = snapshot.mode ?? 'replay';

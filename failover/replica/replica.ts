@@ -269,7 +269,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
 
   /**
    * A backup lets go of its primary, which then has none.
-   * @returns false: the primary has ended, or hands the group over, and this replica is its successor
+   * @returns false: the primary has ended, or hands the group over, and this replica is its
+   * successor
    */
   leave(): boolean {
     const { ring } = this;

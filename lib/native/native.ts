@@ -61,7 +61,10 @@ export interface NativeAddon {
    * for another one. Throws with `code` (ENODEV).
    */
   ifDescribe(name: string): { flags: number; index: number; kind: string };
-  /** All addresses of this network namespace, also of interfaces that are down: `NAME ADDRESS/LENGTH`. */
+  /**
+   * All addresses of this network namespace, also of interfaces that are down: `NAME
+   * ADDRESS/LENGTH`.
+   */
   ifAddresses(): string[];
   closeFd(fd: number): void;
 

@@ -226,7 +226,8 @@ export class NeighbourDiscovery {
   // --- Addresses ---
 
   /**
-   * Asks whether another host has an address of ours, without giving up its use meanwhile. An answer
+   * Asks whether another host has an address of ours, without giving up its use meanwhile. An
+   * answer
    * is a claim of the address.
    */
   probeOwn(): void {

@@ -1,4 +1,7 @@
-/** Input that kills or stops the primary: its successor resets that connection, and all others go on. In a lab. */
+/**
+ * Input that kills or stops the primary: its successor resets that connection, and all others go
+ * on. In a lab.
+ */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';

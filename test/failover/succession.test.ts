@@ -1,4 +1,7 @@
-/** Who becomes the primary, and who does not: spares, double deaths, pauses, lost directories. In a lab. */
+/**
+ * Who becomes the primary, and who does not: spares, double deaths, pauses, lost directories. In
+ * a lab.
+ */
 import { spawnSync } from 'node:child_process';
 import { renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
