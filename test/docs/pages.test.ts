@@ -45,7 +45,9 @@ function runPage(page: string): { status: number | null; out: string; errors: st
     for (const { name, text } of blocks) if (name !== '') writeFileSync(join(directory, name), text);
     const commands = blocks.filter(({ language, text }) => language === 'sh' && !NOT_HERE.test(text));
     writeFileSync(join(directory, 'page.sh'), BEFORE + commands.map(({ text }) => text).join('\n'));
-    const { status, stdout, stderr } = spawnSync('unshare', [...unshareFlags(), 'sh', 'page.sh'], {
+    // When this process is killed, the page's processes end with it.
+    const words = ['--pdeathsig', 'KILL', 'unshare', ...unshareFlags(), 'sh', 'page.sh'];
+    const { status, stdout, stderr } = spawnSync('setpriv', words, {
       cwd: directory,
       encoding: 'utf8',
       timeout: LIMIT_MS,
