@@ -7,6 +7,8 @@
  * - kill: the primary dies
  * - kill-backup: the backup dies; another one joins, and then the primary dies
  * - hang: the primary stands still, and wakes much later, when another process is primary
+ * - pause: primary and backup stand still for longer than the hang timeout, and the backup wakes
+ *   first: nobody takes over
  * - double: the primary dies; a third replica joins; the new primary dies, too
  * - slow: the backup stands still for a while, and then the primary dies
  * - switchover: the primary hands over on command, and ends
@@ -19,6 +21,7 @@ export const FAULTS = [
   'kill',
   'kill-backup',
   'hang',
+  'pause',
   'double',
   'slow',
   'switchover',

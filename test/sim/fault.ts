@@ -30,6 +30,10 @@ const LIMIT_US = 60e6;
 /** After its last client a replica holds nothing. */
 const DRAIN_US = 10e6;
 const HANG_US = 3e6;
+/** Longer than the hang timeout; the primary wakes a little later than the backup. */
+const PAUSE_US = 800_000;
+const PAUSE_MORE_US = 50_000;
+const PAUSE_APART_US = 6000;
 const SLOW_US = 200_000;
 const HOUR_MS = 3_600_000;
 const CLOCK_US = 3000;
@@ -56,6 +60,7 @@ export function runFault(scenario: Scenario, seed: string, fault: Fault | null, 
 /** Longest wait of a client that some faults may cause. */
 const GAPS_US: Partial<Record<FaultKind, number>> = {
   hang: HANG_GAP_US,
+  pause: RESTART_GAP_US,
   restart: RESTART_GAP_US,
   machine: RESTART_GAP_US,
 };
@@ -101,6 +106,9 @@ class FaultRun {
     switch (this.#fault?.kind) {
       case 'hang':
         this.#stop(this.#fault.at, this.#first, HANG_US);
+        break;
+      case 'pause':
+        this.#pause(this.#fault.at);
         break;
       case 'slow':
         this.#stop(this.#fault.at, this.#second, SLOW_US);
@@ -151,6 +159,17 @@ class FaultRun {
     if (this.#isDue(at, member)) member.process.stoppedUntilUs = this.#nowUs + us;
   }
 
+  /** As by the freezer of a cgroup, which stops the backup when it has seen the last heartbeat. */
+  #pause(at: number): void {
+    const [first, second] = [this.#first.process, this.#second.process];
+    if (this.#isDue(at, this.#first)) {
+      first.stoppedUntilUs = this.#nowUs + PAUSE_US + PAUSE_MORE_US;
+      this.#cluster.alarmUs = this.#nowUs + PAUSE_APART_US;
+    }
+    if (this.#injected && this.#nowUs >= this.#injectedUs + PAUSE_APART_US && second.stoppedUntilUs === 0)
+      second.stoppedUntilUs = this.#injectedUs + PAUSE_US;
+  }
+
   /** The primary dies some time after what was injected. */
   #killAfter(us: number): void {
     const { process } = this.#first;
@@ -198,6 +217,7 @@ class FaultRun {
     if (!complete) failures.push(`not over after ${LIMIT_US / 1e6} s`);
     const gapUs = this.#judgeClients();
     if (kind === 'switchover') this.#judgeSwitchover();
+    if (kind === 'pause' && cluster.takeovers > 0) failures.push('a healthy primary was taken over from');
     const calls = this.#first.process.calls - this.#calls[0];
     const backupCalls = this.#second.process.calls - this.#calls[1];
     if (this.#injected && kind === 'hang') cluster.run(() => false, HANG_US);

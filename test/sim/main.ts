@@ -31,6 +31,7 @@ const QUICK = {
   kill: 4,
   'kill-backup': 7,
   hang: 10,
+  pause: 15,
   double: 10,
   slow: 7,
   switchover: 10,

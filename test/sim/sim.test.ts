@@ -24,6 +24,7 @@ t.test('all scenarios, a fault at some points of each kind', async (t) => {
       kill: 23,
       'kill-backup': 37,
       hang: 41,
+      pause: 61,
       double: 43,
       slow: 53,
       switchover: 29,

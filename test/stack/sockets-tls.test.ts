@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import https from 'node:https';
 import type net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -24,6 +24,7 @@ execFileSync(
 );
 const key = readFileSync(join(folder, 'key.pem'));
 const cert = readFileSync(join(folder, 'cert.pem'));
+rmSync(folder, { recursive: true });
 
 const PORT = 443;
 
