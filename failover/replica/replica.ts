@@ -59,6 +59,8 @@ const SEND_BUFFER_BYTES = 1024 * 1024;
  * that takes a little more than one.
  */
 const SUSPECT_LIMIT = 2;
+/** Before the last of them the device has been read, and what had come was answered. */
+const TURNS_BEFORE_FINISH = 3;
 
 type Hosts = SocketHost & ConnectionsHost & EventLoopHost & PrimaryHost & BackupHost;
 
@@ -90,6 +92,9 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
   lastTakeover: TakeoverReport | null = null;
   readonly #loop: EventLoop;
   #isEnded = false;
+  /** The rest of a takeover, for which nobody waits; and after how many idle turns it is done. */
+  #finishTakeover: (() => void) | null = null;
+  #idleTurns = 0;
   #primary: Primary | null = null;
   #backup: Backup | null = null;
   #device: OpenedDevice | null = null;
@@ -350,6 +355,12 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
 
   /** The first frame after a takeover has left. */
   flushed(): void {
+    if (this.#finishTakeover !== null) {
+      this.kick();
+      if (--this.#idleTurns > 0) return;
+      this.#finishTakeover();
+      this.#finishTakeover = null;
+    }
     if (this.lastTakeover?.firstByteUs === 0) this.#reportTakeover(this.lastTakeover);
   }
 
@@ -386,7 +397,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
         ...{ clock, ring, stack, runtime, connections, bells, tap, device, stateMode },
         becomePrimary: () => this.#becomePrimary(),
         announce: () => this.announce(),
-        completed: (report) => this.#takenOver(report),
+        completed: (report, finish) => this.#takenOver(report, finish),
       },
       backup,
       reason,
@@ -407,10 +418,11 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
     return this.#primary;
   }
 
-  #takenOver(report: TakeoverReport): void {
+  #takenOver(report: TakeoverReport, finish: () => void): void {
     this.lastTakeover = report;
     if (this.stateMode) this.emit('startProgram');
-    this.#reportTakeover(report);
+    this.#finishTakeover = finish;
+    this.#idleTurns = TURNS_BEFORE_FINISH;
   }
 
   #reportTakeover(report: TakeoverReport): void {

@@ -22,6 +22,7 @@ import type { ReplicaOptions } from './options.js';
 import { patchNet } from './program.js';
 import { Replica } from './replica.js';
 import { findResumable, NOTHING_TO_RESUME, type Resumable } from './resume.js';
+import { warmUp } from './warm-up.js';
 
 /** A waiting replica looks for a free place at this interval. */
 const PLACE_POLL_MS = 100;
@@ -209,6 +210,7 @@ async function startBackup(options: StartOptions): Promise<Replica> {
   const { replica: base, assignedRole, events } = options;
   const { group } = base;
   if (assignedRole !== undefined) events.role('backup');
+  warmUp();
   for (;;) {
     const replica = follow(options);
     if (replica !== null) return replica;

@@ -21,8 +21,8 @@
  * 7. thaw      Timers and effects of the program run for real. Connections send again what is not
  *              acknowledged, and the saved frames are processed. Before the announcement: who is
  *              called must be able to answer.
- * 8. announce  Neighbours are told where the addresses are, and the old primary's remains are
- *              removed.
+ * 8. announce  Neighbours are told where the addresses are. When the device has been read once, the
+ *              old primary's remains are removed, and the takeover is reported.
  *
  * The first client hears of it in phase 7. All phases but the third are synchronous: no event can
  * come in between.
@@ -62,8 +62,8 @@ export interface TakeoverHost {
   becomePrimary(): Primary;
   /** Tells neighbours where the group's addresses are. */
   announce(): void;
-  /** The replica serves. */
-  completed(report: TakeoverReport): void;
+  /** The replica serves. @param finish what is left to do, when nobody waits for it */
+  completed(report: TakeoverReport, finish: () => void): void;
 }
 
 /** One takeover of a backup. */
@@ -214,8 +214,7 @@ export class Takeover {
 
   #announce(): void {
     this.#host.announce();
-    this.#backup.follower.finish();
-    this.#host.completed(this.report);
+    this.#host.completed(this.report, () => this.#backup.follower.finish());
   }
 
   get #planned(): boolean {

@@ -53,11 +53,14 @@ export class TapSender {
     this.#refused = refused;
   }
 
-  /** Starts the thread for a queue. */
-  open(fd: number): void {
+  /**
+   * Starts the thread for a queue, with the first frame after `startMs` milliseconds. Before that
+   * the caller of `send` writes.
+   */
+  open(fd: number, startMs = 0): void {
     this.#stats.fill(0);
     this.#reported.fill(0);
-    this.#handle = this.#native.senderOpen(fd, this.#busyPollUs, this.#stats, this.#threads);
+    this.#handle = this.#native.senderOpen(fd, this.#busyPollUs, this.#stats, this.#threads, startMs);
     if (this.#lease !== null) this.obey(this.#lease);
   }
 

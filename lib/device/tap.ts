@@ -61,6 +61,11 @@ const VNET_GSO_TCP4 = 1;
 const VNET_GSO_TCP6 = 4;
 /** Batches after a large frame in which another one is expected. */
 const MAX_OFFERS = 8;
+/**
+ * After a switch of the queue a thread would have to start while the kernel frees the memory of the
+ * process that had it, which can take every CPU: frames waited for 15 ms.
+ */
+const SWITCHED_START_MS = 200;
 /** virtio_net_hdr is in the byte order of the machine. */
 const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 const EAGAIN = 11;
@@ -202,7 +207,7 @@ export class TapDevice implements FrameDevice, FrameLender {
     this.#reader = reader;
     this.#fd = fd;
     if (this.#direct !== null) this.readInto(this.#direct.place);
-    this.#sender?.open(fd);
+    this.#sender?.open(fd, SWITCHED_START_MS);
     this.#attached = true;
     this.#run();
   }

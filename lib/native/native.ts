@@ -138,9 +138,16 @@ export interface NativeAddon {
    * ring of 1 MiB that it empties, in their order with the large ones, which the caller writes. It
    * starts with the first frame, and polls for `busyPollUs` before it sleeps. `stats` (3 words at
    * least) is written by it: frames refused, the errno of the last, frames that the lease was over
-   * for. It takes a place in `threads`, this process's own.
+   * for. It takes a place in `threads`, this process's own. Before `startMs` have passed the caller
+   * writes all frames.
    */
-  senderOpen(fd: number, busyPollUs: number, stats: Int32Array, threads: NativeHandle | null): NativeHandle;
+  senderOpen(
+    fd: number,
+    busyPollUs: number,
+    stats: Int32Array,
+    threads: NativeHandle | null,
+    startMs: number,
+  ): NativeHandle;
   /**
    * As `send`, with the sender in place of the descriptor: the bytes of the frame, or -errno where
    * it could not be taken.

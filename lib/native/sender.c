@@ -56,6 +56,11 @@ typedef struct {
   pthread_t thread;
   bool started, refused;
   /*
+   * The thread starts with the first frame after this time of uv_hrtime; the loop writes until
+   * then.
+   */
+  uint64_t start_at;
+  /*
    * A successor of this process waits for the end of each thread that can send. NULL: there is
    * none.
    */
@@ -177,6 +182,10 @@ static bool sender_start(sender *s) {
   return s->started;
 }
 
+static bool may_start(sender *s) {
+  return !s->refused && (s->start_at == 0 || uv_hrtime() >= s->start_at);
+}
+
 static void sender_shut(ft_handle *handle) {
   sender *s = (sender *)handle;
   if (s->started) {
@@ -194,15 +203,16 @@ static void sender_shut(ft_handle *handle) {
 }
 
 static napi_value sender_open(napi_env env, napi_callback_info info) {
-  napi_value args[4], external;
+  napi_value args[5], external;
   int32_t fd;
-  uint32_t busy_poll_us;
+  uint32_t busy_poll_us, start_ms;
   void *stats;
   size_t words;
   napi_valuetype threads;
   ft_thread_page *page = NULL;
-  if (!ft_args(env, info, 4, args) || !ft_arg_i32(env, args[0], &fd) || !ft_arg_u32(env, args[1], &busy_poll_us))
+  if (!ft_args(env, info, 5, args) || !ft_arg_i32(env, args[0], &fd) || !ft_arg_u32(env, args[1], &busy_poll_us))
     return NULL;
+  if (!ft_arg_u32(env, args[4], &start_ms)) return NULL;
   if (!ft_arg_typed(env, args[2], napi_int32_array, &stats, &words)) return NULL;
   if (busy_poll_us > FT_LONGEST_LOOK_US) return ft_throw_range(env, "that would be no poll any more");
   if (words < STAT_WORDS) return ft_throw_range(env, "too few words");
@@ -213,6 +223,7 @@ static napi_value sender_open(napi_env env, napi_callback_info info) {
   s->fd = fd;
   s->stats = stats;
   s->page = page;
+  s->start_at = uv_hrtime() + (uint64_t)start_ms * 1000000;
   pthread_mutex_init(&s->writer_lock, NULL);
   ft_busy_poll_set(&s->poll, busy_poll_us, busy_poll_us);
   napi_create_reference(env, args[2], 1, &s->stats_ref);
@@ -287,7 +298,7 @@ static napi_value sender_send(napi_env env, napi_callback_info info) {
   if (s == NULL || !ft_frame_parts(env, args, parts, &count)) return NULL;
   size_t length = 0;
   for (int i = 0; i < count; i++) length += parts[i].iov_len;
-  bool small = length <= LARGEST_FRAME && (s->started || (!s->refused && sender_start(s)));
+  bool small = length <= LARGEST_FRAME && (s->started || (may_start(s) && sender_start(s)));
   if (!small || !put(s, parts, count, (uint32_t)length)) return ft_i32(env, write_now(s, parts, count));
   if (atomic_load(&s->asleep) != 0) sender_wake(s);
   return ft_i32(env, (int32_t)length);

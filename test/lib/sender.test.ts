@@ -13,7 +13,7 @@ const addon = native();
 t.test('a sender writes every frame once, in order, whatever the device takes at a time', async (t) => {
   const fifo = addon.fifoOpen(join(t.testdir(), 'device'));
   const stats = new Int32Array(3);
-  const sender = addon.senderOpen(fifo, 20, stats, null);
+  const sender = addon.senderOpen(fifo, 20, stats, null, 0);
   const header = new Uint8Array(20);
   const view = new DataView(header.buffer);
   // Writes of so much are whole in a FIFO, as they are on a device.
@@ -78,7 +78,7 @@ t.test('a sender writes every frame once, in order, whatever the device takes at
 t.test('a sender falls silent when its lease is over', async (t) => {
   const fifo = addon.fifoOpen(join(t.testdir(), 'device'));
   const stats = new Int32Array(3);
-  const sender = addon.senderOpen(fifo, 0, stats, null);
+  const sender = addon.senderOpen(fifo, 0, stats, null, 0);
   const words = new Int32Array(4);
   const offset = Float64Array.of(5_000_000);
   const send = (byte: number): void => {

@@ -40,7 +40,7 @@ const roles: Record<string, (...args: string[]) => void> = {
   /** Its loop and its sender say that they are alive; the number is its ballast. */
   threads(path: string, device: string, megabytes: string) {
     const threads = addon.threadsCreate(path);
-    const sender = addon.senderOpen(addon.fifoOpen(device), 0, new Int32Array(3), threads);
+    const sender = addon.senderOpen(addon.fifoOpen(device), 0, new Int32Array(3), threads, 0);
     addon.senderSend(sender, new Uint8Array(8), 0, 8, [], new Int32Array(0), 0);
     const ballast = Buffer.alloc(Number(megabytes) * 2 ** 20, 1);
     say('ready');
@@ -49,7 +49,7 @@ const roles: Record<string, (...args: string[]) => void> = {
   /** Ends as soon as it has a sender; the page stays behind. */
   passing(path: string, device: string) {
     const threads = addon.threadsCreate(path);
-    const sender = addon.senderOpen(addon.fifoOpen(device), 0, new Int32Array(3), threads);
+    const sender = addon.senderOpen(addon.fifoOpen(device), 0, new Int32Array(3), threads, 0);
     addon.senderSend(sender, new Uint8Array(8), 0, 8, [], new Int32Array(0), 0);
     addon.senderClose(sender);
     say('ready');
