@@ -92,9 +92,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
   lastTakeover: TakeoverReport | null = null;
   readonly #loop: EventLoop;
   #isEnded = false;
-  /** The rest of a takeover, for which nobody waits; and after how many idle turns it is done. */
-  #finishTakeover: (() => void) | null = null;
-  #idleTurns = 0;
+  /** The rest of a takeover, for which nobody waits, and after how many idle turns it is done. */
+  #rest: { turns: number; readonly finish: () => void } | null = null;
   #primary: Primary | null = null;
   #backup: Backup | null = null;
   #device: OpenedDevice | null = null;
@@ -355,11 +354,11 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
 
   /** The first frame after a takeover has left. */
   flushed(): void {
-    if (this.#finishTakeover !== null) {
+    if (this.#rest !== null) {
       this.kick();
-      if (--this.#idleTurns > 0) return;
-      this.#finishTakeover();
-      this.#finishTakeover = null;
+      if (--this.#rest.turns > 0) return;
+      this.#rest.finish();
+      this.#rest = null;
     }
     if (this.lastTakeover?.firstByteUs === 0) this.#reportTakeover(this.lastTakeover);
   }
@@ -421,8 +420,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
   #takenOver(report: TakeoverReport, finish: () => void): void {
     this.lastTakeover = report;
     if (this.stateMode) this.emit('startProgram');
-    this.#finishTakeover = finish;
-    this.#idleTurns = TURNS_BEFORE_FINISH;
+    this.#rest = { turns: TURNS_BEFORE_FINISH, finish };
   }
 
   #reportTakeover(report: TakeoverReport): void {
