@@ -13,6 +13,7 @@ import { requireTools } from '../failover/lab/required-tools.js';
 import { readCommandLine, wholeNumber } from '../test/command-line.js';
 import { chart } from './chart.js';
 import { compare } from './comparison.js';
+import { measureGateway } from './gateway.js';
 import { measureHttpWorkloads } from './http-workloads.js';
 import { measureIdleConnections, SOURCES } from './idle-connections.js';
 import { type Figures, measure, type Plan } from './measure.js';
@@ -77,9 +78,11 @@ async function inside(plan: Plan, json: boolean, picture: boolean): Promise<void
   ip(`tuntap add dev ${TAP} mode tap multi_queue vnet_hdr`, holder.pid);
   ip(`link set ${TAP} up`, holder.pid);
   makeDevices();
-  const figures = await measureSetups(directory, client, holder, plan);
-  holder.kill('SIGKILL');
+  const figures =
+    plan.only === 'gateway' ? new Map<Mode, Figures[]>() : await measureSetups(directory, client, holder, plan);
   const rows = compare(figures);
+  if ('gateway'.includes(plan.only)) rows.push(...(await measureGateway(directory, client, holder, plan)));
+  holder.kill('SIGKILL');
   for (const count of plan.connectionCounts)
     if ('memory takeover'.includes(plan.only)) rows.push(...(await measureIdleConnections(directory, client, count)));
   if ('recovery gap'.includes(plan.only)) rows.push(...(await recovery(directory, plan.quick ? 1 : 3)));

@@ -41,6 +41,7 @@ import { Ipv6Route } from './ip/ipv6-route.js';
 import { type RouteVia, Routing } from './ip/routing.js';
 import { NetInterface } from './link/interface.js';
 import { Raw } from './raw.js';
+import { Relays } from './relay/relays.js';
 import { shrinkMss } from './tcp/loss/mtu-probe.js';
 import { resendAll } from './tcp/loss/recovery.js';
 import { TcpState } from './tcp/state.js';
@@ -111,6 +112,8 @@ export class Stack implements TcpHost, NetworkContext, LinkStack {
   readonly ipv4: Ipv4;
   readonly ipv6: Ipv6;
   readonly raw: Raw;
+  /** Coupled connections. */
+  readonly relays: Relays;
   readonly book: AddressBook;
   readonly routes: RouteTable;
   readonly routing: Routing<NetInterface>;
@@ -158,6 +161,7 @@ export class Stack implements TcpHost, NetworkContext, LinkStack {
     this.ipv4 = new Ipv4(this);
     this.ipv6 = new Ipv6(this);
     this.raw = new Raw(this);
+    this.relays = new Relays(this.tcp);
     this.#thaw = new Thaw(this.tcp, () => this.#now);
   }
 
@@ -269,11 +273,13 @@ export class Stack implements TcpHost, NetworkContext, LinkStack {
     this.wheel.advance(late ? lookedUs : now);
     this.#thaw.poll(this.events.length === 0);
     this.tcp.timeWaits.expire(this.#now);
+    this.relays.run();
   }
 
   /** Sends all output that is due. @returns false while the device is busy or the gate is closed */
   flush(): boolean {
     if (this.tcp.frozen) return true;
+    this.relays.run();
     const { gate } = this;
     this.tcp.ackModeration.release();
     for (;;) {
@@ -314,6 +320,7 @@ export class Stack implements TcpHost, NetworkContext, LinkStack {
   thaw(graceUs: number, planned = false): void {
     this.refresh();
     this.#thaw.begin({ graceUs, planned });
+    this.relays.thaw();
   }
 
   // --- Transports ---

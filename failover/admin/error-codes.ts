@@ -45,7 +45,7 @@ export const ERROR_CODES = {
   },
   ERR_FT_CONFIG: {
     when: 'The cluster file is missing or invalid. The message names the place and the value.',
-    action: 'Correct the file; see docs/reference/cluster-config.md.',
+    action: 'Correct the file; see docs/reference/cluster-config.md or docs/reference/gateway-config.md.',
     exit: ExitCode.Usage,
   },
   ERR_FT_CONTEXT: {

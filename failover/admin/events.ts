@@ -135,6 +135,24 @@ export const EVENTS = {
     action: 'Start a backup. See its own standard error for the cause.',
     fields: { reason: { type: 'string', meaning: 'Why there is no backup.' } },
   },
+  'server-down': {
+    source: 'replica',
+    when: 'Gateway: a server has failed its health checks, and gets no new connections.',
+    action: 'Look at the server.',
+    fields: {
+      service: { type: 'string', meaning: "The service's name." },
+      server: { type: 'string', meaning: 'Its address and port.' },
+    },
+  },
+  'server-up': {
+    source: 'replica',
+    when: 'Gateway: a server that was down has passed its health checks.',
+    action: 'None.',
+    fields: {
+      service: { type: 'string', meaning: "The service's name." },
+      server: { type: 'string', meaning: 'Its address and port.' },
+    },
+  },
   takeover: {
     source: 'replica',
     when: 'A backup has become primary, and its first frame was sent.',

@@ -69,6 +69,8 @@ export function statusOf(replica: Replica): ReplicaStatus {
       icmp: { ...stack.icmp.counters },
       device: { ...(replica.tap?.counters ?? {}) },
       loop: replica.busyPolls,
+      relays: { ...stack.relays.counters },
+      gateway: { ...replica.connections.resident?.counters },
       gate: { ...replica.gate.counters },
       log: { ...(replica.writer?.counters ?? {}) },
       connectionHistories: { connections: replica.histories.size, ...replica.histories.counters },

@@ -65,7 +65,8 @@ export class BorrowedLog {
   releaseAll(): void {
     const { buffer } = this.#reader.ring;
     for (let conn = this.#owners.first(); conn !== undefined; conn = this.#owners.first()) {
-      const { receiveQueue } = conn;
+      const { receiveQueue, relayedTo } = conn;
+      relayedTo?.replaceChunks((bytes) => (bytes.buffer === buffer ? this.#copy(conn, bytes) : bytes));
       for (let i = 0; i < receiveQueue.length; i++) {
         const bytes = receiveQueue.sourceAt(i);
         if (bytes.buffer !== buffer) continue;
@@ -75,6 +76,11 @@ export class BorrowedLog {
       this.#drop();
     }
     this.#reader.borrowFrom(-1);
+  }
+
+  #copy(conn: TcpConnection, bytes: Uint8Array): Uint8Array {
+    this.counters.copied++;
+    return conn.tcp.borrowedBuffers.copy(bytes, 0, bytes.length);
   }
 
   #drop(): void {

@@ -14,6 +14,7 @@ import {
   ClosingBody,
   ContextBody,
   OutOfOrderBody,
+  PairedBody,
   PlacedBody,
   ReceivedBody,
   RecordType,
@@ -73,6 +74,9 @@ export class ConnectionRecords {
       case RecordType.Sent:
         this.#sent(conn, reader, at);
         return;
+      case RecordType.Paired:
+        this.#paired(conn, reader, at);
+        return;
       case RecordType.PeerFin:
         this.#peerFin(conn);
         return;
@@ -100,6 +104,17 @@ export class ConnectionRecords {
     conn.reassembly.dropBelow(conn.rcvNxt);
     setMarksWord(conn, ReceivedBody.marks.get(ring.view, at));
     conn.lastReceiveUs = this.#replayer.host.stack.clock.now();
+    conn.user?.onProgress(conn);
+  }
+
+  #paired(client: TcpConnection, { ring }: RingReader, at: number): void {
+    const { stack } = this.#replayer.host;
+    const server = stack.tcp.byId.get(PairedBody.server.get(ring.view, at));
+    if (server === undefined) return;
+    stack.relays.pair(client, server, {
+      client: PairedBody.clientFrom.get(ring.view, at),
+      server: PairedBody.serverFrom.get(ring.view, at),
+    });
   }
 
   #outOfOrder(conn: TcpConnection, { ring }: RingReader, at: number): void {
@@ -123,6 +138,7 @@ export class ConnectionRecords {
     conn.peerFin = true;
     if (conn.state === TcpState.Established) conn.state = TcpState.CloseWait;
     else if (conn.state === TcpState.FinWait1) conn.state = TcpState.Closing;
+    conn.user?.onProgress(conn);
   }
 
   #placed(conn: TcpConnection, reader: RingReader, at: number): void {
@@ -186,6 +202,7 @@ export class ConnectionRecords {
     conn.sendBuffer.releaseTo(Math.min(sndUna - 1, conn.sendBuffer.end));
     if (conn.state === TcpState.FinWait1 && conn.finQueued && sndUna === conn.sndEnd + 1)
       conn.state = TcpState.FinWait2;
+    conn.user?.onProgress(conn);
   }
 
   #timeWait(reader: RingReader, at: number): void {

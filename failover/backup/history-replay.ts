@@ -6,6 +6,7 @@
  * whose replay differs from the primary is detached: it stays without protection.
  */
 
+import { Relay } from '../../stack/relay/relay.js';
 import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
 import type { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
 import { HistoryBody } from '../log/records.js';
@@ -32,6 +33,8 @@ export class HistoryReplay {
   #transferring = 0;
   /** The connection whose records are skipped, 0 for none. */
   #skipped = 0;
+  /** The connection to the server, in the state transfer of a relay; 0 for none. */
+  #server = 0;
   #replay: Replay | null = null;
 
   constructor(
@@ -53,7 +56,7 @@ export class HistoryReplay {
 
   /** Whether records of a connection have no effect here. */
   skips(conn: number): boolean {
-    return this.#skipped !== 0 && conn === this.#skipped;
+    return this.#skipped !== 0 && (conn === this.#skipped || conn === this.#server);
   }
 
   /** The record TransferBegin. */
@@ -62,8 +65,29 @@ export class HistoryReplay {
     else this.#transferring = conn;
   }
 
+  /** The record RelayBegin: what is known of the connections, and not of the pair, is dropped. */
+  beginRelay(client: number, server: number): void {
+    const { tcp } = this.host.stack;
+    this.#server = server;
+    if (tcp.byId.get(client)?.user instanceof Relay) {
+      this.#skipped = client;
+      return;
+    }
+    this.#transferring = client;
+    this.#drop(client);
+    this.#drop(server);
+  }
+
+  #drop(id: number): void {
+    const { tcp } = this.host.stack;
+    this.kept.forget(id);
+    const conn = tcp.byId.get(id);
+    if (conn !== undefined) tcp.remove(conn, null);
+  }
+
   /** The record TransferEnd. */
   endTransfer(): void {
+    this.#server = 0;
     this.#skipped = 0;
     this.#transferring = 0;
     this.#end();
@@ -117,16 +141,15 @@ export class HistoryReplay {
 
   /** The primary died in a state transfer: its connection is not known here. */
   abandonTransfer(): void {
-    const { host, kept } = this;
+    const { host } = this;
     const id = this.#transferring;
     if (id === 0) return;
     this.#transferring = 0;
     const endpoint = host.endpoints.get(id);
     if (endpoint !== undefined) this.detach(endpoint, 'its state transfer was cut off');
     this.#end();
-    kept.forget(id);
-    const conn = host.stack.tcp.byId.get(id);
-    if (conn !== undefined) host.stack.tcp.remove(conn, null);
+    this.#drop(id);
+    this.#drop(this.#server);
   }
 
   /** The replay of the current history differs from the primary. */

@@ -8,7 +8,7 @@ import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { FIRST_MARKS_WORD, setMarksWord } from '../../stack/tcp/loss/ecn.js';
 import { TcpState } from '../../stack/tcp/state.js';
 import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
-import { Follow, OpenedBody, OpenedFlag, SYN_CODEPOINT_SHIFT } from '../log/records.js';
+import { FOLLOW_MASK, Follow, OpenedBody, OpenedFlag, SYN_CODEPOINT_SHIFT, SYN_HELD_BIT } from '../log/records.js';
 import type { RingReader } from '../log/ring-reader.js';
 import type { ReplayHost } from './replay-host.js';
 
@@ -32,7 +32,7 @@ export interface OpenedHost {
 export function applyOpened(replayer: OpenedHost, at: number): boolean {
   const { reader, host, kept } = replayer;
   const { view } = reader.ring;
-  const follow = reader.version < 4 ? Follow.Replay : (OpenedBody.follow.get(view, at) as Follow);
+  const follow = reader.version < 4 ? Follow.Replay : ((OpenedBody.follow.get(view, at) & FOLLOW_MASK) as Follow);
   if (follow === Follow.Not && !replayer.stateMode) return true;
   // What this program has opened itself it goes on repeating.
   const unknown = replayer.joinedLate && !host.endpoints.has(reader.conn);
@@ -114,6 +114,7 @@ function load(conn: TcpConnection, { reader, host }: OpenedHost, at: number): vo
   conn.sndMss = B.sndMss.get(view, at);
   conn.cc = tcp.options.congestion(conn.sndMss);
   conn.sndNxt = 1;
+  conn.synHeld = reader.version >= 4 && (B.follow.get(view, at) & SYN_HELD_BIT) !== 0;
   if ((flags & OpenedFlag.PeerMac) === 0) return;
   const { route } = conn;
   const mac = at + B.mac.offset;

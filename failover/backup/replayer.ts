@@ -19,6 +19,7 @@ import {
   OpenedFlag,
   RECORD_HEADER,
   RecordType,
+  RelayBeginBody,
   RemovedBody,
   RuntimeBody,
   removalCode,
@@ -124,6 +125,9 @@ export class Replayer implements OpenedHost {
         return false;
       case RecordType.TransferBegin:
         this.historyReplay.beginTransfer(reader.conn);
+        return false;
+      case RecordType.RelayBegin:
+        this.historyReplay.beginRelay(reader.conn, RelayBeginBody.server.get(reader.ring.view, at));
         return false;
       case RecordType.TransferEnd:
         this.historyReplay.endTransfer();

@@ -1,6 +1,6 @@
 /**
- * `ft-tcp run --cluster`: the agent of one machine. It starts the replica's process and stays with
- * it.
+ * `ft-tcp run --cluster` and `ft-tcp gateway --cluster`: the agent of one machine. It starts the
+ * replica's process and stays with it.
  */
 import { errorCode, FtError } from '../../lib/errors.js';
 import { systemClock } from '../../lib/native/system.js';
@@ -11,16 +11,19 @@ import { ClusterMachine } from '../cluster/machine.js';
 import { endSignals } from '../host/end-signals.js';
 import type { RunArguments } from './run-options.js';
 
+/** What the agent takes of the command line. */
+type AgentArguments = Pick<RunArguments, 'cluster' | 'node' | 'group' | 'directory' | 'options' | 'graceMs'>;
+
 /** A replica that is asked to end gets this long, beside the time for its connections. */
 const LEAVE_TIMEOUT_MS = 6000;
 
 /**
  * Runs until this machine's part has ended. Throws FtError ERR_FT_CONFIG, or EBUSY for a second
  * agent.
- * @param argv the arguments of `ft-tcp run`, which the replica's process gets too
+ * @param argv the command and its arguments, which the replica's process gets too
  * @returns the exit code.
  */
-export async function clusterCommand(args: RunArguments, argv: string[]): Promise<number> {
+export async function clusterCommand(args: AgentArguments, argv: string[]): Promise<number> {
   const { cluster, node } = args;
   if (cluster === undefined) throw new FtError('ERR_FT_USAGE', 'No configuration file given', 'Give --cluster FILE');
   const config = readClusterConfig(cluster, node);

@@ -1,6 +1,7 @@
 /** All commands: each one's table, and the code that runs it, which is loaded when it is needed. */
 import { DEMO, demoOptions } from './demo-options.js';
 import { DOCTOR } from './doctor-options.js';
+import { GATEWAY_COMMAND, GATEWAY_CONNECTIONS, GATEWAY_RELOAD } from './gateway-options.js';
 import { DRAIN, STATUS, SWITCHOVER } from './group-options.js';
 import { CLEANUP, LIST } from './groups-options.js';
 import type { CommandSpec } from './options.js';
@@ -17,6 +18,9 @@ export interface Command {
 /** In the order of --help. */
 export const COMMANDS: readonly Command[] = [
   { spec: RUN, run: async (argv) => await (await import('./run.js')).runCommand(argv) },
+  { spec: GATEWAY_COMMAND, run: async (argv) => await (await import('./gateway.js')).gatewayCommand(argv) },
+  { spec: GATEWAY_CONNECTIONS, run: async (argv) => await (await import('./gateway.js')).gatewayConnections(argv) },
+  { spec: GATEWAY_RELOAD, run: async (argv) => await (await import('./gateway.js')).gatewayReload(argv) },
   { spec: SERVE, run: async (argv) => await (await import('./serve.js')).serveCommand(argv) },
   { spec: STATUS, run: async (argv) => await (await import('./status.js')).statusCommand(argv) },
   { spec: SWITCHOVER, run: async (argv) => await (await import('./admin.js')).adminCommand('switchover', argv) },

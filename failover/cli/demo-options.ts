@@ -1,5 +1,5 @@
 /** The options of `ft-tcp demo`. */
-import { type DemoOptions, SCENARIOS } from '../demo/options.js';
+import { BACKENDS, type DemoOptions, SCENARIOS } from '../demo/options.js';
 import { JSON_OPTION } from './group-options.js';
 import { NO_OFFLOAD_OPTION } from './network-options.js';
 import { type CommandSpec, type OptionTable, parseOptions, type ValueType } from './options.js';
@@ -25,9 +25,18 @@ const OPTIONS = {
   scenario: {
     value: choice(...SCENARIOS),
     default: 'wget',
-    meaning: 'Client and load: a download, an upload (curl), ApacheBench, or messages on a WebSocket.',
+    meaning:
+      'Client and load: a download, an upload (curl), ApacheBench, messages on a WebSocket, or a server behind a gateway, ' +
+      'whose successor is killed, too.',
     section: CLIENT,
     since: '0.1',
+  },
+  backend: {
+    value: choice(...BACKENDS),
+    default: 'nginx',
+    meaning: 'gateway: the server. nginx is asked by wget, six times in one connection; redis by redis-benchmark.',
+    section: CLIENT,
+    since: '0.2',
   },
   bytes: {
     value: SIZE,
@@ -39,14 +48,14 @@ const OPTIONS = {
   requests: {
     value: integer({ min: 10, max: 10_000_000 }),
     default: '20000',
-    meaning: 'ab: requests. ws-echo: messages.',
+    meaning: 'ab: requests. ws-echo: messages. gateway with redis: a tenth of the commands.',
     section: CLIENT,
     since: '0.1',
   },
   connections: {
     value: integer({ min: 1, max: 20_000 }),
     default: '100',
-    meaning: 'ab: concurrent connections.',
+    meaning: 'ab, and gateway with redis: concurrent connections.',
     section: CLIENT,
     since: '0.1',
   },
@@ -126,10 +135,25 @@ export const DEMO: CommandSpec<typeof OPTIONS> = {
 /** Reads the command line of `ft-tcp demo`. Throws FtError ERR_FT_USAGE. */
 export function demoOptions(argv: string[]): DemoOptions {
   const values = parseOptions(DEMO, argv);
-  const { scenario, bytes, requests, connections, signal, at, runs, pcap, json, baseline, commit, setup, verbose } =
-    values;
+  const { scenario, backend, bytes, requests, connections, signal, at, runs, pcap, json, baseline, commit } = values;
+  const { setup, verbose } = values;
   return {
-    ...{ scenario, bytes, requests, connections, signal, at, runs, pcap, json, baseline, commit, setup, verbose },
+    ...{
+      scenario,
+      backend,
+      bytes,
+      requests,
+      connections,
+      signal,
+      at,
+      runs,
+      pcap,
+      json,
+      baseline,
+      commit,
+      setup,
+      verbose,
+    },
     keepAlive: values['keep-alive'],
     offload: !values['no-offload'],
     hangTimeoutMs: values['hang-timeout'],

@@ -13,11 +13,14 @@ const HELP = new Set(['--help', '-h']);
 export async function main(argv: string[]): Promise<number> {
   const [name, ...rest] = argv;
   try {
-    if (name === undefined || name === 'help' || HELP.has(name)) return showHelp(name, rest[0]);
+    if (name === undefined || name === 'help' || HELP.has(name)) return showHelp(name, rest.join(' '));
     if (name === '--version' || name === '-v') return print(`${version()}\n`);
-    const command = findCommand(name);
-    if (asksForHelp(command, rest)) return print(helpText(command.spec));
-    return await command.run(rest);
+    // Some commands have two words.
+    const two = COMMANDS.find(({ spec }) => spec.name === `${name} ${rest[0]}`);
+    const command = two ?? findCommand(name);
+    const args = two === undefined ? rest : rest.slice(1);
+    if (asksForHelp(command, args)) return print(helpText(command.spec));
+    return await command.run(args);
   } catch (error) {
     return report(error);
   }
@@ -29,8 +32,8 @@ function asksForHelp({ spec }: Command, args: string[]): boolean {
   return own.some((word) => HELP.has(word));
 }
 
-function showHelp(name: string | undefined, command: string | undefined): number {
-  if (name === 'help' && command !== undefined) return print(helpText(findCommand(command).spec));
+function showHelp(name: string | undefined, command: string): number {
+  if (name === 'help' && command !== '') return print(helpText(findCommand(command).spec));
   const specs = COMMANDS.map(({ spec }) => spec);
   print(overviewText(specs, EXIT_CODES));
   return name === undefined ? ExitCode.Usage : ExitCode.Ok;

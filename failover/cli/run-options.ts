@@ -44,7 +44,8 @@ const LOG_SIZE = {
   },
 };
 
-const OPTIONS = {
+/** The options of `ft-tcp run`; other commands that run replicas have some of them. */
+export const RUN_OPTIONS = {
   ...GROUP_OPTIONS,
   tap: { ...TAP_OPTION, default: 'ft0' },
   create: CREATE_OPTION,
@@ -175,7 +176,7 @@ const OPTIONS = {
 } as const satisfies OptionTable;
 
 /** The table of `ft-tcp run`. */
-export const RUN: CommandSpec<typeof OPTIONS> = {
+export const RUN: CommandSpec<typeof RUN_OPTIONS> = {
   name: 'run',
   summary: 'run a Node.js program; the same command again starts its backup',
   usage: 'ft-tcp run [options] app.js [args]',
@@ -185,7 +186,7 @@ export const RUN: CommandSpec<typeof OPTIONS> = {
       'primary dies or hangs.',
     'Events are written to standard error, one JSON object per line (docs/reference/events.md).',
   ],
-  options: OPTIONS,
+  options: RUN_OPTIONS,
   notes: ['Make the TAP device with: ip tuntap add dev ft0 mode tap user NAME multi_queue vnet_hdr'],
   exitCodes: {
     0: 'the group was drained, or this replica was switched over',
@@ -229,17 +230,23 @@ export interface RunArguments {
   member: 'primary' | 'backup' | undefined;
 }
 
+/** Options of replicas on several machines. */
+type ClusterOptions = Pick<
+  OptionValues<typeof RUN_OPTIONS>,
+  'cluster' | 'commit' | 'solo' | 'node' | 'member' | 'agent'
+>;
+
 /** Reads the command line of `ft-tcp run`. Throws FtError ERR_FT_USAGE. */
 export function runArguments(argv: string[]): RunArguments {
   // What follows the program's name is the program's own.
-  const split = programIndex(OPTIONS, argv);
+  const split = programIndex(RUN_OPTIONS, argv);
   const values = parseOptions(
     RUN,
     argv.slice(0, split).filter((word) => word !== '--'),
   );
   const program = argv[split];
   if (program === undefined) throw usageError('run', 'No program given; expected ft-tcp run [options] app.js [args]');
-  checkCombination(values);
+  checkCombination('run', values);
   return {
     group: values.group,
     directory: values.dir ?? defaultDirectory(process.env, process.getuid?.() ?? 0),
@@ -256,16 +263,19 @@ export function runArguments(argv: string[]): RunArguments {
   };
 }
 
-/** Options that exclude or need each other. */
-function checkCombination({ cluster, commit, solo, node, member, agent }: OptionValues<typeof OPTIONS>): void {
+/** Options that exclude or need each other. Throws FtError ERR_FT_USAGE. */
+export function checkCombination(
+  command: string,
+  { cluster, commit, solo, node, member, agent }: ClusterOptions,
+): void {
   if (cluster !== undefined && commit === 'written')
-    throw usageError('run', '--commit written does not survive the loss of a machine; leave it out with --cluster');
-  if (cluster !== undefined && solo) throw usageError('run', '--solo and --cluster exclude each other');
-  if (node !== undefined && cluster === undefined) throw usageError('run', '--node needs --cluster FILE');
-  if (member !== undefined && agent === undefined) throw usageError('run', '--member needs --agent PID');
+    throw usageError(command, '--commit written does not survive the loss of a machine; leave it out with --cluster');
+  if (cluster !== undefined && solo) throw usageError(command, '--solo and --cluster exclude each other');
+  if (node !== undefined && cluster === undefined) throw usageError(command, '--node needs --cluster FILE');
+  if (member !== undefined && agent === undefined) throw usageError(command, '--member needs --agent PID');
 }
 
-function replicaOptions(values: OptionValues<typeof OPTIONS>): RunArguments['options'] {
+function replicaOptions(values: OptionValues<typeof RUN_OPTIONS>): RunArguments['options'] {
   const { ip, gateway, mac, pcap, member, agent } = values;
   const statePorts = values['state-port'];
   return {

@@ -36,10 +36,10 @@ export async function runCommand(argv: string[]): Promise<number> {
   const args = runArguments(argv);
   if (args.cluster !== undefined && args.member === undefined) {
     const { clusterCommand } = await import('./cluster.js');
-    return await clusterCommand(args, argv);
+    return await clusterCommand(args, ['run', ...argv]);
   }
   const addon = native();
-  addon.keepMemory(MAX_FREE_BYTES, MIN_MAPPED_BYTES);
+  keepMemory(addon);
   if (args.member !== undefined) bindToAgent(addon, args.options.agentPid);
   const group = new Group(addon, args.directory, args.group);
   const report = eventWriter({ group: args.group });
@@ -62,8 +62,16 @@ export async function runCommand(argv: string[]): Promise<number> {
   return new Promise<number>(() => undefined);
 }
 
-/** Without its agent nothing renews the lease, so the replica must end with it. */
-function bindToAgent(addon: NativeAddon, agentPid: number | undefined): void {
+/** Lets the process keep freed memory, which it will need again. */
+export function keepMemory(addon: NativeAddon): void {
+  addon.keepMemory(MAX_FREE_BYTES, MIN_MAPPED_BYTES);
+}
+
+/**
+ * Ends this process with its agent: without it nothing renews the lease.
+ * Throws FtError ERR_FT_STATE when the agent has ended.
+ */
+export function bindToAgent(addon: NativeAddon, agentPid: number | undefined): void {
   addon.dieWithParent();
   if (process.ppid !== agentPid)
     throw new FtError('ERR_FT_STATE', 'The agent has ended', 'Start ft-tcp run --cluster again');
@@ -121,7 +129,7 @@ function digestOf(program: string): string {
 }
 
 /** Writes the replica's events to standard error. */
-function reportEvents(replica: Replica, report: EventWriter): void {
+export function reportEvents(replica: Replica, report: EventWriter): void {
   replica.on('ready', () => report('ready', { role: replica.role }));
   replica.on('joining', (joinerPid, lagBytes) => report('backup-joining', { joinerPid, lagBytes }));
   replica.on('protected', () => report('protected', { unprotected: replica.unprotected }));

@@ -88,6 +88,11 @@ export class RunningReplica {
     });
   }
 
+  /** Closes another socket, too, when the process ends. */
+  closeAtEnd(socket: { close(): void }): void {
+    this.#sockets.push(socket);
+  }
+
   /** Closes and removes the sockets. */
   closeSockets(): void {
     for (const socket of this.#sockets.splice(0)) socket.close();

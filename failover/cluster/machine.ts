@@ -41,7 +41,7 @@ export interface MachineOptions {
   group: string;
   /** Where the groups' directories are on this machine. */
   directory: string;
-  /** Options of `ft-tcp run`, the program and its arguments. */
+  /** The replica's command, its options, and for `run` the program and its arguments. */
   argv: string[];
   /** A main loop without progress for this long hangs. Milliseconds. */
   hangTimeoutMs: number;

@@ -11,14 +11,14 @@ import type { Welcome } from './transport/messages.js';
 
 const CLI = fileURLToPath(new URL('../../../bin/ft-tcp.js', import.meta.url));
 
-/** Runs `ft-tcp run` with the role that the agent chooses. */
+/** Runs `ft-tcp run`, or `ft-tcp gateway`, with the role that the agent chooses. */
 export class ReplicaProcess implements AgentReplica {
   #child: ChildProcess | null = null;
   #snapshot: StartSnapshot | null = null;
 
   constructor(
     readonly group: Group,
-    /** Options of `ft-tcp run`, the program and its arguments. */
+    /** The command, its options, and for `run` the program and its arguments. */
     readonly argv: string[],
     /** The process has ended. */
     readonly onExit: (code: number | null, signal: string | null) => void,
@@ -36,7 +36,8 @@ export class ReplicaProcess implements AgentReplica {
   }
 
   start(role: 'primary' | 'backup'): void {
-    const argv = ['run', '--member', role, '--agent', String(ownPid), ...this.argv];
+    const [command = 'run', ...words] = this.argv;
+    const argv = [command, '--member', role, '--agent', String(ownPid), ...words];
     const child = spawn(process.execPath, [...process.execArgv, CLI, ...argv], { stdio: 'inherit' });
     this.#child = child;
     let hasEnded = false;

@@ -63,6 +63,14 @@ export interface ConnectionsMode {
   historyLimit: number;
 }
 
+/** What serves connections of the stack itself, beside the program's sockets: a gateway. */
+export interface Resident {
+  /** A backup has become the primary, and its connections have resumed. */
+  takeOver(): void;
+  /** For the status, by the name of the counter. */
+  readonly counters: Readonly<Record<string, number>>;
+}
+
 /** All connections of a replica's program. */
 export class Connections {
   /** By connection number, as the program got them. */
@@ -76,6 +84,8 @@ export class Connections {
   readonly histories: ConnectionHistories;
   /** Restores outgoing connections that another program had opened; null: nobody does. */
   restoreHandler: ListenerEvents | null = null;
+  /** Serves connections of the stack itself; null: nobody does. */
+  resident: Resident | null = null;
   readonly #https = new Set<HttpServer>();
 
   constructor(
@@ -190,6 +200,12 @@ export class Connections {
     this.endpoints.set(endpoint.id, endpoint);
     endpoint.registry = this.endpoints;
     return endpoint;
+  }
+
+  /** After a takeover: connections are given to those who serve them now. */
+  takeOver(nowUs: number): void {
+    this.listeners.takeOver(nowUs);
+    this.resident?.takeOver();
   }
 
   /** A connection is gone; its socket may still have to be told of data, or of the end. */

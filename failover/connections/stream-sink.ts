@@ -2,6 +2,7 @@
  * What the primary writes to the log about a connection's stream, as connections see it; the
  * recorder implements it.
  */
+import type { Relay } from '../../stack/relay/relay.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
 import type { ConnectionHistory } from '../log/connection-history.js';
@@ -37,6 +38,8 @@ export interface StreamSink {
   savedAll(values: ProcessCheckpoint): void;
   /** State transfer of one connection. */
   transfer(conn: TcpConnection, endpoint: TransferredEndpoint | null): void;
+  /** State transfer of both connections of a relay. */
+  transferRelay(relay: Relay): void;
   /** State transfer of one independent connection, as the history of its events. */
   transferHistory(conn: TcpConnection, endpoint: TransferredEndpoint | null, history: ConnectionHistory): void;
 }

@@ -1,12 +1,15 @@
 /** The demo's clients: ordinary programs that know nothing of ft-tcp, and what they noticed. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { WebSocket } from 'ws';
 import { TAP } from '../lab/network.js';
 import { Arrivals } from './arrivals.js';
+import { type Client, type ClientOutcome, type ClientPlan, exitOf, monotonicMs } from './client.js';
 import { CHUNK, chunk } from './content.js';
-import type { DemoOptions } from './options.js';
+import { redisBenchmark } from './redis-client.js';
+
+export { type Client, type ClientOutcome, monotonicMs } from './client.js';
 
 const SAMPLE_MS = 5;
 const MESSAGE_BYTES = 1024;
@@ -15,49 +18,10 @@ const MESSAGE_BYTES = 1024;
  * tenth.
  */
 const PAGE_WIRE_BYTES = 10_700;
+/** Downloads through the gateway, one behind the other: it dies twice. */
+export const DOWNLOADS = 6;
 /** Messages in flight in ws-echo. */
 const WINDOW = 16;
-
-/** How a client ended. */
-export interface ClientOutcome {
-  /** Exit code. */
-  exit: number;
-  /** Whether the data was equal; null: there is nothing to compare. */
-  sha256Equal: boolean | null;
-  failedRequests: number;
-  /**
-   * The longest gap, where the client itself measures it; else take it from the arrivals.
-   * Milliseconds.
-   */
-  longestGapMs?: number;
-  /** The client's error message; empty: none. */
-  error: string;
-}
-
-/** A running client. */
-export interface Client {
-  readonly arrivals: Arrivals;
-  /** Part of the transfer that is done, 0 to 1. */
-  progress(): number;
-  readonly ended: Promise<ClientOutcome>;
-  kill(): void;
-}
-
-/** What a client is to do. */
-export interface ClientPlan {
-  options: DemoOptions;
-  /** The server's address. */
-  address: string;
-  /** SHA-256 of the content. */
-  sha256: string;
-  /** Called with every progress. */
-  onProgress: (fraction: number) => void;
-}
-
-/** Milliseconds of CLOCK_MONOTONIC, the clock that replicas report in. */
-export function monotonicMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
-}
 
 /** Starts the client of the scenario. */
 export function startClient(plan: ClientPlan): Client {
@@ -70,40 +34,34 @@ export function startClient(plan: ClientPlan): Client {
       return apacheBench(plan);
     case 'ws-echo':
       return webSocketEcho(plan);
+    case 'gateway':
+      return plan.options.backend === 'redis' ? redisBenchmark(plan) : wget(plan, DOWNLOADS);
   }
 }
 
-function exitOf(child: ChildProcess): Promise<{ exit: number; error: string }> {
-  let stderr = '';
-  child.stderr?.on('data', (part: Buffer) => {
-    if (stderr.length < 4096) stderr += part.toString();
-  });
-  return new Promise((done) => {
-    child.once('error', (error) => done({ exit: 127, error: error.message }));
-    child.once('close', (code, signal) => done({ exit: code ?? (signal === null ? 1 : 128), error: stderr.trim() }));
-  });
-}
-
 /**
- * A download, hashed as it arrives. wget makes one attempt: it fails when the connection breaks.
+ * Downloads over one connection, hashed as they arrive. wget makes one attempt: it fails when the
+ * connection breaks.
  */
-function wget({ options, address, sha256, onProgress }: ClientPlan): Client {
+function wget({ options, address, sha256, onProgress }: ClientPlan, times = 1): Client {
   const arrivals = new Arrivals();
   const hash = createHash('sha256');
   const url = `http://${address}/bytes/${options.bytes}`;
-  const child = spawn('wget', ['-q', '--tries=1', '--timeout=60', '-O', '-', url], {
+  const total = times * options.bytes;
+  const urls = Array.from({ length: times }, () => url);
+  const child = spawn('wget', ['-q', '--tries=1', '--timeout=60', '-O', '-', ...urls], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   child.stdout.on('data', (part: Buffer) => {
     arrivals.add(part.length, monotonicMs());
     hash.update(part);
-    onProgress(arrivals.total / options.bytes);
+    onProgress(arrivals.total / total);
   });
   return {
     arrivals,
-    progress: () => arrivals.total / options.bytes,
+    progress: () => arrivals.total / total,
     ended: exitOf(child).then(({ exit, error }) => {
-      const equal = arrivals.total === options.bytes && hash.digest('hex') === sha256;
+      const equal = arrivals.total === total && hash.digest('hex') === sha256;
       return { exit, sha256Equal: equal, failedRequests: exit === 0 && equal ? 0 : 1, error };
     }),
     kill: () => child.kill('SIGKILL'),

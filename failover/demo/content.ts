@@ -29,13 +29,15 @@ export function chunk(n: number, length: number): Buffer {
   return content().subarray(at, at + length);
 }
 
-/** SHA-256 (hex) of the first `bytes` bytes. */
-export function contentSha256(bytes: number): string {
+/** SHA-256 (hex) of the first `bytes` bytes, a number of times. */
+export function contentSha256(bytes: number, times = 1): string {
   const hash = createHash('sha256');
-  for (let n = 0, left = bytes; left > 0; n++) {
-    const length = Math.min(left, CHUNK);
-    hash.update(chunk(n, length));
-    left -= length;
+  for (let i = 0; i < times; i++) {
+    for (let n = 0, left = bytes; left > 0; n++) {
+      const length = Math.min(left, CHUNK);
+      hash.update(chunk(n, length));
+      left -= length;
+    }
   }
   return hash.digest('hex');
 }

@@ -8,10 +8,10 @@ import { makeTap } from '../lab/network.js';
 import { requireTools, type Tool } from '../lab/required-tools.js';
 import { measureBaseline } from './baseline.js';
 import { Capture } from './capture.js';
-import type { Client } from './clients.js';
+import { type Client, DOWNLOADS } from './clients.js';
 import { contentSha256 } from './content.js';
 import type { DemoOptions } from './options.js';
-import { type DemoReport, render, speed, summarize } from './report.js';
+import { type DemoReport, rateText, render, summarize } from './report.js';
 import { type RunResult, runOnce } from './run-once.js';
 
 const CLI = fileURLToPath(new URL('../../../bin/ft-tcp.js', import.meta.url));
@@ -32,6 +32,7 @@ export async function runDemo(options: DemoOptions, argv: string[]): Promise<num
     upload: ['curl'],
     ab: ['ab'],
     'ws-echo': [],
+    gateway: options.backend === 'redis' ? ['redis-server', 'redis-benchmark'] : ['nginx', 'wget'],
   };
   const tools: Tool[] = ['ip', 'unshare', 'mount', ...client[options.scenario]];
   if (options.pcap !== undefined) tools.push('tcpdump');
@@ -42,8 +43,7 @@ export async function runDemo(options: DemoOptions, argv: string[]): Promise<num
 
 async function inside(options: DemoOptions, directory: string): Promise<number> {
   makeTap(options.offload);
-  const transfer = options.scenario === 'wget' || options.scenario === 'upload';
-  const sha256 = transfer ? contentSha256(options.bytes) : '';
+  const sha256 = sha256Of(options);
   const capture = options.pcap === undefined ? null : await Capture.start(options.pcap);
   const progress = new Progress(options);
   const results: RunResult[] = [];
@@ -62,6 +62,12 @@ async function inside(options: DemoOptions, directory: string): Promise<number> 
   return report.ok === report.runs ? 0 : 1;
 }
 
+/** Of what the client receives or sends; '' where nothing is compared. */
+function sha256Of({ scenario, backend, bytes }: DemoOptions): string {
+  if (scenario === 'gateway') return backend === 'nginx' ? contentSha256(bytes, DOWNLOADS) : '';
+  return scenario === 'wget' || scenario === 'upload' ? contentSha256(bytes) : '';
+}
+
 function writeOut(text: string): Promise<void> {
   return new Promise((done) => process.stdout.write(text, () => done()));
 }
@@ -69,7 +75,7 @@ function writeOut(text: string): Promise<void> {
 function runLine(number: number, options: DemoOptions, result: RunResult): string {
   const what = result.ok ? 'ok' : `NOT OK (${result.problem || 'the client was not served'})`;
   const gap = Number.isFinite(result.gapMs) ? `, longest pause ${result.gapMs.toFixed(1)} ms` : '';
-  const rate = options.scenario === 'ws-echo' ? '' : `, ${speed(result.before)} before`;
+  const rate = options.scenario === 'ws-echo' ? '' : `, ${rateText(options)(result.before)} before`;
   return `run ${number} of ${options.runs}: ${what}${gap}${rate}`;
 }
 
@@ -97,7 +103,9 @@ class Progress {
     this.#shownMs = now;
     const part = Math.min(1, client.progress());
     const bar = '█'.repeat(Math.round(part * 30)).padEnd(30, '·');
-    process.stderr.write(`\r\x1b[Krun ${this.#number} ${bar} ${(part * 100).toFixed(0)} %  ${speed(rate)}`);
+    process.stderr.write(
+      `\r\x1b[Krun ${this.#number} ${bar} ${(part * 100).toFixed(0)} %  ${rateText(this.options)(rate)}`,
+    );
   }
 
   end(): void {

@@ -1,17 +1,27 @@
 /** The options of a demo. */
 import type { CommitMode } from '../primary/output-gate.js';
 
-/** What the client does: a download, an upload, many requests, or messages on one WebSocket. */
-export const SCENARIOS = ['wget', 'upload', 'ab', 'ws-echo'] as const;
+/**
+ * What the client does: a download, an upload, many requests, messages on one WebSocket, or what a
+ * server behind a gateway is for.
+ */
+export const SCENARIOS = ['wget', 'upload', 'ab', 'ws-echo', 'gateway'] as const;
 /** The name of a scenario. */
 export type ScenarioName = (typeof SCENARIOS)[number];
+
+/** The server behind the gateway. */
+export const BACKENDS = ['nginx', 'redis'] as const;
+/** Its name. */
+export type BackendName = (typeof BACKENDS)[number];
 
 /** The options of a demo, checked. */
 export interface DemoOptions {
   scenario: ScenarioName;
   /** Size of the download or upload. */
   bytes: number;
-  /** ab: requests; ws-echo: messages. */
+  /** gateway: the server behind it. */
+  backend: BackendName;
+  /** ab: requests; ws-echo: messages; gateway with redis: a tenth of the commands. */
   requests: number;
   /** ab: concurrent connections. */
   connections: number;

@@ -9,6 +9,8 @@ const STEPS = ['detect', 'fence', 'drain', 'attach', 'firstByte'] as const;
 /** The report as JSON. Times in milliseconds, rates in Mbit/s; null: not measured. */
 export interface DemoReport {
   scenario: string;
+  /** gateway: the server behind it; null: another scenario. */
+  backend: string | null;
   runs: number;
   ok: number;
   clientExit: number[];
@@ -18,6 +20,8 @@ export interface DemoReport {
   gapMs: { p50: number | null; max: number | null; all: number[] };
   breakdownMs: Record<(typeof STEPS)[number], number | null>;
   mbps: { before: number | null; after: number | null };
+  /** gateway with redis, instead of `mbps`. */
+  commandsPerSecond?: { before: number | null; after: number | null };
   signal: string;
   at: number | null;
   primaryExit: string[];
@@ -41,9 +45,15 @@ export function summarize(options: DemoOptions, results: RunResult[]): DemoRepor
   const gaps = results.map((result) => result.gapMs).filter((gap) => Number.isFinite(gap));
   const step = (name: (typeof STEPS)[number]): number | null =>
     rounded(median(results.map((result) => result.breakdown?.[name] ?? Number.NaN)), 3);
+  const commands = countsCommands(options);
+  const rates = (unit: number): DemoReport['mbps'] => ({
+    before: rounded(median(results.map((result) => result.before)) * unit, 0),
+    after: rounded(median(results.map((result) => result.after)) * unit, 0),
+  });
   const hashes = results.map((result) => result.outcome.sha256Equal);
   return {
     scenario: options.scenario,
+    backend: options.scenario === 'gateway' ? options.backend : null,
     runs: results.length,
     ok: results.filter((result) => result.ok).length,
     clientExit: results.map((result) => result.outcome.exit),
@@ -62,10 +72,8 @@ export function summarize(options: DemoOptions, results: RunResult[]): DemoRepor
       attach: step('attach'),
       firstByte: step('firstByte'),
     },
-    mbps: {
-      before: rounded(median(results.map((result) => result.before)) * MBIT, 0),
-      after: rounded(median(results.map((result) => result.after)) * MBIT, 0),
-    },
+    mbps: commands ? { before: null, after: null } : rates(MBIT),
+    ...(commands ? { commandsPerSecond: rates(1) } : {}),
     signal: options.signal,
     at: options.at,
     primaryExit: results.map((result) => result.primaryExit),
@@ -73,8 +81,18 @@ export function summarize(options: DemoOptions, results: RunResult[]): DemoRepor
   };
 }
 
-/** A rate as text. */
-export function speed(bytesPerSecond: number): string {
+/** Whether what arrives is counted in commands, not in bytes. */
+function countsCommands({ scenario, backend }: { scenario: string; backend: string | null }): boolean {
+  return scenario === 'gateway' && backend === 'redis';
+}
+
+/** How a rate of the scenario is shown. */
+export function rateText(what: { scenario: string; backend: string | null }): (perSecond: number) => string {
+  return countsCommands(what) ? (perSecond) => `${Math.round(perSecond)} commands/s` : speed;
+}
+
+/** A rate of bytes as text. */
+function speed(bytesPerSecond: number): string {
   const mbit = bytesPerSecond * MBIT;
   return mbit >= 1000 ? `${(mbit / 1000).toFixed(2)} Gbit/s` : `${mbit.toFixed(1)} Mbit/s`;
 }
@@ -83,7 +101,7 @@ export function speed(bytesPerSecond: number): string {
 export function render(report: DemoReport, last: RunResult): string {
   const lines = [
     '',
-    last.arrivals.plot(PLOT_WIDTH, last.killedMs, speed),
+    last.arrivals.plot(PLOT_WIDTH, last.killedMs, rateText(report)),
     '',
     `  ${report.ok} of ${report.runs} runs: the client noticed nothing but a pause` +
       (report.sha256Equal === true ? ', all data equal (SHA-256)' : ''),
@@ -96,9 +114,10 @@ export function render(report: DemoReport, last: RunResult): string {
     lines.push(`  phases (median, ms): ${STEPS.map((name) => `${name} ${report.breakdownMs[name]}`).join('  ')}`);
     lines.push(`  the primary ended by: ${[...new Set(report.primaryExit)].join(', ')}`);
   }
-  const { before, after } = report.mbps;
+  const { before, after } = report.commandsPerSecond ?? report.mbps;
+  const unit = report.commandsPerSecond === undefined ? 'Mbit/s' : 'commands/s';
   if (before !== null) {
-    lines.push(`  throughput: ${before} Mbit/s before${after === null ? '' : `, ${after} Mbit/s after`}`);
+    lines.push(`  throughput: ${before} ${unit} before${after === null ? '' : `, ${after} ${unit} after`}`);
   }
   const { capture, baseline } = report;
   if (capture !== undefined) {

@@ -3,9 +3,10 @@
  * observes the client.
  */
 import { fileURLToPath } from 'node:url';
-import { activeOpens, STACK_ADDRESS, TAP } from '../lab/network.js';
+import { activeOpens, CLIENT_ADDRESS, STACK_ADDRESS, TAP } from '../lab/network.js';
 import { type Breakdown, ReplicaProcess } from '../lab/replica-process.js';
 import type { Arrivals } from './arrivals.js';
+import { BACKEND_PORT, startBackend } from './backends.js';
 import { type Client, type ClientOutcome, monotonicMs, startClient } from './clients.js';
 import type { DemoOptions } from './options.js';
 
@@ -49,31 +50,26 @@ export interface RunPlan {
 /** Runs the scenario once. Rejects with FtError ERR_FT_REPLICA when the replicas do not start. */
 export async function runOnce(plan: RunPlan): Promise<RunResult> {
   const { options } = plan;
-  const args = [
-    ...['--group', `demo${plan.number}`, '--dir', plan.directory, '--tap', TAP, '--ip', `${STACK_ADDRESS}/24`],
-    ...[
-      '--hang-timeout',
-      String(options.hangTimeoutMs),
-      '--commit',
-      options.commit,
-      ...(options.offload ? [] : ['--no-offload']),
-      APP,
-    ],
-  ];
   const replicas: ReplicaProcess[] = [];
   const start = (): ReplicaProcess => {
-    const replica = new ReplicaProcess(args);
+    const replica = new ReplicaProcess(
+      replicaArguments(plan),
+      undefined,
+      options.scenario === 'gateway' ? 'gateway' : 'run',
+    );
     replicas.push(replica);
     return replica;
   };
+  const backend = options.scenario === 'gateway' ? await startBackend(options, plan.directory) : null;
   try {
     const primary = start();
     await primary.event('ready');
     const backup = start();
     await primary.event('protected');
     await backup.event('ready');
-    return await serve(plan, primary, backup);
+    return await serve(plan, new Deaths(plan, [primary, backup], start));
   } finally {
+    await backend?.close();
     await Promise.all(replicas.map((replica) => replica.close()));
     if (options.verbose) {
       for (const replica of replicas) {
@@ -84,19 +80,89 @@ export async function runOnce(plan: RunPlan): Promise<RunResult> {
   }
 }
 
-async function serve(plan: RunPlan, primary: ReplicaProcess, backup: ReplicaProcess): Promise<RunResult> {
+/** The command line of one replica. */
+function replicaArguments({ options, directory, number }: RunPlan): string[] {
+  const service = ['--listen', `${STACK_ADDRESS}:80`, '--to', `${CLIENT_ADDRESS}:${BACKEND_PORT}`];
+  return [
+    ...['--group', `demo${number}`, '--dir', directory, '--tap', TAP, '--ip', `${STACK_ADDRESS}/24`],
+    ...['--hang-timeout', String(options.hangTimeoutMs), '--commit', options.commit],
+    ...(options.offload ? [] : ['--no-offload']),
+    ...(options.scenario === 'gateway' ? service : [APP]),
+  ];
+}
+
+/** Kills the primary, and with a gateway its successor, too, when that has a backup again. */
+class Deaths {
+  /** When the first one was killed, milliseconds; NaN: not yet. */
+  killedMs = Number.NaN;
+  /** How each of them ended. */
+  readonly ends: string[] = [];
+  readonly takeovers: Breakdown[] = [];
+  problem = '';
+  readonly #plan: RunPlan;
+  readonly #start: () => ReplicaProcess;
+  /** Parts of the transfer after which somebody is to be killed. */
+  readonly #due: number[];
+  #primary: ReplicaProcess;
+  #backup: ReplicaProcess;
+  #takeover: Promise<void> | null = null;
+
+  constructor(plan: RunPlan, [primary, backup]: [ReplicaProcess, ReplicaProcess], start: () => ReplicaProcess) {
+    const { at, scenario } = plan.options;
+    this.#plan = plan;
+    this.#start = start;
+    this.#primary = primary;
+    this.#backup = backup;
+    this.#due = at === null ? [] : scenario === 'gateway' ? [at, (1 + at) / 2] : [at];
+  }
+
+  /** A part of the transfer is done. */
+  progress(fraction: number): void {
+    const [due] = this.#due;
+    if (due === undefined || fraction < due || fraction >= 1 || this.#takeover !== null) return;
+    this.#due.shift();
+    if (Number.isNaN(this.killedMs)) this.killedMs = monotonicMs();
+    this.#primary.kill(this.#plan.options.signal);
+    this.#takeover = this.#survive().catch((error: unknown) => {
+      this.problem ||= error instanceof Error ? error.message : String(error);
+    });
+  }
+
+  async #survive(): Promise<void> {
+    const { options } = this.#plan;
+    const [old, successor] = [this.#primary, this.#backup];
+    const event = await successor.event('takeover', options.hangTimeoutMs + 5000);
+    this.takeovers.push(event['breakdown'] as Breakdown);
+    // A stopped primary that continues now must send nothing: the backup killed it before its first
+    // frame.
+    old.kill('SIGCONT');
+    const end = await Promise.race([old.exited, new Promise<null>((done) => setTimeout(done, 1000, null))]);
+    this.ends.push(end === null ? 'alive' : `${end.signal ?? `exit ${end.code}`}`);
+    if (this.#due.length === 0) return;
+    this.#primary = successor;
+    this.#backup = this.#start();
+    await successor.event('protected');
+    await this.#backup.event('ready');
+    this.#takeover = null;
+  }
+
+  /** The client has ended. @returns whether all who were to die are dead, and had a successor */
+  async settle(): Promise<boolean> {
+    await this.#takeover;
+    if (this.#due.length > 0) this.problem ||= 'the client had finished before the primary could be killed';
+    return this.#due.length === 0 && this.ends.length === this.takeovers.length && !this.ends.includes('alive');
+  }
+}
+
+async function serve(plan: RunPlan, deaths: Deaths): Promise<RunResult> {
   const { options } = plan;
-  let killedMs = Number.NaN;
   const opened = activeOpens();
   const client = startClient({
     options,
     address: STACK_ADDRESS,
     sha256: plan.sha256,
     onProgress: (fraction) => {
-      if (Number.isNaN(killedMs) && options.at !== null && fraction >= options.at && fraction < 1) {
-        killedMs = monotonicMs();
-        primary.kill(options.signal);
-      }
+      deaths.progress(fraction);
       plan.onProgress(client);
     },
   });
@@ -105,28 +171,11 @@ async function serve(plan: RunPlan, primary: ReplicaProcess, backup: ReplicaProc
   clearTimeout(deadline);
   const connections = activeOpens() - opened;
   const { arrivals } = client;
-  const killed = !Number.isNaN(killedMs);
-  let takeover: Breakdown | null = null;
-  let problem = outcome.error;
-  let primaryExit = 'alive';
-  if (killed) {
-    try {
-      takeover = (await backup.event('takeover', options.hangTimeoutMs + 5000))['breakdown'] as Breakdown;
-      // A stopped primary that continues now must send nothing: the backup killed it before its
-      // first frame.
-      primary.kill('SIGCONT');
-      const end = await Promise.race([primary.exited, new Promise<null>((done) => setTimeout(done, 1000, null))]);
-      if (end !== null) primaryExit = `${end.signal ?? `exit ${end.code}`}`;
-    } catch (error) {
-      problem ||= error instanceof Error ? error.message : String(error);
-    }
-  } else if (options.at !== null) problem ||= 'the client had finished before the primary could be killed';
-  const ok =
-    outcome.exit === 0 &&
-    outcome.failedRequests === 0 &&
-    outcome.sha256Equal !== false &&
-    (options.at === null || (takeover !== null && primaryExit !== 'alive'));
-  const resumedMs = takeover === null ? Number.NaN : takeover.firstByteAtUs / 1000;
+  const dead = await deaths.settle();
+  const { killedMs, takeovers } = deaths;
+  const [takeover] = takeovers;
+  const ok = outcome.exit === 0 && outcome.failedRequests === 0 && outcome.sha256Equal !== false && dead;
+  const resumedMs = takeover === undefined ? Number.NaN : takeover.firstByteAtUs / 1000;
   return {
     ok,
     outcome,
@@ -134,11 +183,11 @@ async function serve(plan: RunPlan, primary: ReplicaProcess, backup: ReplicaProc
     connections,
     gapMs: outcome.longestGapMs ?? arrivals.gapMs,
     killedMs,
-    breakdown: takeover === null ? null : milliseconds(takeover, killedMs),
-    before: arrivals.rate(arrivals.firstMs + WARM_UP_MS, killed ? killedMs : arrivals.lastMs),
-    after: killed ? arrivals.rate(resumedMs, arrivals.lastMs) : Number.NaN,
-    primaryExit,
-    problem,
+    breakdown: takeover === undefined ? null : milliseconds(takeover, killedMs),
+    before: arrivals.rate(arrivals.firstMs + WARM_UP_MS, Number.isNaN(killedMs) ? arrivals.lastMs : killedMs),
+    after: Number.isNaN(killedMs) ? Number.NaN : arrivals.rate(resumedMs, arrivals.lastMs),
+    primaryExit: deaths.ends.length === 0 ? 'alive' : [...new Set(deaths.ends)].join(', '),
+    problem: outcome.error || deaths.problem,
   };
 }
 

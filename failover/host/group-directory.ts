@@ -14,6 +14,7 @@
  * | bell-ROLE      | FIFO by which the other role is woken                                            |
  * | PID.sock       | status socket (admin/status.ts)                                                  |
  * | PID.control    | admin socket (admin/commands.ts)                                                 |
+ * | PID.gateway    | socket of a gateway (gateway/admin.ts)                                           |
  */
 import {
   existsSync,
@@ -350,7 +351,7 @@ export class Group implements GroupPlace {
 
   /** Removes the sockets of a process that has ended. */
   removeSockets(pid: number): void {
-    for (const suffix of ['sock', 'control']) this.#remove(`${pid}.${suffix}`);
+    for (const suffix of ['sock', 'control', 'gateway']) this.#remove(`${pid}.${suffix}`);
   }
 
   /** Removes memory of processes that have ended. @param keep processes whose memory is needed */

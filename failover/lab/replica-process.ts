@@ -1,4 +1,7 @@
-/** A replica as a process of its own: `ft-tcp run` with its events read from standard error. */
+/**
+ * A replica as a process of its own: `ft-tcp run` or `ft-tcp gateway`, with its events read from
+ * standard error.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -37,11 +40,11 @@ export class ReplicaProcess {
   readonly #waiting: { name: string; done: (event: ReplicaEvent) => void; fail: (error: Error) => void }[] = [];
 
   /**
-   * Starts `ft-tcp run` with these arguments, in the network namespace of a process if one is
-   * given.
+   * Starts `ft-tcp run`, or another command, with these arguments, in the network namespace of a
+   * process if one is given.
    */
-  constructor(args: string[], netnsOf?: number) {
-    const run = [CLI, 'run', ...args];
+  constructor(args: string[], netnsOf?: number, command: 'run' | 'gateway' = 'run') {
+    const run = [CLI, command, ...args];
     const enter = ['-t', String(netnsOf), '-n', process.execPath];
     const stdio: ['ignore', 'ignore', 'pipe'] = ['ignore', 'ignore', 'pipe'];
     const child =

@@ -16,6 +16,10 @@ export const TOOLS = {
   nsenter: 'util-linux',
   etcd: 'etcd-server',
   openssl: 'openssl',
+  nginx: 'nginx-light',
+  'redis-server': 'redis-server',
+  'redis-benchmark': 'redis-tools',
+  haproxy: 'haproxy',
 } as const;
 
 /** A program that the demo or a test needs. */

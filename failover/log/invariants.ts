@@ -21,6 +21,8 @@ export const INVARIANTS = {
   E2: 'After a takeover, operations without an outcome in the log are performed (again).',
   P1: "Payload that was placed behind the log's end is relocated before a record is written there.",
   P2: 'Frames that a dead primary had in hand are relocated before its successor writes the log.',
+  R1: 'No byte leaves on one connection of a relay before the pair is in the log.',
+  R2: 'A backup that joins late is told which connections are pairs.',
   L1: 'Several machines: no frame leaves after the end of the lease.',
   S1: "Several machines: a machine is excluded only after the group's state says that it cannot become the leader.",
 } as const;

@@ -69,6 +69,8 @@ export const RECORDS: Readonly<Record<keyof typeof RecordType, RecordDescription
   }),
   AllSaved: record(null, STREAM, REPLAYER, 'end of the saved values, where a replica joins', { since: 4 }),
   History: record(records.HistoryBody, STREAM, REPLAYER, "what follows is the connection's history", { since: 4 }),
+  Paired: record(records.PairedBody, RECORDER, CONNECTION, 'a relay couples two connections', { since: 4 }),
+  RelayBegin: record(records.RelayBeginBody, STREAM, REPLAYER, 'begin of the state transfer of a relay', { since: 4 }),
 };
 
 /** A body's fields in the order of their offsets. */

@@ -53,6 +53,8 @@ export const RecordType = {
   Saved: 23,
   AllSaved: 24,
   History: 25,
+  Paired: 26,
+  RelayBegin: 27,
 } as const;
 /** A kind of record. */
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
@@ -83,6 +85,11 @@ export const Follow = {
 } as const;
 /** A value of OpenedBody.follow. */
 export type Follow = (typeof Follow)[keyof typeof Follow];
+
+/** OpenedBody.follow: the Follow. */
+export const FOLLOW_MASK = 0x7f;
+/** OpenedBody.follow: the SYN is answered later (stack/relay). */
+export const SYN_HELD_BIT = 0x80;
 
 /** EventBody.word: the AppEvent. */
 export const EVENT_KIND_MASK = 0x7f;
@@ -159,7 +166,10 @@ export const OpenedBody = {
   mac: raw(56, 6, "peer's MAC address, with the flag PeerMac"),
   localAddress: raw(64, 16, 'local address; IPv4 as ::ffff:a.b.c.d'),
   remoteAddress: raw(80, 16, 'remote address'),
-  follow: u8(96, 'Follow: how a backup follows the connection; since version 4'),
+  follow: u8(
+    96,
+    'Follow: how a backup follows the connection; since version 4. Bit 7: the SYN is answered when a relay has reached its server',
+  ),
 } as const;
 
 /** Body of Acked. */
@@ -203,6 +213,17 @@ export const HistoryBody = {
   sndUna: f64(0, 'SND.UNA by now, as an offset from ISS'),
   rcvNxt: f64(8, 'RCV.NXT at the end of the history, as an offset from IRS'),
 } as const;
+
+/** Body of Paired; the record's connection is the client's. */
+export const PairedBody = {
+  size: 24,
+  server: u32(0, 'number of the connection to the server'),
+  clientFrom: f64(8, "the client's first byte that the relay still has to pass, as an offset from IRS"),
+  serverFrom: f64(16, "the server's first byte that the relay still has to pass, as an offset from IRS"),
+} as const;
+
+/** Body of RelayBegin; the record's connection is the client's. */
+export const RelayBeginBody = { size: 8, server: u32(0, 'number of the connection to the server') } as const;
 
 /** Body of Sent. */
 export const SentBody = {

@@ -134,6 +134,7 @@ export class Primary {
     checks.sink = streams;
     this.#transfer = new StateTransfer(connections, { recorder, streams, writer });
     stack.tcp.observer = recorder;
+    stack.relays.observer = recorder;
     host.gate.begin(writer);
     // A capture needs whole frames.
     if (ring.size <= MAX_DIRECT_LOG_BYTES && host.options.pcap === undefined) tap?.readInto(writer.placement);

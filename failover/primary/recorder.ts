@@ -8,6 +8,8 @@ import type { AddressBook } from '../../stack/core/address-book.js';
 import type { Neighbour } from '../../stack/core/neighbours.js';
 import { Ipv4Route } from '../../stack/ip/ipv4-route.js';
 import { Ipv6Route } from '../../stack/ip/ipv6-route.js';
+import type { Relay, RelayStart } from '../../stack/relay/relay.js';
+import type { RelayObserver } from '../../stack/relay/relays.js';
 import { AppEvent } from '../../stack/tcp/app-event.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { SEND_TARGET_UNIT } from '../../stack/tcp/connection.js';
@@ -28,6 +30,7 @@ import {
   OpenedBody,
   OpenedFlag,
   OutOfOrderBody,
+  PairedBody,
   ReceivedBody,
   RecordType,
   RemovedBody,
@@ -36,6 +39,7 @@ import {
   SEND_TARGET_SHIFT,
   SentBody,
   SYN_CODEPOINT_SHIFT,
+  SYN_HELD_BIT,
   TimeWaitBody,
   UNREPLICATED_BIT,
 } from '../log/records.js';
@@ -82,7 +86,7 @@ export interface RecorderOptions {
 }
 
 /** Records what happens to connections, and the events that the program is given. */
-export class Recorder implements StackObserver {
+export class Recorder implements StackObserver, RelayObserver {
   readonly writer: RingWriter;
   readonly time: EventTime;
   readonly book: AddressBook;
@@ -145,7 +149,7 @@ export class Recorder implements StackObserver {
     B.sndWnd.set(view, at, conn.sndWnd);
     B.rcvNxt.set(view, at, conn.rcvNxt);
     if (known !== undefined) bytes.set(known.mac, at + B.mac.offset);
-    B.follow.set(view, at, follow);
+    B.follow.set(view, at, follow | (conn.synHeld ? SYN_HELD_BIT : 0));
     writer.end();
   }
 
@@ -304,6 +308,17 @@ export class Recorder implements StackObserver {
     RuntimeBody.wallMs.set(view, at, time.wallMs);
     RuntimeBody.number.set(view, at, time.number);
     if (result !== null) bytes.set(result, at + RuntimeBody.size);
+  }
+
+  paired({ client, server }: Relay, start: RelayStart): void {
+    const { writer } = this;
+    const at = writer.begin(RecordType.Paired, client.id, PairedBody.size);
+    if (at < 0) return;
+    const { view } = writer.ring;
+    PairedBody.server.set(view, at, server.id);
+    PairedBody.clientFrom.set(view, at, start.client);
+    PairedBody.serverFrom.set(view, at, start.server);
+    writer.end();
   }
 
   /** What the program wrote to a connection so far, as a checksum. */

@@ -10,7 +10,10 @@
  *   saved for them;
  * - connections that the program has not accepted yet. The others stay unprotected, and are
  *   counted.
+ *
+ * Both connections of a relay are transferred together.
  */
+import { Relay } from '../../stack/relay/relay.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { Connections } from '../connections/connections.js';
 import { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
@@ -91,6 +94,7 @@ export class StateTransfer {
   /** @returns false when the log has no room now */
   #transfer(conn: TcpConnection): boolean {
     if (conn.removed) return true;
+    if (conn.user instanceof Relay) return this.#transferRelay(conn.user);
     const { writer, streams } = this.#log;
     const endpoint = conn.user instanceof ReplicaEndpoint ? conn.user : null;
     const maxBytes = writer.ring.size * MAX_PART;
@@ -109,6 +113,18 @@ export class StateTransfer {
     return true;
   }
 
+  #transferRelay(relay: Relay): boolean {
+    const { writer, streams } = this.#log;
+    const { client, server } = relay;
+    if (this.#transferred.has(client.id) || this.#transferred.has(server.id)) return true;
+    const bytes = connectionBytes(client, null) + connectionBytes(server, null);
+    if (bytes > writer.ring.size * MAX_PART) return true;
+    if (writer.room - bytes < writer.ring.size * MIN_FREE_PART) return false;
+    streams.transferRelay(relay);
+    this.#transferred.add(client.id).add(server.id);
+    return true;
+  }
+
   /** Whether the backup that joined last was told of a connection by its history. */
   isReplayed(conn: number): boolean {
     return this.#replayed.has(conn);
@@ -123,7 +139,8 @@ export class StateTransfer {
     if (endpoint?.unsaved === true && endpoint.policy.shipped && !(endpoint.policy.checksummed && first === 0))
       return false;
     // A late joiner may not have replayed the event that opened it.
-    if (active && first > 0 && (endpoint === null || endpoint.context === null)) return false;
+    const isProgram = user === null || endpoint !== null;
+    if (isProgram && active && first > 0 && (endpoint === null || endpoint.context === null)) return false;
     return id >= first || this.#transferred.has(id);
   }
 }

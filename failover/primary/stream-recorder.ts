@@ -4,6 +4,7 @@
  * state. A new program, or another version of it, is given the connection with that state
  * (docs/guides/state-mode.md). State transfers are written here, too.
  */
+import type { Relay } from '../../stack/relay/relay.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
 import type { StreamSink, TransferredEndpoint } from '../connections/stream-sink.js';
@@ -17,6 +18,7 @@ import {
   HistoryBody,
   PlacedBody,
   RecordType,
+  RelayBeginBody,
   SavedBody,
   WroteBody,
 } from '../log/records.js';
@@ -92,6 +94,23 @@ export class StreamRecorder implements StreamSink {
   }
 
   /**
+   * State transfer of a relay, whose bytes are in the send buffers. A replica that knows one of the
+   * connections, and not the pair, begins anew with both.
+   */
+  transferRelay(relay: Relay): void {
+    const { recorder, writer } = this;
+    const { client, server } = relay;
+    const at = writer.begin(RecordType.RelayBegin, client.id, RelayBeginBody.size);
+    if (at < 0) return;
+    RelayBeginBody.server.set(writer.ring.view, at, server.id);
+    writer.end();
+    for (const conn of [client, server]) if (!conn.removed) this.#connection(conn, null);
+    if (!client.removed && !server.removed)
+      recorder.paired(relay, { client: nextUnread(client), server: nextUnread(server) });
+    recorder.mark(RecordType.TransferEnd, client.id);
+  }
+
+  /**
    * State transfer of an independent connection: its history, from which the backup's program gets
    * its state.
    */
@@ -124,7 +143,10 @@ export class StreamRecorder implements StreamSink {
   #connection(conn: TcpConnection, endpoint: TransferredEndpoint | null): void {
     const { recorder, writer } = this;
     recorder.opened(conn);
-    if (!conn.established) return;
+    if (!conn.established) {
+      this.#written(conn);
+      return;
+    }
     if (conn.listener !== null) recorder.established(conn);
     else recorder.mark(RecordType.Established, conn.id);
     const at = writer.begin(RecordType.Placed, conn.id, PlacedBody.size);
@@ -132,7 +154,7 @@ export class StreamRecorder implements StreamSink {
     const { view } = writer.ring;
     const start = conn.sendBuffer.start;
     PlacedBody.sendStart.set(view, at, start);
-    PlacedBody.rcvNxt.set(view, at, conn.rcvNxt - conn.receiveQueued - (conn.peerFin ? 1 : 0));
+    PlacedBody.rcvNxt.set(view, at, nextUnread(conn));
     PlacedBody.sndWnd.set(view, at, conn.sndWnd);
     PlacedBody.accepted.set(view, at, endpoint?.accepted === true ? 1 : 0);
     writer.end();
@@ -141,10 +163,20 @@ export class StreamRecorder implements StreamSink {
       recorder.received(conn, receiveQueue.sourceAt(i), receiveQueue.fromAt(i), receiveQueue.lengthAt(i));
     this.#outOfOrder(conn);
     if (conn.peerFin) recorder.peerFin(conn);
-    this.wrote(conn.id, conn.sendBuffer.toBytes());
+    this.#written(conn);
     recorder.acked(conn);
     if (endpoint?.context) this.context(conn.id, endpoint.context);
+  }
+
+  /** What is to be sent, and that nothing follows. */
+  #written(conn: TcpConnection): void {
+    this.wrote(conn.id, conn.sendBuffer.toBytes());
     if (conn.orphan) this.closing(conn.id, Closing.Close);
     else if (conn.finQueued) this.closing(conn.id, Closing.Shutdown);
   }
+}
+
+/** The first byte of the receive queue, or behind the last one received, as an offset from IRS. */
+function nextUnread(conn: TcpConnection): number {
+  return conn.rcvNxt - (conn.peerFin ? 1 : 0) - conn.receiveQueue.bytes;
 }

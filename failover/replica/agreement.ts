@@ -111,6 +111,9 @@ export interface Difference {
   hint: string;
 }
 
+/** The digest of a gateway, which runs no program. */
+export const GATEWAY_PROGRAM = 'gateway';
+
 /** What is compared: this process. */
 export interface OwnTerms {
   mode: 'replay' | 'state';
@@ -135,6 +138,11 @@ export function findDifference(snapshot: StartSnapshot, own: OwnTerms): Differen
       ours: `${mode} mode`,
       hint: 'Give all replicas the same --mode',
     };
+  const what = (program: string): string => (program === GATEWAY_PROGRAM ? 'a gateway' : 'a program');
+  if (what(snapshot.program) !== what(own.program)) {
+    const hint = 'Give the gateway a group of its own: --group NAME';
+    return { what: 'kind of group', theirs: what(snapshot.program), ours: what(own.program), hint };
+  }
   if (mode === 'replay') {
     if (snapshot.node !== process.version)
       return { what: 'Node', theirs: snapshot.node, ours: process.version, hint: 'Run the same Node on all replicas' };

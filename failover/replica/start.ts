@@ -17,7 +17,14 @@ import { Ring } from '../log/ring.js';
 import { RING_HEADER, SECRET_LENGTH, Word } from '../log/ring-header.js';
 import { originals } from '../runtime/core/originals.js';
 import { applySnapshot, type ProcessSnapshot, snapshotProcess } from '../runtime/samples/process.js';
-import { agreementOf, differentVariables, findDifference, mismatch, type OwnTerms } from './agreement.js';
+import {
+  agreementOf,
+  differentVariables,
+  findDifference,
+  GATEWAY_PROGRAM,
+  mismatch,
+  type OwnTerms,
+} from './agreement.js';
 import type { ReplicaOptions } from './options.js';
 import { patchNet } from './program.js';
 import { Replica } from './replica.js';
@@ -167,6 +174,7 @@ async function startGroup(options: StartOptions): Promise<Replica> {
     });
   }
   events.role('primary');
+  if (program.digest === GATEWAY_PROGRAM) return replica;
   replica.runtime.install();
   patchNet(replica);
   return replica;

@@ -200,7 +200,7 @@ export class Takeover {
     this.thawStack(stack, this.#planned);
     if (ring.words[Word.truncated] === 1) connections.admitLateJoiner();
     if (!stateMode) primary.dispatcher.pendingRestores = connections.restoreOutgoing();
-    connections.listeners.takeOver(clock.now());
+    connections.takeOver(clock.now());
     // Before any other event: values that this program has not saved itself.
     if (connections.checkpoint.hasForeignValues) primary.dispatcher.restoreFirst();
     // Sockets of connections that had ended may not have been told all of it.

@@ -76,6 +76,8 @@ export interface ConnectionListener {
   readonly settings: ConnectionSettings;
   /** Established connections that nobody has accepted yet. */
   waiting(): number;
+  /** Called for each SYN, which its user answers later; null: SYNs are answered at once. */
+  readonly onSyn: ((conn: TcpConnection) => void) | null;
   /** Called when a connection is established (on a backup, when the log says so). */
   readonly onConnection: (conn: TcpConnection) => void;
 }
@@ -153,8 +155,13 @@ export class TcpConnection {
    * In order, not yet read; a chunk that is no Buffer is borrowed (tcb/borrowed-buffers.ts).
    */
   receiveQueue = NO_CHUNKS;
-  /** Bytes in receiveQueue. */
+  /**
+   * Bytes of the receive buffer that are in use: in receiveQueue, or relayed, and not acknowledged
+   * by the other peer.
+   */
   receiveQueued = 0;
+  /** The send buffer that a relay moves received bytes to; null: there is no relay. */
+  relayedTo: SendBuffer | null = null;
   /** Its user only looked at the data that it read last, and kept nothing. */
   peeked = false;
   /** Size of the receive buffer; grows to `receiveMax` with the path and the reader. */
@@ -181,6 +188,8 @@ export class TcpConnection {
 
   /** A SYN or SYN-ACK could not leave yet. */
   synDue = false;
+  /** The peer's SYN is answered when the user says so. */
+  synHeld = false;
   /** The Fast Open option of our SYN or SYN-ACK (RFC 7413): a cookie, an empty request, or none. */
   fastOpenCookie: Uint8Array | null = null;
   /** Bytes of data that go with the SYN. */

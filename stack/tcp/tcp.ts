@@ -27,6 +27,7 @@ import type { StackObserver } from './observer.js';
 import { type ConnectionSettings, TCP_DEFAULTS, type TcpOptions } from './options.js';
 import { countSegment, segmentArrives } from './receive/input.js';
 import { type Arrival, answerFor, replyReset, timeWaitSegment } from './receive/unmatched.js';
+import { advertise, windowField } from './receive-window.js';
 import { AckModeration } from './send/ack-moderation.js';
 import { output } from './send/output.js';
 import { CommitQueue, releaseLimit } from './send/output-commit.js';
@@ -54,6 +55,11 @@ interface PendingControl {
 
 /** What a listener begins with. */
 export interface TcpListenOptions extends ConnectionSettings {
+  /**
+   * Called for each SYN, which is not answered before the user says so (Relays.answerSyn); SYN
+   * cookies are not delayed.
+   */
+  onSyn?: (conn: TcpConnection) => void;
   /** With the address "::": take IPv6 only. */
   only6?: boolean;
 }
@@ -213,10 +219,10 @@ export class Tcp implements TcpContext {
     options: TcpListenOptions = {},
   ): TcpListener {
     if (port === 0) port = this.#ports.forListener((candidate) => this.findListener(address, candidate) !== null);
-    const { only6 = false, ...settings } = options;
+    const { only6 = false, onSyn, ...settings } = options;
     const v6 = isV6(address) && this.host.book.isUnspecified(address);
     const any = { v4: address === 0 || (v6 && !only6), v6 };
-    const listener = new TcpListener({ address, port, backlog, onConnection, any, settings });
+    const listener = new TcpListener({ address, port, backlog, onConnection, any, settings, onSyn });
     this.#listeners.add(listener);
     return listener;
   }
@@ -295,14 +301,23 @@ export class Tcp implements TcpContext {
   }
 
   abort(conn: TcpConnection): void {
-    if (!this.frozen && conn.state !== TcpState.SynSent && conn.state !== TcpState.Closed) {
-      if (!sendReset(conn)) this.#keepControl(timeWaitEntry(this, conn), TCP_RST | TCP_ACK);
-      this.counters.outRsts++;
+    const speaks = !this.frozen && conn.state !== TcpState.SynSent && conn.state !== TcpState.Closed;
+    if (speaks) this.counters.outRsts++;
+    if (speaks && this.observer !== null) {
+      // It leaves when the end of the connection has been observed.
+      const entry = timeWaitEntry(this, conn);
+      this.remove(conn, null);
+      this.#keepControl(entry, TCP_RST | TCP_ACK);
+      return;
     }
+    if (speaks && !sendReset(conn)) this.#keepControl(timeWaitEntry(this, conn), TCP_RST | TCP_ACK);
     this.remove(conn, null);
   }
 
   enterTimeWait(conn: TcpConnection): void {
+    // The window of the last ACK: a repeated one must not show a smaller one.
+    advertise(conn, conn.rcvNxt);
+    windowField(conn, conn.rcvNxt);
     const entry = timeWaitEntry(this, conn);
     conn.state = TcpState.TimeWait;
     this.timeWaits.add(entry);

@@ -69,6 +69,18 @@ t.test('a hang', async (t) => {
   t.ok(report.breakdownMs.detect! >= 290, 'not before the timeout');
 });
 
+t.test('a gateway and its successor die: nginx and redis behind it notice nothing', async (t) => {
+  for (const [backend, more] of [
+    ['nginx', ['--bytes', '60M']],
+    ['redis', ['--requests', '6000', '--connections', '20']],
+  ] as const) {
+    const { code, report, text } = await demo('--scenario', 'gateway', '--backend', backend, ...more);
+    t.equal(code, 0, text);
+    good(report, 1);
+    t.equal(report.backend, backend);
+  }
+});
+
 t.test('upload, and two demos at once', async (t) => {
   const both = await Promise.all([
     demo('--scenario', 'upload', '--bytes', '200M'),

@@ -4,6 +4,7 @@
  */
 import { sum16, TcpView, writeIpv4, writeTcpHeader } from '../../lib/index.js';
 import { Session } from '../dut/session.js';
+import { RelaySession } from './relay-session.js';
 import { fields, ip, micros, normal, ScriptError } from './syntax.js';
 
 const LOCAL = '10.0.0.1';
@@ -16,7 +17,7 @@ const FLAGS: Record<string, number> = { F: 1, S: 2, R: 4, P: 8, A: 16, U: 32, E:
 const TIME_TOLERANCE_US = 5000;
 
 export class Script {
-  readonly #session: Session;
+  readonly #session: Session | RelaySession;
   readonly #answers = new Map<string, string>();
   readonly #names = new Map<string, string>();
   readonly #labels = new Map<string, string>();
@@ -26,6 +27,8 @@ export class Script {
   #irs = 1000;
   #local = 80;
   #peer = 5000;
+  /** Scripts about a relay go back to connections that they know: the initial number of each. */
+  readonly #isses = new Map<string, number>();
   #ipId = 1;
   /** How long the peer takes to answer in `open`. */
   #rtt = '0';
@@ -36,12 +39,19 @@ export class Script {
   #queue: { atUs: number; packet: Buffer }[] = [];
   readonly #view = new TcpView();
 
-  /** @param takeovers after every line the primary vanishes and its backup goes on. */
-  constructor(readonly takeovers = false) {
-    this.#session = new Session((line) => {
+  /**
+   * @param takeovers after every line the primary vanishes and its backup goes on.
+   * @param relay the stack has a relay, and packets of its two connections are looked at by port.
+   */
+  constructor(
+    readonly takeovers = false,
+    readonly relay = false,
+  ) {
+    const answer = (line: string): void => {
       const [id, ...rest] = line.split(' ');
       this.#answers.set(id, rest.join(' '));
-    });
+    };
+    this.#session = relay ? new RelaySession(answer) : new Session(answer);
     this.#expectOk('config', `ip ${LOCAL}/24`);
     if (takeovers) this.#expectOk('config', 'backup 1');
   }
@@ -168,7 +178,7 @@ export class Script {
       this.#local = Number(words[0]);
       this.#peer = Number(words[1]);
       // Another connection has another initial sequence number.
-      this.#iss = -1;
+      this.#iss = (this.relay ? this.#isses.get(`${this.#local} ${this.#peer}`) : undefined) ?? -1;
     }
   }
 
@@ -374,14 +384,15 @@ export class Script {
     if (this.#emitId === '') this.#emitId = this.#start('emit', '');
     this.#collect();
     if (text === 'none') {
-      if (this.#queue.length > 0) throw new ScriptError(`the stack sent ${this.#describe(this.#queue[0].packet)}`);
+      const next = this.#queue.find(({ packet }) => this.#isHere(packet));
+      if (next !== undefined) throw new ScriptError(`the stack sent ${this.#describe(next.packet)}`);
       return;
     }
     if (text === 'any') {
       this.#queue = [];
       return;
     }
-    const next = this.#queue.shift();
+    const next = this.#takeNext();
     if (next === undefined) throw new ScriptError('the stack sent nothing');
     const shown = this.#describe(next.packet);
     const { flags, values } = fields(text);
@@ -408,6 +419,16 @@ export class Script {
     if (wrong.length > 0) throw new ScriptError(`the stack sent ${shown}\n  differs in: ${wrong.join(', ')}`);
   }
 
+  /** Whether a packet is of the connection that the script looks at. */
+  #isHere(packet: Buffer): boolean {
+    return !this.relay || (packet.readUInt16BE(20) === this.#local && packet.readUInt16BE(22) === this.#peer);
+  }
+
+  #takeNext(): { atUs: number; packet: Buffer } | undefined {
+    const at = this.#queue.findIndex(({ packet }) => this.#isHere(packet));
+    return at < 0 ? undefined : this.#queue.splice(at, 1)[0];
+  }
+
   #describe(packet: Buffer): string {
     const bytes = new Uint8Array(packet);
     const view = new DataView(bytes.buffer);
@@ -419,7 +440,10 @@ export class Script {
       throw new ScriptError('the stack sent a packet with a wrong checksum');
     const seg = this.#view;
     seg.parse(bytes, view, header, packet.length - header);
-    if ((seg.flags & 2) !== 0 && this.#iss < 0) this.#iss = seg.seq;
+    if ((seg.flags & 2) !== 0 && this.#iss < 0) {
+      this.#iss = seg.seq;
+      this.#isses.set(`${this.#local} ${this.#peer}`, seg.seq);
+    }
     const letters = Object.entries(FLAGS).filter(([, bit]) => (seg.flags & bit) !== 0);
     const out = [letters.map(([letter]) => letter).join('') || '.'];
     const signed = (value: number): number => (this.#iss < 0 ? value : (value - this.#iss) | 0);

@@ -7,7 +7,7 @@ const root = new URL('../../../test/scripts/', import.meta.url);
 /** What is wrong, '' for nothing. */
 function outcome(source: string, takeovers: boolean): string {
   try {
-    const script = new Script(takeovers);
+    const script = new Script(takeovers, source.startsWith('relay '));
     script.run(source);
     script.finish();
     return '';

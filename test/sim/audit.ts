@@ -6,6 +6,7 @@
 import {
   CheckBody,
   OpenedBody,
+  PairedBody,
   PlacedBody,
   RECORD_HEADER,
   ReceivedBody,
@@ -20,6 +21,8 @@ interface Stream {
   fin: boolean;
   /** Bytes that the program has written; -1 where the log does not say so. */
   written: number;
+  /** The other connection of a relay, which is sent what this one receives. */
+  relaysTo?: Stream;
 }
 
 export class LogAudit {
@@ -83,7 +86,11 @@ export class LogAudit {
     }
     const stream = this.#byId.get(conn);
     if (stream === undefined) return;
-    if (type === RecordType.Received) stream.received += ReceivedBody.length.get(view, body);
+    if (type === RecordType.Received) {
+      const length = ReceivedBody.length.get(view, body);
+      stream.received += length;
+      if (stream.relaysTo !== undefined) stream.relaysTo.written += length;
+    } else if (type === RecordType.Paired) this.#paired(stream, body);
     else if (type === RecordType.PeerFin) stream.fin = true;
     else if (type === RecordType.Check) stream.written = CheckBody.written.get(view, body);
     else if (type === RecordType.Placed) {
@@ -95,6 +102,18 @@ export class LogAudit {
     } else if (type === RecordType.Wrote) {
       if (stream.written >= 0) stream.written += WroteBody.length.get(view, body);
     } else if (type === RecordType.Removed) this.#byId.delete(conn);
+  }
+
+  #paired(client: Stream, body: number): void {
+    const view = this.#view;
+    const server = this.#byId.get(PairedBody.server.get(view, body));
+    if (server === undefined) return;
+    const couple = (from: Stream, to: Stream, start: number): void => {
+      to.written = Math.max(0, to.written) + from.received - (start - 1);
+      from.relaysTo = to;
+    };
+    couple(client, server, PairedBody.clientFrom.get(view, body));
+    couple(server, client, PairedBody.serverFrom.get(view, body));
   }
 
   #find(localPort: number, remotePort: number): Stream | undefined {

@@ -153,6 +153,7 @@ export class Cluster {
         process.turns = MAX_TURNS;
         process.restUs = 0;
       });
+      scenario.prepare?.(replica);
       replica.open();
       if (dead > 0) {
         if (!replica.stateMode) replica.runtime.endEvent();

@@ -18,6 +18,7 @@ import { Takeover } from '../../failover/replica/takeover.js';
 import { AsyncOperations, type Operation, type Outcome } from '../../failover/runtime/core/async-operations.js';
 import type { RxBatch } from '../../lib/device/rx-batch.js';
 import { FtError } from '../../lib/errors.js';
+import type { Relay, RelayStart } from '../../stack/relay/relay.js';
 import type { Stack } from '../../stack/stack.js';
 import type { AppEvent } from '../../stack/tcp/app-event.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
@@ -186,6 +187,21 @@ class OverwritingWriter extends RingWriter {
   }
 }
 
+// --- Relays that a backup is not told of ---
+
+class UnpairedRecorder extends Recorder {
+  override paired(): void {
+    // Not recorded.
+  }
+}
+
+class ForgetfulPairRecorder extends Recorder {
+  override paired(relay: Relay, start: RelayStart): void {
+    // Pairs that a backup which joins is told of have passed something.
+    if (start.client === 1 && start.server === 1) super.paired(relay, start);
+  }
+}
+
 // --- Takeovers that leave out a step ---
 
 class UnfencedFollower extends Follower {
@@ -291,6 +307,8 @@ export const MUTANTS: Readonly<Record<Invariant, Mutant>> = {
   E2: { parts: { Operations: ForgetfulOperations } },
   P1: { parts: { RingWriter: OverwritingWriter } },
   P2: { parts: { Takeover: LateFramesTakeover } },
+  R1: { parts: { Recorder: UnpairedRecorder } },
+  R2: { parts: { Recorder: ForgetfulPairRecorder } },
   L1: { parts: { CommitGate: LeaselessGate } },
   S1: { LogSender: HastyLogSender },
 };

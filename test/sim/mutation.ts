@@ -32,6 +32,8 @@ const FIRST: Partial<Record<Invariant, string>> = {
   C1: 'upload-acked-busy',
   E1: 'disk',
   E2: 'disk',
+  R1: 'gateway',
+  R2: 'gateway-rejoin',
 };
 const SEEDS = ['1', '2', '3'];
 

@@ -1,93 +1,25 @@
 /**
  * The scenarios: a program, its clients, the path between them, and what the clients have to see.
  */
-import type { CommitMode } from '../../failover/primary/output-gate.js';
-import type { Replica, ReplicationMode } from '../../failover/replica/replica.js';
-import type { Impairment } from '../../lib/device/emulation/impairment.js';
 import type { StackHost } from '../../stack/stack-host.js';
 import type { Client } from './clients.js';
 import { Adder, adding } from './datagrams.js';
-import { type Disk, ledger, Scribe } from './disk.js';
-import type { FaultKind } from './fault-kinds.js';
-import type { Process } from './process.js';
+import { ledger, Scribe } from './disk.js';
+import { GATEWAY_SCENARIOS } from './gateway-scenarios.js';
 import { Downloader, download, Echoer, echo, PORT, ResetClient, resetter, Sleeper, SlowReader } from './programs.js';
 import { INNER_PORT, innerServer, proxy } from './proxy-programs.js';
 import { Asker, delayed, HalfCloser, halfClosed, Requester, Uploader, upload } from './request-programs.js';
+import { at, DOWN, LOSSY, many, type Scenario } from './scenario.js';
 import { bothModes, stateDownload, stateEcho, stateProxy } from './state-programs.js';
 import { Asking, tally } from './tally.js';
 
-export interface Scenario {
-  name: string;
-  program: (replica: Replica, process: Process, disk: Disk) => void;
-  /** Starts the clients; they come with time if they are many. */
-  clients: (host: StackHost, address: string, disk: Disk) => Client[];
-  /** Frames that are read from the device at once. */
-  batch?: number;
-  /** Bytes that the disk has room for, if not as many as are needed. */
-  diskRoom?: number;
-  /** How a client ends: orderly, unless the program resets it. */
-  closes?: (string | null)[];
-  commit?: CommitMode;
-  mode?: ReplicationMode;
-  family?: 4 | 6;
-  link?: Impairment;
-  /** Ports whose connections the program aborts. */
-  resets?: number[];
-  /** Takes long: only one of this number of points is tried. */
-  sparse?: number;
-  /** How long a client may wait, if not as usual. */
-  patienceUs?: number;
-  /** The first process is of the version before. */
-  upgrade?: boolean;
-  /** How slow a backup is that follows. */
-  laggard?: { turns: number; restUs: number };
-  /** Replicas send by a thread, which dies a little later than the rest. */
-  sender?: boolean;
-  /** Without a log. */
-  solo?: boolean;
-  /** As the replicas' option. */
-  historyLimit?: number;
-  /** Bytes of the log, if not 1 MiB. */
-  logBytes?: number;
-  /** The log loses its beginning: when all processes have died, nobody can go on. */
-  forgets?: boolean;
-}
-
-/** Whether a kind of fault can be survived in a scenario. */
-export function survives(scenario: Scenario, kind: FaultKind): boolean {
-  if (kind === 'machine') return scenario.commit === 'acked';
-  return kind !== 'restart' || scenario.forgets !== true;
-}
-
-/** A number of one kind, some milliseconds apart. */
-function many<T extends Client>(
-  count: number,
-  apartMs: number,
-  make: (n: number) => T,
-  open: (client: T) => void,
-): T[] {
-  return Array.from({ length: count }, (_, n) => {
-    const client = make(n);
-    client.later(1 + n * apartMs, () => {
-      client.rested();
-      open(client);
-    });
-    return client;
-  });
-}
-
-const at =
-  (address: string, port = PORT) =>
-  (client: Client): void =>
-    void client.open(address, port);
+export { type Scenario, survives } from './scenario.js';
 
 function tallying(host: StackHost, address: string, questions: number): Client[] {
   const given = new Set<number>();
   return many(3, 4, () => new Asking(host, questions, 3 * questions, given), at(address));
 }
 
-const LOSSY: Impairment = { loss: 0.03, reorder: 0.03, reorderUs: 2000, duplicate: 0.01 };
-const DOWN = 120_000;
 const LAGGARD = { turns: 1, restUs: 1500 };
 
 export const SCENARIOS: Scenario[] = [
@@ -472,4 +404,5 @@ export const SCENARIOS: Scenario[] = [
     program: (replica) => echo(replica),
     clients: (host, address) => many(5, 1, (n) => new Sleeper(host, n, 2, 0), at(address)),
   },
+  ...GATEWAY_SCENARIOS,
 ];

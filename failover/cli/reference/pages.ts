@@ -3,6 +3,7 @@ import { ERROR_CODES, EXIT_CODES } from '../../admin/error-codes.js';
 import { COMMON_EVENT_FIELDS, EVENTS, type EventField, type EventSpec } from '../../admin/events.js';
 import { STATUS_SCHEMA } from '../../admin/status.js';
 import { renderClusterConfig } from '../../cluster/config/reference.js';
+import { gatewayConfigLines } from '../../gateway/config-reference.js';
 import { COMMANDS } from '../commands.js';
 import { optionTitle, sections, wrap } from '../help.js';
 import type { CommandSpec, OptionSpec } from '../options.js';
@@ -55,7 +56,7 @@ export function renderCli(): string {
   out.push(
     ...table(
       ['Command', 'Purpose'],
-      COMMANDS.map(({ spec }) => [`[${spec.name}](#ft-tcp-${spec.name})`, spec.summary]),
+      COMMANDS.map(({ spec }) => [`[${spec.name}](#ft-tcp-${spec.name.replaceAll(' ', '-')})`, spec.summary]),
     ),
   );
   out.push(
@@ -181,6 +182,16 @@ export function renderErrors(): string {
   return text(out);
 }
 
+/** docs/reference/gateway-config.md */
+export function renderGatewayConfig(): string {
+  const out = pageHead('Gateway configuration file', 'failover/gateway/config.ts', [
+    '`ft-tcp gateway --config FILE` reads a JSON file. A mistake ends the command with exit code 2, and an error that names ' +
+      'the place, the value and what is expected.',
+  ]);
+  out.push(...gatewayConfigLines(table));
+  return text(out);
+}
+
 function text(lines: string[]): string {
   return `${lines.join('\n').trimEnd()}\n`;
 }
@@ -194,5 +205,6 @@ export function referencePages(): ReferencePage[] {
     { path: 'status.md', text: renderStatus() },
     { path: 'errors.md', text: renderErrors() },
     { path: 'cluster-config.md', text: renderClusterConfig() },
+    { path: 'gateway-config.md', text: renderGatewayConfig() },
   ];
 }

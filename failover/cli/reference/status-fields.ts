@@ -13,6 +13,7 @@ import type { Agent } from '../../cluster/agent/agent.js';
 import type { LogSender } from '../../cluster/agent/log-sender.js';
 import type { ClusterStatus } from '../../cluster/agent/status.js';
 import type { Links } from '../../cluster/transport/links.js';
+import type { GatewayCounters } from '../../gateway/service.js';
 import type { ConnectionHistories } from '../../log/connection-history.js';
 import type { RingWriter } from '../../log/ring-writer.js';
 import type { CommitGate } from '../../primary/output-gate.js';
@@ -178,6 +179,27 @@ const COUNTERS = {
   loop: counters<Replica['busyPolls']>('Busy polling of the event loop.', {
     polls: 'How often the event loop polled before it slept.',
     found: 'How often it found something.',
+  }),
+  relays: counters<Replica['stack']['relays']['counters']>('Relays of a gateway.', {
+    relays: 'Relays now.',
+    relaysOpened: 'Relays so far, also those that were taken over.',
+  }),
+  gateway: counters<GatewayCounters>('Clients of a gateway, of all services. None on other replicas.', {
+    services: 'Services now.',
+    sessions: 'Clients without a server now.',
+    waiting: 'Those of them that wait for a server.',
+    clients: 'Clients that came.',
+    paired: 'Clients that got a server.',
+    refused: 'Clients that were reset without a server.',
+    queued: 'Clients that had to wait for a server.',
+    queueTimeouts: 'Clients that waited for too long.',
+    queueOverflows: 'Clients that found the queue full.',
+    retries: 'Further servers that were tried.',
+    connectFailures: 'Connections to servers that could not be opened.',
+    proxyErrors: 'Clients without a valid PROXY header.',
+    idleTimeouts: 'Relays ended because a side was idle.',
+    bytesFromClients: 'Bytes from clients, of relays that have ended.',
+    bytesFromServers: 'Bytes from servers, of relays that have ended.',
   }),
   gate: counters<CommitGate['counters']>('Output commit.', {
     held: 'Frames that had to wait for the log.',

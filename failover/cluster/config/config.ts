@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { errorCode, FtError } from '../../../lib/errors.js';
-import { configError, invalidValue, readSection } from './schema.js';
+import { configError, invalidValue, readSection } from '../../config/schema.js';
 import { CLUSTER, FILE_LOCK, RULES } from './tables.js';
 
 /** One machine of the group. */

@@ -18,7 +18,7 @@ import {
   type Section,
   secretFile,
   text,
-} from './schema.js';
+} from '../../config/schema.js';
 
 /** Most nodes of a group. */
 export const MAX_NODES = 7;

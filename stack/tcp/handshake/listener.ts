@@ -15,6 +15,8 @@ export interface TcpListenerOptions {
   any: { v4: boolean; v6: boolean };
   /** What its connections begin with. */
   settings: ConnectionSettings;
+  /** Called for each SYN, which its user answers later; absent: SYNs are answered at once. */
+  onSyn?: ((conn: TcpConnection) => void) | undefined;
 }
 
 /** A listening port (RFC 9293 LISTEN). Its half-open connections are bounded by `backlog`. */
@@ -36,6 +38,7 @@ export class TcpListener implements ConnectionListener {
   /** Families of which every address is meant; none when it is one address only. */
   readonly any: { v4: boolean; v6: boolean };
   readonly settings: ConnectionSettings;
+  readonly onSyn: ((conn: TcpConnection) => void) | null;
 
   constructor(options: TcpListenerOptions) {
     this.address = options.address;
@@ -44,6 +47,7 @@ export class TcpListener implements ConnectionListener {
     this.onConnection = options.onConnection;
     this.any = options.any;
     this.settings = options.settings;
+    this.onSyn = options.onSyn ?? null;
   }
 
   /** Established connections that nobody has accepted yet; the owner of that queue sets it. */

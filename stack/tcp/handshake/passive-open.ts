@@ -36,11 +36,13 @@ export function passiveOpen(tcp: TcpContext, listener: TcpListener, arrival: Arr
   conn.rcvNxt = 1;
   conn.rcvAdv = 1;
   takeSynOptions(conn, seg);
+  conn.synHeld = listener.onSyn !== null;
   tcp.counters.passiveOpens++;
   tcp.observer?.opened(conn);
   const early = takeFastOpen(conn, listener, arrival);
   sendSyn(conn);
   if (early) listener.onConnection(conn);
+  listener.onSyn?.(conn);
 }
 
 /** The Fast Open option of a SYN (RFC 7413 section 4.2.2). @returns whether its data was taken */
@@ -48,7 +50,7 @@ function takeFastOpen(conn: TcpConnection, listener: TcpListener, arrival: Arriv
   const { tcp } = conn;
   const { bytes } = arrival;
   const { fastOpenLength, fastOpenAt, payloadLength, payloadOffset } = arrival.seg;
-  if (fastOpenLength < 0 || listener.fastOpen === 0) return false;
+  if (fastOpenLength < 0 || listener.fastOpen === 0 || conn.synHeld) return false;
   if (!tcp.options.fastOpenServer || tcp.observer !== null) return false;
   if (!tcp.fastOpen.valid(conn.remoteAddress, bytes, fastOpenAt, fastOpenLength)) {
     conn.fastOpenCookie = tcp.fastOpen.cookieFor(conn.remoteAddress);

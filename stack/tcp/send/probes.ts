@@ -56,7 +56,7 @@ export function retransmitTimeout(conn: TcpConnection, nowUs: number): void {
   }
   if (conn.state === TcpState.SynSent || conn.state === TcpState.SynRcvd) {
     conn.rtt.backoff++;
-    conn.tcp.counters.retransSegs++;
+    if (!conn.synHeld) conn.tcp.counters.retransSegs++;
     sendSyn(conn);
     return;
   }

@@ -71,6 +71,11 @@ export function bare(conn: TcpConnection, seqOffset: number, flags: number): boo
 
 /** SYN or SYN-ACK, with the options that are offered or agreed on. */
 export function sendSyn(conn: TcpConnection): boolean {
+  if (conn.synHeld) {
+    // It waits as long as an answer would be repeated.
+    conn.setTimer(Timer.Retransmit, conn.tcp.now + conn.rtt.rtoUs());
+    return true;
+  }
   let flags = conn.state === TcpState.SynSent ? TCP_SYN : TCP_SYN | TCP_ACK;
   flags |= synFlags(conn, conn.state === TcpState.SynSent);
   // A retransmitted SYN goes without the option, which a middlebox may have dropped (RFC 7413

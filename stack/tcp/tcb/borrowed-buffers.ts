@@ -12,6 +12,7 @@
 import type { DirectFrames, FrameLender, RxBatch } from '../../../lib/device/rx-batch.js';
 import { Pool } from '../../../lib/pool.js';
 import type { ReceiveQueue } from './receive-queue.js';
+import type { SendBuffer } from './send-buffer.js';
 
 /** Below this a copy costs less than borrowing, unless the program only looks at the data. */
 const MIN_BYTES = 4096;
@@ -52,6 +53,8 @@ interface Borrower {
   readonly receiveQueue: ReceiveQueue;
   /** Its user only looked at the data that it read last, and kept nothing. */
   readonly peeked: boolean;
+  /** Where its data went by reference; null: nowhere. */
+  readonly relayedTo: SendBuffer | null;
 }
 
 /** What the connections of one stack have borrowed. */
@@ -59,11 +62,14 @@ export class BorrowedBuffers {
   #lender: FrameLender | null = null;
   #bytes: Uint8Array | null = null;
   #direct: DirectFrames | null = null;
-  /** Connections with borrowed chunks; a connection may occur more than once. */
-  #borrowers: Borrower[] = [];
+  /** Connections with chunks in the memory of a device; a connection may occur more than once. */
+  readonly #inFrames: Borrower[] = [];
+  /** The same for payload that was placed elsewhere (direct placement). */
+  readonly #placed: Borrower[] = [];
+  #placeBuffer: ArrayBufferLike | null = null;
   readonly #pool = new Pool<ArrayBufferLike>(MAX_POOLED, newBlock);
-  /** Gives everything back to the lender: copies what is borrowed. */
-  readonly giveBack = (): void => this.#copyOut();
+  /** A device needs its memory: what lies there is copied. */
+  readonly #giveBackFrames = (): void => this.#copyOut(this.#inFrames, false);
 
   /** The processing of a batch begins; it lasts until `end`. */
   begin(batch: RxBatch): void {
@@ -105,22 +111,32 @@ export class BorrowedBuffers {
       this.from = 0;
       return;
     }
-    lender.borrow(this.giveBack);
+    if (claimed < 0) lender.borrow(this.#giveBackFrames);
+    else this.#placeBuffer = this.bytes.buffer;
+    const borrowers = claimed < 0 ? this.#inFrames : this.#placed;
     // A stream brings many chunks in a row: one entry serves them.
-    if (this.#borrowers.at(-1) !== conn) this.#borrowers.push(conn);
+    if (borrowers.at(-1) !== conn) borrowers.push(conn);
   }
 
   /** How often everything was given back. */
   returns = 0;
 
-  #copyOut(): void {
-    const debtors = this.#borrowers;
+  /** Gives everything back to the lenders: copies what is borrowed. */
+  giveBack(): void {
     this.returns++;
-    for (const { receiveQueue } of debtors) {
+    this.#copyOut(this.#inFrames, false);
+    this.#copyOut(this.#placed, true);
+  }
+
+  /** @param placed whether to copy payload that was placed elsewhere, or all other payload */
+  #copyOut(debtors: Borrower[], placed: boolean): void {
+    const isMeant = (bytes: Uint8Array): boolean =>
+      !(bytes instanceof Buffer) && (bytes.buffer === this.#placeBuffer) === placed;
+    for (const { receiveQueue, relayedTo } of debtors) {
+      relayedTo?.replaceChunks((bytes) => (isMeant(bytes) ? owned(bytes, 0, bytes.length) : bytes));
       for (let i = 0; i < receiveQueue.length; i++) {
         const bytes = receiveQueue.sourceAt(i);
-        if (!(bytes instanceof Buffer))
-          receiveQueue.move(i, owned(bytes, receiveQueue.fromAt(i), receiveQueue.lengthAt(i)));
+        if (isMeant(bytes)) receiveQueue.move(i, owned(bytes, receiveQueue.fromAt(i), receiveQueue.lengthAt(i)));
       }
     }
     debtors.length = 0;

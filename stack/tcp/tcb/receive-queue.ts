@@ -22,6 +22,13 @@ export class ReceiveQueue {
     return this.#size;
   }
 
+  /** Bytes in all chunks. */
+  get bytes(): number {
+    let sum = 0;
+    for (let i = 0; i < this.#size; i++) sum += this.lengthAt(i);
+    return sum;
+  }
+
   /** Adds a chunk at the end. */
   push(bytes: Uint8Array, from: number, length: number): void {
     if (this.#size === this.#sources.length) this.#resize(2 * this.#size);
@@ -64,6 +71,15 @@ export class ReceiveQueue {
     const at = this.#head;
     this.#spans[2 * at] += bytes;
     this.#spans[2 * at + 1] -= bytes;
+  }
+
+  /** Takes the first chunk out, which must exist: as it lies, borrowed or not. */
+  takeFirst(): Uint8Array {
+    const bytes = this.sourceAt(0);
+    const from = this.fromAt(0);
+    const length = this.lengthAt(0);
+    this.drop();
+    return from === 0 && length === bytes.length ? bytes : bytes.subarray(from, from + length);
   }
 
   /** Removes the first chunk. */

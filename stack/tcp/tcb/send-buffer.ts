@@ -108,6 +108,14 @@ export class SendBuffer {
     this.start = this.end;
   }
 
+  /** Replaces each chunk by what `replace` returns: the chunk, or a copy of borrowed bytes. */
+  replaceChunks(replace: (bytes: Uint8Array) => Uint8Array): void {
+    for (let i = 0; i < this.#count; i++) {
+      const slot = (this.#head + i) & (this.#chunks.length - 1);
+      this.#chunks[slot] = replace(this.#chunks[slot]);
+    }
+  }
+
   /** A copy of the held bytes, for checkpoints and tests. */
   toBytes(): Uint8Array {
     const out = new Uint8Array(this.length);

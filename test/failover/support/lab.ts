@@ -32,22 +32,24 @@ export class TestGroup {
     readonly directory: string,
     readonly options: string[] = [],
     readonly program: string[] = [KIT],
+    readonly command: 'run' | 'gateway' = 'run',
   ) {}
 
   start(...more: string[]): ReplicaProcess {
     const words = ['--group', this.name, '--dir', this.directory, '--tap', TAP, '--ip', `${STACK_ADDRESS}/24`];
-    const replica = new ReplicaProcess([...words, ...this.options, ...more, ...this.program]);
+    const args = [...words, ...this.options, ...more, ...this.program];
+    const replica = new ReplicaProcess(args, undefined, this.command);
     this.replicas.push(replica);
     return replica;
   }
 
-  /** Primary and backup, ready. */
-  async pair(): Promise<[ReplicaProcess, ReplicaProcess]> {
+  /** Primary and backup, ready. @param timeoutMs for each of them */
+  async pair(timeoutMs = 10_000): Promise<[ReplicaProcess, ReplicaProcess]> {
     const primary = this.start();
-    await primary.event('ready');
+    await primary.event('ready', timeoutMs);
     const backup = this.start();
-    await primary.event('protected');
-    await backup.event('ready');
+    await primary.event('protected', timeoutMs);
+    await backup.event('ready', timeoutMs);
     return [primary, backup];
   }
 

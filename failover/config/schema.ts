@@ -1,10 +1,10 @@
 /**
- * The schema of the cluster's configuration file: one table of keys. Validation, error messages and
- * the reference page (docs/reference/cluster-config.md, reference.ts) all come from it.
+ * The schema of a configuration file: tables of keys. Validation, error messages and the reference
+ * pages (docs/reference/cluster-config.md, docs/reference/gateway-config.md) all come from them.
  */
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { errorCode, FtError } from '../../../lib/errors.js';
+import { errorCode, FtError } from '../../lib/errors.js';
 
 /** Where a value stands: the file, and the path of keys in it. */
 export interface Place {
@@ -12,6 +12,8 @@ export interface Place {
   file: string;
   /** Keys as in JavaScript, e.g. `nodes[0].port`; '' for the whole file. */
   key: string;
+  /** The reference page; absent: that of the cluster's file. */
+  page?: string;
 }
 
 /** One key of an object. */
@@ -48,12 +50,12 @@ export interface FieldOptions<T> {
 export function invalidValue(place: Place, value: unknown, expected: string): FtError {
   const key = place.key === '' ? '' : `${place.key}: `;
   const problem = value === undefined ? 'missing' : `invalid value ${preview(value)}`;
-  return configError(place.file, `${key}${problem}; expected ${expected}`);
+  return configError(place.file, `${key}${problem}; expected ${expected}`, place.page);
 }
 
-/** An error in the file at `path`. */
-export function configError(path: string, message: string): FtError {
-  return new FtError('ERR_FT_CONFIG', `${path}: ${message}`, 'See docs/reference/cluster-config.md');
+/** An error in the file at `path`; `page` is the reference page. */
+export function configError(path: string, message: string, page = 'docs/reference/cluster-config.md'): FtError {
+  return new FtError('ERR_FT_CONFIG', `${path}: ${message}`, `See ${page}`);
 }
 
 const MAX_PREVIEW = 60;
@@ -163,7 +165,7 @@ export function list<T>(
   return field(expected, options, (value, place) => {
     if (!Array.isArray(value)) throw invalidValue(place, value, expected);
     if (value.length < min || value.length > max)
-      throw configError(place.file, `${place.key}: ${value.length} entries; expected ${expected}`);
+      throw configError(place.file, `${place.key}: ${value.length} entries; expected ${expected}`, place.page);
     return value.map((one, i) => item(one, { ...place, key: `${place.key}[${i}]` }));
   });
 }
@@ -174,6 +176,24 @@ export function literal<const T extends string>(value: T, meaning: string): Fiel
   return field(expected, { meaning }, (read, place) => {
     if (read !== value) throw invalidValue(place, read, expected);
     return value;
+  });
+}
+
+/** True or false. */
+export function flag(options: FieldOptions<boolean>): Field<boolean> {
+  return field('true or false', options, (value, place) => {
+    if (typeof value !== 'boolean') throw invalidValue(place, value, 'true or false');
+    return value;
+  });
+}
+
+/** One of several texts. */
+export function choice<const T extends string>(values: readonly T[], options: FieldOptions<T>): Field<T> {
+  const expected = values.map((value) => JSON.stringify(value)).join(' or ');
+  return field(expected, options, (value, place) => {
+    const found = values.find((one) => one === value);
+    if (found === undefined) throw invalidValue(place, value, expected);
+    return found;
   });
 }
 
@@ -207,7 +227,7 @@ export function readSection<S extends Section>(section: S, value: unknown, place
     if (Object.hasOwn(section, key)) continue;
     const renamed = Object.entries(section).find(([, { formerName }]) => formerName === key)?.[0];
     const hint = renamed === undefined ? `expected one of ${Object.keys(section).join(', ')}` : `use ${renamed}`;
-    throw configError(place.file, `${prefix}${key}: unknown key; ${hint}`);
+    throw configError(place.file, `${prefix}${key}: unknown key; ${hint}`, place.page);
   }
   const values = Object.entries(section).map(([key, { read }]) => [
     key,
