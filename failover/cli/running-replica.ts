@@ -67,6 +67,8 @@ export class RunningReplica {
     if (replica.isResuming && replica.role === 'backup') replica.endGroup();
     this.#resetLast();
     replica.stop();
+    // It is this replica that ends the process, and not its program in a suspect event.
+    replica.quarantine.end();
     process.exit(code);
   }
 
