@@ -14,9 +14,10 @@ import { askStatus } from '../../failover/admin/status.js';
 import { percentile } from '../../failover/demo/arrivals.js';
 import { enterLab, labDirectory, runInLab } from '../../failover/lab/namespace.js';
 import { makeTap, STACK_ADDRESS, TAP } from '../../failover/lab/network.js';
-import { ReplicaProcess } from '../../failover/lab/replica-process.js';
+import { type Breakdown, ReplicaProcess } from '../../failover/lab/replica-process.js';
 import { requireTools } from '../../failover/lab/required-tools.js';
 import type { CommitMode } from '../../failover/primary/output-gate.js';
+import { native } from '../../lib/native/native.js';
 import { SeededRandom } from '../../lib/random.js';
 import { oneOf, readCommandLine, wholeNumber } from '../command-line.js';
 import { LAB_SCENARIOS, type LabScenario } from './clients.js';
@@ -48,6 +49,8 @@ export interface LabResult {
   scenario: string;
   kill: Kill;
   gapMs: number;
+  /** From the fault to the first frame of the new primary. */
+  firstFrameMs: number;
   /** Segments that the new primary had to send again before the client was done. */
   resent: number;
   /** Frames of which the wire's invariants were checked. */
@@ -147,6 +150,7 @@ async function once(group: LabGroup, scenario: LabScenario, kill: Kill, random: 
     scenario: scenario.name,
     kill,
     gapMs: Number.NaN,
+    firstFrameMs: Number.NaN,
     resent: Number.NaN,
     frames: 0,
     problem: '',
@@ -164,7 +168,9 @@ async function once(group: LabGroup, scenario: LabScenario, kill: Kill, random: 
   try {
     await pause(20 + random.float() * 200);
     await strike(primary, kill, group.directory, group.name);
-    await backup.event('takeover', 15_000);
+    const struckUs = native().monotonicUs();
+    const { breakdown } = await backup.event('takeover', 15_000);
+    result.firstFrameMs = ((breakdown as Breakdown).firstByteAtUs - struckUs) / 1000;
     await pause(AFTER_MS);
     running.stop();
     const late = pause(PATIENCE_MS).then(() => 'the client does not come to an end');
@@ -198,14 +204,18 @@ function shown(ms: number): string {
 /** Rows of the table: gaps by some property of the results. */
 export function table(results: LabResult[], by: 'kill' | 'scenario'): string[] {
   const out = [
-    `| ${by} | runs | failed | p50 | p99 | max | segments sent again (median) |`,
-    '| --- | --- | --- | --- | --- | --- | --- |',
+    `| ${by} | runs | failed | p50 | p99 | max | first frame p50 | p99 | segments sent again (median) |`,
+    '| --- | --- | --- | --- | --- | --- | --- | --- | --- |',
   ];
   for (const name of new Set(results.map((result) => result[by]))) {
     const mine = results.filter((result) => result[by] === name);
     const gaps = mine.filter(({ problem }) => problem === '').map(({ gapMs }) => gapMs);
     const resent = mine.filter(({ problem }) => problem === '').map((result) => result.resent);
-    const figures = [0.5, 0.99, 1].map((part) => `${shown(percentile(gaps, part))} ms`);
+    const first = mine.filter(({ problem }) => problem === '').map(({ firstFrameMs }) => firstFrameMs);
+    const figures = [
+      ...[0.5, 0.99, 1].map((part) => percentile(gaps, part)),
+      ...[0.5, 0.99].map((part) => percentile(first, part)),
+    ].map((ms) => `${shown(ms)} ms`);
     out.push(
       `| ${name} | ${mine.length} | ${mine.length - gaps.length} | ${figures.join(' | ')} | ${percentile(resent, 0.5)} |`,
     );
