@@ -12,6 +12,8 @@ t.setTimeout(300_000);
 
 const NAMES = ['a', 'b', 'c'];
 const SERVER_PORT = 7000;
+/** Processes start slowly on a busy machine. */
+const PATIENCE_MS = 90_000;
 const file = join(directory, 'cluster.json');
 
 function start(name: string): ReplicaProcess {
@@ -43,28 +45,35 @@ t.test('relays survive the loss of two nodes, one after the other', async (t) =>
   const nodes = NAMES.map((name, i) => ({ name, host: '127.0.0.1', port: 7471 + i }));
   const coordinator = { type: 'file-lock', directory: 'lock', leaseMs: 400 };
   writeFileSync(file, JSON.stringify({ nodes, tls: { psk: 'key' }, coordinator, newGroupDelayMs: 2000 }));
+  const sockets = new Set<net.Socket>();
   const server = net.createServer((socket) => {
+    sockets.add(socket);
     socket.on('error', () => undefined);
     socket.pipe(socket);
   });
   await new Promise<void>((done) => void server.listen(SERVER_PORT, CLIENT_ADDRESS, done));
   const agents = new Map(NAMES.map((name) => [name, start(name)]));
+  t.teardown(async () => {
+    await Promise.all([...agents.values()].map((agent) => agent.close()));
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
   const inSync = (count: number): boolean => {
     const found = leader(agents);
     const last = found?.[1].events.filter(({ event }) => event === 'in-sync').at(-1);
     return (last?.['nodes'] as string[] | undefined)?.length === count;
   };
-  await until('all are in sync', () => inSync(3));
+  await until('all are in sync', () => inSync(3), PATIENCE_MS);
   const clients = [new Client(80), new Client(80)];
+  t.teardown(() => {
+    for (const client of clients) client.socket.destroy();
+  });
   for (const client of clients) t.ok(await say(client, 'three nodes\n'), client.error ?? client.text);
   for (const left of [2, 1]) {
     const [name, agent] = leader(agents)!;
     agent.kill('SIGKILL');
-    await until('another node leads', () => leader(agents) !== undefined && leader(agents)![0] !== name);
+    await until('another node leads', () => leader(agents) !== undefined && leader(agents)![0] !== name, PATIENCE_MS);
     for (const client of clients) t.ok(await say(client, `${left} left\n`), client.error ?? client.text);
-    if (left > 1) await until('the other one is in sync', () => inSync(left));
+    if (left > 1) await until('the other one is in sync', () => inSync(left), PATIENCE_MS);
   }
-  for (const client of clients) client.socket.destroy();
-  server.close();
-  await Promise.all([...agents.values()].map((agent) => agent.close()));
 });

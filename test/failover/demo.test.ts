@@ -10,6 +10,7 @@ import { parseSize } from '../../failover/cli/value-types.js';
 import { Arrivals, median } from '../../failover/demo/arrivals.js';
 import { chunk, contentSha256 } from '../../failover/demo/content.js';
 import type { DemoReport } from '../../failover/demo/report.js';
+import { missingTools } from '../../failover/lab/required-tools.js';
 
 const CLI = fileURLToPath(new URL('../../../bin/ft-tcp.js', import.meta.url));
 
@@ -69,7 +70,10 @@ t.test('a hang', async (t) => {
   t.ok(report.breakdownMs.detect! >= 290, 'not before the timeout');
 });
 
-t.test('a gateway and its successor die: nginx and redis behind it notice nothing', async (t) => {
+const missing = missingTools(['nginx', 'redis-server', 'redis-benchmark']);
+const skip = missing.length > 0 && `not installed: ${missing.join(', ')}`;
+
+t.test('a gateway and its successor die: nginx and redis behind it notice nothing', { skip }, async (t) => {
   for (const [backend, more] of [
     ['nginx', ['--bytes', '60M']],
     ['redis', ['--requests', '6000', '--connections', '20']],
