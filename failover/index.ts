@@ -8,6 +8,7 @@ export { type Answer, askReplica, askStatus, type ReplicaStatus, serveStatus, st
 export { defaultDirectory, Group, type StartSnapshot } from './host/group-directory.js';
 export { programDigest } from './host/program-digest.js';
 export type { CommitMode } from './primary/output-gate.js';
-export { loadProgram, patchNet } from './replica/program.js';
+export { findProgram, loadProgram } from './replica/load-program.js';
+export { patchNet } from './replica/program.js';
 export { Replica, type ReplicaEvents, type ReplicaOptions, type TakeoverReport } from './replica/replica.js';
 export { type StartEvents, type StartOptions, startReplica } from './replica/start.js';

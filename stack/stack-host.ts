@@ -8,6 +8,7 @@ import { TimerNode } from '../lib/timer-wheel.js';
 import { AppEndpoint } from './app-endpoint.js';
 import { isV6 } from './core/address-book.js';
 import type {
+  ConnectTarget,
   ListenerEvents,
   ListenerHandle,
   ListenOptions,
@@ -94,7 +95,7 @@ export class StackHost implements SocketHost {
     };
   }
 
-  connect(options: { address: string; port: number; localAddress?: string; localPort?: number }): StreamEndpoint {
+  connect(options: ConnectTarget): StreamEndpoint {
     const { remote, local } = this.stack.connectAddresses(options.address, options.localAddress);
     return new AppEndpoint(
       this.stack.tcp.connect(remote, options.port, local, options.localPort ?? 0),

@@ -168,6 +168,11 @@ export const ERROR_CODES = {
     action: 'See `ft-tcp status`. The command may still be carried out.',
     exit: ExitCode.Failure,
   },
+  ERR_FT_UNSUPPORTED: {
+    when: 'The program used an API that cannot be replicated.',
+    action: 'Use what the message names instead.',
+    exit: ExitCode.Failure,
+  },
   ERR_FT_USAGE: {
     when: 'The command line is invalid. The message names the option, its value and what is expected.',
     action: 'See `ft-tcp COMMAND --help`.',

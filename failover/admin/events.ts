@@ -241,6 +241,18 @@ export const EVENTS = {
     action: 'Fix the program.',
     fields: { message: MESSAGE },
   },
+  'kernel-socket': {
+    source: 'replica',
+    when: "The program has a connection or a server that its stack cannot carry: it is the kernel's, recorded.",
+    action: 'None. After a takeover connections end with ECONNRESET; see docs/guides/databases-and-services.md.',
+    fields: { what: { type: 'string', meaning: 'For example `connection to 127.0.0.1 port 5432`.' } },
+  },
+  'program-ended': {
+    source: 'replica',
+    when: 'The program has nothing left to do: no server, connection, timer or operation. All replicas end.',
+    action: 'None.',
+    fields: { code: { type: 'integer', meaning: 'Exit code of the primary.' } },
+  },
   leader: {
     source: 'agent',
     when: "This node's replica is the primary.",

@@ -134,15 +134,13 @@ export class Backup implements ReplayHost {
       if (follower.join()) host.kick();
     } else {
       follower.assertFollowing();
-      const step = replayer.step();
-      this.#wakeWriter(replayer.reader, step === 'idle');
-      if (step === 'event') return 'event';
-      if (host.stopped) return 'idle';
-      if (!this.#inSync && this.#programReady && replayer.reader.lag === 0) {
-        this.#inSync = true;
-        this.#ring.store(Word.readerReady, 1);
-        host.bells.ring();
-        host.emit('ready');
+      // Nothing is delivered before the program's start is over.
+      if (this.#programReady) {
+        const step = replayer.step();
+        this.#wakeWriter(replayer.reader, step === 'idle');
+        if (step === 'event') return 'event';
+        if (host.stopped) return 'idle';
+        this.#reportReady(replayer.reader);
       }
     }
     if (this.#onDrained !== null && this.#programReady) {
@@ -180,6 +178,22 @@ export class Backup implements ReplayHost {
     if (this.#ring.load(Word.shutdown) === ShutdownKind.Switchover || follower.detector.hasDied) return false;
     this.#host.bells.ring();
     return true;
+  }
+
+  #reportReady({ lag }: RingReader): void {
+    if (this.#inSync || lag > 0) return;
+    this.#inSync = true;
+    this.#ring.store(Word.readerReady, 1);
+    this.#host.bells.ring();
+    this.#host.emit('ready');
+  }
+
+  /**
+   * The program's start may run: the log is at hand, and tells which connections the primary's has
+   * opened.
+   */
+  get mayStart(): boolean {
+    return this.replayer !== null || this.#onDrained !== null;
   }
 
   /** In state mode no program runs here, so that none has to be loaded. */
@@ -227,10 +241,6 @@ export class Backup implements ReplayHost {
 
   get saved(): ProcessCheckpoint {
     return this.#host.connections.checkpoint;
-  }
-
-  get programLoaded(): boolean {
-    return this.#host.programLoaded;
   }
 
   unfinishedEvent(conn: number, deliver: () => boolean): boolean {

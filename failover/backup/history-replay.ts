@@ -93,17 +93,13 @@ export class HistoryReplay {
     this.#end();
   }
 
-  /**
-   * The record History: the history of the reader's connection follows.
-   * @returns false when the program is not there yet
-   */
-  begin(reader: RingReader): boolean {
+  /** The record History: the history of the reader's connection follows. */
+  begin(reader: RingReader): void {
     const { host } = this;
-    if (!host.programLoaded) return false;
     const endpoint = host.endpoints.get(reader.conn);
     if (endpoint === undefined) {
       this.#skipped = reader.conn;
-      return true;
+      return;
     }
     const { number, monoUs, wallMs } = host.time;
     const { view } = reader.ring;
@@ -112,7 +108,6 @@ export class HistoryReplay {
     this.#replay = { endpoint, sndUna, rcvNxt, number, monoUs, wallMs };
     endpoint.conn.rcvNxt = 1;
     host.histories.begin(endpoint.conn);
-    return true;
   }
 
   /** An event is over. What the client has acknowledged by now is released. */

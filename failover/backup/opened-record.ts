@@ -25,15 +25,12 @@ export interface OpenedHost {
   readonly transferring: boolean;
 }
 
-/**
- * Applies the reader's record, whose body is `at`.
- * @returns false when the program is not there yet: read it again later
- */
-export function applyOpened(replayer: OpenedHost, at: number): boolean {
+/** Applies the reader's record, whose body is `at`. */
+export function applyOpened(replayer: OpenedHost, at: number): void {
   const { reader, host, kept } = replayer;
   const { view } = reader.ring;
   const follow = reader.version < 4 ? Follow.Replay : ((OpenedBody.follow.get(view, at) & FOLLOW_MASK) as Follow);
-  if (follow === Follow.Not && !replayer.stateMode) return true;
+  if (follow === Follow.Not && !replayer.stateMode) return;
   // What this program has opened itself it goes on repeating.
   const unknown = replayer.joinedLate && !host.endpoints.has(reader.conn);
   const keep = replayer.stateMode || follow === Follow.State || (follow === Follow.Either && unknown);
@@ -41,25 +38,23 @@ export function applyOpened(replayer: OpenedHost, at: number): boolean {
   const known = host.stack.tcp.byId.get(reader.conn);
   if (known !== undefined) {
     load(known, replayer, at);
-    return true;
+    return;
   }
   const outgoing = (OpenedBody.flags.get(view, at) & OpenedFlag.Outgoing) !== 0;
   if (keep || outgoing) {
     // The program of a replica that joined late never made the call that an outgoing connection
     // belongs to.
     if (keep) create(replayer, at, { keep, listening: false });
-    return true;
+    return;
   }
   const localAddress = host.stack.book.fromBytes(reader.ring.bytes, at + OpenedBody.localAddress.offset);
   const localPort = OpenedBody.localPort.get(view, at);
   if (host.stack.tcp.findListener(localAddress, localPort) === null) {
-    if (!host.programLoaded) return false;
     if (!replayer.joinedLate)
       host.diverged(`the primary accepted a connection on port ${localPort}, where this replica does not listen`);
-    return true;
+    return;
   }
   create(replayer, at, { keep, listening: true });
-  return true;
 }
 
 function create(replayer: OpenedHost, at: number, { keep, listening }: { keep: boolean; listening: boolean }): void {

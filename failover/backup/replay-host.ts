@@ -14,8 +14,6 @@ export interface ReplayHost {
   readonly minInPlaceBytes: number | undefined;
   /** The program's endpoints by connection number. */
   readonly endpoints: Map<number, ReplicaEndpoint>;
-  /** False until the program's start-up is complete. */
-  readonly programLoaded: boolean;
   /**
    * Delivers an event that the dead primary did not finish: it may have killed it.
    * @param conn 0: no connection

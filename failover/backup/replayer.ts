@@ -37,15 +37,11 @@ import type { ReplayHost, Step } from './replay-host.js';
 /** Replays the log on a backup. */
 export class Replayer implements OpenedHost {
   readonly counters = { events: 0, skipped: 0, checks: 0 };
-  /** The primary's start-up is complete as far as the log has been read. */
-  started = false;
   /** This replica did not see the beginning: records of unknown connections are skipped. */
   joinedLate = false;
   /** The primary died in an event that is not replayed here: the log ends before it. */
   discardedEvent = false;
   #unchecked = new Map<number, ReplicaEndpoint>();
-  /** The current record has to be read again later. */
-  #retry = false;
 
   constructor(
     readonly reader: RingReader,
@@ -108,20 +104,18 @@ export class Replayer implements OpenedHost {
         this.counters.events++;
         return 'event';
       }
-      if (this.#retry) break;
     }
-    this.#retry = false;
     reader.release();
     return 'idle';
   }
 
   /** @returns true when an event was delivered to the program. */
   #apply(): boolean {
-    const { reader, host } = this;
+    const { reader } = this;
     const at = reader.body;
     switch (reader.type) {
       case RecordType.Opened:
-        if (!this.opened(at)) this.#retryLater();
+        this.opened(at);
         return false;
       case RecordType.TransferBegin:
         this.historyReplay.beginTransfer(reader.conn);
@@ -133,7 +127,7 @@ export class Replayer implements OpenedHost {
         this.historyReplay.endTransfer();
         return false;
       case RecordType.History:
-        if (!this.historyReplay.begin(reader)) this.#retryLater();
+        this.historyReplay.begin(reader);
         return false;
       case RecordType.Saved:
         this.#saved(at);
@@ -156,8 +150,6 @@ export class Replayer implements OpenedHost {
         if (this.joinedLate && this.counters.events === 0) this.#setTime(at, JoinBody);
         return false;
       case RecordType.Started:
-        if (!host.programLoaded && !this.stateMode) this.#retryLater();
-        else this.started = true;
         return false;
       default:
         this.#records.apply(reader, at);
@@ -167,9 +159,9 @@ export class Replayer implements OpenedHost {
     }
   }
 
-  /** Applies a record Opened. @returns false: it has to be read again later */
-  protected opened(at: number): boolean {
-    return applyOpened(this, at);
+  /** Applies a record Opened. */
+  protected opened(at: number): void {
+    applyOpened(this, at);
   }
 
   #removed(at: number): void {
@@ -218,18 +210,8 @@ export class Replayer implements OpenedHost {
   #allSaved(): boolean {
     const { host } = this;
     if (!this.joinedLate || this.stateMode || this.counters.events > 0 || host.saved.size === 0) return false;
-    if (!host.programLoaded) {
-      this.#retryLater();
-      return false;
-    }
     host.restoreSaved();
     return true;
-  }
-
-  /** The program is not there yet: the record is read again later. */
-  #retryLater(): void {
-    this.reader.unread();
-    this.#retry = true;
   }
 
   get transferring(): boolean {
@@ -357,7 +339,6 @@ export class Replayer implements OpenedHost {
     const kind = RuntimeBody.kind.get(view, at);
     const length = RuntimeBody.resultLength.get(view, at);
     const result = length === 0 ? null : bytes.slice(at + RuntimeBody.size, at + RuntimeBody.size + length);
-    const { number, monoUs, wallMs } = host.time;
     this.#setTime(at, RuntimeBody);
     const replayed = this.historyReplay.conn;
     const owner = this.#appendToHistory(replayed === 0 ? host.ownerOfRuntimeEvent(kind, id) : replayed);
@@ -368,11 +349,6 @@ export class Replayer implements OpenedHost {
     if (delivered) return true;
     if (replayed !== 0) {
       this.historyReplay.fail('it has not begun an operation that has finished on the primary');
-      return false;
-    }
-    if (!this.started && !this.joinedLate && !host.programLoaded) {
-      host.time.set(number, monoUs, wallMs);
-      this.#retryLater();
       return false;
     }
     this.counters.skipped++;

@@ -7,11 +7,13 @@ import { type NativeAddon, native } from '../../lib/native/native.js';
 import { ExitCode } from '../admin/error-codes.js';
 import { type EventWriter, eventWriter } from '../admin/events.js';
 import { askReplicas } from '../admin/replicas.js';
+import { hasUncaughtHandler } from '../backup/quarantine.js';
 import { requireDevice } from '../host/device-check.js';
 import { Group } from '../host/group-directory.js';
 import { requireSupportedNode } from '../host/node-version.js';
 import { programDigest } from '../host/program-digest.js';
-import { loadProgram, patchNet } from '../replica/program.js';
+import { findProgram, loadProgram } from '../replica/load-program.js';
+import { patchNet } from '../replica/program.js';
 import type { Replica } from '../replica/replica.js';
 import { startReplica } from '../replica/start.js';
 import { createDevice, deviceUse } from './create-device.js';
@@ -92,20 +94,19 @@ function openReplica(args: RunArguments, group: Group, report: EventWriter): Pro
   });
 }
 
-/** Loads the program: at once or, on a backup in state mode, when it takes over. */
+/** Runs the program: at once or, on a backup in state mode, when it takes over. */
 async function runProgram(running: RunningReplica, args: RunArguments, report: EventWriter): Promise<void> {
   const { replica } = running;
+  const onFailure = (error: unknown): void => {
+    if (hasUncaughtHandler()) return;
+    report('program-failed', { message: error instanceof Error ? error.message : String(error) });
+    if (replica.isResuming) replica.endGroup();
+    running.closeSockets();
+  };
   const start = async (): Promise<void> => {
-    try {
-      replica.beginStart();
-      await loadProgram(args.program, args.programArgs);
-    } catch (error) {
-      report('program-failed', { message: error instanceof Error ? error.message : String(error) });
-      if (replica.isResuming) replica.endGroup();
-      running.closeSockets();
-      throw error;
-    }
-    replica.programStarted();
+    process.on('uncaughtExceptionMonitor', onFailure);
+    await loadProgram(replica, args.program, args.programArgs);
+    process.off('uncaughtExceptionMonitor', onFailure);
   };
   if (!replica.stateMode || replica.role === 'primary') return await start();
   replica.once('startProgram', () => {
@@ -120,8 +121,9 @@ async function runProgram(running: RunningReplica, args: RunArguments, report: E
 }
 
 function digestOf(program: string): string {
+  const path = findProgram(program);
   try {
-    return programDigest(program);
+    return programDigest(path);
   } catch (error) {
     const code = errorCode(error) ?? 'ENOENT';
     throw new FtError(code, `The program ${program} cannot be read`, 'Give the path of its main file');
@@ -138,6 +140,8 @@ export function reportEvents(replica: Replica, report: EventWriter): void {
   if (!replica.stateMode) replica.on('nondeterministicApi', (api) => report('nondeterministic-api', { api }));
   replica.on('diverged', (reason) => report('diverged', { reason }));
   replica.on('replayFailed', (connection, reason) => report('replay-failed', { connection, reason }));
+  replica.on('kernelSocket', (what) => report('kernel-socket', { what }));
+  replica.on('programEnded', () => report('program-ended', { code: Number(process.exitCode ?? ExitCode.Ok) }));
   replica.on('quarantined', (connection, error) => report('quarantined', { connection, error }));
   replica.on('takeover', (takeover) =>
     report('takeover', {

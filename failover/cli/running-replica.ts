@@ -41,6 +41,7 @@ export class RunningReplica {
   readonly #listeners = new Map<EndSignal, number>();
   /** A signal has come. */
   #isEnding = false;
+  readonly #onExit = (): void => this.#exiting();
 
   private constructor(
     readonly replica: Replica,
@@ -56,12 +57,12 @@ export class RunningReplica {
     const path = adminSocketPath((name) => group.file(name), ownPid);
     running.#sockets.push(await serveStatus(replica));
     running.#sockets.push(await serveCommands(path, (command) => running.#execute(command)));
-    process.on('exit', () => running.#exiting());
+    process.on('exit', running.#onExit);
     return running;
   }
 
-  /** Ends the process. */
-  end(code: number): never {
+  /** Ends the process. @param code undefined: Node chooses it */
+  end(code: number | undefined): never {
     const { replica } = this;
     // A group that could not be resumed is not tried again by the next process.
     if (replica.isResuming && replica.role === 'backup') replica.endGroup();
@@ -69,6 +70,9 @@ export class RunningReplica {
     replica.stop();
     // It is this replica that ends the process, and not its program in a suspect event.
     replica.quarantine.end();
+    // What a backup's program does at its end must not reach the outside.
+    if (replica.role === 'backup')
+      for (const listener of process.listeners('exit')) if (listener !== this.#onExit) process.off('exit', listener);
     process.exit(code);
   }
 
@@ -202,6 +206,10 @@ export class RunningReplica {
     });
     replica.on('diverged', () => this.end(ExitCode.Failure));
     replica.on('groupEnded', () => this.end(ExitCode.Ok));
+    replica.on('programEnded', () => {
+      replica.endGroup();
+      this.end(process.exitCode === undefined ? undefined : Number(process.exitCode));
+    });
   }
 
   /** Carries out an admin command. @returns what is to be done after the answer */

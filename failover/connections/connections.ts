@@ -6,13 +6,13 @@ import { Server as HttpServer } from 'node:http';
 import type { Server } from 'node:net';
 import { FtError } from '../../lib/errors.js';
 import type {
+  ConnectTarget,
   ListenerEvents,
   ListenerHandle,
   ListenOptions,
   Replication,
   StreamEndpoint,
 } from '../../stack/core/endpoint.js';
-import type { Stack } from '../../stack/stack.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { checkpointExistingHttp, checkpointHttp } from '../checkpoint/http-sessions.js';
 import { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
@@ -23,6 +23,7 @@ import type { EventTime } from '../runtime/core/event-time.js';
 import { virtualizeHttpServer } from '../runtime/protocols/http-checks.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { Listeners } from './listeners.js';
+import { type OutsideHost, OutsideSockets } from './outside-sockets.js';
 import { type OutputChecks, ReplicaEndpoint } from './replicated-endpoint.js';
 import { followOf, ReplicationPolicy } from './replication-policy.js';
 import { isRestorable, restoring } from './restorable.js';
@@ -36,8 +37,7 @@ export interface LoggedConnection {
 }
 
 /** What {@link Connections} needs of the replica. */
-export interface ConnectionsHost {
-  readonly stack: Stack;
+export interface ConnectionsHost extends OutsideHost {
   readonly runtime: Runtime;
   readonly time: EventTime;
   readonly checks: OutputChecks;
@@ -80,6 +80,8 @@ export class Connections {
   /** Values that the program saved of itself. */
   readonly checkpoint = new ProcessCheckpoint();
   readonly listeners: Listeners;
+  /** Connections and servers that are the kernel's. */
+  readonly outside: OutsideSockets;
   /** Histories of independent connections. */
   readonly histories: ConnectionHistories;
   /** Restores outgoing connections that another program had opened; null: nobody does. */
@@ -110,6 +112,7 @@ export class Connections {
         this.#adopt(conn, events, policy, restored);
       },
     });
+    this.outside = new OutsideSockets(host);
     this.checkpoint.onSave = (name, bytes) => this.#onSave(name, bytes);
     this.checkpoint.isHistorical = () => host.time.kind === 'historical';
   }
@@ -122,8 +125,10 @@ export class Connections {
   /**
    * As SocketHost.connect. On a backup it is the connection that the primary opened at this point.
    */
-  connect(options: { address: string; port: number; localAddress?: string; localPort?: number }): StreamEndpoint {
+  connect(options: ConnectTarget): StreamEndpoint {
     const { stack, role, time } = this.host;
+    const kernel = this.outside.connect(options);
+    if (kernel !== null) return kernel;
     // Its consequences would be missing in the history of the connection whose event this is.
     this.histories.recordCrossConnection(time.owner);
     if (time.kind === 'historical') {

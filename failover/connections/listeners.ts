@@ -59,6 +59,11 @@ export class Listeners {
     this.#host = host;
   }
 
+  /** How many there are. */
+  get size(): number {
+    return this.#open.size;
+  }
+
   /** As SocketHost.listen. */
   listen(options: ListenOptions, events: ListenerEvents): ListenerHandle {
     const { stack } = this.#host;

@@ -52,6 +52,11 @@ export class EventDispatcher {
     this.#queue.push(event);
   }
 
+  /** Events of the runtime wait. */
+  get isBusy(): boolean {
+    return this.#queue.length > 0;
+  }
+
   /** Before any other event, the program is given what another one saved. */
   restoreFirst(): void {
     this.#queue.unshift({ kind: 'restore', id: 0 });
@@ -68,9 +73,9 @@ export class EventDispatcher {
 
   /** Delivers one event if one is due. @returns whether one was */
   deliverNext(): boolean {
-    const { stack, stateMode, programLoaded } = this.#host;
-    // A program that gets connections back may not be ready for them before all of it has run.
-    if (stateMode && !programLoaded) return false;
+    const { stack, programLoaded } = this.#host;
+    // The program's start is an event, too.
+    if (!programLoaded) return false;
     this.#runtimeTurn = !this.#runtimeTurn;
     if (this.pendingRestores > 0 && this.#queue[0]?.kind !== 'restore') {
       this.pendingRestores--;
@@ -88,7 +93,7 @@ export class EventDispatcher {
   #deliverRuntimeEvent(): boolean {
     const { recorder } = this;
     const { runtime, clock, histories, stateMode } = this.#host;
-    const event = this.#queue.shift() ?? runtime.timers.takeImmediate() ?? runtime.timers.takeDue(clock.now());
+    const event = this.#shift() ?? runtime.timers.takeImmediate() ?? runtime.timers.takeDue(clock.now());
     if (event === undefined) return false;
     if (recorder === null) this.#drawTime();
     else {
@@ -97,6 +102,14 @@ export class EventDispatcher {
     }
     runtime.deliver(event);
     return true;
+  }
+
+  /** The next event of the queue that the program has not cancelled since. */
+  #shift(): RuntimeEvent | undefined {
+    const { runtime } = this.#host;
+    let event = this.#queue.shift();
+    while (event !== undefined && !runtime.expects(event)) event = this.#queue.shift();
+    return event;
   }
 
   #deliverSuspect(endpoint: AppEndpoint): boolean {

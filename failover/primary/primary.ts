@@ -17,6 +17,7 @@ import { RecordType } from '../log/records.js';
 import type { Ring } from '../log/ring.js';
 import { Word } from '../log/ring-header.js';
 import type { RingWriter } from '../log/ring-writer.js';
+import { CommittedEffects } from './committed-effects.js';
 import { type DispatcherHost, EventDispatcher } from './event-dispatcher.js';
 import { LeaseCheck } from './lease-check.js';
 import { LocalStandby } from './local-standby.js';
@@ -94,6 +95,8 @@ export interface PrimaryHost extends DispatcherHost {
 export class Primary {
   readonly dispatcher: EventDispatcher;
   readonly switchover: Switchover;
+  /** Effects outside the stack that wait for the log. */
+  readonly effects: CommittedEffects;
   writer: RingWriter | null = null;
   recorder: Recorder | null = null;
   readonly #host: PrimaryHost;
@@ -107,6 +110,7 @@ export class Primary {
   constructor(host: PrimaryHost) {
     this.#host = host;
     this.dispatcher = new EventDispatcher(host);
+    this.effects = new CommittedEffects(host.gate);
     this.switchover = this.#makeSwitchover();
   }
 
@@ -223,6 +227,7 @@ export class Primary {
     this.#busySinceUs = 0;
     this.#serve();
     host.gate.isOpen();
+    this.effects.flush();
     stack.flush();
     if (stack.tcp.draining && stack.tcp.table.size === 0 && stack.events.length === 0) host.emit('drained');
     host.flushed();
@@ -243,7 +248,7 @@ export class Primary {
 
   #restMs(late: boolean): number {
     // Due events wait, too, while the backup does not keep up.
-    if (this.#standby?.paused === true) return 1;
+    if (this.#standby?.paused === true || this.effects.size > 0) return 1;
     const { stack, runtime, clock } = this.#host;
     if (late || runtime.timers.pendingImmediates > 0 || stack.events.length > 0) return 0;
     const untilMs = (Math.min(stack.nextDeadline(), runtime.timers.nextDeadline()) - clock.now()) / 1000;

@@ -9,6 +9,11 @@ import type { Runtime } from '../runtime/runtime.js';
 
 /** Turns without a look at the machine's descriptors, at most. */
 const MAX_TURNS = 256;
+/** Passes of Node's event loop in which nothing of a program's start may run, until it is over. */
+const QUIET_PASSES = 2;
+
+/** A start that waits for a loader's thread is looked at again at this interval, milliseconds. */
+const LOADING_MS = 1;
 
 /**
  * What a turn did: delivered an event, something after which another turn may follow at once, or
@@ -43,6 +48,10 @@ export class EventLoop {
   readonly #host: EventLoopHost;
   #hook: NativeHandle | null = null;
   #halted = false;
+  /** The event at hand has been given one more pass of the loop. */
+  #hasPassed = false;
+  /** The program's start runs: passes that are left, and what follows it. */
+  #start: { passes: number; isLoading: () => boolean; over: () => void } | null = null;
   /** The program threw, and its handler of uncaught exceptions ran. */
   #uncaughtException = false;
   readonly #onUncaughtException = (): void => {
@@ -72,6 +81,41 @@ export class EventLoop {
   wakeAfter(ms: number): void {
     if (this.#hook !== null) this.#host.native.loopTimer(this.#hook, ms);
   }
+  /**
+   * The program's start begins, an event. No turn is taken before Node's event loop would wait;
+   * then `over` is called.
+   * @param isLoading another thread loads modules of the start
+   */
+  beginStart(isLoading: () => boolean, over: () => void): void {
+    this.#start = { passes: QUIET_PASSES, isLoading, over };
+    this.kick();
+  }
+
+  /** Whether a start, if one runs, is over now. */
+  #isStartOver(): boolean {
+    const start = this.#start;
+    if (start === null) return true;
+    if (start.isLoading()) {
+      start.passes = QUIET_PASSES;
+      this.wakeAfter(LOADING_MS);
+      return false;
+    }
+    if (--start.passes > 0) {
+      this.kick();
+      return false;
+    }
+    this.#start = null;
+    start.over();
+    return true;
+  }
+
+  /** Output of the event may leave in native immediates: it lasts for one more pass of the loop. */
+  #isOutputPending(): boolean {
+    const isPending = this.inEvent && !this.#hasPassed && this.#host.runtime.nativeOutputs > 0;
+    this.#hasPassed = isPending;
+    if (isPending) this.kick();
+    return isPending;
+  }
 
   /** Takes no turn any more. */
   halt(): void {
@@ -100,6 +144,7 @@ export class EventLoop {
       return true;
     }
     try {
+      if (!this.#isStartOver() || this.#isOutputPending()) return false;
       this.finishEvent();
       const did = this.#host.current?.turn() ?? 'idle';
       if (did === 'event') this.inEvent = true;
@@ -118,7 +163,7 @@ export class EventLoop {
   finishEvent(): void {
     if (!this.inEvent) return;
     const { runtime, quarantine, programLoaded } = this.#host;
-    // Modules load in the machine's own time: until they have, the program stays in its last event.
+    // Until the program's start is over, the program stays in it.
     if (programLoaded) {
       this.inEvent = false;
       runtime.endEvent();

@@ -100,6 +100,8 @@ export interface ReplicaEvents {
   unprotected: [reason: string];
   /** The program uses an API that a backup cannot replay. */
   nondeterministicApi: [api: string];
+  /** Primary: the program uses a kernel socket, which does not survive a takeover. */
+  kernelSocket: [what: string];
   /** Primary: the program has started. Backup: it has replayed the log. */
   ready: [];
   /** This replica has taken over, and sent its first frame. */
@@ -118,6 +120,8 @@ export interface ReplicaEvents {
   switchedOver: [];
   /** After `drain`: the last connection has ended. */
   drained: [];
+  /** The primary's program has nothing left to do. */
+  programEnded: [];
   /** The primary has ended the group: there is nothing to take over. */
   groupEnded: [];
 }

@@ -1,19 +1,16 @@
 /**
- * Runs an ordinary Node program on a replica. Its TCP servers listen on the stack; so do its
- * datagram sockets. Outgoing TCP connections go through the stack if it can reach the address.
+ * Puts a replica under an ordinary Node program. Its TCP servers listen on the stack; so do its
+ * datagram sockets. outgoing.ts has its connections, load-program.ts its start.
  */
 import dgram from 'node:dgram';
 import { syncBuiltinESMExports } from 'node:module';
 import net from 'node:net';
-import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { deserialize } from 'node:v8';
 import { FtError } from '../../lib/errors.js';
-import { connectArguments } from '../../stack/sockets/connect-arguments.js';
-import { connect } from '../../stack/sockets/index.js';
 import { listenArguments, listenOn } from '../../stack/sockets/server.js';
 import { FtSocket } from '../../stack/sockets/socket.js';
 import { ProgramDgram } from '../runtime/sources/dgram.js';
+import { patchOutgoing } from './outgoing.js';
 import type { Replica } from './replica.js';
 
 type Listen = (this: net.Server, ...args: unknown[]) => net.Server;
@@ -35,31 +32,25 @@ function patchProcess(replica: Replica): void {
 }
 
 /**
- * Puts the stack under node:net. Servers on paths, handles and descriptors stay with the kernel.
+ * Puts the stack under node:net. `listen` on a descriptor or handle throws FtError
+ * ERR_FT_UNSUPPORTED.
  */
 export function patchNet(replica: Replica): void {
   const prototype = net.Server.prototype as unknown as { listen: Listen };
   const listen = prototype.listen;
   prototype.listen = function (this: net.Server, ...args: unknown[]): net.Server {
-    if (!replica.runtime.active || !listenOn(this, replica, args)) return listen.apply(this, args);
-    const { replication, port } = listenArguments(args)!;
-    replica.connections.prepareServer(this, replication, port);
+    if (!replica.runtime.active) return listen.apply(this, args);
+    const wanted = listenArguments(args);
+    if (wanted === null || !listenOn(this, replica, args))
+      throw new FtError(
+        'ERR_FT_UNSUPPORTED',
+        'A server cannot listen on a descriptor or handle that it was given',
+        'Listen on a port or on a path',
+      );
+    replica.connections.prepareServer(this, wanted.replication, wanted.port);
     return this;
   };
-  const connectTo = (args: unknown[]): net.Socket | null => {
-    if (!replica.runtime.active) return null;
-    const { options } = connectArguments(args);
-    const address = typeof options.host === 'string' ? replica.stack.book.parse(options.host) : undefined;
-    if (address === undefined || replica.stack.sourceFor(address) === 0) {
-      if ('port' in options)
-        replica.runtime.reportNondeterministic('an outgoing connection that the stack has no route for');
-      return null;
-    }
-    return connect(replica, ...(args as [number]));
-  };
-  const original = net.connect as (...args: unknown[]) => net.Socket;
-  const patched = (...args: unknown[]): net.Socket => connectTo(args) ?? original(...args);
-  Object.assign(net, { connect: patched, createConnection: patched });
+  patchOutgoing(replica);
   patchDgram(replica);
   patchProcess(replica);
   syncBuiltinESMExports();
@@ -77,26 +68,4 @@ function patchDgram(replica: Replica): void {
       return socket;
     },
   });
-}
-
-/**
- * Loads the program's main file with its own arguments. Throws FtError ERR_FT_PROGRAM when it
- * cannot be found.
- */
-export async function loadProgram(file: string, args: string[]): Promise<void> {
-  const path = resolve(file);
-  process.argv = [process.argv[0], path, ...args];
-  try {
-    await import(pathToFileURL(path).href);
-  } catch (error) {
-    if (
-      error instanceof Error &&
-      'code' in error &&
-      error.code === 'ERR_MODULE_NOT_FOUND' &&
-      error.message.includes(path)
-    ) {
-      throw new FtError('ERR_FT_PROGRAM', `The program ${file} cannot be found`, 'Give the path of its main file');
-    }
-    throw error;
-  }
 }

@@ -8,33 +8,24 @@
  * process finds its role.
  */
 import { randomBytes } from 'node:crypto';
-import { EventEmitter } from 'eventemitter3';
 import { setChecksumKernel } from '../../lib/checksum.js';
 import type { Clock } from '../../lib/clock.js';
 import type { TapDevice } from '../../lib/device/tap.js';
 import { FtError } from '../../lib/errors.js';
 import type { NativeAddon } from '../../lib/native/native.js';
-import type {
-  ListenerEvents,
-  ListenerHandle,
-  ListenOptions,
-  SocketHost,
-  SocketTimers,
-  StreamEndpoint,
-} from '../../stack/core/endpoint.js';
+import type { SocketHost } from '../../stack/core/endpoint.js';
 import { Stack } from '../../stack/stack.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { Backup, type BackupHost } from '../backup/backup.js';
 import type { LossReason } from '../backup/primary-watch.js';
 import { Quarantine } from '../backup/quarantine.js';
 import type { Replayer } from '../backup/replayer.js';
-import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
 import { Connections, type ConnectionsHost, type LoggedConnection } from '../connections/connections.js';
-import { OutputChecks, type ReplicaEndpoint } from '../connections/replicated-endpoint.js';
+import { OutputChecks } from '../connections/replicated-endpoint.js';
 import { Doorbells } from '../host/doorbells.js';
 import { thisMachine } from '../host/environment.js';
 import type { ProcessIdentity } from '../host/process-identity.js';
-import { type ConnectionHistories, HISTORY_LIMIT } from '../log/connection-history.js';
+import { HISTORY_LIMIT } from '../log/connection-history.js';
 import { GroupClock } from '../log/group-clock.js';
 import type { Ring } from '../log/ring.js';
 import { ReaderFault, SECRET_LENGTH, ShutdownKind, Word } from '../log/ring-header.js';
@@ -43,11 +34,15 @@ import type { RingWriter } from '../log/ring-writer.js';
 import type { CommitGate } from '../primary/output-gate.js';
 import type { Primary, PrimaryHost } from '../primary/primary.js';
 import { EventTime } from '../runtime/core/event-time.js';
+import type { RuntimeEvent } from '../runtime/core/events.js';
+import { originals } from '../runtime/core/originals.js';
 import { Runtime } from '../runtime/runtime.js';
 import { type OpenedDevice, openDevice, RUNTIME_SECRET_BYTES } from './device.js';
 import { EventLoop, type EventLoopHost, type Role } from './event-loop.js';
 import type { ReplicaEvents, ReplicaOptions, TakeoverReport } from './options.js';
 import { REPLICA_PARTS, type ReplicaParts } from './parts.js';
+import { type ProgramHost, ProgramLife } from './program-life.js';
+import { ReplicaBase } from './replica-base.js';
 
 export type { ReplicaEvents, ReplicaOptions, ReplicationMode, TakeoverReport } from './options.js';
 
@@ -62,10 +57,10 @@ const SUSPECT_LIMIT = 2;
 /** Before the last of them the device has been read, and what had come was answered. */
 const TURNS_BEFORE_FINISH = 3;
 
-type Hosts = SocketHost & ConnectionsHost & EventLoopHost & PrimaryHost & BackupHost;
+type Hosts = SocketHost & ConnectionsHost & EventLoopHost & PrimaryHost & BackupHost & ProgramHost;
 
 /** A replica, as its process and its program's sockets use it. Emits {@link ReplicaEvents}. */
-export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
+export class Replica extends ReplicaBase implements Hosts {
   /** The classes of its parts. */
   readonly parts: ReplicaParts;
   readonly native: NativeAddon;
@@ -94,6 +89,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
   #isEnded = false;
   /** The rest of a takeover, for which nobody waits, and after how many idle turns it is done. */
   #rest: { turns: number; readonly finish: () => void } | null = null;
+  readonly #program = new ProgramLife(this);
   #primary: Primary | null = null;
   #backup: Backup | null = null;
   #device: OpenedDevice | null = null;
@@ -151,10 +147,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
       live: this.role === 'primary',
       native: this.native,
       Operations: this.parts.Operations,
-      request: (event) => {
-        this.#primary?.dispatcher.request(event);
-        this.kick();
-      },
+      request: (event) => this.request(event),
       restore: () => this.checkpoint.restore(),
       onNondeterministicApi: (api) => this.emit('nondeterministicApi', api),
       onDivergence: (divergence) => this.diverged(`${divergence.what}: ${divergence.detail}`),
@@ -205,15 +198,47 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
     this.bells.ring();
   }
 
-  /** The program's start-up is complete. A backup begins to follow the log now. */
+  /** The program's start is over. A backup begins to follow the log now. */
   programStarted(): void {
     this.programLoaded = true;
     this.#loop.finishEvent();
     if (this.role === 'primary') {
       this.#primary?.programStarted(this.stateMode && this.lastTakeover !== null);
-      this.emit('ready');
+      this.#program.started();
     }
     this.kick();
+  }
+
+  /** The program may start: a backup's, when the log can tell it what the primary's has opened. */
+  get mayStart(): boolean {
+    return this.#backup === null || this.#backup.mayStart;
+  }
+
+  /**
+   * Runs the program's start as one event, from Node's event loop. Resolves when the loop would
+   * wait for the first time: the start is over then. What `run` throws is uncaught.
+   */
+  start(run: () => void, isLoading = (): boolean => false): Promise<void> {
+    return new Promise((started) => {
+      originals.setImmediate(() => {
+        this.#program.begin();
+        this.beginStart();
+        this.#loop.beginStart(isLoading, () => {
+          this.programStarted();
+          started();
+        });
+        run();
+      });
+    });
+  }
+
+  request(event: RuntimeEvent): void {
+    this.#primary?.dispatcher.request(event);
+    this.kick();
+  }
+
+  get hasRequests(): boolean {
+    return this.#primary?.dispatcher.isBusy === true;
   }
 
   /** Follows the primary: watches it, and takes over when it is lost. Throws FtError ESRCH. */
@@ -293,16 +318,8 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
 
   // --- SocketHost, ConnectionsHost ---
 
-  listen(options: ListenOptions, events: ListenerEvents): ListenerHandle {
-    return this.connections.listen(options, events);
-  }
-
-  connect(options: { address: string; port: number; localAddress?: string; localPort?: number }): StreamEndpoint {
-    return this.connections.connect(options);
-  }
-
-  get timers(): SocketTimers {
-    return this.runtime.timers;
+  afterCommit(effect: () => void): void {
+    this.#primary?.effects.add(effect);
   }
 
   loggedOutgoing(): LoggedConnection | undefined {
@@ -352,7 +369,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
     for (const net of this.stack.interfaces) net.probeOwn();
   }
 
-  /** The first frame after a takeover has left. */
+  /** An idle turn of the primary is over. The first frame after a takeover may have left. */
   flushed(): void {
     if (this.#rest !== null) {
       this.kick();
@@ -360,6 +377,7 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
       this.#rest.finish();
       this.#rest = null;
     }
+    this.#program.look();
     if (this.lastTakeover?.firstByteUs === 0) this.#reportTakeover(this.lastTakeover);
   }
 
@@ -431,24 +449,6 @@ export class Replica extends EventEmitter<ReplicaEvents> implements Hosts {
   }
 
   // --- Parts and status ---
-
-  get stateMode(): boolean {
-    return this.options.mode === 'state';
-  }
-
-  get histories(): ConnectionHistories {
-    return this.connections.histories;
-  }
-
-  /** By connection number. */
-  get endpoints(): Map<number, ReplicaEndpoint> {
-    return this.connections.endpoints;
-  }
-
-  /** Values that the program saved of itself. */
-  get checkpoint(): ProcessCheckpoint {
-    return this.connections.checkpoint;
-  }
 
   /** The device; null before it is open. */
   get tap(): TapDevice | null {

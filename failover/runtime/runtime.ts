@@ -39,13 +39,17 @@ import type { RuntimeEvent } from './core/events.js';
 import { type EventKind, LogicalTime, type Stamp } from './core/logical-time.js';
 import { Patcher } from './core/patcher.js';
 import { VirtualTimers } from './core/virtual-timers.js';
+import { installSignals } from './effects/signals.js';
 import { installStdio } from './effects/stdio.js';
 import { installFs } from './fs/faces.js';
 import { VirtualFs } from './fs/virtual-fs.js';
 import { installCrypto } from './operations/crypto.js';
+import { installDns } from './operations/dns.js';
+import { installWebAssembly } from './operations/webassembly.js';
 import { installZlib } from './operations/zlib.js';
 import { installHttp } from './protocols/http.js';
 import { installHttpChecks } from './protocols/http-checks.js';
+import { installHttp2 } from './protocols/http2.js';
 import { installTls } from './protocols/tls.js';
 import { installUnsupported } from './table/unsupported.js';
 import { installClocks } from './virtual/clocks.js';
@@ -97,13 +101,21 @@ export class Runtime implements RuntimeContext {
   readonly timers: VirtualTimers;
   /** The operations that the program waits for. */
   readonly operations: AsyncOperations;
-  readonly counters: RuntimeCounters = { suppressedEffects: 0, suppressedOutput: 0, redoneEffects: 0, divergences: 0 };
+  readonly counters: RuntimeCounters = {
+    suppressedEffects: 0,
+    kernelConnections: 0,
+    refusedConnections: 0,
+    suppressedOutput: 0,
+    redoneEffects: 0,
+    divergences: 0,
+  };
   readonly #options: RuntimeOptions;
   readonly #patcher = new Patcher();
   readonly #reported = new Set<string>();
   readonly #fs = new VirtualFs(this);
   /** Shared with the addon: an event runs, number of the event (low, high), draws so far. */
   readonly #randState = new Uint32Array(4);
+  nativeOutputs = 0;
   /** Standard output and error are suppressed: on a backup, until it is live. */
   muted: boolean;
   #installed = false;
@@ -186,11 +198,15 @@ export class Runtime implements RuntimeContext {
     installRandom(this, patcher, this.#options.secret);
     installCrypto(this, patcher);
     installZlib(this, patcher);
+    installWebAssembly(this, patcher);
+    installDns(this, patcher);
     installHttp(this, patcher);
     installHttpChecks(this, patcher);
     installTls(this, patcher);
+    installHttp2(this, patcher);
     installFs(this.#fs, patcher);
     installStdio(this, patcher, this);
+    installSignals(this, patcher);
     installUnsupported(this, patcher);
     const { native } = this;
     if (native !== null) {
@@ -247,13 +263,21 @@ export class Runtime implements RuntimeContext {
       case 'restore':
         this.#options.restore?.();
         return true;
+      case 'beforeExit':
+        process.emit('beforeExit', Number(process.exitCode ?? 0));
+        return true;
     }
+  }
+
+  /** Whether the program still waits for an event that has been requested. */
+  expects(event: RuntimeEvent): boolean {
+    return event.kind !== 'async' || this.operations.has(event.id);
   }
 
   /** The independent connection that an event belongs to, 0 for none. */
   ownerOf({ kind, id }: RuntimeEvent): number {
     if (kind === 'async') return this.operations.ownerOf(id);
-    return kind === 'restore' ? 0 : this.timers.ownerOf(id);
+    return kind === 'timer' || kind === 'immediate' ? this.timers.ownerOf(id) : 0;
   }
 
   /**

@@ -134,6 +134,34 @@ export interface ListenerHandle {
   close(): void;
 }
 
+/** Where a server listens beside the host's stack. */
+export interface OutsideAddress {
+  /** An IP address; or the path of a Unix socket, with port 0. */
+  address: string;
+  /** 0: one that is free. */
+  port: number;
+  isPath: boolean;
+  backlog?: number;
+}
+
+/** What a server beside the host's stack is told, never from inside a call. */
+export interface OutsideEvents {
+  /** It listens. */
+  onListening(address: string, port: number): void;
+  /** It cannot listen: the code of a system error. */
+  onError(code: string): void;
+  onConnection(endpoint: StreamEndpoint): void;
+}
+
+/** What a socket connects to. */
+export interface ConnectTarget {
+  /** An IP address; the path of a Unix socket where `port` is 0. */
+  address: string;
+  port: number;
+  localAddress?: string;
+  localPort?: number;
+}
+
 /** Where sockets come from: the stack itself, or a replica that records or replays. */
 export interface SocketHost {
   readonly timers: SocketTimers;
@@ -148,5 +176,12 @@ export interface SocketHost {
    * Begins to connect; `onConnect` or `onClose` follows. Throws FtError with code EHOSTUNREACH,
    * EADDRNOTAVAIL, EINVAL.
    */
-  connect(options: { address: string; port: number; localAddress?: string; localPort?: number }): StreamEndpoint;
+  connect(target: ConnectTarget): StreamEndpoint;
+  /** It connects to the paths of Unix sockets, too; absent: it does not. */
+  readonly connectsPaths?: boolean;
+  /**
+   * Listens beside the stack, if the address is for that (loopback, paths); null if it is not.
+   * Absent: all addresses are the stack's.
+   */
+  listenOutside?(where: OutsideAddress, events: OutsideEvents): { close(): void } | null;
 }

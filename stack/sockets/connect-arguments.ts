@@ -9,6 +9,10 @@ export interface FtConnectOptions {
   localPort?: number;
   family?: number;
   hints?: number;
+  autoSelectFamily?: boolean;
+  autoSelectFamilyAttemptTimeout?: number;
+  /** Path of a Unix socket, instead of a port. */
+  path?: string;
   lookup?: net.LookupFunction;
   noDelay?: boolean;
   keepAlive?: boolean;
@@ -25,6 +29,14 @@ export function checkedPort(port: unknown): number {
   return number;
 }
 
+/** Node's http and fetch write null for what they do not set. */
+function withoutNulls<T extends Record<string, unknown>>(options: T): T {
+  const out = { ...options };
+  for (const key of ['path', 'host', 'localAddress', 'localPort', 'family', 'lookup'])
+    if (out[key] === null) delete out[key];
+  return out;
+}
+
 /**
  * Node's forms of `connect`: (options[, listener]), (port[, host][, listener]); an array is Node's
  * own normalized form.
@@ -38,7 +50,7 @@ export function connectArguments(args: unknown[]): {
   const listener = typeof last === 'function' ? (last as () => void) : null;
   const first = list[0];
   if (typeof first === 'object' && first !== null) {
-    return { options: { ...(first as FtConnectOptions & Record<string, unknown>) }, listener };
+    return { options: withoutNulls(first as FtConnectOptions & Record<string, unknown>), listener };
   }
   if (typeof first === 'string' && !/^\s*\d+\s*$/.test(first)) {
     return { options: { port: 0, path: first }, listener };
@@ -66,8 +78,8 @@ export function pick<T extends object, K extends keyof T>(
 }
 
 /** @throws TypeError ERR_INVALID_ARG_VALUE for a path: the stack has no Unix sockets */
-export function refusePath(options: Record<string, unknown> | FtConnectOptions): void {
-  if (!('path' in options) || options['path'] === undefined) return;
+export function refusePath({ path }: FtConnectOptions): void {
+  if (!path) return;
   throw nodeError('ERR_INVALID_ARG_VALUE', 'A socket of the ft-tcp stack connects to a port, not to a path', TypeError);
 }
 

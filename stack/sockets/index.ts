@@ -6,6 +6,7 @@ import { FtSocket } from './socket.js';
 import type { FtSocketOptions } from './socket-base.js';
 
 export type {
+  ConnectTarget,
   ListenerEvents,
   ListenerHandle,
   ListenOptions,
@@ -16,6 +17,7 @@ export type {
   StreamEndpoint,
   StreamEvents,
 } from '../core/endpoint.js';
+export { adoptSocket } from './adopt-socket.js';
 export type { FtConnectOptions } from './connect-arguments.js';
 export { createDgram, FtDgram, type FtDgramOptions } from './dgram.js';
 export {

@@ -3,14 +3,22 @@ import dns from 'node:dns';
 import net from 'node:net';
 import { deserialize } from 'node:v8';
 import { errorCode } from '../../lib/errors.js';
-import type { ListenerHandle, ListenOptions, Replication, SocketHost, StreamEndpoint } from '../core/endpoint.js';
+import type {
+  ListenerHandle,
+  ListenOptions,
+  OutsideAddress,
+  Replication,
+  SocketHost,
+  StreamEndpoint,
+} from '../core/endpoint.js';
 import { nameSessions } from './http2.js';
 import { FtSocket } from './socket.js';
 import { listenError, nodeError } from './socket-errors.js';
 
 /** What Node's net.Server keeps, besides its public side. */
 interface ServerInternals extends net.Server {
-  _handle: ListenHandle | null;
+  _handle: ListenHandle | OutsideHandle | null;
+  _pipeName?: string;
   _connections: number;
   _connectionKey: string;
   _listeningId: number;
@@ -67,6 +75,65 @@ class ListenHandle {
   }
 }
 
+/** Stands there while a server listens, or is about to listen, beside the stack. */
+class OutsideHandle {
+  closed = false;
+  #opened: { close(): void } | null = null;
+  /** Absent for a path, as in Node. */
+  getsockname?: (out: { address?: string; family?: string; port?: number }) => number;
+
+  constructor({ address, port, isPath }: OutsideAddress) {
+    if (!isPath) this.setName(address, port);
+  }
+
+  /** `server.address()` shows this. */
+  setName(address: string, port: number): void {
+    this.getsockname = (out) => {
+      Object.assign(out, { address, family: net.isIPv6(address) ? 'IPv6' : 'IPv4', port });
+      return 0;
+    };
+  }
+
+  set opened(opened: { close(): void }) {
+    this.#opened = opened;
+  }
+
+  close(callback?: () => void): void {
+    this.closed = true;
+    this.#opened?.close();
+    if (callback) process.nextTick(callback);
+  }
+
+  ref(): void {}
+
+  unref(): void {}
+}
+
+/** Makes a server listen beside the stack. False: the address is the stack's. */
+function attachOutside(self: ServerInternals, host: SocketHost, where: OutsideAddress): boolean {
+  if (host.listenOutside === undefined) return false;
+  const { address, port, isPath } = where;
+  const handle = new OutsideHandle(where);
+  const opened = host.listenOutside(where, {
+    onListening: (boundAddress, boundPort) => {
+      if (!isPath) handle.setName(boundAddress, boundPort);
+      self.emit('listening');
+    },
+    onError: (code) => {
+      if (self._handle === handle) self._handle = null;
+      self.emit('error', listenError(code, address, isPath ? null : port));
+    },
+    onConnection: (endpoint) => accept(self, host, endpoint),
+  });
+  if (opened === null) return false;
+  handle.opened = opened;
+  self._listeningId++;
+  self._handle = handle;
+  self._connectionKey = isPath ? `-1:${address}:-1` : `${net.isIPv6(address) ? 6 : 4}:${address}:${port}`;
+  if (isPath) self._pipeName = address;
+  return true;
+}
+
 /**
  * Makes any server of Node's (net, http, https, tls) listen on the stack, as its own `listen` would
  * on the kernel. Errors are emitted in the next tick.
@@ -76,8 +143,13 @@ export function attachListener(server: net.Server, host: SocketHost, options: Li
   if (self._handle) {
     throw nodeError('ERR_SERVER_ALREADY_LISTEN', 'Listen method has been called more than once without closing.');
   }
-  self._listeningId++;
   nameSessions(server);
+  if (options.address !== undefined) {
+    const { address, port, backlog } = options;
+    const where = { address, port, isPath: false, ...(backlog === undefined ? {} : { backlog }) };
+    if (attachOutside(self, host, where)) return;
+  }
+  self._listeningId++;
   let listener: ListenerHandle;
   try {
     listener = host.listen(options, {
@@ -161,6 +233,8 @@ function makeSocket(server: ServerInternals, host: SocketHost, endpoint: StreamE
 export interface ListenArguments {
   port: number;
   host?: string;
+  /** Path of a Unix socket; the port is 0 then. */
+  path?: string;
   backlog?: number;
   signal?: AbortSignal;
   replication?: Replication;
@@ -169,8 +243,7 @@ export interface ListenArguments {
 }
 
 /**
- * Reads Node's forms of `listen`; null for a path, a handle or a file descriptor, which are not for
- * the stack.
+ * Reads Node's forms of `listen`; null for a handle or a file descriptor, which are the kernel's.
  */
 export function listenArguments(args: unknown[]): ListenArguments | null {
   const last = args[args.length - 1];
@@ -180,7 +253,8 @@ export function listenArguments(args: unknown[]): ListenArguments | null {
   if (typeof first === 'object' && first !== null) {
     const options = first as Record<string, unknown>;
     if (options['fd'] !== undefined || options['_handle'] || options['handle']) return null;
-    if (!('port' in options) && options['path'] !== undefined) return null;
+    const { path } = options;
+    if (!('port' in options) && typeof path === 'string') return withPath(path, options, listener);
     if (!('port' in options)) {
       throw nodeError(
         'ERR_INVALID_ARG_VALUE',
@@ -213,10 +287,22 @@ export function listenArguments(args: unknown[]): ListenArguments | null {
     }
     return out;
   }
-  if (typeof first === 'string' && !/^\s*\d+\s*$/.test(first)) return null;
+  if (typeof first === 'string' && !/^\s*\d+\s*$/.test(first))
+    return withPath(first, numbers[0] === undefined ? {} : { backlog: numbers[0] }, listener);
   const out: ListenArguments = { port: checkedPort(typeof first === 'function' ? undefined : first), listener };
   if (typeof args[1] === 'string' && args[1]) out.host = args[1];
   if (numbers[0] !== undefined && numbers[0] > 0) out.backlog = numbers[0];
+  return out;
+}
+
+function withPath(
+  path: string,
+  { backlog, signal }: Record<string, unknown>,
+  listener: ListenArguments['listener'],
+): ListenArguments {
+  const out: ListenArguments = { port: 0, path, listener };
+  if (typeof backlog === 'number' && backlog > 0) out.backlog = backlog;
+  if (signal instanceof AbortSignal) out.signal = signal;
   return out;
 }
 
@@ -265,12 +351,21 @@ export function listenOn(server: net.Server, host: SocketHost, args: unknown[]):
   const self = server as ServerInternals;
   const wanted = listenArguments(args);
   if (wanted === null) return false;
+  const { path } = wanted;
+  if (path !== undefined && host.listenOutside === undefined) return false;
   if (self._handle) {
     throw nodeError('ERR_SERVER_ALREADY_LISTEN', 'Listen method has been called more than once without closing.');
   }
   if (wanted.listener) server.once('listening', wanted.listener);
   if (wanted.signal) closeOnAbort(server, wanted.signal);
   const { port, backlog, replication, independent } = wanted;
+  if (path !== undefined)
+    return attachOutside(self, host, {
+      address: path,
+      port: 0,
+      isPath: true,
+      ...(backlog === undefined ? {} : { backlog }),
+    });
   const go = (address?: string) =>
     attachListener(server, host, {
       port,

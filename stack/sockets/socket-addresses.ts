@@ -34,7 +34,8 @@ export class SocketAddresses {
   /** The remote end. */
   peer(): AddressInfo {
     const { endpoint } = this;
-    if (this.#peer === null && endpoint !== null)
+    // Unix sockets have no addresses.
+    if (this.#peer === null && endpoint !== null && endpoint.remotePort !== 0)
       this.#peer = { address: endpoint.remoteAddress, family: endpoint.family, port: endpoint.remotePort };
     return this.#peer ?? {};
   }
@@ -42,7 +43,7 @@ export class SocketAddresses {
   /** The local end. */
   local(): AddressInfo {
     const { endpoint } = this;
-    if (this.#local === null && endpoint !== null)
+    if (this.#local === null && endpoint !== null && endpoint.remotePort !== 0)
       this.#local = { address: endpoint.localAddress, family: endpoint.family, port: endpoint.localPort };
     return this.#local ?? {};
   }

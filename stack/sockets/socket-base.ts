@@ -18,8 +18,34 @@ export interface FtSocketOptions {
   onread?: net.OnReadOpts;
 }
 
+/** The socket that the next {@link SocketBase} is made of. */
+let adopted: net.Socket | null = null;
+
+/** Makes `make` build its socket out of an existing one. */
+export function madeOf<T extends SocketBase>(socket: net.Socket, make: () => T): T {
+  adopted = socket;
+  try {
+    return make();
+  } finally {
+    adopted = null;
+  }
+}
+
+/**
+ * Constructs a net.Socket; or returns the one that is adopted, which gets the fields of the classes
+ * below.
+ */
+function makeRoot(this: unknown, options: net.SocketConstructorOpts): net.Socket {
+  const socket = adopted;
+  adopted = null;
+  return socket ?? (Reflect.construct(net.Socket, [options], new.target as unknown as typeof net.Socket) as net.Socket);
+}
+Object.setPrototypeOf(makeRoot, net.Socket);
+Object.defineProperty(makeRoot, 'prototype', { value: net.Socket.prototype });
+const Root = makeRoot as unknown as typeof net.Socket;
+
 /** A net.Socket without a handle, with the settings that a handle would keep. */
-export abstract class SocketBase extends net.Socket {
+export abstract class SocketBase extends Root {
   declare connecting: boolean;
   declare timeout?: number;
   declare server: net.Server | null;

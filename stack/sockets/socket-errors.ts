@@ -25,7 +25,10 @@ export function systemError(code: string, syscall: string, cause?: unknown): Soc
   return decorate(new Error(`${syscall} ${code}`, cause === undefined ? undefined : { cause }), code, syscall);
 }
 
-/** Like Node's ExceptionWithHostPort: `connect ECONNREFUSED 10.0.0.1:80`. */
+/**
+ * Like Node's ExceptionWithHostPort: `connect ECONNREFUSED 10.0.0.1:80`. Port 0: the address is the
+ * path of a Unix socket.
+ */
 export function connectError(
   code: string,
   address: string,
@@ -34,10 +37,10 @@ export function connectError(
   cause?: unknown,
 ): SocketError {
   const details = local?.address && local.port ? ` - Local (${local.address}:${local.port})` : '';
-  const text = `connect ${code} ${address}:${port}${details}`;
+  const text = `connect ${code} ${address}${port === 0 ? '' : `:${port}`}${details}`;
   const error = decorate(new Error(text, cause === undefined ? undefined : { cause }), code, 'connect');
   error.address = address;
-  error.port = port;
+  if (port !== 0) error.port = port;
   if (details) {
     error.localAddress = local!.address!;
     error.localPort = local!.port!;
@@ -45,14 +48,17 @@ export function connectError(
   return error;
 }
 
-/** Like Node's UVExceptionWithHostPort: `listen EADDRINUSE: address already in use 0.0.0.0:80`. */
-export function listenError(code: string, address: string, port: number, cause?: unknown): SocketError {
+/**
+ * Like Node's UVExceptionWithHostPort: `listen EADDRINUSE: address already in use 0.0.0.0:80`. Port
+ * null: the address is the path of a Unix socket.
+ */
+export function listenError(code: string, address: string, port: number | null, cause?: unknown): SocketError {
   const errno = errnoOf(code);
   const known = errno === undefined ? undefined : getSystemErrorMap().get(errno);
-  const text = `listen ${code}: ${known?.[1] ?? 'cannot listen'} ${address}:${port}`;
+  const text = `listen ${code}: ${known?.[1] ?? 'cannot listen'} ${address}${port === null ? '' : `:${port}`}`;
   const error = decorate(new Error(text, cause === undefined ? undefined : { cause }), code, 'listen');
   error.address = address;
-  error.port = port;
+  if (port !== null) error.port = port;
   return error;
 }
 

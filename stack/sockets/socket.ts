@@ -1,6 +1,5 @@
-import net from 'node:net';
+import type net from 'node:net';
 import { addAbortSignal } from 'node:stream';
-import { errorCode } from '../../lib/errors.js';
 import type { SocketHost, SocketTimer, SocketTimers, StreamEndpoint, StreamEvents } from '../core/endpoint.js';
 import {
   checkedPort,
@@ -10,13 +9,14 @@ import {
   pick,
   refusePath,
 } from './connect-arguments.js';
+import { attemptTimeout, ConnectAttempts } from './connect-attempts.js';
 import { encodeContext } from './connection-context.js';
 import type { IdleTimeout } from './idle-timeout.js';
 import { OnReadBuffer } from './onread-buffer.js';
 import { resolveHost } from './resolve-host.js';
 import { type AddressInfo, SocketAddresses } from './socket-addresses.js';
 import { type FtSocketOptions, SocketBase } from './socket-base.js';
-import { connectError, nodeError, systemError } from './socket-errors.js';
+import { nodeError, systemError } from './socket-errors.js';
 import { SocketWriter, type WriteCallback } from './socket-writer.js';
 import { type TlsCarrier, tlsCarrier } from './tls.js';
 
@@ -42,7 +42,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   #finished = false;
   #bytesRead = 0;
   readonly #addresses = new SocketAddresses();
-  #target: { address: string; port: number; localAddress?: string; localPort?: number } | null = null;
+  #attempts: ConnectAttempts | null = null;
 
   readonly #writer: SocketWriter;
   #lingering = false;
@@ -64,6 +64,11 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
       if (options.pauseOnCreate) this.pause();
       else this.read(0);
     }
+  }
+
+  /** Whether a socket is one, also where its prototype is another class's (adopt-socket.ts). */
+  static isFtSocket(socket: object): socket is FtSocket {
+    return #endpoint in socket;
   }
 
   /** Timers for a TLSSocket over this socket. */
@@ -110,7 +115,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   override connect(...args: unknown[]): this {
     const { options, listener } = connectArguments(args);
     if (listener) this.once('connect', listener);
-    refusePath(options);
+    if (this.#host.connectsPaths !== true) refusePath(options);
     if (this.#endpoint !== null || this.connecting) {
       throw nodeError('EISCONN', 'The socket is connected or connecting already');
     }
@@ -118,33 +123,20 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
     delete (this as { write?: unknown }).write;
     if (options.noDelay !== undefined) this.setNoDelay(options.noDelay);
     if (options.keepAlive !== undefined) this.setKeepAlive(options.keepAlive, options.keepAliveInitialDelay);
-    const port = checkedPort(options.port);
+    const port = options.path ? 0 : checkedPort(options.port);
     checkLocalAddress(options.localAddress);
+    const timeoutMs = attemptTimeout(options.autoSelectFamilyAttemptTimeout);
     this._unrefTimer();
     this.connecting = true;
-    this.#resolve(options, port);
+    const local = pick(options, 'localAddress', 'localPort');
+    const begin = (addresses: string[]): void => {
+      const targets = addresses.map((address) => ({ address, port, ...local }));
+      this.#attempts = new ConnectAttempts(this.#host, this, targets, timeoutMs);
+      this.#attempts.try((endpoint) => this.#attach(endpoint));
+    };
+    if (options.path) begin([options.path]);
+    else resolveHost(this, options, begin);
     return this;
-  }
-
-  #resolve(options: FtConnectOptions, port: number): void {
-    const { localAddress, localPort } = options;
-    resolveHost(this, options, (address) =>
-      this.#open({ address, port, ...pick({ localAddress, localPort }, 'localAddress', 'localPort') }),
-    );
-  }
-
-  #open(target: { address: string; port: number; localAddress?: string; localPort?: number }): void {
-    this.#target = target;
-    const family = net.isIP(target.address);
-    this.emit('connectionAttempt', target.address, target.port, family);
-    if (!this.connecting) return;
-    try {
-      this.#attach(this.#host.connect(target));
-    } catch (error) {
-      const code = errorCode(error);
-      if (code === undefined) throw error;
-      this.destroy(connectError(code, target.address, target.port, undefined, error));
-    }
   }
 
   #attach(endpoint: StreamEndpoint): void {
@@ -170,6 +162,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
     const endpoint = this.#endpoint;
     if (endpoint === null || !this.connecting) return;
     this.connecting = false;
+    this.#attempts?.end();
     this.#attach(endpoint);
     this._unrefTimer();
     this._applyOptions(endpoint);
@@ -231,6 +224,11 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
 
   /** @internal */
   onClose(code: string | null): void {
+    if (this.connecting && code !== null) {
+      this.#endpoint = this.#writer.endpoint = null;
+      this.#attempts?.failed(code, (endpoint) => this.#attach(endpoint));
+      return;
+    }
     this.#setOver();
     if (this.#lingering) {
       this.#endLinger(code === null ? null : systemError(code, 'write'));
@@ -238,20 +236,13 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
     }
     if (this.destroyed) return;
     if (code !== null) {
-      this.destroy(this.#failure(code));
+      const syscall = this.#writer.blocked && !this.#reading ? 'write' : 'read';
+      this.destroy(systemError(code, syscall));
       return;
     }
     this.#writer.acked = this.#writer.written;
     this.#writer.release();
     if (!this.#readEnded) this.onEnd();
-  }
-
-  #failure(code: string): Error {
-    if (this.connecting && this.#target !== null) {
-      const { address, port, localAddress, localPort } = this.#target;
-      return connectError(code, address, port, pick({ address: localAddress, port: localPort }, 'address', 'port'));
-    }
-    return systemError(code, this.#writer.blocked && !this.#reading ? 'write' : 'read');
   }
 
   // ---- reading
@@ -387,6 +378,7 @@ export class FtSocket extends SocketBase implements StreamEvents, TlsCarrier {
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.connecting = false;
     this._idle.clear();
+    this.#attempts?.end();
     this.#closeEndpoint(error);
     this.#writer.dropStream();
     callback(error);

@@ -20,7 +20,7 @@ function setUp(turns: (Turn | Error)[]) {
       loopBusyPolls: () => [3, 2],
       loopClose: () => log.push('close'),
     },
-    runtime: { active: false, endEvent: () => log.push('end') },
+    runtime: { active: false, nativeOutputs: 0, endEvent: () => log.push('end') },
     quarantine: new Quarantine({ abort: () => undefined, limitMs: null }),
     programLoaded: true,
     current: {
@@ -52,7 +52,7 @@ t.test('an event ends at the turn after it, when its ticks have drained', async 
   t.same(log.slice(4), ['idle'], 'no event, nothing to end');
 });
 
-t.test('while the program loads, it stays in its event', async (t) => {
+t.test('until the start is over, the program stays in its event', async (t) => {
   const { host, log, loop, turn } = setUp(['idle']);
   host.programLoaded = false;
   loop.inEvent = true;
@@ -84,4 +84,32 @@ t.test('a loop that was halted or closed takes no turn', async (t) => {
   t.equal(turn(), false);
   loop.kick();
   t.same(log, ['kick', 'timer 7']);
+});
+
+t.test('no turn is taken in a start before the loop would wait', async (t) => {
+  const { log, loop, turn } = setUp(['event']);
+  let isLoading = true;
+  loop.beginStart(
+    () => isLoading,
+    () => log.push('over'),
+  );
+  t.equal(turn(), false);
+  t.same(log.splice(0), ['kick', 'timer 1'], 'a loader works');
+  isLoading = false;
+  t.equal(turn(), false, 'something of the start may still run');
+  t.same(log, ['kick']);
+  t.equal(turn(), true);
+  t.same(log.slice(1), ['over', 'event']);
+});
+
+t.test('an event whose output leaves in native immediates lasts for one more pass', async (t) => {
+  const { host, log, loop, turn } = setUp(['event', 'event']);
+  host.runtime.nativeOutputs = 1;
+  t.equal(turn(), true);
+  t.equal(turn(), false, 'native immediates run');
+  t.same(log, ['event', 'kick']);
+  t.ok(loop.inEvent);
+  t.equal(turn(), true);
+  t.same(log.slice(2), ['end', 'recorded', 'event']);
+  t.equal(turn(), false, 'the next one, too');
 });

@@ -154,13 +154,12 @@ function hasClosed(host: PrimaryHost): boolean {
 // --- A log that is read or written in the wrong way ---
 
 class NarrowReplayer extends Replayer {
-  protected override opened(at: number): boolean {
+  protected override opened(at: number): void {
     const { byId } = this.host.stack.tcp;
     const before = byId.get(this.reader.conn)?.receiveLimit ?? FIRST_RECEIVE_LIMIT;
-    const done = super.opened(at);
+    super.opened(at);
     const conn = byId.get(this.reader.conn);
     if (conn !== undefined) conn.receiveLimit = Math.min(before, conn.receiveMax);
-    return done;
   }
 }
 
@@ -168,11 +167,10 @@ class NarrowReplayer extends Replayer {
 const FIRST_RECEIVE_LIMIT = 512 * 1024;
 
 class ClocklessReplayer extends Replayer {
-  protected override opened(at: number): boolean {
-    const done = super.opened(at);
+  protected override opened(at: number): void {
+    super.opened(at);
     const conn = this.host.stack.tcp.byId.get(this.reader.conn);
     if (conn !== undefined) conn.tsOffset = 0;
-    return done;
   }
 }
 

@@ -210,6 +210,8 @@ const COUNTERS = {
   replay: REPLAY,
   runtime: counters<Runtime['counters'] & Replica['counters']>("The program's deterministic runtime.", {
     suppressedEffects: 'Effects outside of the process that a backup did not repeat.',
+    kernelConnections: 'Kernel connections that the program has open.',
+    refusedConnections: "Connections to the program's kernel servers that were reset because too many waited.",
     suppressedOutput: 'Bytes of standard output and error that a backup did not repeat.',
     redoneEffects: 'Effects carried out again after a takeover.',
     divergences: 'Differences from the primary.',

@@ -76,8 +76,11 @@ export class AsyncOperations {
     return this.#pending.get(id)?.owner ?? 0;
   }
 
-  /** Begins an operation in the running event. Throws what its `start` throws. */
-  begin(operation: Operation): void {
+  /**
+   * Begins an operation in the running event. Throws what its `start` throws.
+   * @returns its number, for `cancel`
+   */
+  begin(operation: Operation): number {
     const id = this.#host.drawId();
     const resource = new AsyncResource('FTASYNC', { requireManualDestroy: true });
     const pending: Pending = { operation, outcome: undefined, resource, owner: this.#host.owner() };
@@ -97,6 +100,17 @@ export class AsyncOperations {
       pending.outcome = operation.local?.();
       this.#pending.set(id, pending);
     }
+    return id;
+  }
+
+  /** Whether an operation has been begun, and has neither ended nor been cancelled. */
+  has(id: number): boolean {
+    return this.#pending.has(id);
+  }
+
+  /** The program does not wait for an operation any more. It need not exist. */
+  cancel(id: number): void {
+    this.#pending.delete(id);
   }
 
   /** A backup leaves out an operation that has an effect. */

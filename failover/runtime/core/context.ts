@@ -18,6 +18,10 @@ export interface Divergence {
 export interface RuntimeCounters {
   /** Effects (writes, renames, …) that a backup did not carry out. */
   suppressedEffects: number;
+  /** Kernel connections that the program has open. */
+  kernelConnections: number;
+  /** Connections to the program's kernel servers that were reset because too many waited. */
+  refusedConnections: number;
   /** Bytes of standard output and error that a backup did not write. */
   suppressedOutput: number;
   /** Effects carried out (again) when a backup became primary. */
@@ -40,6 +44,11 @@ export interface RuntimeContext {
   readonly counters: RuntimeCounters;
   /** The running event is repeated from a connection's history. */
   readonly isHistorical: boolean;
+  /**
+   * Objects whose output leaves in native immediates: while there are any, an event lasts for one
+   * more pass of Node's event loop.
+   */
+  nativeOutputs: number;
   /** Number of the current event. */
   readonly eventNo: number;
   /** Draws the next deterministic id. */
@@ -50,6 +59,8 @@ export interface RuntimeContext {
   outside<T>(fn: () => T): T;
   /** The program has used an API that replay cannot repeat. Counts only in a replicated event. */
   reportNondeterministic(api: string): void;
+  /** Reports a name once, whatever event runs. */
+  reportOnce(api: string): void;
   /** A backup has found a difference. */
   diverged(divergence: Divergence): void;
 }

@@ -10,9 +10,11 @@ export type RuntimeEvent =
   /** An operation has ended; `result` is encoded as for the log. */
   | { kind: 'async'; id: number; result: Uint8Array }
   /** The program is given what another process has saved. */
-  | { kind: 'restore'; id: 0 };
+  | { kind: 'restore'; id: 0 }
+  /** The program has nothing left to do. */
+  | { kind: 'beforeExit'; id: 0 };
 
-const KINDS = ['timer', 'immediate', 'async', 'restore'] as const;
+const KINDS = ['timer', 'immediate', 'async', 'restore', 'beforeExit'] as const;
 
 /** Number of an event's kind in the log, from 1. */
 export function runtimeEventKind(event: RuntimeEvent): number {
@@ -34,7 +36,8 @@ export function decodeRuntimeEvent(kind: number, id: number, result: Uint8Array 
     case 'async':
       return { kind: 'async', id, result: result ?? new Uint8Array(0) };
     case 'restore':
-      return { kind: 'restore', id: 0 };
+    case 'beforeExit':
+      return { kind: KINDS[kind - 1] as 'restore' | 'beforeExit', id: 0 };
     default:
       return undefined;
   }

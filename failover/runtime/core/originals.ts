@@ -11,6 +11,8 @@ export type AnyFunction = (...args: unknown[]) => unknown;
 
 /** Node's own functions, by module. */
 export const originals = {
+  /** This process; to the program it is the first primary's. */
+  pid: process.pid,
   Date: globalThis.Date,
   setTimeout: globalThis.setTimeout,
   clearTimeout: globalThis.clearTimeout,

@@ -8,6 +8,7 @@ import type { AnyFunction } from '../core/originals.js';
 import type { Patcher } from '../core/patcher.js';
 import { type FsCalls, fsCalls, OWN_SYNC, type Signature } from './calls.js';
 import { FileHandle } from './file-handle.js';
+import { installModuleLoads } from './module-loads.js';
 import { PromisedFs } from './promised-fs.js';
 import type { NodeCallback, VirtualFs } from './virtual-fs.js';
 
@@ -109,6 +110,7 @@ export function installFs(state: VirtualFs, patcher: Patcher): void {
   installCallbacks(state, calls, patcher);
   installSync(state, calls, patcher);
   installPromises(state, calls, patcher);
+  installModuleLoads(state, patcher);
   reportUnsupported(state, patcher, fs, 'fs', UNSUPPORTED);
   reportUnsupported(state, patcher, fs.promises, 'fs.promises', UNSUPPORTED_PROMISES);
 }

@@ -5,14 +5,15 @@
  * A datagram that the primary had not sent when it died is lost, as datagrams may be.
  *
  * A socket that sends to an address for which the stack has no route (a metrics daemon on loopback,
- * a name server) is a kernel socket, without protection.
+ * a name server) is a recorded kernel socket (kernel-dgram.ts).
  */
 import type dgram from 'node:dgram';
 import net from 'node:net';
 import { FtDgram, type FtDgramOptions } from '../../../stack/sockets/dgram.js';
 import type { Stack } from '../../../stack/stack.js';
 import type { Outcome } from '../core/async-operations.js';
-import type { RuntimeContext } from '../core/context.js';
+import { isLoopback } from './kernel-connection.js';
+import { KernelDgram, type KernelDgramHost } from './kernel-dgram.js';
 
 /** Limits of the datagrams that wait for the program, per socket; more are dropped and counted. */
 const MAX_WAITING = 1024;
@@ -58,10 +59,10 @@ export function decodeArrival(result: Uint8Array): Outcome {
 }
 
 /** What a program's datagram sockets share. */
-export interface DgramRuntime {
-  readonly runtime: RuntimeContext;
+export interface DgramRuntime extends KernelDgramHost {
   readonly stack: Stack;
-  readonly counters: { droppedDatagrams: number };
+  /** Reports a kernel socket, once. */
+  reportKernelSocket(what: string): void;
 }
 
 /** A datagram socket on the stack whose arrivals are events. */
@@ -143,12 +144,10 @@ type Method = (this: unknown, ...args: unknown[]) => unknown;
 
 /** The first call of one of these decides whether the stack or the kernel has the socket. */
 const DECIDING = new Set(['bind', 'send', 'connect']);
-const DELEGATED = [
-  ...DECIDING,
-  'disconnect',
-  'remoteAddress',
-  'address',
-  'close',
+/** Methods that the kernel's socket has itself. */
+const DELEGATED = [...DECIDING, 'disconnect', 'remoteAddress', 'address', 'close'];
+/** Methods that change a setting. */
+const SETTINGS = [
   'addMembership',
   'dropMembership',
   'setBroadcast',
@@ -158,11 +157,8 @@ const DELEGATED = [
   'setMulticastLoopback',
   'setRecvBufferSize',
   'setSendBufferSize',
-  'getRecvBufferSize',
-  'getSendBufferSize',
-  'ref',
-  'unref',
 ];
+const SIZES = ['getRecvBufferSize', 'getSendBufferSize'] as const;
 
 /**
  * What `dgram.createSocket` returns to a program: a socket of the stack or of the kernel, as its
@@ -170,27 +166,28 @@ const DELEGATED = [
  */
 export class ProgramDgram extends ReplayedDgram {
   #decided = false;
-  #kernel: dgram.Socket | null = null;
-  readonly #stack: Stack;
+  #kernel: KernelDgram | null = null;
+  readonly #program: DgramRuntime;
   readonly #makeKernel: () => dgram.Socket;
 
   constructor(host: DgramRuntime, options: FtDgramOptions | 'udp4' | 'udp6', makeKernel: () => dgram.Socket) {
     super(host, options);
-    this.#stack = host.stack;
+    this.#program = host;
     this.#makeKernel = makeKernel;
   }
 
   /** The kernel socket that does the work; null: the stack does. */
-  #kernelFor(method: string, args: unknown[]): dgram.Socket | null {
+  #kernelFor(method: string, args: unknown[]): KernelDgram | null {
     if (!this.#decided && DECIDING.has(method)) {
       this.#decided = true;
-      if (!this.#reachable(method, args)) this.#useKernel();
+      if (!this.#reachable(method, args)) this.#useKernel(`datagrams, ${method} ${args.filter(isTold).join(' ')}`);
     }
     return this.#kernel;
   }
 
   #reachable(method: string, args: unknown[]): boolean {
-    const { book } = this.#stack;
+    const { stack } = this.#program;
+    const { book } = stack;
     const given =
       method === 'bind' && typeof args[0] === 'object' && args[0] !== null
         ? (args[0] as { address?: unknown }).address
@@ -198,28 +195,44 @@ export class ProgramDgram extends ReplayedDgram {
     // No address: a bound socket gets everything, a sending one sends to this machine.
     if (typeof given !== 'string' || given === '') return method === 'bind';
     const address = net.isIP(given) === 0 ? undefined : book.parse(given);
-    if (address === undefined) return false;
+    if (address === undefined || isLoopback(given)) return false;
     if (book.isUnspecified(address) || book.isMulticast(address)) return true;
-    return method === 'bind' ? this.#stack.isLocal(address) : this.#stack.sourceFor(address) !== 0;
+    return method === 'bind' ? stack.isLocal(address) : stack.sourceFor(address) !== 0;
   }
 
-  #useKernel(): void {
-    const kernel = this.#makeKernel();
+  #useKernel(what: string): void {
+    const kernel = new KernelDgram(this.#program, this.#makeKernel);
     this.#kernel = kernel;
+    this.#program.reportKernelSocket(what);
     for (const name of ['message', 'listening', 'connect', 'close', 'error'] as const)
       kernel.on(name, (...args: unknown[]) => void (this.emit as Method).call(this, name, ...args));
   }
 
-  static {
+  /** Lets the kernel's socket do what a method does, once it is that one's. */
+  static #delegate(name: string, act: (kernel: KernelDgram, args: unknown[]) => unknown): void {
     const prototype = ProgramDgram.prototype as unknown as Record<string, Method>;
-    for (const name of DELEGATED) {
-      const own = prototype[name];
-      prototype[name] = function (this: unknown, ...args: unknown[]): unknown {
-        const kernel = (this as ProgramDgram).#kernelFor(name, args) as unknown as Record<string, Method> | null;
-        if (kernel === null) return own.apply(this, args);
-        const result = kernel[name].apply(kernel, args);
-        return result === kernel ? this : result;
-      };
-    }
+    const own = prototype[name];
+    prototype[name] = function (this: unknown, ...args: unknown[]): unknown {
+      const kernel = (this as ProgramDgram).#kernelFor(name, args);
+      if (kernel === null) return own.apply(this, args);
+      const result = act(kernel, args);
+      return result === kernel ? this : result;
+    };
   }
+
+  static {
+    for (const name of DELEGATED)
+      ProgramDgram.#delegate(name, (kernel, args) =>
+        (kernel as unknown as Record<string, Method>)[name].apply(kernel, args),
+      );
+    for (const name of SETTINGS) ProgramDgram.#delegate(name, (kernel, args) => kernel.set(name, args));
+    for (const name of SIZES) ProgramDgram.#delegate(name, (kernel) => kernel.size(name));
+    // The runtime knows what keeps the program alive.
+    for (const name of ['ref', 'unref']) ProgramDgram.#delegate(name, (kernel) => kernel);
+  }
+}
+
+/** Whether an argument of a deciding call belongs into its report: ports and addresses. */
+function isTold(arg: unknown, at: number): boolean {
+  return typeof arg === 'number' || (typeof arg === 'string' && at > 0);
 }

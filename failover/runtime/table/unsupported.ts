@@ -5,9 +5,6 @@
  *   API                                   kind               not logged
  *   child_process.*, cluster.fork         effect, source     output and exit of a child
  *   worker_threads.Worker, channels       source             the order of messages
- *   dns.*, dns.promises.*                 operation          the answer
- *   dgram.createSocket                    source             arrivals at a kernel socket
- *   fetch                                 source             arrivals at its kernel sockets
  *   os.*, v8.*, process.memoryUsage, ...  sample             the value
  *   performance.mark and others           virtual            they read the real clock
  *   FinalizationRegistry                  source             the garbage collector's choice
@@ -20,8 +17,6 @@
  */
 import childProcess from 'node:child_process';
 import cluster from 'node:cluster';
-import dgram from 'node:dgram';
-import dns from 'node:dns';
 import os from 'node:os';
 import v8 from 'node:v8';
 import workerThreads from 'node:worker_threads';
@@ -29,22 +24,6 @@ import type { RuntimeContext } from '../core/context.js';
 import type { Patcher } from '../core/patcher.js';
 
 type Constructor = new (...args: unknown[]) => object;
-
-const DNS = [
-  'lookup',
-  'lookupService',
-  'resolve',
-  'resolve4',
-  'resolve6',
-  'resolveAny',
-  'resolveCname',
-  'resolveMx',
-  'resolveNs',
-  'resolvePtr',
-  'resolveSrv',
-  'resolveTxt',
-  'reverse',
-];
 
 function reportCalls(
   runtime: RuntimeContext,
@@ -84,14 +63,10 @@ export function installUnsupported(runtime: RuntimeContext, patcher: Patcher): v
   const spawners = ['spawn', 'exec', 'execFile', 'fork', 'spawnSync', 'execSync', 'execFileSync'];
   reportCalls(runtime, patcher, childProcess, 'child_process', spawners);
   reportCalls(runtime, patcher, cluster, 'cluster', ['fork']);
-  reportCalls(runtime, patcher, dgram, 'dgram', ['createSocket']);
-  reportCalls(runtime, patcher, dns, 'dns', DNS);
-  reportCalls(runtime, patcher, dns.promises, 'dns.promises', DNS);
   reportCalls(runtime, patcher, os, 'os', ['loadavg', 'freemem', 'uptime', 'cpus', 'networkInterfaces']);
   reportCalls(runtime, patcher, v8, 'v8', ['getHeapStatistics', 'getHeapSpaceStatistics', 'writeHeapSnapshot']);
   reportCalls(runtime, patcher, process, 'process', ['memoryUsage', 'cpuUsage', 'resourceUsage', 'send']);
   reportCalls(runtime, patcher, performance, 'performance', ['mark', 'measure', 'eventLoopUtilization', 'timerify']);
-  reportCalls(runtime, patcher, globalThis, 'globalThis', ['fetch']);
   reportNew(runtime, patcher, workerThreads, 'Worker', 'worker_threads.Worker');
   for (const name of ['MessageChannel', 'BroadcastChannel', 'FinalizationRegistry']) {
     reportNew(runtime, patcher, globalThis, name, name);

@@ -1,5 +1,6 @@
 import { FtError } from '../../../lib/errors.js';
 import type {
+  ConnectTarget,
   ListenerEvents,
   ListenerHandle,
   ListenOptions,
@@ -91,7 +92,7 @@ export class LoopbackHost implements SocketHost {
     };
   }
 
-  connect(options: { address: string; port: number; localAddress?: string; localPort?: number }): StreamEndpoint {
+  connect(options: ConnectTarget): StreamEndpoint {
     if (options.address === '203.0.113.1') throw new FtError('EHOSTUNREACH', 'No route');
     const client = new LoopbackEndpoint(
       this,
