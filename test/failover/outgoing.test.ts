@@ -192,3 +192,43 @@ t.test('a kernel connection ends with ECONNRESET at a takeover, one on the stack
   observer.close();
   await group.close();
 });
+
+t.test('killed in the middle of many requests: nothing is asked twice', async (t) => {
+  const observer = new Observer();
+  const services = await observer.open();
+  const group = new TestGroup(directory, [], [APP]);
+  const [primary, backup] = await group.pair();
+  const answers = new Map<string, string>();
+  const lane = async (host: string, api: string, n: number): Promise<void> => {
+    for (let i = 0; i < 25; i++) {
+      const key = `${n}-${i}`;
+      answers.set(key, await get(`/${encodeURIComponent(api)}/${host}/${services[serviceOf(api)]}/${key}`));
+    }
+  };
+  const lanes = HOSTS.slice(0, 2).flatMap((host, h) =>
+    ['net.connect', 'http agent', 'fetch', 'tls.connect'].map((api, a) => lane(host, api, h * 10 + a)),
+  );
+  await until('some answers', () => answers.size > 60);
+  t.ok(answers.size < 150, 'in the middle');
+  primary.kill('SIGKILL');
+  await Promise.all(lanes);
+  await backup.event('takeover');
+  t.equal(answers.size, 200);
+  t.same(
+    [...observer.asked].filter(([, count]) => count > 1),
+    [],
+    'nothing twice',
+  );
+  for (const [key, answer] of answers) {
+    if (answer.startsWith('error')) {
+      // The service may have seen it, and the program knows that it does not know.
+      if (Number(key.split('-')[0]) < 10) t.fail(`${key} on the stack: ${answer}`);
+      continue;
+    }
+    if (!answer.includes(key) || observer.asked.get(key) !== 1) t.fail(`${key}: ${answer}`);
+  }
+  const failed = [...answers.values()].filter((answer) => answer.startsWith('error'));
+  t.ok(failed.length <= 4, `one for each lane of the kernel at most: ${failed.join(', ')}`);
+  observer.close();
+  await group.close();
+});
