@@ -18,6 +18,8 @@ process.env['FT_TCP_LAB_FAULT'] = FAULT;
 process.env['NODE_OPTIONS'] = `--import ${new URL('../lab/fault-hook.js', import.meta.url).href}`;
 /** Its memory takes the kernel tens of milliseconds. */
 const MEGABYTES = 600;
+/** Filling memory on a busy machine is no hang. */
+const PATIENT = ['--hang-timeout', '20000'];
 /** A measurement that a busy machine can spoil is repeated at most this often. */
 const MAX_TRIES = 4;
 
@@ -68,7 +70,8 @@ for (const [signal, detectedBy] of [
   t.test(`${signal}: the successor sends before the kernel has freed the memory of the dead`, async (t) => {
     let early = false;
     for (let n = 0; n < MAX_TRIES && !early; n++) {
-      const group = new TestGroup(directory);
+      const group = new TestGroup(directory, signal === 'SIGSTOP' ? ['--hang-timeout', '3000'] : PATIENT);
+      t.teardown(() => group.close());
       const pair = await group.pair();
       await grow(pair[0]);
       const { report, aheadUs, text } = await takeOver(group, pair, signal);
@@ -80,7 +83,8 @@ for (const [signal, detectedBy] of [
   });
 
 t.test('a process that waits never gets the lock in between', async (t) => {
-  const group = new TestGroup(directory);
+  const group = new TestGroup(directory, PATIENT);
+  t.teardown(() => group.close());
   const pair = await group.pair();
   const [primary, backup] = pair;
   const spare = group.start();
@@ -110,7 +114,8 @@ t.test('a process that waits never gets the lock in between', async (t) => {
 t.test('in acked mode nobody waits for the memory of a dead backup', async (t) => {
   let waits = Number.POSITIVE_INFINITY;
   for (let n = 0; n < MAX_TRIES && waits > 0; n++) {
-    const group = new TestGroup(directory, ['--commit', 'acked']);
+    const group = new TestGroup(directory, ['--commit', 'acked', ...PATIENT]);
+    t.teardown(() => group.close());
     const [primary, backup] = await group.pair();
     await grow(backup);
     const client = new Client(8);
@@ -131,7 +136,8 @@ t.test('in acked mode nobody waits for the memory of a dead backup', async (t) =
 
 t.test('a program that starts after the takeover finds nothing of the dead one', async (t) => {
   const stateful = new URL('./apps/stateful.js', import.meta.url).pathname;
-  const group = new TestGroup(directory, ['--mode', 'state'], [stateful]);
+  const group = new TestGroup(directory, ['--mode', 'state', ...PATIENT], [stateful]);
+  t.teardown(() => group.close());
   const [primary, backup] = await group.pair();
   await grow(primary);
   primary.kill('SIGKILL');
