@@ -5,6 +5,7 @@
  * the same code on both sides.
  */
 import { Fifo } from '../lib/fifo.js';
+import { AsyncScope } from './async-scope.js';
 import { isV6 } from './core/address-book.js';
 import type { ListenerEvents, StreamEndpoint, StreamEvents } from './core/endpoint.js';
 import { AppEvent } from './tcp/app-event.js';
@@ -83,6 +84,7 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
   #closed = false;
   #spaceAt = Number.POSITIVE_INFINITY;
   readonly writtenBefore: number;
+  readonly #scope: AsyncScope;
 
   /**
    * @param acceptor the listener's events for an incoming connection; null for an outgoing one
@@ -98,6 +100,7 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
     this.family = isV6(conn.remoteAddress) ? 'IPv6' : 'IPv4';
     this.localAddress = book.format(conn.localAddress);
     this.remoteAddress = book.format(conn.remoteAddress);
+    this.#scope = new AsyncScope(acceptor === null);
     this.#accepted = acceptor === null;
     this.#connectTold = acceptor !== null;
     this.writtenBefore = restored === null ? 0 : conn.sendBuffer.end;
@@ -118,6 +121,7 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
   /** Detaches the socket: no further events, no further calls. */
   protected finish(): void {
     this.#closed = true;
+    this.#scope.destroy();
   }
 
   get id(): number {
@@ -152,13 +156,13 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
 
   close(): void {
     if (this.#closed) return;
-    this.#closed = true;
+    this.finish();
     calls.close(this.conn);
   }
 
   abort(): void {
     if (this.#closed) return;
-    this.#closed = true;
+    this.finish();
     calls.abort(this.conn);
   }
 
@@ -232,17 +236,28 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
 
   /** Delivers one event; on a backup, the one that the log names. */
   deliver(event: AppEvent, n: number, code: string | null): void {
+    if (event !== AppEvent.Accept && event !== AppEvent.Restore) {
+      this.#scope.run(this.#tell, this, event, n, code);
+      return;
+    }
+    this.#accepted = true;
+    const { acceptor } = this;
+    // In the context of the server.
+    if (acceptor?.inContext === undefined) this.#offer(event);
+    else acceptor.inContext(() => this.#offer(event));
+  }
+
+  #offer(event: AppEvent): void {
+    const { acceptor } = this;
+    if (event === AppEvent.Accept) acceptor?.onConnection(this);
+    else if (acceptor?.onRestore === undefined) this.abort();
+    else acceptor.onRestore(this, this.restored?.context ?? null);
+  }
+
+  /** Tells the socket of an event. */
+  #tell(event: AppEvent, n: number, code: string | null): void {
     const { conn, events } = this;
     switch (event) {
-      case AppEvent.Accept:
-        this.#accepted = true;
-        this.acceptor?.onConnection(this);
-        return;
-      case AppEvent.Restore:
-        this.#accepted = true;
-        if (this.acceptor?.onRestore === undefined) this.abort();
-        else this.acceptor.onRestore(this, this.restored?.context ?? null);
-        return;
       case AppEvent.Connect:
         this.#connectTold = true;
         events?.onConnect();
@@ -272,8 +287,8 @@ export class AppEndpoint implements StreamEndpoint, TcpUser {
         events?.onSpace(n, conn.sendTarget);
         return;
       case AppEvent.Close:
-        this.#closed = true;
         this.#connectTold = true;
+        this.finish();
         events?.onClose(code);
         return;
     }

@@ -172,7 +172,30 @@ export const EVENTS = {
     when: 'The program on the backup did something else than on the primary. The backup ends.',
     action:
       'Look for a nondeterministic-api event before it; see docs/guides/databases-and-services.md. Start a backup again.',
-    fields: { reason: { type: 'string', meaning: 'The first difference.' } },
+    fields: {
+      reason: { type: 'string', meaning: 'The first difference.' },
+      cause: {
+        type: 'string | null',
+        meaning: 'The likely cause by name: what the program called that a backup cannot repeat.',
+      },
+      eventNumber: {
+        type: 'integer',
+        meaning: 'The event in which it was found; the difference is in it or in the one before.',
+      },
+      eventKind: { type: 'string', meaning: 'What that event was.' },
+      lastEvents: { type: 'string[]', meaning: 'The last events before it, at most 20, the latest one last.' },
+      connection: CONNECTION,
+      offset: {
+        type: 'integer | null',
+        meaning: 'Where the outputs to the connection differ first, in bytes; null: not known.',
+      },
+      here: {
+        type: 'string | null',
+        meaning:
+          'What the program on the backup wrote there, at most 64 bytes, others than printable ASCII as `\\xNN`.',
+      },
+      primary: { type: 'string | null', meaning: 'What the program on the primary wrote there; null: not known.' },
+    },
   },
   'nondeterministic-api': {
     source: 'replica',
@@ -424,9 +447,14 @@ function nodeOf({ node }: { node?: string }): { node?: string } {
   return node === undefined ? {} : { node };
 }
 
-/** Writes events of a group to standard error. `node` is the agent's node. */
+/**
+ * Writes events of a group to standard error, also while an event of the program runs: what the
+ * program itself writes is suppressed on a backup. `node` is the agent's node.
+ */
 export function eventWriter(origin: { group: string; node?: string }): EventWriter {
+  const { stderr } = process;
+  const write = stderr.write.bind(stderr);
   return (event, data) => {
-    process.stderr.write(`${eventLine(event, data, origin, systemClock.wall())}\n`);
+    write(`${eventLine(event, data, origin, systemClock.wall())}\n`);
   };
 }

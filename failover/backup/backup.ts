@@ -18,6 +18,7 @@ import type { RingReader } from '../log/ring-reader.js';
 import type { EventTime } from '../runtime/core/event-time.js';
 import { decodeRuntimeEvent } from '../runtime/core/events.js';
 import type { Runtime } from '../runtime/runtime.js';
+import type { LoggedSample } from '../runtime/samples/samples.js';
 import type { Follower } from './follower.js';
 import type { LossReason } from './primary-watch.js';
 import type { Quarantine } from './quarantine.js';
@@ -49,6 +50,7 @@ export interface BackupHost {
   readonly stack: Stack;
   readonly time: EventTime;
   readonly checks: OutputChecks;
+  readonly outputs: { open(role: 'backup'): void };
   readonly runtime: Runtime;
   readonly connections: Connections;
   readonly bells: Doorbells;
@@ -66,7 +68,7 @@ export interface BackupHost {
   emit(event: 'ready'): unknown;
   emit(event: 'replayFailed', conn: number, reason: string): unknown;
   /** The program is not where the primary's is. */
-  diverged(reason: string): void;
+  diverged(reason: string, conn?: number): void;
 }
 
 /** Which primary a {@link Backup} follows. */
@@ -80,11 +82,8 @@ export interface BackupOptions {
 /** Follows a primary's log. */
 export class Backup implements ReplayHost {
   readonly follower: Follower;
-  /**
-   * The primary died in the last event that was replayed here, and may not have carried out all of
-   * it.
-   */
-  unfinished = false;
+  /** Samples beyond the end of the log: they are recorded when this replica is the primary. */
+  readonly unrecorded: { sample: LoggedSample; isStart: boolean }[] = [];
   readonly #host: BackupHost;
   readonly #ring: Ring;
   #inSync = false;
@@ -95,6 +94,7 @@ export class Backup implements ReplayHost {
   constructor(host: BackupHost, ring: Ring, { primaryPid, alive }: BackupOptions) {
     const { native, pid, options, connections, stateMode } = host;
     this.#host = host;
+    host.outputs.open('backup');
     this.#ring = ring;
     this.follower = new host.parts.Follower({
       native,
@@ -162,6 +162,12 @@ export class Backup implements ReplayHost {
   drain(onDrained: () => void): void {
     this.follower.readToEnd();
     this.#onDrained = onDrained;
+  }
+
+  /** The program has read a value beyond the end of the log. */
+  recordSample({ name, result }: LoggedSample, _isEffect: boolean): void {
+    const isStart = !this.#host.programLoaded;
+    this.unrecorded.push({ sample: { name, result: Uint8Array.from(result) }, isStart });
   }
 
   /**
@@ -245,12 +251,15 @@ export class Backup implements ReplayHost {
 
   unfinishedEvent(conn: number, deliver: () => boolean): boolean {
     const { quarantine } = this.#host;
-    this.unfinished = true;
     if (this.#onDrained === null) return deliver();
     quarantine.watch(conn);
     const delivered = quarantine.run(deliver);
     if (!delivered) quarantine.end();
     return delivered;
+  }
+
+  get programLoaded(): boolean {
+    return this.#host.programLoaded;
   }
 
   ownerOfRuntimeEvent(kind: number, id: number): number {
@@ -279,7 +288,12 @@ export class Backup implements ReplayHost {
     this.#host.emit('replayFailed', conn, reason);
   }
 
-  diverged(reason: string): void {
-    this.#host.diverged(reason);
+  diverged(reason: string, conn?: number): void {
+    this.#host.diverged(reason, conn);
+  }
+
+  nameOfRuntimeEvent(kind: number, id: number): string {
+    const event = decodeRuntimeEvent(kind, id, null);
+    return event === undefined ? `unknown (${kind})` : this.#host.runtime.nameOf(event);
   }
 }

@@ -14,6 +14,8 @@ export interface ReplayHost {
   readonly minInPlaceBytes: number | undefined;
   /** The program's endpoints by connection number. */
   readonly endpoints: Map<number, ReplicaEndpoint>;
+  /** The program's start is over. */
+  readonly programLoaded: boolean;
   /**
    * Delivers an event that the dead primary did not finish: it may have killed it.
    * @param conn 0: no connection
@@ -35,8 +37,10 @@ export interface ReplayHost {
   readonly saved: ProcessCheckpoint;
   /** Gives the program the values that the primary's program saved, where this replica joined. */
   restoreSaved(): void;
-  /** This backup is not in the state of the primary. */
-  diverged(reason: string): void;
+  /** This backup is not in the state of the primary. @param conn whose output differs; 0: none */
+  diverged(reason: string, conn?: number): void;
+  /** What an event of the runtime is called: 'timer', 'fs.readFile'. */
+  nameOfRuntimeEvent(kind: number, id: number): string;
 }
 
 /** What one step did. */

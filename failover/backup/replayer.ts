@@ -28,15 +28,20 @@ import {
   UNREPLICATED_BIT,
 } from '../log/records.js';
 import type { RingReader } from '../log/ring-reader.js';
+import type { NextSample } from '../runtime/samples/samples.js';
 import { BorrowedLog } from './borrowed-log.js';
 import { ConnectionRecords } from './connection-records.js';
+import { EventTrace } from './event-trace.js';
 import { HistoryReplay } from './history-replay.js';
 import { applyOpened, type OpenedHost } from './opened-record.js';
 import type { ReplayHost, Step } from './replay-host.js';
+import { ReplayedSamples } from './replayed-samples.js';
 
 /** Replays the log on a backup. */
 export class Replayer implements OpenedHost {
   readonly counters = { events: 0, skipped: 0, checks: 0 };
+  /** The last events that were repeated. */
+  readonly trace = new EventTrace();
   /** This replica did not see the beginning: records of unknown connections are skipped. */
   joinedLate = false;
   /** The primary died in an event that is not replayed here: the log ends before it. */
@@ -55,10 +60,12 @@ export class Replayer implements OpenedHost {
     this.historyReplay = new HistoryReplay(host, kept, (conn) => this.#unchecked.delete(conn));
     this.borrowedLog = new BorrowedLog(reader, minInPlace);
     this.#records = new ConnectionRecords(this);
+    this.#samples = new ReplayedSamples(this);
   }
 
   readonly borrowedLog: BorrowedLog;
   readonly #records: ConnectionRecords;
+  readonly #samples: ReplayedSamples;
   /** State transfers of connections that are older than this replica. */
   readonly historyReplay: HistoryReplay;
 
@@ -149,6 +156,10 @@ export class Replayer implements OpenedHost {
         if (this.stateMode && reader.version < 4) this.#removeAll();
         if (this.joinedLate && this.counters.events === 0) this.#setTime(at, JoinBody);
         return false;
+      case RecordType.Sample:
+        this.#samples.passed();
+        this.#appendToHistory(reader.conn);
+        return false;
       case RecordType.Started:
         return false;
       default:
@@ -212,6 +223,25 @@ export class Replayer implements OpenedHost {
     if (!this.joinedLate || this.stateMode || this.counters.events > 0 || host.saved.size === 0) return false;
     host.restoreSaved();
     return true;
+  }
+
+  /** The program is loaded: its start-up needs no samples any more. */
+  get programLoaded(): boolean {
+    return this.host.programLoaded;
+  }
+
+  /** The running event's next sample. */
+  nextSample(): NextSample {
+    const next = this.#samples.next();
+    if (next !== 'missing' || this.historyReplay.conn === 0) return next;
+    this.differs('it calls a function that the program on the primary did not call');
+    return 'unlogged';
+  }
+
+  /** The program calls something else than the primary's did. */
+  differs(reason: string): void {
+    if (this.historyReplay.conn !== 0) this.historyReplay.fail(reason);
+    else this.host.diverged(reason);
   }
 
   get transferring(): boolean {
@@ -284,6 +314,7 @@ export class Replayer implements OpenedHost {
 
   #event(at: number): boolean {
     const { reader, host } = this;
+    this.#samples.beginEvent(false);
     const { view } = reader.ring;
     const word = EventBody.word.get(view, at);
     const kind = (word & EVENT_KIND_MASK) as AppEvent;
@@ -316,6 +347,8 @@ export class Replayer implements OpenedHost {
     const owner = this.#appendToHistory(reader.conn);
     if (this.historyReplay.conn === 0) host.time.begin('live', owner);
     else host.time.begin('historical', reader.conn);
+    this.#samples.beginEvent(true);
+    this.trace.add(host.time.number, kind, reader.conn, n);
     const code = kind === AppEvent.Close ? removalCode(n) : null;
     if (reader.unfinished) {
       host.unfinishedEvent(reader.conn, () => {
@@ -328,6 +361,7 @@ export class Replayer implements OpenedHost {
 
   #runtimeEvent(at: number): boolean {
     const { reader, host } = this;
+    this.#samples.beginEvent(false);
     const { view, bytes } = reader.ring;
     const id = RuntimeBody.id.get(view, at);
     if (id < 0) {
@@ -343,10 +377,13 @@ export class Replayer implements OpenedHost {
     const replayed = this.historyReplay.conn;
     const owner = this.#appendToHistory(replayed === 0 ? host.ownerOfRuntimeEvent(kind, id) : replayed);
     host.time.begin(replayed === 0 ? 'live' : 'historical', replayed === 0 ? owner : replayed);
+    this.#samples.beginEvent(true);
+    this.trace.add(host.time.number, host.nameOfRuntimeEvent(kind, id), id, 0);
     const delivered = reader.unfinished
       ? host.unfinishedEvent(owner, () => host.deliverRuntimeEvent(kind, id, result))
       : host.deliverRuntimeEvent(kind, id, result);
     if (delivered) return true;
+    this.#samples.beginEvent(false);
     if (replayed !== 0) {
       this.historyReplay.fail('it has not begun an operation that has finished on the primary');
       return false;
@@ -373,6 +410,7 @@ export class Replayer implements OpenedHost {
       }
       host.diverged(
         `connection ${reader.conn}: the program wrote ${endpoint.written} bytes (CRC ${endpoint.crc.toString(16)}), on the primary ${written} bytes (CRC ${crc.toString(16)})`,
+        reader.conn,
       );
     }
   }
@@ -392,7 +430,7 @@ export class Replayer implements OpenedHost {
     if (this.#unchecked.size === 0) return true;
     const [id] = this.#unchecked.keys();
     this.#unchecked.clear();
-    this.host.diverged(`connection ${id}: this replica's program wrote something that the primary's did not`);
+    this.host.diverged(`connection ${id}: this replica's program wrote something that the primary's did not`, id);
     return false;
   }
 }

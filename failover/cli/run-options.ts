@@ -134,6 +134,21 @@ export const RUN_OPTIONS = {
     since: '0.2',
     formerly: ['resume-within'],
   },
+  'allow-addon': {
+    value: text('NAME', "a package's name, as better-sqlite3"),
+    multiple: true,
+    meaning:
+      'Lets the program load a native addon that ft-tcp does not know. Its functions run on both replicas, and must ' +
+      'compute only from their arguments.',
+    section: REPLICATION,
+    since: '0.2',
+    example: '--allow-addon canvas',
+  },
+  'no-diverged-bytes': {
+    meaning: 'Keeps what the program writes to clients out of the event diverged, where it may be secret.',
+    section: REPLICATION,
+    since: '0.2',
+  },
   grace: {
     value: number({ min: 0, max: MAX_GRACE_S, unit: 's', placeholder: 'S' }),
     default: '5',
@@ -295,6 +310,8 @@ function replicaOptions(values: OptionValues<typeof RUN_OPTIONS>): RunArguments[
     busyPollUs: values['busy-poll'] ?? defaultBusyPollUs(),
     sendThread: !values['no-send-thread'] && severalCpus(),
     solo: values.solo,
+    ...(values['allow-addon'].length === 0 ? {} : { allowedAddons: values['allow-addon'] }),
+    divergedBytes: !values['no-diverged-bytes'],
     ...(member === undefined || agent === undefined ? {} : { agentPid: agent }),
   };
 }

@@ -138,7 +138,7 @@ export function reportEvents(replica: Replica, report: EventWriter): void {
   replica.on('unprotected', (reason) => report('unprotected', { reason }));
   // In state mode nothing is replayed.
   if (!replica.stateMode) replica.on('nondeterministicApi', (api) => report('nondeterministic-api', { api }));
-  replica.on('diverged', (reason) => report('diverged', { reason }));
+  replica.on('diverged', (_reason, divergence) => report('diverged', divergence));
   replica.on('replayFailed', (connection, reason) => report('replay-failed', { connection, reason }));
   replica.on('kernelSocket', (what) => report('kernel-socket', { what }));
   replica.on('programEnded', () => report('program-ended', { code: Number(process.exitCode ?? ExitCode.Ok) }));

@@ -9,6 +9,7 @@ import type { ListenerEvents } from '../../stack/core/endpoint.js';
 import type { AppEvent } from '../../stack/tcp/app-event.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import type { ConnectionHistories } from '../log/connection-history.js';
+import type { OutputWindow } from '../log/output-window.js';
 import { Closing } from '../log/records.js';
 import type { EventTime } from '../runtime/core/event-time.js';
 import { ReplicationPolicy } from './replication-policy.js';
@@ -21,6 +22,8 @@ import type { StreamCheck, StreamSink } from './stream-sink.js';
 export class OutputChecks {
   /** On the primary: where shipped connections are recorded. */
   sink: StreamSink | null = null;
+  /** What the program wrote last, for the report of a divergence; null: it is not kept. */
+  window: OutputWindow | null = null;
   readonly #pending = new Fifo<ReplicaEndpoint>();
 
   /** Histories of independent connections. */
@@ -180,6 +183,7 @@ export class ReplicaEndpoint extends AppEndpoint implements StreamCheck {
       return;
     }
     if (this.checks.time.isUnreplicated) this.checks.onCrossConnection();
+    this.checks.window?.add(this.id, this.written, chunk);
     this.written += chunk.length;
     this.crc = this.checks.native.crc32c(chunk, 0, chunk.length, this.crc);
     this.checks.add(this);

@@ -98,6 +98,9 @@ export interface GroupPlace {
   openThreads(pid: number): NativeHandle | null;
   /** Removes what `createSlab` and `createThreads` have made. */
   removeMemory(pid: number): void;
+  /** Memory for what a primary's program wrote last (log/output-window.ts). */
+  createOutputs(pid: number, bytes: number): ArrayBuffer;
+  mapOutputs(pid: number, bytes: number): ArrayBuffer | null;
 }
 
 /** Says that the last group ended on purpose. */
@@ -291,7 +294,20 @@ export class Group implements GroupPlace {
   }
 
   removeMemory(pid: number): void {
-    for (const name of [`frames.${pid}`, `threads.${pid}`]) rmSync(this.file(name), { force: true });
+    for (const name of [`frames.${pid}`, `threads.${pid}`, `outputs.${pid}`]) rmSync(this.file(name), { force: true });
+  }
+
+  /** Throws FtError ENOSPC. */
+  createOutputs(pid: number, bytes: number): ArrayBuffer {
+    return this.#create(`outputs.${pid}`, bytes);
+  }
+
+  mapOutputs(pid: number, bytes: number): ArrayBuffer | null {
+    try {
+      return this.native.shmMap(this.file(`outputs.${pid}`), bytes, false);
+    } catch {
+      return null;
+    }
   }
 
   writeSnapshot(snapshot: StartSnapshot): void {
@@ -312,7 +328,7 @@ export class Group implements GroupPlace {
 
   /** Removes what an earlier, dead group left behind. */
   clearOld(): void {
-    const memory = this.files().filter((name) => /^(frames|threads)\./.test(name));
+    const memory = this.files().filter((name) => /^(frames|threads|outputs)\./.test(name));
     for (const name of ['start.json', 'start.new', 'log', 'log.new', ENDED, ...memory]) this.#remove(name);
   }
 

@@ -19,6 +19,7 @@ export const INVARIANTS = {
   C1: '`acked`: no output leaves that depends on more of the log than the backups have.',
   E1: 'Effects outside of the stack happen on the primary only.',
   E2: 'After a takeover, operations without an outcome in the log are performed (again).',
+  E3: "What a program reads at once comes from the log; what it reads beyond the log's end is logged by the successor.",
   P1: "Payload that was placed behind the log's end is relocated before a record is written there.",
   P2: 'Frames that a dead primary had in hand are relocated before its successor writes the log.',
   R1: 'No byte leaves on one connection of a relay before the pair is in the log.',

@@ -71,6 +71,10 @@ export const RECORDS: Readonly<Record<keyof typeof RecordType, RecordDescription
   History: record(records.HistoryBody, STREAM, REPLAYER, "what follows is the connection's history", { since: 4 }),
   Paired: record(records.PairedBody, RECORDER, CONNECTION, 'a relay couples two connections', { since: 4 }),
   RelayBegin: record(records.RelayBeginBody, STREAM, REPLAYER, 'begin of the state transfer of a relay', { since: 4 }),
+  Sample: record(records.SampleBody, RECORDER, REPLAYER, 'a value that the program read in the running event', {
+    tail: 'the name, then the result',
+    since: 4,
+  }),
 };
 
 /** A body's fields in the order of their offsets. */

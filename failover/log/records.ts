@@ -55,6 +55,7 @@ export const RecordType = {
   History: 25,
   Paired: 26,
   RelayBegin: 27,
+  Sample: 30,
 } as const;
 /** A kind of record. */
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
@@ -291,6 +292,14 @@ export const SavedBody = {
   size: 8,
   length: u32(0, 'bytes of the value'),
   nameLength: u32(4, 'UTF-16 units of the name'),
+} as const;
+
+/** Body of Sample; the name in Latin-1 and the result's bytes follow. */
+export const SampleBody = {
+  size: 8,
+  resultLength: u32(0, 'bytes of the result'),
+  nameLength: u16(4, "bytes of the function's name"),
+  isStart: u8(6, "1: in the program's start-up"),
 } as const;
 
 /** Body of Check. */

@@ -18,6 +18,8 @@ export class RingReader {
   /** Bytes of the body, padding included. */
   bodyLength = 0;
   epoch = 0;
+  /** The record that `lookAt` has looked at last. */
+  readonly ahead: { type: RecordType; body: number } = { type: RecordType.Pad, body: 0 };
   #position: number;
   #released: number;
   #before = 0;
@@ -37,6 +39,11 @@ export class RingReader {
   /** The writer is dead: its unfinished event is read, too. */
   readAll(): void {
     this.#end = Word.head;
+  }
+
+  /** The writer is dead, and its unfinished event is read, too. */
+  get readsAll(): boolean {
+    return this.#end === Word.head;
   }
 
   /** Behind the current record. */
@@ -118,16 +125,16 @@ export class RingReader {
     this.conn = view.getUint32(at + 12, true);
     this.body = at + RECORD_HEADER;
     this.bodyLength = length - RECORD_HEADER;
-    this.#verify(at);
+    this.#verify(at, this.body, this.bodyLength);
     this.epoch = epoch;
     this.#before = this.#position;
     this.#position = (this.#position + length / 8) >>> 0;
   }
 
-  #verify(at: number): void {
+  #verify(at: number, body: number, bodyLength: number): void {
     const { ring } = this;
     const seed = (ring.view.getUint32(at + 4, true) ^ ring.view.getUint32(at + 12, true)) >>> 0;
-    if (ring.checksum(this.body, this.bodyLength, seed) !== ring.view.getUint32(at + 8, true)) {
+    if (ring.checksum(body, bodyLength, seed) !== ring.view.getUint32(at + 8, true)) {
       throw new LogError('ERR_FT_LOG_CORRUPT', 'The shared log has a record with a wrong checksum');
     }
   }
@@ -149,6 +156,27 @@ export class RingReader {
       if (kind === type && skip-- === 0) return at + RECORD_HEADER;
       if (kind === RecordType.Event || kind === RecordType.Runtime || length < 8) return -1;
       position = (position + length / 8) >>> 0;
+    }
+  }
+
+  /**
+   * Looks at the record at a position without moving, and verifies it.
+   * @returns the position behind it, or -1 at the end of the log
+   */
+  lookAt(position: number): number {
+    const { ring, ahead } = this;
+    const head = ring.load(this.#end) >>> 0;
+    for (;;) {
+      if (position === head) return -1;
+      const at = (position * 8) % ring.size;
+      const length = ring.view.getUint32(at, true);
+      if (length < 8 || (length & 7) !== 0 || length > bytesBetweenPositions(position, head)) return -1;
+      position = (position + length / 8) >>> 0;
+      ahead.type = ring.view.getUint8(at + 4) as RecordType;
+      if (ahead.type === RecordType.Pad) continue;
+      ahead.body = at + RECORD_HEADER;
+      this.#verify(at, ahead.body, length - RECORD_HEADER);
+      return position;
     }
   }
 

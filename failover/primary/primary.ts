@@ -17,6 +17,7 @@ import { RecordType } from '../log/records.js';
 import type { Ring } from '../log/ring.js';
 import { Word } from '../log/ring-header.js';
 import type { RingWriter } from '../log/ring-writer.js';
+import type { LoggedSample } from '../runtime/samples/samples.js';
 import { CommittedEffects } from './committed-effects.js';
 import { type DispatcherHost, EventDispatcher } from './event-dispatcher.js';
 import { LeaseCheck } from './lease-check.js';
@@ -66,6 +67,7 @@ export interface PrimaryHost extends DispatcherHost {
   };
   readonly ring: Ring | null;
   readonly checks: OutputChecks;
+  readonly outputs: { open(role: 'primary'): void };
   readonly connections: Connections;
   readonly gate: CommitGate;
   readonly bells: Doorbells;
@@ -131,6 +133,7 @@ export class Primary {
       onRemoved: (conn) => connections.removed(conn),
     });
     const streams = new StreamRecorder(recorder, writer);
+    host.outputs.open('primary');
     this.#standby = standby;
     this.writer = writer;
     this.recorder = recorder;
@@ -277,6 +280,13 @@ export class Primary {
   recordChecks(): void {
     const { checks } = this.#host;
     for (let endpoint = checks.shift(); endpoint !== undefined; endpoint = checks.shift()) this.check(endpoint);
+  }
+
+  /** The program has read a value, or done something outside: `isEffect` is published at once. */
+  recordSample(sample: LoggedSample, isEffect: boolean): void {
+    if (this.#host.stateMode) return;
+    this.recorder?.sample(sample, !this.#host.programLoaded);
+    if (isEffect) this.writer?.publish();
   }
 
   /** Records a connection's checksum. */

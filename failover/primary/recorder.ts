@@ -36,6 +36,7 @@ import {
   RemovedBody,
   RuntimeBody,
   removalNumber,
+  SampleBody,
   SEND_TARGET_SHIFT,
   SentBody,
   SYN_CODEPOINT_SHIFT,
@@ -45,6 +46,7 @@ import {
 } from '../log/records.js';
 import type { RingWriter } from '../log/ring-writer.js';
 import type { EventTime } from '../runtime/core/event-time.js';
+import type { LoggedSample } from '../runtime/samples/samples.js';
 
 /** Where bodies are written: the log, or a history. */
 interface BodyPlace {
@@ -69,6 +71,15 @@ function putEvent({ view }: BodyPlace, at: number, word: number, n: number, time
   EventBody.monoUs.set(view, at, time.monoUs);
   EventBody.wallMs.set(view, at, time.wallMs);
   EventBody.number.set(view, at, time.number);
+}
+
+function putSample({ view, bytes }: BodyPlace, at: number, name: string, result: Uint8Array, isStart: boolean): void {
+  SampleBody.resultLength.set(view, at, result.length);
+  SampleBody.nameLength.set(view, at, name.length);
+  SampleBody.isStart.set(view, at, isStart ? 1 : 0);
+  const from = at + SampleBody.size;
+  for (let i = 0; i < name.length; i++) bytes[from + i] = name.charCodeAt(i);
+  bytes.set(result, from + name.length);
 }
 
 type Mark = (typeof RecordType)['Epoch' | 'Started' | 'Established' | 'TransferBegin' | 'TransferEnd' | 'AllSaved'];
@@ -319,6 +330,22 @@ export class Recorder implements StackObserver, RelayObserver {
     PairedBody.clientFrom.set(view, at, start.client);
     PairedBody.serverFrom.set(view, at, start.server);
     writer.end();
+  }
+
+  /**
+   * The program has read a value in the running event.
+   * @param isStart the program's start-up is not complete
+   */
+  sample({ name, result }: LoggedSample, isStart: boolean): void {
+    const { writer, time } = this;
+    const size = SampleBody.size + name.length + result.length;
+    const at = writer.begin(RecordType.Sample, time.owner, size);
+    if (at >= 0) {
+      putSample(writer.ring, at, name, result, isStart);
+      writer.end();
+    }
+    const history = this.histories.open(time.owner, size);
+    if (history !== null) putSample(history, history.append(RecordType.Sample, size), name, result, isStart);
   }
 
   /** What the program wrote to a connection so far, as a checksum. */

@@ -1,6 +1,7 @@
 /** What a replica is configured with, and what it reports. */
 
 import type { Replication } from '../../stack/core/endpoint.js';
+import type { DivergenceReport } from '../backup/divergence-report.js';
 import type { Detection, FenceProof } from '../backup/primary-watch.js';
 import type { Environment } from '../host/environment.js';
 import type { GroupPlace } from '../host/group-directory.js';
@@ -56,6 +57,10 @@ export interface ReplicaOptions {
   sendThread?: boolean;
   /** Size of the log, bytes; a power of two. */
   ringBytes: number;
+  /** Native addons that the program may load, by the names of their packages (default none). */
+  allowedAddons?: readonly string[];
+  /** A divergence is reported with the bytes that differ (default true). */
+  divergedBytes?: boolean;
   /** No log, no backup. */
   solo: boolean;
   /**
@@ -107,7 +112,7 @@ export interface ReplicaEvents {
   /** This replica has taken over, and sent its first frame. */
   takeover: [report: TakeoverReport];
   /** Backup: its program is not where the primary's is. The replica has stopped. */
-  diverged: [reason: string];
+  diverged: [reason: string, report: DivergenceReport];
   /** Backup: an independent connection is not where it is on the primary, and is not protected. */
   replayFailed: [connection: number, reason: string];
   /** The event in which the primary died threw here, too: its connection (0: none) was reset. */

@@ -11,6 +11,7 @@ import { CommitGate } from '../primary/output-gate.js';
 import { Primary, type PrimaryParts } from '../primary/primary.js';
 import { Recorder } from '../primary/recorder.js';
 import { AsyncOperations } from '../runtime/core/async-operations.js';
+import { Samples } from '../runtime/samples/samples.js';
 import { Takeover } from './takeover.js';
 
 /** One class for each part of a replica. */
@@ -20,6 +21,8 @@ export interface ReplicaParts extends PrimaryParts, BackupParts {
   readonly Takeover: typeof Takeover;
   /** The operations of the program's runtime. */
   readonly Operations: typeof AsyncOperations;
+  /** The samples of the program's runtime. */
+  readonly Samples: typeof Samples;
 }
 
 /** The parts of a product. */
@@ -32,4 +35,5 @@ export const REPLICA_PARTS: ReplicaParts = {
   CommitGate,
   Takeover,
   Operations: AsyncOperations,
+  Samples,
 };

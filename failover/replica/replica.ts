@@ -17,6 +17,7 @@ import type { SocketHost } from '../../stack/core/endpoint.js';
 import { Stack } from '../../stack/stack.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { Backup, type BackupHost } from '../backup/backup.js';
+import { ReplicaOutputs } from '../backup/divergence-report.js';
 import type { LossReason } from '../backup/primary-watch.js';
 import { Quarantine } from '../backup/quarantine.js';
 import type { Replayer } from '../backup/replayer.js';
@@ -36,12 +37,13 @@ import type { Primary, PrimaryHost } from '../primary/primary.js';
 import { EventTime } from '../runtime/core/event-time.js';
 import type { RuntimeEvent } from '../runtime/core/events.js';
 import { originals } from '../runtime/core/originals.js';
-import { Runtime } from '../runtime/runtime.js';
+import type { Runtime } from '../runtime/runtime.js';
 import { type OpenedDevice, openDevice, RUNTIME_SECRET_BYTES } from './device.js';
 import { EventLoop, type EventLoopHost, type Role } from './event-loop.js';
 import type { ReplicaEvents, ReplicaOptions, TakeoverReport } from './options.js';
 import { REPLICA_PARTS, type ReplicaParts } from './parts.js';
 import { type ProgramHost, ProgramLife } from './program-life.js';
+import { programRuntime, type SampleRecorder } from './program-runtime.js';
 import { ReplicaBase } from './replica-base.js';
 
 export type { ReplicaEvents, ReplicaOptions, ReplicationMode, TakeoverReport } from './options.js';
@@ -75,6 +77,8 @@ export class Replica extends ReplicaBase implements Hosts {
   readonly counters = { droppedDatagrams: 0 };
   readonly runtime: Runtime;
   readonly connections: Connections;
+  /** What the programs of both replicas wrote last. */
+  readonly outputs = new ReplicaOutputs(this);
   readonly gate: CommitGate;
   readonly bells: Doorbells;
   readonly quarantine: Quarantine;
@@ -118,7 +122,10 @@ export class Replica extends ReplicaBase implements Hosts {
     setChecksumKernel((bytes, offset, length, seed) => native.checksum(bytes, offset, length, seed));
     const secret = ring === null ? randomBytes(SECRET_LENGTH) : ring.secret;
     this.#loop = new EventLoop(this);
-    this.runtime = this.#makeRuntime(Uint8Array.from(secret.subarray(0, RUNTIME_SECRET_BYTES)));
+    this.runtime = programRuntime(this, Uint8Array.from(secret.subarray(0, RUNTIME_SECRET_BYTES)), (event) => {
+      this.#primary?.dispatcher.request(event);
+      this.kick();
+    });
     this.bells = new Doorbells(native, options.group, () => this.kick());
     this.time = new EventTime(this.clock, this.runtime);
     this.checks = new OutputChecks(native, this.time, () => this.#crossConnection());
@@ -138,21 +145,6 @@ export class Replica extends ReplicaBase implements Hosts {
       historyLimit: options.historyLimit ?? HISTORY_LIMIT,
     });
     if (role === 'primary') this.#primary = new this.parts.Primary(this);
-  }
-
-  #makeRuntime(secret: Uint8Array): Runtime {
-    const { origin } = this.options;
-    return new Runtime({
-      secret,
-      live: this.role === 'primary',
-      native: this.native,
-      Operations: this.parts.Operations,
-      request: (event) => this.request(event),
-      restore: () => this.checkpoint.restore(),
-      onNondeterministicApi: (api) => this.emit('nondeterministicApi', api),
-      onDivergence: (divergence) => this.diverged(`${divergence.what}: ${divergence.detail}`),
-      ...(origin === undefined ? {} : { origin }),
-    });
   }
 
   // --- Life ---
@@ -334,7 +326,7 @@ export class Replica extends ReplicaBase implements Hosts {
 
   // --- The event loop ---
 
-  get current(): Role | null {
+  get current(): (Role & SampleRecorder) | null {
     return this.#primary ?? this.#backup;
   }
 
@@ -388,12 +380,12 @@ export class Replica extends ReplicaBase implements Hosts {
 
   // --- The backup's half ---
 
-  /** Ends a backup whose program is not where the primary's is. */
-  diverged(reason: string): void {
+  /** Ends a backup whose program is not where the primary's is. @param conn whose output differs */
+  diverged(reason: string, conn = 0): void {
     if (this.stopped || this.role !== 'backup') return;
     this.ring?.store(Word.readerFault, ReaderFault.Diverged);
     this.bells.ring();
-    this.emit('diverged', reason);
+    this.emit('diverged', reason, this.outputs.report(reason, conn));
     this.stop();
   }
 

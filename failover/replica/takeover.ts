@@ -184,6 +184,7 @@ export class Takeover {
     this.#host.stack.tcp.table.forEach((conn) => {
       if (conn.state === TcpState.SynSent) primary.recorder?.opened(conn);
     });
+    for (const { sample, isStart } of this.#backup.unrecorded) primary.recorder?.sample(sample, isStart);
     // The old primary logged its last event, but did not live to record the checksums of what the
     // program wrote in it.
     for (const endpoint of this.#backup.replayer?.takeUnchecked() ?? []) primary.check(endpoint);
@@ -194,7 +195,7 @@ export class Takeover {
     const { stack, ring, runtime, connections, stateMode, bells, clock, device, tap } = this.#host;
     bells.open('primary');
     device.firstSentUs = 0;
-    runtime.goLive(this.#backup.unfinished);
+    runtime.goLive();
     ring.words[Word.shutdown] = ShutdownKind.None;
     stack.tcp.draining = ring.words[Word.draining] === 1;
     this.thawStack(stack, this.#planned);

@@ -14,7 +14,7 @@
  *   kind       example           primary                backup                     room
  *   pure       parsing           runs                   runs                       none
  *   virtual    timers, Date      from the event         the same                   virtual/
- *   sample     process.pid       real, handed over      the primary's value        samples/
+ *   sample     os.freemem        real, result logged    the primary's result       samples/
  *   operation  fs.stat, scrypt   real, end is an event  ends with the log's event  operations/
  *   source     datagrams         arrivals are events    arrivals from the log      sources/
  *   effect     stdout            carried out            suppressed and counted     effects/
@@ -34,12 +34,15 @@
 import { createHash } from 'node:crypto';
 import type { NativeAddon } from '../../lib/native/native.js';
 import { AsyncOperations } from './core/async-operations.js';
-import type { Divergence, RuntimeContext, RuntimeCounters } from './core/context.js';
+import type { RuntimeContext } from './core/context.js';
+import type { Divergence, RuntimeCounters } from './core/counters.js';
 import type { RuntimeEvent } from './core/events.js';
 import { type EventKind, LogicalTime, type Stamp } from './core/logical-time.js';
 import { Patcher } from './core/patcher.js';
 import { VirtualTimers } from './core/virtual-timers.js';
+import { installChildren } from './effects/children.js';
 import { installSignals } from './effects/signals.js';
+import { installSqlite } from './effects/sqlite.js';
 import { installStdio } from './effects/stdio.js';
 import { installFs } from './fs/faces.js';
 import { VirtualFs } from './fs/virtual-fs.js';
@@ -51,6 +54,10 @@ import { installHttp } from './protocols/http.js';
 import { installHttpChecks } from './protocols/http-checks.js';
 import { installHttp2 } from './protocols/http2.js';
 import { installTls } from './protocols/tls.js';
+import { NO_SAMPLE_LOG, type SampleLog, Samples } from './samples/samples.js';
+import { installValues } from './samples/values.js';
+import { installChildCalls } from './sources/child-calls.js';
+import { type AllowedAddons, installAddons } from './table/addons.js';
 import { installUnsupported } from './table/unsupported.js';
 import { installClocks } from './virtual/clocks.js';
 import { installRandom } from './virtual/math-random.js';
@@ -85,6 +92,12 @@ export interface RuntimeOptions {
   onDivergence?: (divergence: Divergence) => void;
   /** The time of the group's first event, for a replica that joins later. */
   origin?: Stamp;
+  /** Native addons that the program may load; default: only those that are known. */
+  allowedAddons?: AllowedAddons;
+  /** Where samples are logged; default: nowhere. */
+  samples?: SampleLog;
+  /** The class of the samples; default {@link Samples}. */
+  Samples?: typeof Samples;
   /** The class of the operations; default {@link AsyncOperations}. */
   Operations?: typeof AsyncOperations;
 }
@@ -101,6 +114,8 @@ export class Runtime implements RuntimeContext {
   readonly timers: VirtualTimers;
   /** The operations that the program waits for. */
   readonly operations: AsyncOperations;
+  /** Values that the program reads at once. */
+  readonly samples: Samples;
   readonly counters: RuntimeCounters = {
     suppressedEffects: 0,
     kernelConnections: 0,
@@ -108,6 +123,10 @@ export class Runtime implements RuntimeContext {
     suppressedOutput: 0,
     redoneEffects: 0,
     divergences: 0,
+    samples: 0,
+    sampleBytes: 0,
+    replayedSamples: 0,
+    unloggedSamples: 0,
   };
   readonly #options: RuntimeOptions;
   readonly #patcher = new Patcher();
@@ -118,6 +137,8 @@ export class Runtime implements RuntimeContext {
   nativeOutputs = 0;
   /** Standard output and error are suppressed: on a backup, until it is live. */
   muted: boolean;
+  /** The API that replay cannot repeat and that was used last, and in which event. */
+  lastUnrepeatable: { api: string; event: number } | null = null;
   #installed = false;
   #active = false;
   #live: boolean;
@@ -142,6 +163,7 @@ export class Runtime implements RuntimeContext {
     const drawId = (): number => this.drawId();
     const owner = (): number => this.owner;
     this.timers = new VirtualTimers({ drawId, owner, peek: () => this.time.peek() }, options.live);
+    this.samples = new (options.Samples ?? Samples)(this, options.samples ?? NO_SAMPLE_LOG);
     const { Operations = AsyncOperations } = options;
     this.operations = new Operations(
       {
@@ -207,7 +229,12 @@ export class Runtime implements RuntimeContext {
     installFs(this.#fs, patcher);
     installStdio(this, patcher, this);
     installSignals(this, patcher);
+    installValues(this, patcher);
+    installChildren(this, patcher);
+    installChildCalls(this, patcher);
+    installSqlite(this, patcher);
     installUnsupported(this, patcher);
+    installAddons(this, patcher, this.#options.allowedAddons ?? []);
     const { native } = this;
     if (native !== null) {
       const key = createHash('sha256').update('ft-tcp openssl').update(this.#options.secret).digest();
@@ -269,6 +296,11 @@ export class Runtime implements RuntimeContext {
     }
   }
 
+  /** What an event is called: 'timer', or the operation that ends in it: 'fs.readFile'. */
+  nameOf({ kind, id }: RuntimeEvent): string {
+    return (kind === 'async' ? this.operations.nameOf(id) : undefined) ?? kind;
+  }
+
   /** Whether the program still waits for an event that has been requested. */
   expects(event: RuntimeEvent): boolean {
     return event.kind !== 'async' || this.operations.has(event.id);
@@ -282,14 +314,13 @@ export class Runtime implements RuntimeContext {
 
   /**
    * The backup becomes primary. Call it after the last logged event has ended.
-   * @param unfinished the primary died in that event, and may not have carried out its effects
    */
-  goLive(unfinished = true): void {
+  goLive(): void {
     if (this.#live) return;
     this.#live = true;
     this.muted = false;
     this.timers.goLive();
-    this.#fs.goLive(unfinished);
+    this.#fs.goLive();
     this.operations.goLive();
   }
 
@@ -320,7 +351,9 @@ export class Runtime implements RuntimeContext {
 
   /** Reports an API that replay cannot repeat, if a replicated event uses it. */
   reportNondeterministic(api: string): void {
-    if (this.#active && !this.isUnreplicated) this.reportOnce(api);
+    if (!this.#active || this.isUnreplicated) return;
+    this.lastUnrepeatable = { api, event: this.#event };
+    this.reportOnce(api);
   }
 
   /** Reports a name once, whatever event runs. */

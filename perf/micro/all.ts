@@ -12,6 +12,7 @@ import { SeededRandom } from '../../lib/random.js';
 import { TimerNode, TimerWheel } from '../../lib/timer-wheel.js';
 import { type Row, run } from './bench.js';
 import { logOperations } from './log.js';
+import { sampleOperations } from './samples.js';
 import { segmentOperations } from './segments.js';
 
 function parseOperations(): Record<string, () => void> {
@@ -102,6 +103,7 @@ const rows = run(
     ...timerOperations(),
     ...linkOperations(),
     ...logOperations(),
+    ...sampleOperations(),
     ...segmentOperations(),
   },
   show,

@@ -103,6 +103,8 @@ export interface ListenerEvents {
    * would if it is there.
    */
   restores?(): boolean | 'old';
+  /** Runs a call of these in the context of the server; absent: as it is. */
+  inContext?<T>(fn: () => T): T;
 }
 
 /**

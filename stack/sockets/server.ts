@@ -3,6 +3,7 @@ import dns from 'node:dns';
 import net from 'node:net';
 import { deserialize } from 'node:v8';
 import { errorCode } from '../../lib/errors.js';
+import { callersContext } from '../async-scope.js';
 import type {
   ListenerHandle,
   ListenOptions,
@@ -153,6 +154,7 @@ export function attachListener(server: net.Server, host: SocketHost, options: Li
   let listener: ListenerHandle;
   try {
     listener = host.listen(options, {
+      inContext: callersContext('TCPSERVERWRAP'),
       onConnection: (endpoint) => accept(self, host, endpoint),
       onRestore: (endpoint, context) => restore(self, host, endpoint, context),
       restores: () => server.listenerCount('restore') > 0 && (self._restoresOld === true ? 'old' : true),

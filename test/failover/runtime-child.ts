@@ -4,8 +4,9 @@
  */
 
 import { spawn } from 'node:child_process';
-import { readFileSync, writeSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { originals } from '../../failover/runtime/core/originals.js';
 import { type Report, type RunOptions, runProgram } from './runtime-harness.js';
 import { scenarios } from './runtime-scenarios.js';
 
@@ -39,7 +40,7 @@ function put(text: string): void {
   let rest = Buffer.from(text);
   while (rest.length > 0) {
     try {
-      rest = rest.subarray(writeSync(1, rest));
+      rest = rest.subarray(originals.fs.writeSync(1, rest));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
     }
@@ -48,7 +49,9 @@ function put(text: string): void {
 
 if (process.argv[2] === 'run') {
   const request = JSON.parse(readFileSync(0, 'utf8')) as Request;
-  const report = await runProgram(scenarios[request.scenario], request);
-  put(MARK + JSON.stringify(report));
-  process.exit(0);
+  const end = (report: Report): void => {
+    put(MARK + JSON.stringify(report));
+    process.exit(0);
+  };
+  end(await runProgram(scenarios[request.scenario], request, end));
 }

@@ -6,6 +6,7 @@
 import type { RuntimeEvent } from '../../failover/runtime/core/events.js';
 import { originals } from '../../failover/runtime/core/originals.js';
 import { Runtime } from '../../failover/runtime/runtime.js';
+import type { NextSample } from '../../failover/runtime/samples/samples.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import { native } from '../../lib/native/native.js';
 
@@ -18,12 +19,16 @@ export interface LoggedEvent {
   id: number;
   /** base64 */
   result: string;
+  /** What the program sampled in it: names, and results in base64. */
+  samples: [name: string, result: string][];
 }
 
 /** What a backup needs to repeat a run. */
 export interface Recording {
   startUs: number;
   startMs: number;
+  /** Samples of the start. */
+  samples: [name: string, result: string][];
   events: LoggedEvent[];
 }
 
@@ -67,6 +72,10 @@ export interface RunOptions {
   finished?: boolean;
   /** Primary: number of events after which it dies, with all their effects carried out. */
   stopAfter?: number;
+  /** Primary: it dies when it has logged this many samples in the last of these events. */
+  dieAfterSamples?: number;
+  /** Backup: this many samples of the last event before it becomes primary are in the log. */
+  loggedSamples?: number;
   /** Backup: deliver events with unknown ids in between. */
   unknownIds?: boolean;
   withoutNative?: boolean;
@@ -118,19 +127,39 @@ class Run {
   readonly #nondeterministic: string[] = [];
   readonly #divergences: string[] = [];
   readonly #events: LoggedEvent[] = [];
+  readonly #startSamples: [string, string][] = [];
+  /** Where samples of the running event are logged. */
+  #logged: [string, string][] = this.#startSamples;
+  /** Backup: samples of the running event that have not been asked for; null: none are logged. */
+  #samples: [string, string][] | null = null;
+  /** The log ends in the running event. */
+  #isLast = false;
   #finished = false;
   #onInput: ((data: Buffer) => void) | undefined;
   #unknown = 0;
   #liveFrom: number;
 
-  constructor(options: RunOptions) {
+  readonly #die: (report: Report) => void;
+  #start: Omit<Recording, 'events'> = { startUs: 0, startMs: 0, samples: [] };
+
+  constructor(options: RunOptions, die: (report: Report) => void) {
     this.#options = options;
+    this.#die = die;
     this.#liveFrom = options.recording === undefined ? 0 : -1;
     this.#runtime = new Runtime({
       secret: new Uint8Array(32).fill(7),
       live: options.recording === undefined,
       native: addon(options),
       request: (event) => this.#queue.push(event),
+      samples: {
+        record: ({ name, result }) => {
+          this.#logged.push([name, Buffer.from(result).toString('base64')]);
+          const { stopAfter, dieAfterSamples } = this.#options;
+          if (this.#events.length === stopAfter && this.#logged.length === dieAfterSamples) this.#die(this.#report());
+        },
+        next: () => this.#nextSample(),
+        differs: ({ what, detail }) => this.#divergences.push(`${what}: ${detail}`),
+      },
       onNondeterministicApi: (api) => this.#nondeterministic.push(api),
       onDivergence: ({ what, detail }) => this.#divergences.push(`${what}: ${detail}`),
     });
@@ -140,19 +169,26 @@ class Run {
     const { recording } = this.#options;
     const runtime = this.#runtime;
     runtime.install();
-    const start = recording ?? { startUs: clock.now(), startMs: clock.wall(), events: [] };
+    const start = recording ?? { startUs: clock.now(), startMs: clock.wall(), samples: [], events: [] };
+    this.#start = { startUs: start.startUs, startMs: start.startMs, samples: this.#startSamples };
+    this.#beginSamples(recording?.samples ?? null, this.#options.goLiveAfter === 0);
     await turn();
     runtime.beginEvent(0, start.startUs, start.startMs);
     await oneTurn(runtime, () => void program(this.#io()));
+    this.#endSamples();
     if (recording !== undefined) await this.#replay(recording);
     await this.#live();
     runtime.uninstall();
+    return this.#report();
+  }
+
+  #report(): Report {
     return {
       trace: this.#trace,
-      recording: { startUs: start.startUs, startMs: start.startMs, events: this.#events },
+      recording: { ...this.#start, events: this.#events },
       nondeterministic: this.#nondeterministic,
       divergences: this.#divergences,
-      counters: { ...runtime.counters },
+      counters: { ...this.#runtime.counters },
       unknown: this.#unknown,
       liveFrom: this.#liveFrom,
     };
@@ -173,28 +209,52 @@ class Run {
     };
   }
 
-  async #deliver(event: LoggedEvent): Promise<void> {
+  /** An event begins. @param isLast the log ends in it */
+  #beginSamples(logged: [string, string][] | null, isLast: boolean): void {
+    const { finished, loggedSamples } = this.#options;
+    this.#isLast = isLast && finished !== true;
+    this.#samples = logged === null ? null : logged.slice(0, this.#isLast ? loggedSamples : undefined);
+  }
+
+  #nextSample(): NextSample {
+    if (this.#samples === null) return 'unlogged';
+    const next = this.#samples.shift();
+    if (next === undefined) return this.#isLast ? 'end' : 'missing';
+    this.#logged.push(next);
+    return { name: next[0], result: Buffer.from(next[1], 'base64') };
+  }
+
+  #endSamples(): void {
+    for (const [name] of this.#samples ?? []) this.#divergences.push(`${name}: the program does not call it`);
+    this.#samples = null;
+  }
+
+  async #deliver(logged: LoggedEvent, isLast = false): Promise<void> {
     const runtime = this.#runtime;
+    const event: LoggedEvent = { ...logged, samples: [] };
     this.#events.push(event);
+    this.#logged = event.samples;
+    this.#beginSamples(runtime.live ? null : logged.samples, isLast);
     runtime.beginEvent(event.no, event.monoUs, event.wallMs);
     const bytes = Buffer.from(event.result, 'base64');
     await oneTurn(runtime, () => {
       if (event.kind === 'input') this.#onInput?.(bytes);
       else if (!runtime.deliver({ kind: event.kind, id: event.id, result: bytes } as RuntimeEvent)) this.#unknown++;
     });
+    this.#endSamples();
   }
 
   /** Backup: the recording's events, up to the takeover. */
   async #replay(recording: Recording): Promise<void> {
-    const { goLiveAfter, unknownIds, finished } = this.#options;
+    const { goLiveAfter, unknownIds } = this.#options;
     const count = Math.min(goLiveAfter ?? Number.POSITIVE_INFINITY, recording.events.length);
-    for (const event of recording.events.slice(0, count)) {
+    for (const [i, event] of recording.events.slice(0, count).entries()) {
       if (unknownIds) this.#deliverUnknown();
-      await this.#deliver(event);
+      await this.#deliver(event, goLiveAfter !== undefined && i === count - 1);
     }
     if (goLiveAfter === undefined) return;
     this.#liveFrom = count;
-    this.#runtime.goLive(finished !== true);
+    this.#runtime.goLive();
   }
 
   #deliverUnknown(): void {
@@ -230,6 +290,7 @@ class Run {
         kind: event.kind,
         id: 'id' in event ? event.id : 0,
         result: 'result' in event ? Buffer.from(event.result).toString('base64') : '',
+        samples: [],
       });
     }
     if (events.length >= stopAfter) await sleep(30);
@@ -237,7 +298,7 @@ class Run {
   }
 }
 
-/** Runs a program to its end. */
-export function runProgram(program: Program, options: RunOptions): Promise<Report> {
-  return new Run(options).run(program);
+/** Runs a program to its end. @param die ends the process, in the middle of an event */
+export function runProgram(program: Program, options: RunOptions, die: (report: Report) => void): Promise<Report> {
+  return new Run(options, die).run(program);
 }

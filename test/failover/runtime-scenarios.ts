@@ -3,13 +3,14 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import http from 'node:http';
-import os from 'node:os';
 import { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import timersPromises from 'node:timers/promises';
 import { promisify } from 'node:util';
+import v8 from 'node:v8';
 import zlib from 'node:zlib';
 import type { Program } from './runtime-harness.js';
+import { sampleScenarios } from './sample-scenarios.js';
 
 const timers: Program = ({ trace, done }) => {
   const start = Date.now();
@@ -386,10 +387,10 @@ const web: Program = ({ trace, done, onInput }) => {
 
 const nondeterministic: Program = ({ trace, done }) => {
   process.on('SIGUSR2', () => {});
-  process.memoryUsage();
-  process.memoryUsage();
+  v8.getHeapSnapshot().destroy();
+  v8.getHeapSnapshot().destroy();
   new MessageChannel().port1.close();
-  os.freemem();
+  performance.timerify(() => undefined)();
   trace('used');
   done();
 };
@@ -408,4 +409,5 @@ export const scenarios: Record<string, Program> = {
   compression,
   web,
   nondeterministic,
+  ...sampleScenarios,
 };

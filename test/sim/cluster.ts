@@ -15,6 +15,7 @@ import { StackHost } from '../../stack/stack-host.js';
 import { LogAudit } from './audit.js';
 import type { Client } from './clients.js';
 import { Disk } from './disk.js';
+import { SimSamples } from './gauge.js';
 import { Machine } from './machine.js';
 import type { Mutant } from './mutants.js';
 import { rewrite } from './old-log.js';
@@ -60,7 +61,7 @@ export class Cluster {
     this.machine = new Machine(seed, 1_000_000 + (random.u32() % 4_000_000_000));
     this.machine.batch = scenario.batch ?? this.machine.batch;
     const { clock } = this.machine;
-    this.disk = new Disk(seed, scenario.diskRoom, (process) => this.primary?.process === process);
+    this.disk = new Disk(seed, scenario.diskRoom, (process) => (this.primary?.process ?? process) === process);
     this.wire = new Wire(
       () => clock.now(),
       (port) => scenario.resets?.includes(port) === true,
@@ -137,7 +138,7 @@ export class Cluster {
         },
         scenario.solo === true ? null : ring,
         primary ? 'primary' : 'backup',
-        this.mutant.parts,
+        { Samples: SimSamples, ...this.mutant.parts },
       );
       const here: Member = { process, replica };
       replica.on('failed', (error) => {

@@ -66,6 +66,19 @@ export class Disk {
     });
   }
 
+  /** A process writes, and waits for it. @returns the number of bytes */
+  put(process: Process, at: number, bytes: Uint8Array): number {
+    process.call();
+    if (!this.mayWrite(process)) this.violations.push(`disk: ${process.name} writes, and is not the primary`);
+    const old = this.#bytes.subarray(at, at + bytes.length);
+    if (old.some((byte, i) => byte !== 0 && byte !== bytes[i]))
+      this.violations.push(`disk: ${process.name} overwrites other data at ${at}`);
+    this.#bytes.set(bytes, at);
+    // Here it is written, and nobody knows of it.
+    process.call();
+    return bytes.length;
+  }
+
   /** A process reads; `done` gets the contents at the end of the call. */
   fetch(process: Process, at: number, length: number, done: (bytes: Buffer) => void): void {
     process.call();

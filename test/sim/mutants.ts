@@ -16,6 +16,7 @@ import { Recorder } from '../../failover/primary/recorder.js';
 import type { ReplicaParts } from '../../failover/replica/parts.js';
 import { Takeover } from '../../failover/replica/takeover.js';
 import { AsyncOperations, type Operation, type Outcome } from '../../failover/runtime/core/async-operations.js';
+import type { Sample } from '../../failover/runtime/samples/samples.js';
 import type { RxBatch } from '../../lib/device/rx-batch.js';
 import { FtError } from '../../lib/errors.js';
 import type { Relay, RelayStart } from '../../stack/relay/relay.js';
@@ -23,6 +24,7 @@ import type { Stack } from '../../stack/stack.js';
 import type { AppEvent } from '../../stack/tcp/app-event.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { TcpState } from '../../stack/tcp/state.js';
+import { SimSamples } from './gauge.js';
 
 /** What a simulated replica, or a group of agents, has in place of the product's. */
 export interface Mutant {
@@ -267,6 +269,15 @@ class ForgetfulOperations extends AsyncOperations {
   }
 }
 
+// --- Values of the replica's own ---
+
+class OwnSamples extends SimSamples {
+  protected override replayed(sample: Sample): Outcome {
+    const logged = super.replayed(sample);
+    return sample.isEffect === true ? logged : this.ask(() => sample.take());
+  }
+}
+
 // --- Output that waits for nobody ---
 
 class ImpatientGate extends CommitGate {
@@ -303,6 +314,7 @@ export const MUTANTS: Readonly<Record<Invariant, Mutant>> = {
   C1: { parts: { CommitGate: ImpatientGate } },
   E1: { parts: { Operations: EagerOperations } },
   E2: { parts: { Operations: ForgetfulOperations } },
+  E3: { parts: { Samples: OwnSamples } },
   P1: { parts: { RingWriter: OverwritingWriter } },
   P2: { parts: { Takeover: LateFramesTakeover } },
   R1: { parts: { Recorder: UnpairedRecorder } },

@@ -34,6 +34,7 @@ const FIRST: Partial<Record<Invariant, string>> = {
   E2: 'disk',
   R1: 'gateway',
   R2: 'gateway-rejoin',
+  E3: 'gauge',
 };
 const SEEDS = ['1', '2', '3'];
 

@@ -6,6 +6,7 @@ import type { Client } from './clients.js';
 import { Adder, adding } from './datagrams.js';
 import { ledger, Scribe } from './disk.js';
 import { GATEWAY_SCENARIOS } from './gateway-scenarios.js';
+import { GaugeReader, gauge } from './gauge.js';
 import { Downloader, download, Echoer, echo, PORT, ResetClient, resetter, Sleeper, SlowReader } from './programs.js';
 import { INNER_PORT, innerServer, proxy } from './proxy-programs.js';
 import { Asker, delayed, HalfCloser, halfClosed, Requester, Uploader, upload } from './request-programs.js';
@@ -109,6 +110,18 @@ export const SCENARIOS: Scenario[] = [
     commit: 'acked',
     link: LOSSY,
     clients: (host, address, disk) => many(3, 3, (n) => new Scribe(host, n, 10, disk), at(address)),
+  },
+  {
+    name: 'gauge',
+    program: gauge,
+    clients: (host, address, disk) => many(2, 3, (n) => new GaugeReader(host, n, 9, disk), at(address)),
+  },
+  {
+    name: 'gauge-acked-loss',
+    program: gauge,
+    commit: 'acked',
+    link: LOSSY,
+    clients: (host, address, disk) => many(2, 3, (n) => new GaugeReader(host, n, 7, disk), at(address)),
   },
   {
     name: 'datagrams-acked',

@@ -67,4 +67,12 @@ export class SimGroup implements GroupPlace {
     this.machine.memory.delete(this.file(`frames.${pid}`));
     this.machine.threads.delete(this.file(`threads.${pid}`));
   }
+
+  createOutputs(_pid: number, bytes: number): ArrayBuffer {
+    return new ArrayBuffer(bytes);
+  }
+
+  mapOutputs(): ArrayBuffer | null {
+    return null;
+  }
 }

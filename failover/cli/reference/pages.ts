@@ -9,6 +9,7 @@ import { optionTitle, sections, wrap } from '../help.js';
 import type { CommandSpec, OptionSpec } from '../options.js';
 import { renderLogFormat } from './log-format.js';
 import { code, pageHead, table, WIDTH } from './markdown.js';
+import { renderNodeApi } from './node-api.js';
 import { STATUS_FIELDS, type StatusField, type StatusFields } from './status-fields.js';
 
 /** A generated page: its path below docs/reference, and its text. */
@@ -202,6 +203,7 @@ export function referencePages(): ReferencePage[] {
     { path: 'cli.md', text: renderCli() },
     { path: 'events.md', text: renderEvents() },
     { path: 'log-format.md', text: renderLogFormat() },
+    { path: 'node-api.md', text: renderNodeApi() },
     { path: 'status.md', text: renderStatus() },
     { path: 'errors.md', text: renderErrors() },
     { path: 'cluster-config.md', text: renderClusterConfig() },

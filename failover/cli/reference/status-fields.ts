@@ -209,6 +209,10 @@ const COUNTERS = {
   connectionHistories: HISTORIES,
   replay: REPLAY,
   runtime: counters<Runtime['counters'] & Replica['counters']>("The program's deterministic runtime.", {
+    samples: 'Values read at once by the program that were logged.',
+    sampleBytes: 'Bytes of them.',
+    replayedSamples: 'Values that a backup gave to its program from the log.',
+    unloggedSamples: "Values that a backup read itself, beyond the end of its dead primary's log.",
     suppressedEffects: 'Effects outside of the process that a backup did not repeat.',
     kernelConnections: 'Kernel connections that the program has open.',
     refusedConnections: "Connections to the program's kernel servers that were reset because too many waited.",

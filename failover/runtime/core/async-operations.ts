@@ -71,6 +71,11 @@ export class AsyncOperations {
     return this.#pending.size;
   }
 
+  /** What an operation is called; undefined: there is none. */
+  nameOf(id: number): string | undefined {
+    return this.#pending.get(id)?.operation.name;
+  }
+
   /** The independent connection that an operation belongs to, 0 for none. */
   ownerOf(id: number): number {
     return this.#pending.get(id)?.owner ?? 0;
@@ -141,7 +146,11 @@ export class AsyncOperations {
     const { operation } = pending;
     const outcome =
       this.#live && pending.outcome !== undefined ? pending.outcome : operation.decode(result, pending.outcome, id);
-    pending.resource.runInAsyncScope(operation.settle, operation, outcome);
+    try {
+      pending.resource.runInAsyncScope(operation.settle, operation, outcome);
+    } finally {
+      pending.resource.emitDestroy();
+    }
     return true;
   }
 

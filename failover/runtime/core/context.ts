@@ -1,34 +1,10 @@
 /** What the rooms of the runtime share: its state, its mechanisms, and how they report. */
 import type { NativeAddon } from '../../../lib/native/native.js';
+import type { Samples } from '../samples/samples.js';
 import type { AsyncOperations } from './async-operations.js';
+import type { Divergence, RuntimeCounters } from './counters.js';
 import type { LogicalTime } from './logical-time.js';
 import type { VirtualTimers } from './virtual-timers.js';
-
-/** A difference between this backup and the log. */
-export interface Divergence {
-  /** The function: 'fs.readFile'. */
-  what: string;
-  /** The operation's id in the log. */
-  id: number;
-  /** What was expected, and what was found. */
-  detail: string;
-}
-
-/** Counters for operators. */
-export interface RuntimeCounters {
-  /** Effects (writes, renames, …) that a backup did not carry out. */
-  suppressedEffects: number;
-  /** Kernel connections that the program has open. */
-  kernelConnections: number;
-  /** Connections to the program's kernel servers that were reset because too many waited. */
-  refusedConnections: number;
-  /** Bytes of standard output and error that a backup did not write. */
-  suppressedOutput: number;
-  /** Effects carried out (again) when a backup became primary. */
-  redoneEffects: number;
-  /** Local results that did not match the log. */
-  divergences: number;
-}
 
 /** The {@link Runtime}, as its patches see it. */
 export interface RuntimeContext {
@@ -42,6 +18,8 @@ export interface RuntimeContext {
   readonly timers: VirtualTimers;
   readonly operations: AsyncOperations;
   readonly counters: RuntimeCounters;
+  /** Values that the program reads at once. */
+  readonly samples: Samples;
   /** The running event is repeated from a connection's history. */
   readonly isHistorical: boolean;
   /**

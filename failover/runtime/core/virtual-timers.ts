@@ -42,7 +42,7 @@ interface TimerOptions {
   repeat: boolean;
   /** Keeps the process alive. */
   ref: boolean;
-  run(self: Timeout): void;
+  run: ScopedCallback<Timeout>;
 }
 
 type Callback = (...args: unknown[]) => unknown;
@@ -59,11 +59,13 @@ export class Timeout implements SocketTimer {
   heapDue = 0;
   inHeap = false;
   armed = false;
+  /** Its callback runs. */
+  isFiring = false;
   /** The independent connection in whose event it was set, 0 for none. */
   owner = 0;
   readonly ms: number;
   readonly repeat: boolean;
-  readonly run: () => void;
+  readonly #run: ScopedCallback<Timeout>;
 
   constructor(timers: VirtualTimers, options: TimerOptions) {
     this.#timers = timers;
@@ -71,7 +73,16 @@ export class Timeout implements SocketTimer {
     this.id = options.id;
     this.ms = options.ms;
     this.repeat = options.repeat;
-    this.run = () => options.run(this);
+    this.#run = options.run;
+  }
+
+  run(): void {
+    this.#run.call(this);
+  }
+
+  /** It does not fire any more, unless it is refreshed. */
+  ended(): void {
+    this.#run.destroy();
   }
 
   ref(): this {
@@ -122,12 +133,25 @@ export class Immediate {
   /** The independent connection in whose event it was set, 0 for none. */
   owner = 0;
   pending = true;
-  readonly run: () => void;
+  readonly #run: ScopedCallback<Immediate>;
 
-  constructor(timers: VirtualTimers, id: number, run: (self: Immediate) => void) {
+  constructor(timers: VirtualTimers, id: number, run: ScopedCallback<Immediate>) {
     this.#timers = timers;
     this.id = id;
-    this.run = () => run(this);
+    this.#run = run;
+  }
+
+  run(): void {
+    try {
+      this.#run.call(this);
+    } finally {
+      this.ended();
+    }
+  }
+
+  /** It does not run any more. */
+  ended(): void {
+    this.#run.destroy();
   }
 
   ref(): this {
@@ -147,7 +171,7 @@ export class Immediate {
   }
 
   clear(): void {
-    this.#timers.forget(this);
+    this.#timers.clearImmediate(this);
   }
 
   [Symbol.dispose](): void {
@@ -155,12 +179,29 @@ export class Immediate {
   }
 }
 
-/** Keeps the caller's async context (AsyncLocalStorage) for a callback. */
-function inContext<T extends object>(type: string, callback: Callback, args: unknown[]): (self: T) => void {
-  const resource = new AsyncResource(type, { requireManualDestroy: true });
-  return (self) => {
-    resource.runInAsyncScope(callback, self, ...args);
-  };
+/** A callback in its caller's async context (AsyncLocalStorage); async_hooks see a resource. */
+class ScopedCallback<T extends object> {
+  readonly #resource: AsyncResource;
+  readonly #callback: Callback;
+  readonly #args: unknown[];
+  #isDestroyed = false;
+
+  constructor(type: string, callback: Callback, args: unknown[]) {
+    this.#resource = new AsyncResource(type, { requireManualDestroy: true });
+    this.#callback = callback;
+    this.#args = args;
+  }
+
+  call(self: T): void {
+    this.#resource.runInAsyncScope(this.#callback, self, ...this.#args);
+  }
+
+  /** Tells async_hooks, once. */
+  destroy(): void {
+    if (this.#isDestroyed) return;
+    this.#isDestroyed = true;
+    this.#resource.emitDestroy();
+  }
 }
 
 /** All timers and immediates of a program. */
@@ -184,7 +225,7 @@ export class VirtualTimers implements SocketTimers {
 
   /** A timer of the program. @param delay milliseconds, coerced as Node does */
   setTimer(callback: Callback, delay: unknown, repeat: boolean, args: unknown[], ref = true): Timeout {
-    const run = inContext<Timeout>('Timeout', callback, args);
+    const run = new ScopedCallback<Timeout>('Timeout', callback, args);
     const timer = new Timeout(this, { id: this.#host.drawId(), ms: coerceDelay(delay), repeat, ref, run });
     timer.owner = this.#host.owner();
     this.arm(timer);
@@ -193,7 +234,7 @@ export class VirtualTimers implements SocketTimers {
 
   /** An immediate of the program. */
   setImmediate(callback: Callback, args: unknown[]): Immediate {
-    const run = inContext<Immediate>('Immediate', callback, args);
+    const run = new ScopedCallback<Immediate>('Immediate', callback, args);
     const immediate = new Immediate(this, this.#host.drawId(), run);
     immediate.owner = this.#host.owner();
     this.#immediates.set(immediate.id, immediate);
@@ -209,7 +250,7 @@ export class VirtualTimers implements SocketTimers {
       ms: coerceDelay(ms),
       repeat: false,
       ref: false,
-      run: fn,
+      run: new ScopedCallback<Timeout>('Timeout', fn, []),
     });
     timer.owner = this.#host.owner();
     this.arm(timer);
@@ -244,6 +285,7 @@ export class VirtualTimers implements SocketTimers {
     this.#timers.delete(timer.id);
     if (timer.hasRef()) this.refs--;
     if (timer.inHeap) this.#heap.dropped();
+    if (!timer.isFiring) timer.ended();
   }
 
   /** Drops an immediate that has not run. */
@@ -252,6 +294,13 @@ export class VirtualTimers implements SocketTimers {
     immediate.pending = false;
     this.#immediates.delete(immediate.id);
     if (immediate.hasRef()) this.refs--;
+  }
+
+  /** Drops an immediate that the program has cleared. */
+  clearImmediate(immediate: Immediate): void {
+    if (!immediate.pending) return;
+    this.forget(immediate);
+    immediate.ended();
   }
 
   /**
@@ -295,15 +344,15 @@ export class VirtualTimers implements SocketTimers {
     if (timer === undefined) return false;
     // It may be in the heap again, if it was refreshed after it was taken. The heap drops it at its
     // due time.
-    if (!timer.repeat) {
-      this.disarm(timer);
-      timer.run();
-      return true;
-    }
+    timer.isFiring = true;
+    if (!timer.repeat) this.disarm(timer);
     try {
       timer.run();
     } finally {
-      if (timer.armed) this.arm(timer);
+      timer.isFiring = false;
+      // It may have been refreshed, or cleared.
+      if (!timer.armed) timer.ended();
+      else if (timer.repeat) this.arm(timer);
     }
     return true;
   }

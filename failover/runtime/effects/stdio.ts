@@ -24,7 +24,10 @@ export function installStdio(runtime: RuntimeContext, patcher: Patcher, state: O
           if (state.muted) {
             runtime.counters.suppressedOutput +=
               typeof chunk === 'string' ? Buffer.byteLength(chunk) : ((chunk as Uint8Array | null)?.length ?? 0);
-          } else original.call(stream, chunk, charset);
+          } else {
+            // A stream to a file writes by the public fs.writeSync.
+            runtime.outside(() => original.call(stream, chunk, charset));
+          }
           // The end of the real write is not repeatable: the program gets the next tick instead.
           if (typeof done === 'function') process.nextTick(done as () => void);
           return true;

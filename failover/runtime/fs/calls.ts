@@ -3,6 +3,8 @@
  * and how at once. The callback, promise and synchronous functions are generated from it
  * (faces.ts).
  */
+import type { Dirent } from 'node:fs';
+import type { AnyFunction } from '../core/originals.js';
 import {
   encodingOf,
   fileData,
@@ -15,6 +17,7 @@ import {
   writeRegion,
 } from './arguments.js';
 import { absolute, parseFlags, writes } from './descriptors.js';
+import { VirtualDir } from './directory.js';
 import { SyncOperations } from './sync-operations.js';
 import type { NodeCallback, VirtualFs } from './virtual-fs.js';
 
@@ -22,8 +25,11 @@ import type { NodeCallback, VirtualFs } from './virtual-fs.js';
 export interface FsCall {
   /** Runs it as an asynchronous operation. */
   begin(callback: NodeCallback): void;
-  /** Runs it at once; absent: Node's own function does. */
-  now?(): unknown;
+  /**
+   * Runs it at once; absent: Node's own function does.
+   * @param caller frames up to this function are left out of an error's stack
+   */
+  now?(caller: AnyFunction): unknown;
 }
 
 /** Reads a call's arguments, without a callback. Undefined: Node has to complain about them. */
@@ -34,9 +40,6 @@ export type FsCalls = Record<string, Signature>;
 
 /** They change nothing; their result is logged. */
 const QUERIES = ['stat', 'lstat', 'fstat', 'statfs', 'access', 'readdir', 'readlink', 'realpath'];
-
-/** Their synchronous forms are Node's own, and run on every replica. */
-export const OWN_SYNC: ReadonlySet<string> = new Set([...QUERIES, 'readFile']);
 
 /** They change something. The numbers say which arguments name what changes. */
 const EFFECTS: Record<string, readonly number[]> = {
@@ -79,14 +82,34 @@ function accepts(name: string, [target, other]: readonly unknown[]): boolean {
   return isPath(target) && (!TWO_PATHS.has(name) || isPath(other));
 }
 
-function queries(state: VirtualFs): FsCalls {
+/** Node's module loader asks with a cache of its own, whatever the program does. */
+function isFromLoader([, options]: readonly unknown[]): boolean {
+  return typeof options === 'object' && options !== null && Object.getOwnPropertySymbols(options).length > 0;
+}
+
+function queries(state: VirtualFs, sync: SyncOperations): FsCalls {
   const calls: FsCalls = {};
   for (const name of QUERIES) {
     calls[name] = (args) => {
-      if (!accepts(name, args)) return undefined;
-      return { begin: (callback) => state.logged(name, args, false, callback) };
+      if (!accepts(name, args) || isFromLoader(args)) return undefined;
+      return {
+        begin: (callback) => state.logged(name, args, false, callback),
+        now: (caller) => sync.query(name, args, caller),
+      };
     };
   }
+  calls['opendir'] = ([target, options]) => {
+    if (!isPath(target)) return undefined;
+    const given = options === undefined ? [target] : [target, options];
+    return {
+      begin: (callback) =>
+        state.logged('opendir', given, false, (error, entries) => {
+          if (error === null) callback(null, new VirtualDir(String(target), entries as Dirent[]));
+          else callback(error);
+        }),
+      now: (caller) => sync.openDirectory(target, options, caller),
+    };
+  };
   return calls;
 }
 
@@ -98,7 +121,7 @@ function effects(state: VirtualFs, sync: SyncOperations): FsCalls {
       for (const at of changed) if (isPath(args[at])) state.fds.markDirty(absolute(args[at]));
       return {
         begin: (callback) => state.logged(name, args, true, callback),
-        now: () => sync.effect(name, args),
+        now: (caller) => sync.effect(name, args, caller),
       };
     };
   }
@@ -107,7 +130,7 @@ function effects(state: VirtualFs, sync: SyncOperations): FsCalls {
     if (!isPath(prefix)) return undefined;
     return {
       begin: (callback) => state.logged('mkdtemp', args, true, callback),
-      ...(typeof prefix === 'string' ? { now: () => sync.makeTemporary(prefix) } : {}),
+      ...(typeof prefix === 'string' ? { now: (caller: AnyFunction) => sync.makeTemporary(prefix, caller) } : {}),
     };
   };
   return calls;
@@ -122,7 +145,7 @@ function openAndClose(state: VirtualFs, sync: SyncOperations): FsCalls {
       if (typeof bits !== 'number' || Number.isNaN(bits)) return undefined;
       return {
         begin: (callback) => state.open(target, numeric, bits, callback),
-        now: () => sync.open(target, numeric, bits),
+        now: (caller) => sync.open({ target, flags: numeric, mode: bits }, caller),
       };
     },
     close: ([fd]) => {
@@ -147,7 +170,7 @@ function reads(state: VirtualFs, sync: SyncOperations): FsCalls {
             state.read('fs.read', transfer, (error, count) => callback(error, count ?? 0, buffer));
           }
         },
-        now: () => sync.read(fd, [bytes], position),
+        now: (caller) => sync.read(fd, [bytes], position, caller),
       };
     },
     readv: ([fd, ...rest]) => {
@@ -156,7 +179,7 @@ function reads(state: VirtualFs, sync: SyncOperations): FsCalls {
       return {
         begin: (callback) =>
           state.read('fs.readv', { fd, ...region }, (error, count) => callback(error, count ?? 0, rest[0])),
-        now: () => sync.read(fd, region.pieces, region.position),
+        now: (caller) => sync.read(fd, region.pieces, region.position, caller),
       };
     },
     readFile: ([target, options]) => {
@@ -170,6 +193,7 @@ function reads(state: VirtualFs, sync: SyncOperations): FsCalls {
             if (error !== null) callback(error);
             else callback(null, encoding === undefined ? data : (data as Buffer).toString(encoding));
           }),
+        now: (caller) => sync.readFile(target, options, caller),
       };
     },
   };
@@ -195,7 +219,7 @@ function wholeFile(state: VirtualFs, sync: SyncOperations, name: 'writeFile' | '
         if (byDescriptor) writeAll(state, target, bytes, callback);
         else state.logged(name, [target, bytes, withoutEncoding(options)], true, callback);
       },
-      now: () => sync.writeFile(name, target, bytes, options),
+      now: (caller) => sync.writeFile(name, { target, bytes, options }, caller),
     };
   };
 }
@@ -211,7 +235,7 @@ function writesOf(state: VirtualFs, sync: SyncOperations): FsCalls {
           state.write('fs.write', { fd, pieces: [bytes], position }, (error, count) =>
             callback(error, count ?? 0, rest[0]),
           ),
-        now: () => sync.write(fd, [bytes], position as number | null),
+        now: (caller) => sync.write(fd, [bytes], position as number | null, caller),
       };
     },
     writev: ([fd, ...rest]) => {
@@ -220,7 +244,7 @@ function writesOf(state: VirtualFs, sync: SyncOperations): FsCalls {
       return {
         begin: (callback) =>
           state.write('fs.writev', { fd, ...region }, (error, count) => callback(error, count ?? 0, rest[0])),
-        now: () => sync.write(fd, region.pieces, region.position),
+        now: (caller) => sync.write(fd, region.pieces, region.position, caller),
       };
     },
     writeFile: wholeFile(state, sync, 'writeFile'),
@@ -232,7 +256,7 @@ function writesOf(state: VirtualFs, sync: SyncOperations): FsCalls {
 export function fsCalls(state: VirtualFs): FsCalls {
   const sync = new SyncOperations(state);
   return {
-    ...queries(state),
+    ...queries(state, sync),
     ...effects(state, sync),
     ...openAndClose(state, sync),
     ...reads(state, sync),

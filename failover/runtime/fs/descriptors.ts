@@ -80,6 +80,8 @@ export interface OpenFile {
   readonly regular: boolean;
   /** Position of the next read or write without one; null: the kernel's own position counts. */
   position: number | null;
+  /** Bytes that a backup's program has read from the log, beyond the kernel's position. */
+  passed: number;
 }
 
 /** The open files of a program, and the paths that it has written. */
@@ -90,10 +92,10 @@ export class DescriptorTable {
   #allDirty = false;
 
   /** Gives a file the next virtual descriptor. */
-  add(file: Omit<OpenFile, 'vfd' | 'position'>): OpenFile {
+  add(file: Omit<OpenFile, 'vfd' | 'position' | 'passed'>): OpenFile {
     // A position of our own makes repeating a write harmless; appending and pipes have none.
     const tracked = file.regular && writes(file.flags) && (file.flags & O_APPEND) === 0;
-    const open: OpenFile = { ...file, vfd: this.#next++, position: tracked ? 0 : null };
+    const open: OpenFile = { ...file, vfd: this.#next++, position: tracked ? 0 : null, passed: 0 };
     this.#files.set(open.vfd, open);
     return open;
   }
@@ -137,14 +139,26 @@ export class DescriptorTable {
     return file.fd;
   }
 
-  /** Opens the files that the backup has not opened. */
+  /** Opens a file if that is possible. */
+  tryOpen(file: OpenFile): void {
+    try {
+      this.opened(file);
+    } catch {
+      // The program finds out with EBADF when it uses the file.
+    }
+  }
+
+  /** A backup's program has read bytes from the log, at the position of a file. */
+  passed(file: OpenFile | undefined, bytes: number): void {
+    if (file?.position === null) file.passed += bytes;
+  }
+
+  /** Opens the files that the backup has not opened, where the program has read to. */
   goLive(): void {
     for (const file of this.#files.values()) {
-      try {
-        this.opened(file);
-      } catch {
-        // The program finds out with EBADF when it uses the file.
-      }
+      this.tryOpen(file);
+      if (file.passed > 0 && file.regular && (file.flags & O_APPEND) === 0) file.position = file.passed;
+      file.passed = 0;
     }
   }
 

@@ -6,17 +6,16 @@ import fs from 'node:fs';
 import { promisify } from 'node:util';
 import type { AnyFunction } from '../core/originals.js';
 import type { Patcher } from '../core/patcher.js';
-import { type FsCalls, fsCalls, OWN_SYNC, type Signature } from './calls.js';
+import { isPath } from './arguments.js';
+import { type FsCalls, fsCalls, type Signature } from './calls.js';
 import { FileHandle } from './file-handle.js';
 import { installModuleLoads } from './module-loads.js';
 import { PromisedFs } from './promised-fs.js';
 import type { NodeCallback, VirtualFs } from './virtual-fs.js';
 
 /** Functions that fs offers and replay does not repeat. */
-const UNSUPPORTED = ['watch', 'watchFile', 'opendir', 'openAsBlob'];
-const UNSUPPORTED_PROMISES = ['opendir', 'watch'];
-/** Node's own synchronous functions that take descriptors. */
-const SYNC_WITH_DESCRIPTOR = ['fstatSync', 'readFileSync'];
+const UNSUPPORTED = ['watch', 'watchFile', 'openAsBlob'];
+const UNSUPPORTED_PROMISES = ['watch'];
 
 /** A function of fs that takes its callback last. */
 function callbackFace(state: VirtualFs, name: string, signature: Signature): (original: AnyFunction) => AnyFunction {
@@ -39,12 +38,14 @@ function callbackFace(state: VirtualFs, name: string, signature: Signature): (or
 }
 
 function syncFace(state: VirtualFs, signature: Signature): (original: AnyFunction) => AnyFunction {
-  return (original) =>
-    (...args) => {
+  return (original) => {
+    function face(...args: unknown[]): unknown {
       if (!state.runtime.active) return original(...args);
       const call = signature(args);
-      return call?.now === undefined ? state.runtime.outside(() => original(...args)) : call.now();
-    };
+      return call?.now === undefined ? state.runtime.outside(() => original(...args)) : call.now(face);
+    }
+    return face;
+  };
 }
 
 function installCallbacks(state: VirtualFs, calls: FsCalls, patcher: Patcher): void {
@@ -65,16 +66,14 @@ function installCallbacks(state: VirtualFs, calls: FsCalls, patcher: Patcher): v
 }
 
 function installSync(state: VirtualFs, calls: FsCalls, patcher: Patcher): void {
-  for (const [name, signature] of Object.entries(calls)) {
-    if (!OWN_SYNC.has(name)) patcher.method(fs, `${name}Sync`, syncFace(state, signature));
-  }
-  for (const name of SYNC_WITH_DESCRIPTOR) {
-    patcher.method(fs, name, (original: AnyFunction) => (...args: unknown[]) => {
-      if (!state.runtime.active) return original(...args);
-      // Node's readFileSync opens by the public function, which gives out virtual descriptors.
-      return state.runtime.outside(() => original(state.fds.toReal(args[0]), ...args.slice(1)));
-    });
-  }
+  for (const [name, signature] of Object.entries(calls)) patcher.method(fs, `${name}Sync`, syncFace(state, signature));
+  const native = syncFace(state, calls['realpath']);
+  patcher.value(fs.realpathSync, 'native', native(fs.realpathSync.native as AnyFunction));
+  // It never throws; Node's own function asks a binding.
+  patcher.method(fs, 'existsSync', (original: AnyFunction) => (target: unknown) => {
+    if (!state.runtime.active || !isPath(target)) return original(target);
+    return state.runtime.samples.take({ name: 'fs.existsSync', take: () => original(target) }, original);
+  });
 }
 
 function installPromises(state: VirtualFs, calls: FsCalls, patcher: Patcher): void {

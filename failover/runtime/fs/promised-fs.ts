@@ -15,6 +15,7 @@ const DIRECT = [
   'rmdir',
   'mkdir',
   'mkdtemp',
+  'opendir',
   'readdir',
   'readlink',
   'symlink',

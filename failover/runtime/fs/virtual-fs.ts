@@ -19,7 +19,7 @@ import {
   sameOutcome,
 } from '../core/result-codec.js';
 import { absolute, DescriptorTable, type OpenFile, writes } from './descriptors.js';
-import { SuppressedEffects } from './suppressed-effects.js';
+import { readDirectory } from './directory.js';
 
 /** A Node callback. */
 export type NodeCallback = (error: NodeJS.ErrnoException | null, ...values: unknown[]) => void;
@@ -37,10 +37,16 @@ const REPLACEMENTS: Record<string, AnyFunction> = {
     const done = args.pop() as (error: unknown) => void;
     done(attempt(() => originalFs['cpSync'](...args)).error);
   },
+  opendir: (...args) => {
+    const done = args.pop() as NodeCallback;
+    const { error, values } = attempt(() => readDirectory(args[0], args[1]));
+    done(error, ...values);
+  },
+  opendirSync: readDirectory as AnyFunction,
 };
 
 /** Errors which show that a repeated effect had been carried out before. */
-const ALREADY: Record<string, string> = {
+export const ALREADY: Record<string, string> = {
   mkdir: 'EEXIST',
   link: 'EEXIST',
   symlink: 'EEXIST',
@@ -76,12 +82,9 @@ export interface Transfer {
 export class VirtualFs {
   readonly fds = new DescriptorTable();
   readonly runtime: RuntimeContext;
-  /** Synchronous effects that a backup has left out. */
-  readonly suppressed: SuppressedEffects;
 
   constructor(runtime: RuntimeContext) {
     this.runtime = runtime;
-    this.suppressed = new SuppressedEffects(runtime);
   }
 
   /** Calls an original function, with Node's own functions under it. */
@@ -89,10 +92,14 @@ export class VirtualFs {
     return this.runtime.outside(() => (REPLACEMENTS[name] ?? originalFs[name])(...args));
   }
 
-  /** The backup becomes primary. @param unfinished the primary died in the latest event */
-  goLive(unfinished: boolean): void {
-    this.suppressed.goLive(unfinished);
+  /** The backup becomes primary. */
+  goLive(): void {
     this.fds.goLive();
+  }
+
+  /** The outcome of a function. */
+  attempt(fn: () => unknown): Outcome {
+    return attempt(fn);
   }
 
   #diverged(what: string, id: number, detail: string): void {
@@ -221,7 +228,7 @@ export class VirtualFs {
   }
 
   /** Whether a backup can read the same from this file by itself. */
-  #readsTheSame(file: OpenFile | undefined): file is OpenFile {
+  readsTheSame(file: OpenFile | undefined): file is OpenFile {
     return file?.regular === true && !writes(file.flags) && !this.fds.isDirty(file.path);
   }
 
@@ -229,7 +236,7 @@ export class VirtualFs {
   read(name: string, transfer: Transfer, settle: NodeCallback): void {
     const { runtime, fds } = this;
     const file = fds.find(transfer.fd);
-    const sameHere = this.#readsTheSame(file);
+    const sameHere = this.readsTheSame(file);
     const position = transfer.position ?? file?.position ?? null;
     const tracked = transfer.position === null && file?.position != null;
     const filled = (count: number): Uint8Array[] => firstBytes(transfer.pieces, count);
@@ -254,11 +261,12 @@ export class VirtualFs {
         if (logged.tag === 'error') return { error: logged.error, values: [] };
         if (logged.tag === 'data') {
           scatter(logged.data, transfer.pieces);
+          if (transfer.position === null) fds.passed(file, logged.data.length);
           return { error: null, values: [logged.data.length] };
         }
         const outcome = mine ?? local();
         const data = outcome.error === null ? filled(outcome.values[0] as number) : [];
-        this.#check({ name, id, where: file?.path ?? String(transfer.fd) }, logged, outcome, data);
+        this.check({ name, id, where: file?.path ?? String(transfer.fd) }, logged, outcome, data);
         return outcome;
       },
       settle: (outcome) => {
@@ -270,12 +278,8 @@ export class VirtualFs {
     });
   }
 
-  #check(
-    from: { name: string; id: number; where: string },
-    logged: Logged,
-    outcome: Outcome,
-    data: Uint8Array[],
-  ): void {
+  /** Whether a backup has read what the primary's digest says; reports it if not. */
+  check(from: { name: string; id: number; where: string }, logged: Logged, outcome: Outcome, data: Uint8Array[]): void {
     if (logged.tag !== 'digest') return;
     const { name, id, where } = from;
     if (outcome.error !== null) this.#diverged(name, id, `${where}: here ${outcome.error.code}`);
@@ -343,7 +347,7 @@ export class VirtualFs {
     const { runtime, fds } = this;
     const file = fds.find(target);
     const where = typeof target === 'number' ? (file?.path ?? String(target)) : absolute(target);
-    const sameHere = typeof target === 'number' ? this.#readsTheSame(file) : !fds.isDirty(where);
+    const sameHere = typeof target === 'number' ? this.readsTheSame(file) : !fds.isDirty(where);
     const local = (): Outcome => attempt(() => this.call('readFileSync', [this.fds.toReal(target), options]));
     runtime.operations.begin({
       name: 'fs.readFile',
@@ -359,7 +363,10 @@ export class VirtualFs {
       },
       decode: (result, mine, id) => {
         const logged = decodeResult(result);
-        if (logged.tag === 'data') return { error: null, values: [Buffer.from(logged.data)] };
+        if (logged.tag === 'data') {
+          fds.passed(file, logged.data.length);
+          return { error: null, values: [Buffer.from(logged.data)] };
+        }
         if (logged.tag === 'error') {
           if (mine !== undefined && mine.error?.code !== logged.error.code) {
             this.#diverged('fs.readFile', id, `${where}: ${logged.error.code}, here ${mine.error?.code ?? 'success'}`);
@@ -367,7 +374,7 @@ export class VirtualFs {
           return { error: logged.error, values: [] };
         }
         const outcome = mine ?? local();
-        this.#check({ name: 'fs.readFile', id, where }, logged, outcome, outcome.values as Buffer[]);
+        this.check({ name: 'fs.readFile', id, where }, logged, outcome, outcome.values as Buffer[]);
         return outcome;
       },
       settle: (outcome) => {
@@ -379,7 +386,7 @@ export class VirtualFs {
 }
 
 /** The first `count` bytes of pieces. */
-function firstBytes(pieces: readonly Uint8Array[], count: number): Uint8Array[] {
+export function firstBytes(pieces: readonly Uint8Array[], count: number): Uint8Array[] {
   const taken: Uint8Array[] = [];
   for (const piece of pieces) {
     if (count <= 0) break;
@@ -390,7 +397,7 @@ function firstBytes(pieces: readonly Uint8Array[], count: number): Uint8Array[] 
 }
 
 /** Copies data into the pieces. */
-function scatter(data: Uint8Array, pieces: readonly Uint8Array[]): void {
+export function scatter(data: Uint8Array, pieces: readonly Uint8Array[]): void {
   let at = 0;
   for (const piece of pieces) {
     if (at >= data.length) break;

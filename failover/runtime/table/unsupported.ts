@@ -3,10 +3,12 @@
  * of each in an event is reported by name.
  *
  *   API                                   kind               not logged
- *   child_process.*, cluster.fork         effect, source     output and exit of a child
+ *   cluster.fork                          source             connections of a worker
  *   worker_threads.Worker, channels       source             the order of messages
- *   os.*, v8.*, process.memoryUsage, ...  sample             the value
- *   performance.mark and others           virtual            they read the real clock
+ *   dns.*, dns.promises.*                 operation          the answer
+ *   dgram.createSocket                    source             arrivals at a kernel socket
+ *   v8.getHeapSnapshot                    sample             the value
+ *   performance.timerify                  virtual            it reads the real clock
  *   FinalizationRegistry                  source             the garbage collector's choice
  *   process.on('SIG...'), process.send    source, effect     signals and messages
  *
@@ -15,9 +17,7 @@
  * (operations/crypto.ts), fs.watch and opendir (fs/faces.ts), zlib and tls on a Node whose
  * internals differ.
  */
-import childProcess from 'node:child_process';
 import cluster from 'node:cluster';
-import os from 'node:os';
 import v8 from 'node:v8';
 import workerThreads from 'node:worker_threads';
 import type { RuntimeContext } from '../core/context.js';
@@ -60,13 +60,10 @@ function reportNew(runtime: RuntimeContext, patcher: Patcher, owner: object, nam
 
 /** Reports the first use of each API of the table. */
 export function installUnsupported(runtime: RuntimeContext, patcher: Patcher): void {
-  const spawners = ['spawn', 'exec', 'execFile', 'fork', 'spawnSync', 'execSync', 'execFileSync'];
-  reportCalls(runtime, patcher, childProcess, 'child_process', spawners);
   reportCalls(runtime, patcher, cluster, 'cluster', ['fork']);
-  reportCalls(runtime, patcher, os, 'os', ['loadavg', 'freemem', 'uptime', 'cpus', 'networkInterfaces']);
-  reportCalls(runtime, patcher, v8, 'v8', ['getHeapStatistics', 'getHeapSpaceStatistics', 'writeHeapSnapshot']);
-  reportCalls(runtime, patcher, process, 'process', ['memoryUsage', 'cpuUsage', 'resourceUsage', 'send']);
-  reportCalls(runtime, patcher, performance, 'performance', ['mark', 'measure', 'eventLoopUtilization', 'timerify']);
+  reportCalls(runtime, patcher, v8, 'v8', ['getHeapSnapshot', 'setFlagsFromString', 'takeCoverage', 'stopCoverage']);
+  reportCalls(runtime, patcher, process, 'process', ['send']);
+  reportCalls(runtime, patcher, performance, 'performance', ['timerify']);
   reportNew(runtime, patcher, workerThreads, 'Worker', 'worker_threads.Worker');
   for (const name of ['MessageChannel', 'BroadcastChannel', 'FinalizationRegistry']) {
     reportNew(runtime, patcher, globalThis, name, name);

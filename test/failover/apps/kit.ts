@@ -7,6 +7,7 @@ import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
 import os from 'node:os';
+import { createHistogram } from 'node:perf_hooks';
 import { CHUNK, chunk } from '../../../failover/demo/content.js';
 
 const connections = { open: 0 };
@@ -62,6 +63,13 @@ function outgoing(response: http.ServerResponse, port: number): void {
   });
 }
 
+/** Time of the real clock, which differs between any two replicas. */
+function durationNs(): number {
+  const histogram = createHistogram();
+  performance.timerify(() => 'x'.repeat(100_000).split(''), { histogram })();
+  return histogram.max;
+}
+
 const handler: http.RequestListener = (request, response) => {
   const [, what, argument] = (request.url ?? '/').split('/');
   if (what === 'ticks') ticks(response, Number(argument));
@@ -69,9 +77,12 @@ const handler: http.RequestListener = (request, response) => {
   else if (what === 'bytes') download(response, Number(argument));
   else if (what === 'outgoing') outgoing(response, Number(argument));
   // Different on every replica, so that a backup diverges.
-  else if (what === 'different')
-    response.end(`${os.freemem()} ${process.hrtime().join()} ${process.memoryUsage().rss}`);
-  else if (what === 'throw') throw new Error('thrown by the program');
+  else if (what === 'different') response.end(`it took ${durationNs()} ns`);
+  // One of two replicas asks for more than the other.
+  else if (what === 'sometimes') {
+    if (Math.floor(durationNs() / 10_000) % 2 === 0) os.freemem();
+    response.end('done');
+  } else if (what === 'throw') throw new Error('thrown by the program');
   else if (what === 'count') response.end(String(connections.open));
   else response.end('hello');
 };
