@@ -34,9 +34,9 @@ export const OUTSIDE: BindingRows = {
       strerror`,
     ],
     [
-      'leaks',
       'operation',
-      'both replicas ask the name server; dns functions are reported by name, dns.Resolver is not',
+      'runtime/operations/dns.ts',
+      'the live replica asks the name server; its answer is an event',
       `ChannelWrap getaddrinfo getnameinfo ChannelWrap{getHostByAddr queryA queryAaaa queryAny queryCaa
       queryCname queryMx queryNaptr queryNs queryPtr querySoa querySrv queryTlsa[22-] queryTxt}`,
     ],
@@ -118,9 +118,9 @@ export const OUTSIDE: BindingRows = {
   pipe_wrap: [
     ['pure', '', 'a request object', `PipeConnectWrap`],
     [
-      'leaks',
       'source',
-      'unix sockets: opened by both replicas, not reported',
+      'runtime/sources/kernel-connection.ts',
+      'unix sockets: the live replica has them, what arrives is an event',
       `Pipe Pipe{bind connect fchmod listen open}`,
     ],
   ],
@@ -153,9 +153,9 @@ export const OUTSIDE: BindingRows = {
   tcp_wrap: [
     ['pure', '', 'a request object', `TCPConnectWrap`],
     [
-      'leaks',
       'source',
-      'servers, and connections that the stack routes, are on the stack; all other sockets are of the kernel, on both replicas',
+      'runtime/sources/kernel-connection.ts',
+      'on the stack where it has a route; else the live replica alone has the socket, what arrives is an event',
       `TCP TCP{bind bind6 connect connect6 getTypeOfService[24-] getpeername getsockname listen open reset
       setKeepAlive setNoDelay setTypeOfService[24-]}`,
     ],
@@ -172,9 +172,9 @@ export const OUTSIDE: BindingRows = {
   udp_wrap: [
     ['pure', '', 'a request object', `SendWrap`],
     [
-      'unsupported',
       'source',
-      'datagram sockets on the addresses of the stack are on the stack; all other ones are of the kernel, on both replicas',
+      'runtime/sources/kernel-dgram.ts',
+      'on the stack where it has a route; else the live replica alone has the socket, what arrives is an event',
       `UDP UDP{addMembership addSourceSpecificMembership bind bind6 bufferSize connect connect6 disconnect
       dropMembership dropSourceSpecificMembership fd getSendQueueCount getSendQueueSize getpeername
       getsockname open recvStart recvStop send send6 setBroadcast setMulticastInterface setMulticastLoopback

@@ -187,7 +187,7 @@ export const PROCESS: BindingRows = {
       `_getActiveHandles _getActiveRequests`,
     ],
     ['effect', 'replica/event-loop.ts', 'ends the process: the successor goes on', `abort causeSegfault reallyExit`],
-    ['leaks', 'effect', 'process.kill signals the process of the number, on both replicas', `_kill`],
+    ['effect', 'runtime/effects/signals.ts', 'process.kill: only the live replica sends signals', `_kill`],
     ['leaks', 'effect', 'opens a debugger in another process', `_debugEnd _debugProcess`],
     ['leaks', 'effect', 'writes to standard error on both replicas', `_rawDebug`],
     ['unsupported', 'unsupported', 'native addons: unknown ones are refused by name (table/addons.ts)', `dlopen`],

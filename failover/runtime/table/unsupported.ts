@@ -5,8 +5,6 @@
  *   API                                   kind               not logged
  *   cluster.fork                          source             connections of a worker
  *   worker_threads.Worker, channels       source             the order of messages
- *   dns.*, dns.promises.*                 operation          the answer
- *   dgram.createSocket                    source             arrivals at a kernel socket
  *   v8.getHeapSnapshot                    sample             the value
  *   performance.timerify                  virtual            it reads the real clock
  *   FinalizationRegistry                  source             the garbage collector's choice
@@ -14,7 +12,7 @@
  *
  * The kinds are those of runtime.ts.
  * Others are reported where they are patched: crypto.subtle and generateKeyPair
- * (operations/crypto.ts), fs.watch and opendir (fs/faces.ts), zlib and tls on a Node whose
+ * (operations/crypto.ts), fs.watch (fs/faces.ts), zlib and tls on a Node whose
  * internals differ.
  */
 import cluster from 'node:cluster';
