@@ -42,7 +42,7 @@ export function findProgram(file: string): string {
 
 /** Ports to other threads that Node's event loop waits for. */
 function openPorts(): number {
-  return process.getActiveResourcesInfo().filter((kind) => kind === 'MessagePort').length;
+  return originals.getActiveResourcesInfo().filter((kind) => kind === 'MessagePort').length;
 }
 
 /**

@@ -6,6 +6,7 @@
 import type { Clock } from '../../lib/clock.js';
 import type { Stack } from '../../stack/stack.js';
 import type { Connections } from '../connections/connections.js';
+import { originals } from '../runtime/core/originals.js';
 import type { Runtime } from '../runtime/runtime.js';
 
 /** A program that does not listen this long after its start counts as ready, microseconds. */
@@ -27,7 +28,7 @@ export interface ProgramHost {
 /** What keeps Node's event loop alive, beside the runtime: handles and requests by kind. */
 function nodeResources(): Map<string, number> {
   const counts = new Map<string, number>();
-  for (const kind of process.getActiveResourcesInfo()) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  for (const kind of originals.getActiveResourcesInfo()) counts.set(kind, (counts.get(kind) ?? 0) + 1);
   return counts;
 }
 

@@ -24,6 +24,7 @@ export const originals = {
   performanceNow: globalThis.performance.now.bind(globalThis.performance),
   hrtime: process.hrtime,
   uptime: process.uptime,
+  getActiveResourcesInfo: process.getActiveResourcesInfo.bind(process),
   crypto: { ...crypto },
   fs: { ...fs },
   fsPromises: { ...fs.promises },
