@@ -1,8 +1,9 @@
 /** All groups in a directory: those that run, and what others have left behind. */
-import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
+
 import { errorCode } from '../../lib/errors.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import { systemClock } from '../../lib/native/system.js';
+import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from '../../lib/own-node.js';
 import { Group, isGroupName } from '../host/group-directory.js';
 import { CLOCK_OFFSETS_OFFSET, MAGIC, RING_HEADER, Word } from '../log/ring-header.js';
 import { askReplicas } from './replicas.js';

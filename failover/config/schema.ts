@@ -2,9 +2,10 @@
  * The schema of a configuration file: tables of keys. Validation, error messages and the reference
  * pages (docs/reference/cluster-config.md, docs/reference/gateway-config.md) all come from them.
  */
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+
 import { dirname, resolve } from 'node:path';
 import { errorCode, FtError } from '../../lib/errors.js';
+import { closeSync, fstatSync, geteuid, openSync, readFileSync } from '../../lib/own-node.js';
 
 /** Where a value stands: the file, and the path of keys in it. */
 export interface Place {
@@ -144,7 +145,7 @@ export function secretFile(expected: string, options: FieldOptions<string>): Fie
         const shown = (mode & 0o777).toString(8).padStart(4, '0');
         throw configError(place.file, `${place.key}: ${name} has mode ${shown}; use chmod 600 ${name}`);
       }
-      if (uid !== 0 && uid !== process.geteuid?.())
+      if (uid !== 0 && uid !== geteuid?.())
         throw configError(place.file, `${place.key}: ${name} belongs to user ${uid}, who can change it`);
       return readFileSync(fd);
     } catch (error) {

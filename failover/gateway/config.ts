@@ -3,10 +3,11 @@
  * before anything changes; each error names its place. docs/reference/gateway-config.md is made
  * from these tables (config-reference.ts).
  */
-import { readFileSync } from 'node:fs';
+
 import { errorCode, FtError } from '../../lib/errors.js';
 import { parseIPv4 } from '../../lib/ipv4-address.js';
 import { parseIPv6 } from '../../lib/ipv6-address.js';
+import { readFileSync } from '../../lib/own-node.js';
 import {
   choice,
   configError,

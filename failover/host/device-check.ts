@@ -2,12 +2,13 @@
  * What a TAP or TUN device and its addresses must be like, before a stack uses them: the kernel
  * accepts much that cannot work. Reads only; `ft-tcp doctor` prints the same.
  */
-import { existsSync, readFileSync } from 'node:fs';
+
 import { checkOptions } from '../../lib/device/tap-errors.js';
 import { errorCode, FtError } from '../../lib/errors.js';
 import { parseCidr4, parseIPv4 } from '../../lib/ipv4-address.js';
 import { inCidr6, parseCidr6, parseIPv6 } from '../../lib/ipv6-address.js';
 import { type NativeAddon, native } from '../../lib/native/native.js';
+import { existsSync, readFileSync } from '../../lib/own-node.js';
 
 /** Flags of net_device and tun_struct (linux/if.h, linux/if_tun.h). */
 const IFF_UP = 1;

@@ -1,6 +1,7 @@
 /** The signals that end a process in an orderly way. */
-import { readFileSync } from 'node:fs';
+
 import { constants } from 'node:os';
+import { readFileSync } from '../../lib/own-node.js';
 
 /** A signal that ends a process in an orderly way. */
 export type EndSignal = 'SIGTERM' | 'SIGINT' | 'SIGHUP';

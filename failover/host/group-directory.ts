@@ -16,9 +16,14 @@
  * | PID.control    | admin socket (admin/commands.ts)                                                 |
  * | PID.gateway    | socket of a gateway (gateway/admin.ts)                                           |
  */
+
+import { join } from 'node:path';
+import { errorCode, FtError } from '../../lib/errors.js';
+import type { NativeAddon, NativeHandle } from '../../lib/native/native.js';
 import {
   existsSync,
   fstatSync,
+  kill,
   readdirSync,
   readFileSync,
   renameSync,
@@ -26,10 +31,7 @@ import {
   rmSync,
   statSync,
   writeFileSync,
-} from 'node:fs';
-import { join } from 'node:path';
-import { errorCode, FtError } from '../../lib/errors.js';
-import type { NativeAddon, NativeHandle } from '../../lib/native/native.js';
+} from '../../lib/own-node.js';
 import { PrivateDirectory } from './private-directory.js';
 
 /**
@@ -397,7 +399,7 @@ export class Group implements GroupPlace {
 /** Whether a process has this number, also one of another user. */
 export function isProcess(pid: number): boolean {
   try {
-    process.kill(pid, 0);
+    kill(pid, 0);
     return true;
   } catch (error) {
     return errorCode(error) !== 'ESRCH';

@@ -4,20 +4,21 @@
  * user, others may not rename what is in it, and none is another user's symbolic link. From then on
  * the directory is used by its descriptor: what becomes of its path has no effect.
  */
+import type { Stats } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { errorCode, FtError } from '../../lib/errors.js';
 import {
   closeSync,
   constants,
   fstatSync,
+  geteuid,
   lstatSync,
   mkdirSync,
   openSync,
   readFileSync,
   readlinkSync,
-  type Stats,
   statSync,
-} from 'node:fs';
-import { join, resolve } from 'node:path';
-import { errorCode, FtError } from '../../lib/errors.js';
+} from '../../lib/own-node.js';
 
 /** O_PATH of Linux, which Node does not name: a descriptor needs no permission to read. */
 const O_PATH = 0o10000000;
@@ -137,7 +138,7 @@ export class PrivateDirectory {
   }
 
   #checkOwn({ uid, mode }: Stats): void {
-    if (uid !== process.geteuid?.()) throw this.#error('EACCES', `belongs to user ${uid}`);
+    if (uid !== geteuid?.()) throw this.#error('EACCES', `belongs to user ${uid}`);
     if ((mode & WRITABLE_BY_OTHERS) === 0) return;
     const { what, hint } = this.use;
     throw new FtError('EACCES', `${what} ${this.path} can be written to by others`, `chmod 700 ${this.path}. ${hint}`);
@@ -177,7 +178,7 @@ function openOrCreate(path: string, create: boolean): number | null {
 
 /** Root and this user may change the path. */
 function isTrusted(uid: number): boolean {
-  return uid === 0 || uid === process.geteuid?.() || (uid === overflowUid && isInUserNamespace());
+  return uid === 0 || uid === geteuid?.() || (uid === overflowUid && isInUserNamespace());
 }
 
 /** What the kernel shows for users of the outside in a user namespace, the real root among them. */

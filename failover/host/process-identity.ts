@@ -2,7 +2,7 @@
  * What names a process beside its number, which another process may get later, or have in another
  * pid namespace.
  */
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from '../../lib/own-node.js';
 
 /** Of a process; 0: not known. */
 export interface ProcessIdentity {

@@ -6,9 +6,9 @@
  * resolved as `require` does; of one that has only an entry for `import`, its package.json counts.
  */
 import { createHash, type Hash } from 'node:crypto';
-import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { createRequire, isBuiltin } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
+import { readFileSync, realpathSync, statSync } from '../../lib/own-node.js';
 
 /** Files and bytes that are read; of a larger program the rest is not compared. */
 const MAX_FILES = 5000;

@@ -3,10 +3,11 @@
  * alive. It answers root and the user that it runs as, whatever the mode of its socket or
  * directory.
  */
-import { rmSync } from 'node:fs';
+
 import net, { type Server, type Socket } from 'node:net';
 import { errorCode } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
+import { geteuid, rmSync } from '../../lib/own-node.js';
 
 /**
  * The answer as JSON; `gone`: nothing listens there; `unresponsive`: no answer came in time, or
@@ -57,7 +58,7 @@ const SOCKET_UMASK = 0o177;
 export function onlySameUser(listener: (socket: Socket) => void): (socket: Socket) => void {
   return (socket) => {
     const uid = peerUid(socket);
-    if (uid === 0 || (uid !== undefined && uid === process.geteuid?.())) listener(socket);
+    if (uid === 0 || (uid !== undefined && uid === geteuid?.())) listener(socket);
     else socket.destroy();
   };
 }

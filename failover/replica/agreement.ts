@@ -3,9 +3,10 @@
  * group begins, and compared when a backup joins and when a group is resumed. A difference that was
  * not noticed would end protection later, or the group.
  */
-import { readFileSync, realpathSync } from 'node:fs';
+
 import { resolve } from 'node:path';
 import { FtError } from '../../lib/errors.js';
+import { geteuid, readFileSync, realpathSync } from '../../lib/own-node.js';
 import type { StartSnapshot } from '../host/group-directory.js';
 import type { ReplicaOptions } from './options.js';
 
@@ -76,7 +77,7 @@ export function agreementOf(options: ReplicaOptions, argv: readonly string[]): A
     directory: process.cwd(),
     nodeOptions: JSON.stringify([process.env['NODE_OPTIONS'] ?? '', ...process.execArgv]),
     umask: `0${process.umask().toString(8)}`,
-    user: `${process.geteuid?.()}:${process.getegid?.()}`,
+    user: `${geteuid?.()}:${process.getegid?.()}`,
     limits: processLimits(),
   };
   return values;

@@ -6,9 +6,10 @@
  * Writing is synchronous and in blocks: flushed packets are in the file even if the process is
  * killed.
  */
-import { closeSync, openSync, writeSync } from 'node:fs';
+
 import bufferLayout from 'buffer-layout';
 import { errorCode, FtError } from '../errors.js';
+import { closeSync, openSync, writeSync } from '../own-node.js';
 import { DeviceDecorator } from './decorator.js';
 import { type DeviceHandler, type FrameDevice, TX_HEADROOM, type TxFrame } from './device.js';
 import { RX_META_WORDS, type RxBatch } from './rx-batch.js';

@@ -3,8 +3,9 @@
  * each frame, and nanoseconds. Wireshark and tcpdump read it. Written like pcap.ts: in blocks, and
  * flushed packets survive the process.
  */
-import { closeSync, openSync, writeSync } from 'node:fs';
+
 import { errorCode, FtError } from '../errors.js';
+import { closeSync, openSync, writeSync } from '../own-node.js';
 import type { FrameDevice } from './device.js';
 import type { CaptureWriter } from './pcap.js';
 

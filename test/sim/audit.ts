@@ -22,7 +22,7 @@ interface Stream {
   /** Bytes that the program has written; -1 where the log does not say so. */
   written: number;
   /** The other connection of a relay, which is sent what this one receives. */
-  relaysTo?: Stream;
+  relaysTo?: Stream | undefined;
 }
 
 export class LogAudit {
@@ -68,9 +68,19 @@ export class LogAudit {
     }
   }
 
+  /** A late joiner knows nothing of older connections before it is told of them. */
+  #joined(): void {
+    for (const stream of this.#byId.values()) {
+      stream.irs = 0;
+      stream.written = -1;
+      stream.relaysTo = undefined;
+    }
+  }
+
   #record(type: number, conn: number, body: number): void {
     this.records++;
     const view = this.#view;
+    if (type === RecordType.Join) this.#joined();
     if (type === RecordType.Opened) {
       const irs = OpenedBody.irs.get(view, body);
       const known = this.#byId.get(conn);
