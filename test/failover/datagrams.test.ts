@@ -32,13 +32,16 @@ class Adder {
   /** @returns the sum after these numbers. */
   async add(from: number, to: number): Promise<number> {
     for (let n = from; n <= to; n++) {
-      for (let tries = 0; !this.answers.some((answer) => answer.startsWith(`${this.name} ${n} `)); tries++) {
+      const answered = (): boolean => this.answers.some((answer) => answer.startsWith(`${this.name} ${n} `));
+      for (let tries = 0; !answered(); tries++) {
         if (tries > 50) throw new Error(`no answer to ${n}`);
         if (tries > 0) this.repeats++;
         this.#socket.send(`${this.name} ${n}`, this.port, STACK_ADDRESS);
         await new Promise<void>((done) => {
           const timer = setTimeout(done, 200);
+          // Not the second answer to a number that was asked twice.
           this.#heard = () => {
+            if (!answered()) return;
             clearTimeout(timer);
             done();
           };
