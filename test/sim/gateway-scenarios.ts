@@ -103,7 +103,7 @@ export const GATEWAY_SCENARIOS: Scenario[] = [
     // A replica that joins when the log has lost its beginning is told of each relay.
     name: 'gateway-rejoin',
     ...RELAYED,
-    logBytes: 1 << 18,
+    logBytes: 1 << 19,
     forgets: true,
     sparse: 10,
     clients: (host, address) => {
