@@ -41,7 +41,10 @@ export function unshareFlags(): string[] {
 export function runInLab(script: string, args: string[]): Promise<number> {
   const unshare = unshareFlags();
   const directory = mkdtempSync(join(tmpdir(), 'ft-tcp-lab-'));
-  const child = spawn('unshare', [...unshare, process.execPath, script, ...args], {
+  // A test runner adds its loaders to what it starts: replicas would start slowly, and with another
+  // environment than their users'.
+  const node = ['env', '-u', 'NODE_OPTIONS', process.execPath];
+  const child = spawn('unshare', [...unshare, ...node, script, ...args], {
     env: { ...process.env, [DIRECTORY]: directory },
     // The lab's process ends when its standard input ends: also when this process is killed.
     stdio: ['pipe', 'inherit', 'inherit'],
