@@ -45,8 +45,10 @@ function runPage(page: string): { status: number | null; out: string; errors: st
     for (const { name, text } of blocks) if (name !== '') writeFileSync(join(directory, name), text);
     const commands = blocks.filter(({ language, text }) => language === 'sh' && !NOT_HERE.test(text));
     writeFileSync(join(directory, 'page.sh'), BEFORE + commands.map(({ text }) => text).join('\n'));
-    // When this process is killed, the page's processes end with it.
-    const words = ['--pdeathsig', 'KILL', 'unshare', ...unshareFlags(), 'sh', 'page.sh'];
+    // When this process is killed, the page's processes end with it. They start without the test
+    // runner's loaders, as a reader's do.
+    const node = ['env', '-u', 'NODE_OPTIONS'];
+    const words = ['--pdeathsig', 'KILL', ...node, 'unshare', ...unshareFlags(), 'sh', 'page.sh'];
     const { status, stdout, stderr } = spawnSync('setpriv', words, {
       cwd: directory,
       encoding: 'utf8',
