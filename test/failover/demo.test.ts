@@ -144,8 +144,12 @@ t.test('a demo that is killed leaves nothing behind', async (t) => {
     stdio: 'ignore',
     env: { ...process.env, TMPDIR: place },
   });
-  await new Promise((done) => setTimeout(done, 1500));
-  const inside = spawnSync('ps', ['-o', 'pid=', '--ppid', String(child.pid)], { encoding: 'utf8' }).stdout.trim();
+  // Its namespace, when it has been made.
+  let inside = '';
+  for (let tries = 0; inside === '' && tries < 100; tries++) {
+    await new Promise((done) => setTimeout(done, 200));
+    inside = spawnSync('ps', ['-o', 'pid=', '--ppid', String(child.pid)], { encoding: 'utf8' }).stdout.trim();
+  }
   t.not(inside, '', 'it runs');
   child.kill('SIGTERM');
   await new Promise((done) => child.once('exit', done));
