@@ -32,14 +32,14 @@ function ethernet(target: Target, type: number, length: number): { bytes: Uint8A
 }
 
 /** An address of nobody's in 198.18.0.0/15. */
-function stranger(random: Random): number {
+function unknownSource(random: Random): number {
   return (0xc6120000 | (random.u32() & 0x1ffff)) >>> 0;
 }
 
 function tcp4(flags: number, own?: (random: Random) => { source: number; port: number }): Flood {
   return (random, target) => {
     const { bytes, view } = ethernet(target, ETHERTYPE_IPV4, 40);
-    const who = own?.(random) ?? { source: stranger(random), port: 1024 + (random.u32() % 60_000) };
+    const who = own?.(random) ?? { source: unknownSource(random), port: 1024 + (random.u32() % 60_000) };
     writeIpv4(bytes, view, 14, {
       tos: 0,
       totalLength: 40,
@@ -127,7 +127,7 @@ export const FLOODS: Record<string, Flood> = {
       fragment: 0x2000 | offset,
       ttl: 60,
       protocol: 17,
-      src: stranger(random),
+      src: unknownSource(random),
       dst: target.address,
     });
     return bytes;
@@ -168,7 +168,7 @@ export const FLOODS: Record<string, Flood> = {
       fragment: 0,
       ttl: 60,
       protocol: 17,
-      src: stranger(random),
+      src: unknownSource(random),
       dst: target.address,
     });
     view.setUint16(34, 1024 + (random.u32() % 60_000));

@@ -29,7 +29,7 @@ export class Victim {
   readonly target: Target;
   received = 0;
   /** Connections accepted beside the transfer's. */
-  strangers = 0;
+  otherConnections = 0;
 
   /** @param options.bandwidth of the link, in bits per second. */
   constructor(options: { bandwidth?: number } = {}) {
@@ -67,7 +67,7 @@ export class Victim {
 
   #accept(endpoint: StreamEndpoint): void {
     if (endpoint.remoteAddress !== '10.0.0.1') {
-      this.strangers++;
+      this.otherConnections++;
       endpoint.events = SILENT;
       return;
     }
@@ -114,7 +114,7 @@ export class Victim {
     this.clock.advance(end - this.clock.now());
   }
 
-  /** Everything that grows with what strangers send. */
+  /** Everything that grows with what unknown peers send. */
   sizes(): Record<string, number> {
     const { stack } = this.hosts[1];
     return {

@@ -25,7 +25,7 @@ class Late {
   readonly first: Member;
   readonly third: Member;
   readonly clients: Client[];
-  readonly unrepeated: string[] = [];
+  readonly replayFailures: string[] = [];
 
   constructor(scenario: Pick<Scenario, 'program' | 'clients' | 'historyLimit' | 'resets'>) {
     const cluster = new Cluster({ name: 'late', logBytes: SMALL_LOG, forgets: true, ...scenario }, 'late');
@@ -39,7 +39,7 @@ class Late {
     second.process.kill();
     cluster.run(() => !cluster.protected, SECOND_US);
     const { replica } = cluster.start('third')!;
-    replica.on('replayFailed', (_conn, why) => this.unrepeated.push(why));
+    replica.on('replayFailed', (_conn, why) => this.replayFailures.push(why));
     cluster.run(() => replica.reader !== null, SECOND_US);
     // What the log says of older connections is read.
     cluster.run(() => false, 5000);
@@ -97,7 +97,7 @@ t.test('each connection is brought to where it is on the primary, and goes on wh
     counters: { connectionHistories: { connections: 6, tooLong: 0, crossConnection: 0 } },
   });
   t.equal(late.third.replica.histories.size, 6, 'the next one that joins can be told, too');
-  t.same(late.unrepeated, []);
+  t.same(late.replayFailures, []);
   const { cluster } = late;
   late.first.process.kill();
   cluster.run(() => cluster.primary === late.third, SECOND_US);
@@ -138,20 +138,20 @@ function unrepeatable(): Late {
 
 t.test('a server that is not, though it says so: its connections are not protected, and the others are', async (t) => {
   const late = unrepeatable();
-  t.same([...new Set(late.unrepeated)], ['its output differs from that on the primary']);
-  t.ok(late.unrepeated.length > 1 && late.unrepeated.length <= 3);
+  t.same([...new Set(late.replayFailures)], ['its output differs from that on the primary']);
+  t.ok(late.replayFailures.length > 1 && late.replayFailures.length <= 3);
   const { total, protected: known } = late.status.connections;
-  t.same([total, known], [6, 6 - late.unrepeated.length]);
-  t.equal(statusOf(late.third.replica).counters['replay']?.['replayFailures'], late.unrepeated.length);
+  t.same([total, known], [6, 6 - late.replayFailures.length]);
+  t.equal(statusOf(late.third.replica).counters['replay']?.['replayFailures'], late.replayFailures.length);
   const { served, wrong } = late.finish();
-  t.equal(served, 6 - late.unrepeated.length);
+  t.equal(served, 6 - late.replayFailures.length);
   t.same(wrong, []);
 });
 
 t.test('what could not be repeated counts as long as there is any of it', async (t) => {
   const late = unrepeatable();
   const { cluster, first } = late;
-  t.ok(late.unrepeated.length > 0);
+  t.ok(late.replayFailures.length > 0);
   cluster.run(() => first.replica.stack.tcp.table.size === 0, 30 * SECOND_US);
   const more = new Requester(cluster.host, 0, 20);
   more.open(cluster.address, PORT + 1);
@@ -202,7 +202,7 @@ t.test('what another one’s event does with a connection is missing in its hist
     connections: { total: 6, protected: 3 },
     counters: { connectionHistories: { connections: 3, crossConnection: 3, tooLong: 0 } },
   });
-  t.same(late.unrepeated, []);
+  t.same(late.replayFailures, []);
   t.match(late.finish(), { served: 3 });
 });
 
@@ -237,7 +237,7 @@ t.test('who opens a connection in an event of another one has no history', async
     counters: { connectionHistories: { connections: 0, crossConnection: 3 } },
   });
   t.equal(late.third.replica.stack.tcp.table.size, 0);
-  t.same(late.unrepeated, []);
+  t.same(late.replayFailures, []);
   t.match(late.finish(), { served: 0 });
 });
 

@@ -153,7 +153,7 @@ export class Wire {
     const side = fromServer ? 'server' : 'client';
     if (flow === undefined || (opening && flow[side].isn >= 0 && flow[side].isn !== seg.seq && this.#over(flow))) {
       if (!opening) {
-        this.#stranger(key, seg, fromServer);
+        this.#unknownConnection(key, seg, fromServer);
         return;
       }
       // What is left of a former connection on these ports must not be taken for this one's (RFC
@@ -294,7 +294,7 @@ export class Wire {
     own.flight = Math.max(own.flight, own.dataEnd - Math.max(1, other.ack));
   }
 
-  #stranger(key: string, seg: TcpView, fromServer: boolean): void {
+  #unknownConnection(key: string, seg: TcpView, fromServer: boolean): void {
     if (fromServer && (seg.flags & TCP_RST) === 0) this.#bad('I6', `${key}: the server speaks first`);
   }
 

@@ -9,7 +9,7 @@ function look(time: LogicalTime, times: number): number[] {
   return Array.from({ length: times }, () => time.mono() + time.wall() / 1e6);
 }
 
-t.test('time: looks at the clock in an event apart are not counted', async (t) => {
+t.test('time: reads of the clock in an unreplicated event are not counted', async (t) => {
   const [primary, backup] = [new LogicalTime(), new LogicalTime()];
   for (let n = 1; n < 50; n++) {
     const [mono, wall] = [n * 10, n];
@@ -29,7 +29,7 @@ t.test('time: looks at the clock in an event apart are not counted', async (t) =
   }
 });
 
-t.test('ids: what an event apart begins is known by its sign; the others are as without it', async (t) => {
+t.test('ids: what an unreplicated event begins is known by its sign; the others are as without it', async (t) => {
   const runtime = (): Runtime =>
     new Runtime({
       secret: new Uint8Array(32),
@@ -39,10 +39,10 @@ t.test('ids: what an event apart begins is known by its sign; the others are as 
     });
   const [primary, backup] = [runtime(), runtime()];
   for (let n = 1; n < 20; n++) {
-    const apart = n % 2 === 0;
-    primary.beginEvent(n, n, n, apart ? 'unreplicated' : 'live');
-    t.equal(primary.isUnreplicated, apart);
-    if (apart) {
+    const unreplicated = n % 2 === 0;
+    primary.beginEvent(n, n, n, unreplicated ? 'unreplicated' : 'live');
+    t.equal(primary.isUnreplicated, unreplicated);
+    if (unreplicated) {
       t.ok([primary.drawId(), primary.drawId()].every((id) => id < 0));
     } else {
       backup.beginEvent(n, n, n);
