@@ -6,7 +6,6 @@
  * Writing is synchronous and in blocks: flushed packets are in the file even if the process is
  * killed.
  */
-
 import bufferLayout from 'buffer-layout';
 import { errorCode, FtError } from '../errors.js';
 import { closeSync, openSync, writeSync } from '../own-node.js';

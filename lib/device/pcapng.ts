@@ -3,7 +3,6 @@
  * each frame, and nanoseconds. Wireshark and tcpdump read it. Written like pcap.ts: in blocks, and
  * flushed packets survive the process.
  */
-
 import { errorCode, FtError } from '../errors.js';
 import { closeSync, openSync, writeSync } from '../own-node.js';
 import type { FrameDevice } from './device.js';

@@ -227,8 +227,7 @@ export class NeighbourDiscovery {
 
   /**
    * Asks whether another host has an address of ours, without giving up its use meanwhile. An
-   * answer
-   * is a claim of the address.
+   * answer is a claim of the address.
    */
   probeOwn(): void {
     for (const entry of this.#net.addresses6)
