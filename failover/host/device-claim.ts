@@ -1,8 +1,7 @@
 /**
- * One stack per device: frames of a device with several queues would reach any of them. The
- * claim is
- * a name of the network namespace, which the kernel frees when the process ends. Unlike the locks
- * of a group it does not depend on a directory, which may be removed, or be there twice.
+ * One stack per device: frames of a device with several queues would reach any of them. The claim
+ * is a name of the network namespace, which the kernel frees when the process ends. Unlike the
+ * locks of a group it does not depend on a directory, which may be removed, or be there twice.
  */
 import { FtError } from '../../lib/errors.js';
 import type { NativeAddon } from '../../lib/native/native.js';
