@@ -171,7 +171,7 @@ const OPTIONS = {
 /** The table of `ft-tcp gateway`. */
 export const GATEWAY_COMMAND: CommandSpec<typeof OPTIONS> = {
   name: 'gateway',
-  summary: 'stand between clients and servers in any language; the same command again starts its backup',
+  summary: 'relay clients to servers in any language; the same command starts its backup',
   usage: 'ft-tcp gateway [options] --listen ADDRESS:PORT --to ADDRESS:PORT[,…]',
   description: [
     "Relays TCP connections to ordinary servers. The client's connection and the one to its server survive the death of " +
@@ -192,7 +192,7 @@ export const GATEWAY_COMMAND: CommandSpec<typeof OPTIONS> = {
   },
   examples: [
     'ft-tcp gateway --listen 10.77.0.2:5432 --to 10.77.0.1:5432',
-    'ft-tcp gateway --listen 10.77.0.2:80 --to 10.77.0.1:8080,10.77.0.1:8081 --balance leastconn --health-check',
+    'ft-tcp gateway --listen 10.77.0.2:80 --to 10.77.0.1:8080,10.77.0.1:8081 --health-check',
     'ft-tcp gateway --config gateway.json --cluster cluster.json --node a',
   ],
 };

@@ -368,6 +368,8 @@ export class Replica extends ReplicaBase implements Hosts {
       if (--this.#rest.turns > 0) return;
       this.#rest.finish();
       this.#rest = null;
+      // After the backup's place is free: a program may block this thread, and is watched then.
+      if (this.stateMode) this.emit('startProgram');
     }
     this.#program.look();
     if (this.lastTakeover?.firstByteUs === 0) this.#reportTakeover(this.lastTakeover);
@@ -429,7 +431,6 @@ export class Replica extends ReplicaBase implements Hosts {
 
   #takenOver(report: TakeoverReport, finish: () => void): void {
     this.lastTakeover = report;
-    if (this.stateMode) this.emit('startProgram');
     this.#rest = { turns: TURNS_BEFORE_FINISH, finish };
   }
 

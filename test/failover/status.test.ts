@@ -110,6 +110,13 @@ t.test('a group on two nodes', async (t) => {
   await Promise.all(agents.map((agent) => agent.close()));
 });
 
+t.test('a gateway', async (t) => {
+  const group = new TestGroup(directory, ['--listen', `${STACK_ADDRESS}:80`, '--to', '10.77.0.1:7000'], [], 'gateway');
+  await group.pair();
+  t.same(compare(status(group.name), STATUS_FIELDS, '', seen), []);
+  await group.close();
+});
+
 t.test('the table has no field that no answer has', async (t) => {
   t.same(
     places(STATUS_FIELDS).filter((place) => !seen.has(place)),
