@@ -1,14 +1,15 @@
 /**
  * Admin commands to a replica. Each replica has an admin socket, a Unix socket in the group's
  * directory. It takes the name of one command and answers with one JSON object: `{"ok":true}` or
- * `{"ok":false,"code":…,"message":…}`.
+ * `{"ok":false,"code":…,"message":…}`. It also answers `GET /metrics` of HTTP (scrape.ts).
  */
 import net from 'node:net';
 import { errorCode, FtError } from '../../lib/errors.js';
 import { askAt, listenAt, onlySameUser } from '../host/unix-socket.js';
+import { answerScrape, isHttp } from './scrape.js';
 
-/** All admin commands. */
-export const ADMIN_COMMANDS = ['switchover', 'drain'] as const;
+/** All admin commands. `yield-metrics`: from a backup, which serves the metrics from now on. */
+export const ADMIN_COMMANDS = ['switchover', 'drain', 'yield-metrics'] as const;
 /** The name of an admin command. */
 export type AdminCommand = (typeof ADMIN_COMMANDS)[number];
 
@@ -24,10 +25,12 @@ export function adminSocketPath(file: (name: string) => string, pid: number): st
  * Serves the admin socket until closed.
  * @param execute resolves when the command has been carried out, with what is to be done after the
  * answer
+ * @param metrics the text for a scrape
  */
 export function serveCommands(
   path: string,
   execute: (command: AdminCommand) => Promise<() => void>,
+  metrics: () => Promise<string>,
 ): Promise<{ close(): void }> {
   const server = net.createServer(
     { allowHalfOpen: true },
@@ -37,9 +40,11 @@ export function serveCommands(
       socket.on('error', () => undefined);
       socket.on('data', (part: Buffer) => {
         received += part.toString();
-        if (received.length > MAX_COMMAND_BYTES) socket.destroy();
+        if (isHttp(received)) answerScrape(socket, received, metrics);
+        else if (received.length > MAX_COMMAND_BYTES) socket.destroy();
       });
       socket.on('end', () => {
+        if (isHttp(received)) return;
         const name = received.trim();
         const command = ADMIN_COMMANDS.find((one) => one === name);
         if (command === undefined) {

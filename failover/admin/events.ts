@@ -258,6 +258,12 @@ export const EVENTS = {
     action: 'A larger `--grace`, when clients should have had more time.',
     fields: { connections: { type: 'integer', meaning: 'How many.' } },
   },
+  'metrics-unavailable': {
+    source: 'replica',
+    when: 'Nothing can listen at the address of `--metrics`. The replica tries again, and does everything else.',
+    action: 'Choose another address, or end the process that has it. `GET /metrics` on the admin socket works.',
+    fields: { address: { type: 'string', meaning: 'The address.' }, message: MESSAGE },
+  },
   'program-failed': {
     source: 'replica',
     when: 'The program threw while it was loaded. The process ends.',

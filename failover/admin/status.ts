@@ -3,9 +3,12 @@
  * connection with one JSON object. The fields are described in docs/reference/status.md.
  */
 import net from 'node:net';
+import { Drop, type DropName } from '../../lib/packet/drop.js';
 import { askAt, listenAt, onlySameUser } from '../host/unix-socket.js';
 import { Word } from '../log/ring-header.js';
 import type { Replica, TakeoverReport } from '../replica/replica.js';
+import { Observation, type ProcessUse, type Protection } from './observation.js';
+import { VERSION } from './version.js';
 
 /**
  * Version of the status. It grows when a field changes its meaning or goes; new fields do not
@@ -43,11 +46,34 @@ export interface ReplicaStatus {
   logComplete: boolean;
   counters: Record<string, Record<string, number>>;
   takeover: TakeoverReport | null;
+  /** The versions of ft-tcp and of Node. */
+  version: string;
+  node: string;
+  /** When the process became a replica, milliseconds since 1970. */
+  startedMs: number;
+  /** Primary: how the group was protected; a backup knows nothing of it. */
+  protection: Protection;
+  process: ProcessUse;
+  /** Round-trip times that were measured: how many in each bucket of RTT_BOUNDS_US. */
+  roundTrips: { sumUs: number; counts: number[] };
+}
+
+/** Frames that were dropped on input, by reason, over all interfaces. */
+function dropsOf({ stack }: Replica): Record<DropName, number> {
+  const drops: Partial<Record<DropName, number>> = {};
+  for (const [name, reason] of Object.entries(Drop) as [DropName, number][]) {
+    if (reason === Drop.None) continue;
+    let count = 0;
+    for (const net of stack.interfaces) count += net.drops[reason];
+    drops[name] = count;
+  }
+  return drops as Record<DropName, number>;
 }
 
 /** The status of a replica now. */
 export function statusOf(replica: Replica): ReplicaStatus {
   const { stack, ring } = replica;
+  const seen = Observation.of(replica);
   const backup = replica.role === 'backup';
   const total = stack.tcp.table.size;
   return {
@@ -69,6 +95,7 @@ export function statusOf(replica: Replica): ReplicaStatus {
       icmp: { ...stack.icmp.counters },
       device: { ...(replica.tap?.counters ?? {}) },
       loop: replica.busyPolls,
+      drops: dropsOf(replica),
       relays: { ...stack.relays.counters },
       gateway: { ...replica.connections.resident?.counters },
       gate: { ...replica.gate.counters },
@@ -78,11 +105,18 @@ export function statusOf(replica: Replica): ReplicaStatus {
       runtime: { ...replica.runtime.counters, ...replica.counters },
     },
     takeover: replica.lastTakeover === null ? null : { ...replica.lastTakeover },
+    version: VERSION,
+    node: process.versions.node,
+    startedMs: seen.startedMs,
+    protection: seen.protection,
+    process: seen.use,
+    roundTrips: { sumUs: Math.round(stack.tcp.rtts.sumUs), counts: [...stack.tcp.rtts.counts] },
   };
 }
 
 /** Serves the status until closed. */
 export function serveStatus(replica: Replica): Promise<{ close(): void }> {
+  Observation.of(replica);
   const path = replica.options.group.file(`${replica.pid}.sock`);
   const server = net.createServer(
     onlySameUser((socket) => {
@@ -106,8 +140,8 @@ export async function askStatus(path: string): Promise<ReplicaStatus | null> {
   return typeof answer === 'string' ? null : answer;
 }
 
-/** Asks one replica. Without an answer within 2 seconds, returns why. */
-export async function askReplica(path: string): Promise<Answer> {
-  const reply = await askAt(path, TIMEOUT_MS, MAX_ANSWER_BYTES);
+/** Asks one replica. Without an answer in time, returns why. @param timeoutMs 2 seconds */
+export async function askReplica(path: string, timeoutMs = TIMEOUT_MS): Promise<Answer> {
+  const reply = await askAt(path, timeoutMs, MAX_ANSWER_BYTES);
   return typeof reply === 'string' ? reply : (reply.json as ReplicaStatus);
 }

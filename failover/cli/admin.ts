@@ -1,6 +1,6 @@
 /** `ft-tcp switchover` and `ft-tcp drain`: planned changes of a group. */
 import { FtError } from '../../lib/errors.js';
-import { type AdminCommand, adminSocketPath, sendCommand } from '../admin/commands.js';
+import { adminSocketPath, sendCommand } from '../admin/commands.js';
 import { askReplicas } from '../admin/replicas.js';
 import { DRAIN, findGroup, SWITCHOVER } from './group-options.js';
 import { parseOptions } from './options.js';
@@ -8,7 +8,7 @@ import { parseOptions } from './options.js';
 /**
  * @returns the exit code. Throws FtError ERR_FT_USAGE, ERR_FT_NO_PRIMARY, or the primary's reason.
  */
-export async function adminCommand(command: AdminCommand, argv: string[]): Promise<number> {
+export async function adminCommand(command: 'switchover' | 'drain', argv: string[]): Promise<number> {
   const values = command === 'drain' ? parseOptions(DRAIN, argv) : parseOptions(SWITCHOVER, argv);
   const group = findGroup(values);
   const { replicas } = group === null ? { replicas: [] } : await askReplicas(group);

@@ -1,5 +1,6 @@
 /** The options of `ft-tcp gateway` and of its commands. */
 
+import type { MetricsAddress } from '../admin/metrics-port.js';
 import { isAddress, readGatewayConfig } from '../gateway/config.js';
 import {
   BALANCES,
@@ -162,6 +163,7 @@ const OPTIONS = {
   solo: RUN_OPTIONS.solo,
   'busy-poll': RUN_OPTIONS['busy-poll'],
   'no-send-thread': RUN_OPTIONS['no-send-thread'],
+  metrics: RUN_OPTIONS.metrics,
   cluster: RUN_OPTIONS.cluster,
   node: RUN_OPTIONS.node,
   member: RUN_OPTIONS.member,
@@ -208,6 +210,8 @@ export interface GatewayArguments {
   create: boolean;
   /** Milliseconds that connections have to close when the last replica is told to end. */
   graceMs: number;
+  /** Where metrics are served. */
+  metrics: MetricsAddress | undefined;
   services: ServiceSettings[];
   /** The configuration file, which `gateway reload` reads again; undefined: there is none. */
   config: string | undefined;
@@ -241,6 +245,7 @@ export function gatewayArguments(argv: string[]): GatewayArguments {
     restartWindow: values['restart-window'],
     create: values.create,
     graceMs: values.grace * 1000,
+    metrics: values.metrics,
     services: values.config === undefined ? [serviceOf(values)] : readGatewayConfig(values.config),
     config: values.config,
     cluster: values.cluster,

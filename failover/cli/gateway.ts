@@ -68,8 +68,9 @@ export async function gatewayCommand(argv: string[]): Promise<number> {
   gateway.onHealth = ({ settings }, { name, up }) =>
     report(up ? 'server-up' : 'server-down', { service: settings.name, server: name });
   replica.connections.resident = gateway;
-  const { graceMs } = args;
-  const running = await RunningReplica.serve(replica, group, { graceMs, hasAgent: args.member !== undefined, report });
+  const { graceMs, metrics } = args;
+  const hasAgent = args.member !== undefined;
+  const running = await RunningReplica.serve(replica, group, { graceMs, hasAgent, report, metrics });
   running.endOnSignals();
   running.endOnFailure();
   running.watchPlace(args.options.tap);

@@ -1,7 +1,7 @@
 /** The command line: `ft-tcp COMMAND [options]`. The commands are in commands.ts. */
-import { readFileSync } from 'node:fs';
 import { errorCode, FtError } from '../../lib/errors.js';
 import { EXIT_CODES, ExitCode, exitCodeOf } from '../admin/error-codes.js';
+import { VERSION } from '../admin/version.js';
 import { COMMANDS, type Command } from './commands.js';
 import { helpText, overviewText } from './help.js';
 import { nearest } from './nearest.js';
@@ -14,7 +14,7 @@ export async function main(argv: string[]): Promise<number> {
   const [name, ...rest] = argv;
   try {
     if (name === undefined || name === 'help' || HELP.has(name)) return showHelp(name, rest.join(' '));
-    if (name === '--version' || name === '-v') return print(`${version()}\n`);
+    if (name === '--version' || name === '-v') return print(`${VERSION}\n`);
     // Some commands have two words.
     const two = COMMANDS.find(({ spec }) => spec.name === `${name} ${rest[0]}`);
     const command = two ?? findCommand(name);
@@ -54,11 +54,6 @@ function findCommand(name: string): Command {
 function print(text: string): number {
   process.stdout.write(text);
   return ExitCode.Ok;
-}
-
-function version(): string {
-  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }
 
 /**

@@ -1,4 +1,5 @@
 /** The options of `ft-tcp run`. */
+import type { MetricsAddress } from '../admin/metrics-port.js';
 import { defaultBusyPollUs, severalCpus } from '../host/busy-poll.js';
 import { defaultDirectory } from '../host/group-directory.js';
 import { isPowerOfTwo } from '../log/ring.js';
@@ -24,9 +25,10 @@ import {
   programIndex,
   usageError,
 } from './options.js';
-import { choice, FILE, integer, number, PORT, text } from './value-types.js';
+import { choice, FILE, integer, LISTEN_ADDRESS, number, PORT, text } from './value-types.js';
 
 const REPLICATION = 'Replication';
+const MONITORING = 'Monitoring';
 const CLUSTER = 'Several machines';
 
 const MIN_LOG_MIB = 16;
@@ -160,6 +162,15 @@ export const RUN_OPTIONS = {
   solo: { meaning: 'No log and no backup.', section: REPLICATION, since: '0.1' },
   'busy-poll': BUSY_POLL_OPTION,
   'no-send-thread': NO_SEND_THREAD_OPTION,
+  metrics: {
+    value: LISTEN_ADDRESS,
+    meaning:
+      'Serves metrics for Prometheus at /metrics of this address. All replicas of a group have the same address: one of ' +
+      'them answers for all (docs/reference/metrics.md).',
+    section: MONITORING,
+    since: '0.2',
+    example: '--metrics 127.0.0.1:9464',
+  },
   cluster: {
     value: FILE,
     meaning:
@@ -237,6 +248,8 @@ export interface RunArguments {
   create: boolean;
   /** Milliseconds that connections have to close when the last replica is told to end. */
   graceMs: number;
+  /** Where metrics are served. */
+  metrics: MetricsAddress | undefined;
   /** Several machines: the file that describes them. */
   cluster: string | undefined;
   /** Which node of that file this is; undefined: by the host name. */
@@ -271,6 +284,7 @@ export function runArguments(argv: string[]): RunArguments {
     restartWindow: values['restart-window'],
     create: values.create,
     graceMs: values.grace * 1000,
+    metrics: values.metrics,
     cluster: values.cluster,
     node: values.node,
     member: values.member,

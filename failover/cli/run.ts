@@ -55,8 +55,9 @@ export async function runCommand(argv: string[]): Promise<number> {
     return ExitCode.Ok;
   }
   reportEvents(replica, report);
-  const { graceMs } = args;
-  const running = await RunningReplica.serve(replica, group, { graceMs, hasAgent: args.member !== undefined, report });
+  const { graceMs, metrics } = args;
+  const hasAgent = args.member !== undefined;
+  const running = await RunningReplica.serve(replica, group, { graceMs, hasAgent, report, metrics });
   running.endOnSignals();
   running.endOnFailure();
   running.watchPlace(args.options.tap);

@@ -4,14 +4,18 @@
  */
 import { constants } from 'node:os';
 import { errorCode, FtError } from '../../lib/errors.js';
-import { type AdminCommand, adminSocketPath, serveCommands } from '../admin/commands.js';
+import { type AdminCommand, adminSocketPath, sendCommand, serveCommands } from '../admin/commands.js';
 import { ExitCode } from '../admin/error-codes.js';
 import type { EventWriter } from '../admin/events.js';
-import { serveStatus } from '../admin/status.js';
+import { metricsText } from '../admin/metrics.js';
+import { type MetricsAddress, MetricsPort } from '../admin/metrics-port.js';
+import { askReplicas, primaryFirst } from '../admin/replicas.js';
+import { serveStatus, statusOf } from '../admin/status.js';
 import { tryClaimDevice } from '../host/device-claim.js';
 import { type EndSignal, endSignals } from '../host/end-signals.js';
 import type { Group } from '../host/group-directory.js';
 import { ownPid } from '../host/own-pid.js';
+import { Word } from '../log/ring-header.js';
 import { closeConnections, resetConnections } from '../replica/closing.js';
 import type { Replica } from '../replica/replica.js';
 import { originals } from '../runtime/core/originals.js';
@@ -22,6 +26,8 @@ const SIGNAL_EXIT = 128;
 const PLACE_LOOK_MS = 200;
 /** A backup that is needed as the successor has this long to take over. */
 const TAKEOVER_MS = 10_000;
+/** For a scrape, another replica has to answer within this time. */
+const OTHERS_MS = 500;
 
 /** How a replica ends. */
 export interface EndOptions {
@@ -30,6 +36,8 @@ export interface EndOptions {
   /** The agent, which still sends the log, removes it. */
   readonly hasAgent: boolean;
   readonly report: EventWriter;
+  /** Where metrics are served; undefined: on the admin socket only. */
+  readonly metrics: MetricsAddress | undefined;
 }
 
 /** A replica with its status and admin sockets, until the process ends. */
@@ -41,6 +49,7 @@ export class RunningReplica {
   readonly #listeners = new Map<EndSignal, number>();
   /** A signal has come. */
   #isEnding = false;
+  #port: MetricsPort | null = null;
   readonly #onExit = (): void => this.#exiting();
 
   private constructor(
@@ -56,9 +65,44 @@ export class RunningReplica {
     const running = new RunningReplica(replica, group, options);
     const path = adminSocketPath((name) => group.file(name), ownPid);
     running.#sockets.push(await serveStatus(replica));
-    running.#sockets.push(await serveCommands(path, (command) => running.#execute(command)));
+    const execute = (command: AdminCommand): Promise<() => void> => running.#execute(command);
+    running.#sockets.push(await serveCommands(path, execute, () => running.#metrics()));
+    if (options.metrics !== undefined) running.#serveMetrics(options.metrics);
     process.on('exit', running.#onExit);
     return running;
+  }
+
+  /** The metrics of the whole group, as seen from here. */
+  #metrics(): Promise<string> {
+    const { replica, group } = this;
+    const asked = replica.runtime.outside(() => askReplicas(group, { except: ownPid, timeoutMs: OTHERS_MS }));
+    return asked.then(({ replicas, unresponsive }) => {
+      const all = [...replicas, statusOf(replica)].sort(primaryFirst);
+      return metricsText({ group: group.name, replicas: all, unresponsive });
+    });
+  }
+
+  #serveMetrics(address: MetricsAddress): void {
+    const { replica, group, options } = this;
+    const host = {
+      read: () => this.#metrics(),
+      outside: <T>(fn: () => T): T => replica.runtime.outside(fn),
+      askToYield: async () => {
+        const peer = replica.role === 'backup' ? (replica.ring?.load(Word.writerPid) ?? 0) : 0;
+        const path = adminSocketPath((name) => group.file(name), peer);
+        // A primary that hangs does not answer, and one that ends need not.
+        await replica.runtime.outside(() => sendCommand(path, 'yield-metrics', OTHERS_MS)).catch(() => undefined);
+      },
+      report: (address: string, message: string) => options.report('metrics-unavailable', { address, message }),
+    };
+    const port = new MetricsPort(host, address);
+    this.#port = port;
+    this.#sockets.push(port);
+    // A backup that has caught up takes the address from its primary.
+    if (replica.role === 'primary') port.open();
+    else replica.once('ready', () => port.open());
+    replica.on('unprotected', () => port.open());
+    replica.on('takeover', () => port.open());
   }
 
   /** Ends the process. @param code undefined: Node chooses it */
@@ -219,6 +263,10 @@ export class RunningReplica {
     if (command === 'switchover') {
       await replica.switchover();
       return end;
+    }
+    if (command === 'yield-metrics') {
+      this.#port?.close();
+      return () => undefined;
     }
     if (replica.role !== 'primary')
       throw new FtError('ERR_FT_ROLE', 'This replica is not the primary', 'Send the command to the primary');

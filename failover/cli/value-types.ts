@@ -5,6 +5,9 @@ import { parseCidr6, parseIPv6 } from '../../lib/ipv6-address.js';
 import { parseMac } from '../../lib/mac-address.js';
 import type { ValueType } from './options.js';
 
+/** The longest path of a Unix socket, bytes. */
+const MAX_SOCKET_PATH = 107;
+
 /** Limits of a number, and its unit. */
 export interface NumberLimits {
   min: number;
@@ -84,6 +87,21 @@ export const ADDRESS: ValueType<string> = {
   kind: 'address',
   expected: '10.0.0.1 or 2001:db8::1',
   read: (value) => (parseIPv4(value) === undefined && parseIPv6(value) === undefined ? undefined : value),
+};
+
+/** An address of this machine with a port, or the path of a Unix socket. */
+export const LISTEN_ADDRESS: ValueType<{ host: string; port: number } | { path: string }> = {
+  placeholder: 'ADDRESS:PORT',
+  kind: 'address with port, or path',
+  expected: '127.0.0.1:9464, [::1]:9464 or /run/ft-tcp.metrics',
+  read: (value) => {
+    if (value.startsWith('/')) return value.length <= MAX_SOCKET_PATH ? { path: value } : undefined;
+    const [, v6, v4, digits = ''] = /^(?:\[([^\]]+)\]|([\d.]+)):(\d{1,5})$/.exec(value) ?? [];
+    const port = Number(digits);
+    const host = v6 ?? v4 ?? '';
+    const isAddress = v6 === undefined ? parseIPv4(host) !== undefined : parseIPv6(host) !== undefined;
+    return isAddress && port >= 1 && port <= 65_535 ? { host, port } : undefined;
+  },
 };
 
 /** An Ethernet address; as text. */

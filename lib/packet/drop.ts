@@ -43,6 +43,9 @@ export const Drop = {
   SourceRoute: 40,
 } as const;
 
+/** The name of a reason for which frames are dropped. */
+export type DropName = Exclude<keyof typeof Drop, 'None'>;
+
 const NAMES = Object.keys(Drop);
 
 /** The reason's name, for status and logs. */

@@ -17,6 +17,7 @@ import type { TcpCounters } from './counters.js';
 import type { FastOpen } from './fast-open-cookies.js';
 import type { FourTuple, TupleBytes } from './four-tuple.js';
 import type { ConnectionSettings, TcpOptions } from './options.js';
+import type { RttHistogram } from './rtt-histogram.js';
 import type { BorrowedBuffers } from './tcb/borrowed-buffers.js';
 import type { TimeWaitEntry, TimeWaitTable } from './time-wait.js';
 
@@ -99,6 +100,7 @@ export interface Context<Connection> {
   readonly host: TcpHost;
   readonly options: TcpOptions;
   readonly counters: TcpCounters;
+  readonly rtts: RttHistogram;
   readonly frame: TxFrame;
   readonly wheel: TimerWheel;
   /** For keyed hashes over a four-tuple. */

@@ -28,6 +28,7 @@ import { type ConnectionSettings, TCP_DEFAULTS, type TcpOptions } from './option
 import { countSegment, segmentArrives } from './receive/input.js';
 import { type Arrival, answerFor, replyReset, timeWaitSegment } from './receive/unmatched.js';
 import { advertise, windowField } from './receive-window.js';
+import { RttHistogram } from './rtt-histogram.js';
 import { AckModeration } from './send/ack-moderation.js';
 import { output } from './send/output.js';
 import { CommitQueue, releaseLimit } from './send/output-commit.js';
@@ -68,6 +69,7 @@ export interface TcpListenOptions extends ConnectionSettings {
 export class Tcp implements TcpContext {
   readonly options: TcpOptions;
   readonly counters = new TcpCounters();
+  readonly rtts = new RttHistogram();
   readonly table = new ConnectionTable();
   readonly byId = new Map<number, TcpConnection>();
   readonly timeWaits: TimeWaitTable;

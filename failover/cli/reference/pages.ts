@@ -9,6 +9,7 @@ import { optionTitle, sections, wrap } from '../help.js';
 import type { CommandSpec, OptionSpec } from '../options.js';
 import { renderLogFormat } from './log-format.js';
 import { code, pageHead, table, WIDTH } from './markdown.js';
+import { metricsLines } from './metrics-page.js';
 import { renderNodeApi } from './node-api.js';
 import { STATUS_FIELDS, type StatusField, type StatusFields } from './status-fields.js';
 
@@ -205,6 +206,7 @@ export function referencePages(): ReferencePage[] {
     { path: 'log-format.md', text: renderLogFormat() },
     { path: 'node-api.md', text: renderNodeApi() },
     { path: 'status.md', text: renderStatus() },
+    { path: 'metrics.md', text: text(metricsLines()) },
     { path: 'errors.md', text: renderErrors() },
     { path: 'cluster-config.md', text: renderClusterConfig() },
     { path: 'gateway-config.md', text: renderGatewayConfig() },

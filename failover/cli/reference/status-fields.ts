@@ -7,6 +7,7 @@ import type { TapCounters } from '../../../lib/device/tap.js';
 import type { Stack } from '../../../stack/index.js';
 import type { TcpCounters } from '../../../stack/tcp/counters.js';
 import { PROOFS } from '../../admin/events.js';
+import type { ProcessUse, Protection } from '../../admin/observation.js';
 import type { ReplicaStatus } from '../../admin/status.js';
 import type { Replayer } from '../../backup/replayer.js';
 import type { Agent } from '../../cluster/agent/agent.js';
@@ -20,6 +21,7 @@ import type { CommitGate } from '../../primary/output-gate.js';
 import type { Replica, TakeoverReport } from '../../replica/replica.js';
 import type { Runtime } from '../../runtime/runtime.js';
 import type { GroupStatus } from '../status.js';
+import { DROP_MEANINGS } from './drop-meanings.js';
 
 /** One field of the answer. */
 export interface StatusField {
@@ -180,6 +182,7 @@ const COUNTERS = {
     polls: 'How often the event loop polled before it slept.',
     found: 'How often it found something.',
   }),
+  drops: counters<typeof DROP_MEANINGS>('Frames dropped on input, by reason.', DROP_MEANINGS),
   relays: counters<Replica['stack']['relays']['counters']>('Relays of a gateway.', {
     relays: 'Relays now.',
     relaysOpened: 'Relays so far, also those that were taken over.',
@@ -243,6 +246,40 @@ const TAKEOVER: FieldsOf<TakeoverReport> = {
   connections: { type: 'integer', meaning: 'Connections taken over.' },
 };
 
+const TAKEOVERS: FieldsOf<Protection['takeovers']> = {
+  death: { type: 'integer', meaning: 'Because the primary had died.' },
+  hang: { type: 'integer', meaning: 'Because the primary hung.' },
+  switchover: { type: 'integer', meaning: 'On purpose.' },
+};
+
+const PROTECTION: FieldsOf<Protection> = {
+  takeovers: { type: 'object', meaning: 'Takeovers of the group.', fields: TAKEOVERS },
+  unprotectedMs: {
+    type: 'integer',
+    unit: 'ms',
+    meaning: 'Time in which a primary was without a backup that could take over.',
+  },
+  restoredMs: {
+    type: 'integer',
+    unit: 'ms',
+    nullable: true,
+    meaning: 'How long it took last until a backup could take over; null: none could since this primary began.',
+  },
+  lastTakeoverMs: {
+    type: 'integer',
+    unit: 'ms',
+    nullable: true,
+    meaning: 'When this replica took over, since 1970 (UTC); null: it did not.',
+  },
+};
+
+const PROCESS: FieldsOf<ProcessUse> = {
+  cpuUs: { type: 'integer', unit: 'µs', meaning: 'CPU time of all its threads.' },
+  residentBytes: { type: 'integer', unit: 'bytes', meaning: 'Memory that it has now.' },
+  loopActiveUs: { type: 'integer', unit: 'µs', meaning: "The event loop's time at work. Busy polling counts as work." },
+  loopIdleUs: { type: 'integer', unit: 'µs', meaning: "The event loop's time asleep." },
+};
+
 const REPLICA: FieldsOf<ReplicaStatus> = {
   pid: { type: 'integer', meaning: 'Process id.' },
   role: { type: 'string', meaning: '`primary` or `backup`.' },
@@ -279,6 +316,26 @@ const REPLICA: FieldsOf<ReplicaStatus> = {
     nullable: true,
     meaning: 'The takeover by which this replica became primary; null: none.',
     fields: TAKEOVER,
+  },
+  version: { type: 'string', meaning: 'Its version of ft-tcp.' },
+  node: { type: 'string', meaning: 'Its version of Node.js.' },
+  startedMs: { type: 'integer', unit: 'ms', meaning: 'When it became a replica, since 1970 (UTC).' },
+  protection: {
+    type: 'object',
+    meaning: 'How the group was protected. On a backup: nothing but zeros.',
+    fields: PROTECTION,
+  },
+  process: { type: 'object', meaning: 'What its process has used since its start.', fields: PROCESS },
+  roundTrips: {
+    type: 'object',
+    meaning: 'Round-trip times that its stack has measured.',
+    fields: {
+      sumUs: { type: 'integer', unit: 'µs', meaning: 'All of them added up.' },
+      counts: {
+        type: 'integer[]',
+        meaning: 'How many: up to 64 µs, then up to twice as much each; the last one has no limit.',
+      },
+    },
   },
 };
 

@@ -131,12 +131,18 @@ function pipeLimited(conn: TcpConnection): boolean {
 
 /** Samples the round trip of the latest data that arrived now and was sent only once. */
 function measure(conn: TcpConnection): void {
-  if (conn.scoreboard.onceUs >= 0) conn.rtt.sample(Math.max(1, conn.tcp.now - conn.scoreboard.onceUs));
+  if (conn.scoreboard.onceUs >= 0) sampleRtt(conn, conn.scoreboard.onceUs);
 }
 
 /** The round trip of the handshake, if the SYN was sent once. */
 export function measureSyn(conn: TcpConnection): void {
-  if (conn.synSentUs >= 0) conn.rtt.sample(Math.max(1, conn.tcp.now - conn.synSentUs));
+  if (conn.synSentUs >= 0) sampleRtt(conn, conn.synSentUs);
+}
+
+function sampleRtt(conn: TcpConnection, sentUs: number): void {
+  const rttUs = Math.max(1, conn.tcp.now - sentUs);
+  conn.rtt.sample(rttUs);
+  conn.tcp.rtts.add(rttUs);
 }
 
 /** Our FIN has been acknowledged. */
