@@ -34,7 +34,7 @@ const CLIENT_TIMEOUT_MS = 5000;
 /** The address is tried again after this time, which doubles. */
 const RETRY_MS = 100;
 const MAX_RETRY_MS = 5000;
-/** An address that another process has for so many tries is reported: 3 seconds. */
+/** An address that another process has for more than 5 tries, which take 3 seconds, is reported. */
 const MAX_SILENT_TRIES = 5;
 const PROBE_MS = 500;
 

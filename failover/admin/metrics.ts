@@ -16,7 +16,7 @@ export interface MetricsView {
   readonly unresponsive: readonly number[];
 }
 
-/** One value: its own labels, and at last the number. `null`: it is not known now, and left out. */
+/** One value: its own labels, and the number. Null: it is not known now, and left out. */
 export type Sample = readonly [labels: Readonly<Record<string, string>>, value: number | null, suffix?: string];
 
 interface Spec {

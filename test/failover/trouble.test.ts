@@ -202,7 +202,10 @@ t.test('invalid command lines', async (t) => {
     t.match(result.stderr, /ERR_FT_USAGE/);
     t.match(result.stderr, says);
   }
-  t.match(cli('run', '--dir', directory, '/no/such/program.js').stderr, /ERR_FT_PROGRAM: The program \/no\/such\/program\.js cannot be found/);
+  t.match(
+    cli('run', '--dir', directory, '/no/such/program.js').stderr,
+    /ERR_FT_PROGRAM: The program \/no\/such\/program\.js cannot be found/,
+  );
   t.match(cli('run', '--dir', directory, '--group', '../x', KIT).stderr, /ERR_FT_GROUP/);
   t.match(cli('run', '--dir', '/proc/x', KIT).stderr, /--dir/);
   for (const help of [['--help'], ['run', '--help'], ['status', '--help'], ['demo', '--help'], ['help', 'doctor']]) {
