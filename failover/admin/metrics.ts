@@ -27,7 +27,7 @@ interface Spec {
   readonly labels?: Readonly<Record<string, string>>;
 }
 
-/** A metric of the group as a whole: of its primary, or of its backup when only that one answers. */
+/** A metric of the whole group: of its primary, or of its backup when only that one answers. */
 export interface GroupMetric extends Spec {
   readonly of: 'group';
   read(replica: ReplicaStatus, view: MetricsView): readonly Sample[];
