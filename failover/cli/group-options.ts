@@ -4,7 +4,7 @@
 import { native } from '../../lib/native/native.js';
 import { defaultDirectory, Group } from '../host/group-directory.js';
 import type { CommandSpec, OptionSpec } from './options.js';
-import { number, text } from './value-types.js';
+import { choice, number, text } from './value-types.js';
 
 /** Options that name a group. */
 export const GROUP_OPTIONS = {
@@ -42,17 +42,33 @@ export function findGroup(values: { group: string; dir: string | undefined }): G
   return Group.find(native(), groupsDirectory(values), values.group);
 }
 
-const STATUS_OPTIONS = { ...GROUP_OPTIONS, json: JSON_OPTION } as const;
+/** What `ft-tcp status` can require of a group, each with all before it. */
+export const REQUIREMENTS = ['primary', 'protected', 'all-connections'] as const;
+/** One of them. */
+export type Requirement = (typeof REQUIREMENTS)[number];
+
+const STATUS_OPTIONS = {
+  ...GROUP_OPTIONS,
+  json: JSON_OPTION,
+  require: {
+    value: choice(...REQUIREMENTS),
+    default: 'primary',
+    meaning:
+      'What makes the exit code 0. protected: a backup could take over at once. all-connections: and every connection ' +
+      'would survive.',
+    since: '0.2',
+  },
+} as const;
 
 /** The table of `ft-tcp status`. */
 export const STATUS: CommandSpec<typeof STATUS_OPTIONS> = {
   name: 'status',
   summary: 'primary, backup, connections, lag and counters of a group',
-  usage: 'ft-tcp status [--group NAME] [--dir DIR] [--json]',
+  usage: 'ft-tcp status [--group NAME] [--dir DIR] [--json] [--require WHAT]',
   description: ['Asks all replicas of a group on this machine, and its agent if it has one.'],
   options: STATUS_OPTIONS,
-  exitCodes: { 0: 'the group has a primary', 1: 'the group has no primary' },
-  examples: ['ft-tcp status --group web', 'ft-tcp status --group web --json'],
+  exitCodes: { 0: 'the group has what --require says', 1: 'it has not; standard error says why' },
+  examples: ['ft-tcp status --group web', 'ft-tcp status --group web --require protected'],
 };
 
 function timeoutOption<const D extends string>(preset: D) {

@@ -4,7 +4,7 @@ import { askReplicas } from '../admin/replicas.js';
 import { type ReplicaStatus, STATUS_SCHEMA } from '../admin/status.js';
 import { askAgent, CLUSTER_STATUS_SOCKET, type ClusterStatus } from '../cluster/agent/status.js';
 import type { Group } from '../host/group-directory.js';
-import { findGroup, STATUS } from './group-options.js';
+import { findGroup, type Requirement, STATUS } from './group-options.js';
 import { parseOptions } from './options.js';
 
 /** What `ft-tcp status --json` prints. */
@@ -21,7 +21,10 @@ export interface GroupStatus {
 
 const LEADER = 'leader';
 
-/** @returns 0 when the group has a primary, else 1. Throws FtError ERR_FT_USAGE, ERR_FT_GROUP. */
+/**
+ * @returns 0 when the group has what is required, by default a primary, else 1. Throws FtError
+ * ERR_FT_USAGE, ERR_FT_GROUP.
+ */
 export async function statusCommand(argv: string[]): Promise<number> {
   const values = parseOptions(STATUS, argv);
   const status = await groupStatus(findGroup(values), values.group);
@@ -30,7 +33,38 @@ export async function statusCommand(argv: string[]): Promise<number> {
     if (status.cluster !== undefined) printCluster(status.cluster);
     print(status);
   }
-  return hasPrimary(status) ? ExitCode.Ok : ExitCode.Failure;
+  const lack = lackOf(status, values.require);
+  if (lack === null) return ExitCode.Ok;
+  // Without the option the answer itself says that there is no primary.
+  if (values.require !== 'primary') process.stderr.write(`ft-tcp: ${lack}\n`);
+  return ExitCode.Failure;
+}
+
+/** A sentence that says what the group lacks of what is required; null: nothing. */
+export function lackOf(status: GroupStatus, required: Requirement): string | null {
+  const { group, replicas, unresponsive, cluster } = status;
+  const silent = unresponsive.length === 0 ? '' : `; process ${unresponsive.join(', ')} does not answer`;
+  if (!hasPrimary(status)) return `Group ${group} has no primary${silent}. Start one, or see its standard error`;
+  if (required === 'primary') return null;
+  const primary = replicas.find(({ role }) => role === 'primary');
+  if (primary === undefined) {
+    // Another machine of the cluster leads. What counts is whether this one could take over.
+    const [backup] = replicas;
+    if (backup?.protected === true) return null;
+    return `Group ${group} is led by another machine, and the replica of node ${cluster?.node} does not follow it`;
+  }
+  if (!primary.protected) {
+    if (primary.loading) return `Group ${group} is not protected: its program is being loaded`;
+    if (primary.joining)
+      return `Group ${group} is not protected yet: a backup joins, and has to apply ${primary.lagBytes} bytes of log`;
+    return `Group ${group} is not protected${silent}. Start a backup with the primary's command`;
+  }
+  const { total, protected: safe } = primary.connections;
+  if (required === 'protected' || safe === total) return null;
+  return (
+    `Group ${group} is protected, but ${total - safe} of ${total} connections are not: they are older than the backup. ` +
+    'See ft-tcp explain ADDRESS:PORT'
+  );
 }
 
 /** Asks all replicas of this machine and its agent. */

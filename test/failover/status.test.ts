@@ -82,8 +82,16 @@ t.test('a group of two, before and after a takeover', async (t) => {
   const before = status(group.name);
   t.same(compare(before, STATUS_FIELDS, '', seen), []);
   t.match(before, { replicas: [{ peerPid: backup.pid }, { peerPid: primary.pid }], unresponsive: [] });
+  const require = (what: string) => {
+    const words = ['status', '--require', what, '--group', group.name, '--dir', directory];
+    const { status: code, stderr } = spawnSync(process.execPath, [CLI, ...words], { encoding: 'utf8' });
+    return { code, stderr };
+  };
+  for (const what of ['protected', 'all-connections']) t.same(require(what), { code: 0, stderr: '' }, what);
   primary.kill('SIGKILL');
   await backup.event('takeover');
+  t.same(require('primary'), { code: 0, stderr: '' });
+  t.match(require('protected'), { code: 1, stderr: /is not protected\. Start a backup/ });
   t.same(compare(status(group.name), STATUS_FIELDS, '', seen), []);
   client.socket.destroy();
   await group.close();

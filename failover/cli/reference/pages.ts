@@ -160,7 +160,7 @@ function counterTables(title: string, field: StatusField | undefined): string[] 
 /** docs/reference/status.md */
 export function renderStatus(): string {
   const out = pageHead('Status', 'failover/cli/reference/status-fields.ts', [
-    '`ft-tcp status --json` prints one JSON object. Its exit code is 0 when the group has a primary, else 1.',
+    '`ft-tcp status --json` prints one JSON object. Its exit code is 0 when the group has what `--require` says (a primary), else 1.',
     `The fields below are stable: they change only together with \`schema\` (now ${STATUS_SCHEMA}). Counters may change in any ` +
       'version. All counters start at 0 with the process.',
   ]);
