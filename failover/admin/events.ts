@@ -1,12 +1,8 @@
 /**
- * The events that a replica and an agent write to standard error: one JSON object per line. This
- * table is the only place that declares them. {@link eventWriter} takes its types from it, and
+ * The events that a replica and an agent report: one JSON object per line (event-log.ts). This
+ * table is the only place that declares them. {@link EventWriter} takes its types from it, and
  * docs/reference/events.md is generated from it.
  */
-import { hostname } from 'node:os';
-import { systemClock } from '../../lib/native/system.js';
-import { ownPid } from '../host/own-pid.js';
-import { originals } from '../runtime/core/originals.js';
 
 /**
  * Version of the events' format. It grows when a field changes its meaning or goes; new fields do
@@ -43,12 +39,23 @@ export interface EventSpec {
   when: string;
   action: string;
   fields: Record<string, EventField>;
+  /** It stays in the history of the group (history.ts). */
+  isHistory?: true;
+  /** Clients have lost, or will lose, something: more than a warning. */
+  isError?: true;
 }
+
+/** How much an event matters. */
+export type EventLevel = 'info' | 'warning' | 'error';
 
 /** Fields of every event. */
 export const COMMON_EVENT_FIELDS = {
   event: { type: 'string', meaning: "The event's name." },
   schema: { type: 'integer', meaning: `Version of this format: ${EVENT_SCHEMA}.` },
+  level: {
+    type: 'string',
+    meaning: '`info`: nothing is to be done; `warning`: look at it; `error`: connections are lost or in danger.',
+  },
   time: { type: 'string', meaning: 'Wall-clock time, UTC (ISO 8601, milliseconds).' },
   pid: { type: 'integer', meaning: 'The process that writes the event.' },
   group: { type: 'string', meaning: "The group's name (`--group`)." },
@@ -97,6 +104,7 @@ const MESSAGE = { type: 'string', meaning: 'The error.' } as const;
 export const EVENTS = {
   role: {
     source: 'replica',
+    isHistory: true,
     when: 'The process knows its role, before the program is loaded.',
     action: 'None.',
     fields: {
@@ -125,12 +133,14 @@ export const EVENTS = {
   },
   protected: {
     source: 'replica',
+    isHistory: true,
     when: 'On the primary: a backup has caught up, and could take over at once.',
     action: 'None. Connections that are not transferred stay unprotected until they close.',
     fields: { unprotected: { type: 'integer', meaning: 'Older connections that the backup cannot take over.' } },
   },
   unprotected: {
     source: 'replica',
+    isHistory: true,
     when: 'On the primary: the backup is lost or was dropped.',
     action: 'Start a backup. See its own standard error for the cause.',
     fields: { reason: { type: 'string', meaning: 'Why there is no backup.' } },
@@ -155,6 +165,7 @@ export const EVENTS = {
   },
   takeover: {
     source: 'replica',
+    isHistory: true,
     when: 'A backup has become primary, and its first frame was sent.',
     action: 'Start a new backup. Find out why the old primary ended.',
     fields: {
@@ -163,12 +174,16 @@ export const EVENTS = {
   },
   quarantined: {
     source: 'replica',
+    isHistory: true,
+    isError: true,
     when: 'The event in which the primary died threw on the backup, too. Its connection was reset.',
     action: 'Fix the error in the program: this input crashes it.',
     fields: { connection: CONNECTION, error: { type: 'string', meaning: 'What the program threw.' } },
   },
   diverged: {
     source: 'replica',
+    isHistory: true,
+    isError: true,
     when: 'The program on the backup did something else than on the primary. The backup ends.',
     action:
       'Look for a nondeterministic-api event before it; see docs/guides/databases-and-services.md. Start a backup again.',
@@ -205,18 +220,21 @@ export const EVENTS = {
   },
   'replay-failed': {
     source: 'replica',
+    isHistory: true,
     when: 'A backup that joined late could not replay the history of an independent connection.',
     action: 'Check that the server is independent, as it declares. This connection is not protected.',
     fields: { connection: CONNECTION, reason: { type: 'string', meaning: 'The first difference.' } },
   },
   'resume-skipped': {
     source: 'replica',
+    isHistory: true,
     when: 'The process starts a new group although files of an old one exist.',
     action: 'None when the group was ended on purpose. Else clients have to connect again.',
     fields: { reason: { type: 'string', meaning: 'Why the old group was not resumed.' } },
   },
   resumed: {
     source: 'replica',
+    isHistory: true,
     when: 'The process continues a group whose processes had all died, with its log and environment.',
     action: 'None. To begin anew instead: `ft-tcp drain` before, or `--restart-window 0`.',
     fields: {
@@ -233,6 +251,7 @@ export const EVENTS = {
   },
   'directory-removed': {
     source: 'replica',
+    isError: true,
     when: "On the primary: its group's directory has been removed or replaced. No backup can follow any more.",
     action: 'Find out who removes it (`RuntimeDirectory=` does). Drain the group by SIGTERM, and start it again.',
     fields: { directory: { type: 'string', meaning: 'Its path.' } },
@@ -245,6 +264,7 @@ export const EVENTS = {
   },
   ending: {
     source: 'replica',
+    isHistory: true,
     when: 'The last replica was told to end by a signal. It closes its connections.',
     action: 'None. It ends when they are closed, or after `--grace`.',
     fields: {
@@ -254,9 +274,20 @@ export const EVENTS = {
   },
   'connections-reset': {
     source: 'replica',
+    isHistory: true,
+    isError: true,
     when: 'Connections were still open when `--grace` was over. They were reset.',
     action: 'A larger `--grace`, when clients should have had more time.',
     fields: { connections: { type: 'integer', meaning: 'How many.' } },
+  },
+  'left-out': {
+    source: 'replica',
+    when: 'Events of one name came too fast, or could not be written. Agents report it, too.',
+    action: 'Look at what repeats. With `--events`: make room, and see that somebody reads.',
+    fields: {
+      of: { type: 'string', meaning: 'The name of the events.' },
+      count: { type: 'integer', meaning: 'How many were left out since the last line of this kind.' },
+    },
   },
   'metrics-unavailable': {
     source: 'replica',
@@ -266,6 +297,8 @@ export const EVENTS = {
   },
   'program-failed': {
     source: 'replica',
+    isHistory: true,
+    isError: true,
     when: 'The program threw while it was loaded. The process ends.',
     action: 'Fix the program.',
     fields: { message: MESSAGE },
@@ -278,12 +311,14 @@ export const EVENTS = {
   },
   'program-ended': {
     source: 'replica',
+    isHistory: true,
     when: 'The program has nothing left to do: no server, connection, timer or operation. All replicas end.',
     action: 'None.',
     fields: { code: { type: 'integer', meaning: 'Exit code of the primary.' } },
   },
   leader: {
     source: 'agent',
+    isHistory: true,
     when: "This node's replica is the primary.",
     action: 'None.',
     fields: { epoch: EPOCH, reason: { type: 'string', meaning: '`new-group`, `resume` or `takeover`.' } },
@@ -331,6 +366,8 @@ export const EVENTS = {
   },
   'lease-lost': {
     source: 'agent',
+    isHistory: true,
+    isError: true,
     when: 'On the leader: the lease has run out. The primary sends nothing.',
     action: 'Look at the coordinator and the way to it. Connections wait.',
     fields: { epoch: EPOCH },
@@ -343,24 +380,28 @@ export const EVENTS = {
   },
   'stepped-down': {
     source: 'agent',
+    isHistory: true,
     when: 'Another node leads. This node ends its replica and joins again.',
     action: 'None.',
     fields: { epoch: EPOCH },
   },
   'primary-hung': {
     source: 'agent',
+    isHistory: true,
     when: "The primary's event loop made no progress for the hang timeout. It is killed.",
     action: 'Look for long synchronous work in the program; see --hang-timeout.',
     fields: { replicaPid: { type: 'integer', meaning: 'The process that is killed.' } },
   },
   'backup-hung': {
     source: 'agent',
+    isHistory: true,
     when: 'The backup processed nothing of the log for twice the hang timeout. It is killed.',
     action: 'Look for long synchronous work in the program; see --hang-timeout.',
     fields: { replicaPid: { type: 'integer', meaning: 'The process that is killed.' } },
   },
   'replica-died': {
     source: 'agent',
+    isHistory: true,
     when: "The replica's process ended with an error or by a signal.",
     action: "Look at the replica's standard error. The agent starts it again.",
     fields: {
@@ -426,41 +467,9 @@ export type EventData<N extends EventName> = FieldValues<(typeof EVENTS)[N]['fie
 /** Writes one event. */
 export type EventWriter = <N extends EventName>(event: N, data: EventData<N>) => void;
 
-/** The event as one line of JSON, without the line's end. @param atMs wall-clock milliseconds */
-export function eventLine(
-  event: EventName,
-  data: object,
-  origin: { group: string; node?: string },
-  atMs: number,
-): string {
-  // The program's runtime replaces Date, which on a backup has the primary's time.
-  const time = new originals.Date(atMs).toISOString();
-  return JSON.stringify({
-    event,
-    schema: EVENT_SCHEMA,
-    time,
-    pid: ownPid,
-    group: origin.group,
-    host: HOST,
-    ...nodeOf(origin),
-    ...data,
-  });
-}
-
-const HOST = hostname();
-
-function nodeOf({ node }: { node?: string }): { node?: string } {
-  return node === undefined ? {} : { node };
-}
-
-/**
- * Writes events of a group to standard error, also while an event of the program runs: what the
- * program itself writes is suppressed on a backup. `node` is the agent's node.
- */
-export function eventWriter(origin: { group: string; node?: string }): EventWriter {
-  const { stderr } = process;
-  const write = stderr.write.bind(stderr);
-  return (event, data) => {
-    write(`${eventLine(event, data, origin, systemClock.wall())}\n`);
-  };
+/** How much an event matters, by its row in the table. */
+export function levelOf(event: EventName): EventLevel {
+  const { action, isError }: EventSpec = EVENTS[event];
+  if (isError === true) return 'error';
+  return action.startsWith('None') ? 'info' : 'warning';
 }

@@ -3,8 +3,8 @@
  * replica's process and stays with it.
  */
 import { errorCode, FtError } from '../../lib/errors.js';
-import { systemClock } from '../../lib/native/system.js';
-import { type EventData, type EventName, eventLine } from '../admin/events.js';
+import { EventLog } from '../admin/event-log.js';
+import type { EventData, EventName } from '../admin/events.js';
 import type { AgentEvents } from '../cluster/agent/events.js';
 import { readClusterConfig } from '../cluster/config/config.js';
 import { ClusterMachine } from '../cluster/machine.js';
@@ -12,7 +12,7 @@ import { endSignals } from '../host/end-signals.js';
 import type { RunArguments } from './run-options.js';
 
 /** What the agent takes of the command line. */
-type AgentArguments = Pick<RunArguments, 'cluster' | 'node' | 'group' | 'directory' | 'options' | 'graceMs'>;
+type AgentArguments = Pick<RunArguments, 'cluster' | 'node' | 'group' | 'directory' | 'options' | 'graceMs' | 'events'>;
 
 /** A replica that is asked to end gets this long, beside the time for its connections. */
 const LEAVE_TIMEOUT_MS = 6000;
@@ -31,7 +31,7 @@ export async function clusterCommand(args: AgentArguments, argv: string[]): Prom
   const finished = new Promise<number>((done) => {
     finish = done;
   });
-  const origin = { group: args.group, node: config.self.name };
+  const log = new EventLog({ group: args.group, node: config.self.name }, { target: args.events });
   const machine = new ClusterMachine(
     {
       config,
@@ -42,9 +42,7 @@ export async function clusterCommand(args: AgentArguments, argv: string[]): Prom
       busyPollUs: args.options.busyPollUs ?? 0,
     },
     {
-      report: (event, details) => {
-        process.stderr.write(`${eventLine(event, details, origin, systemClock.wall())}\n`);
-      },
+      report: (event, details) => log.write(event, details),
       finished: (code) => finish(code),
       failed: (error) => {
         printError(error);

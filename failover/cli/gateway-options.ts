@@ -1,5 +1,6 @@
 /** The options of `ft-tcp gateway` and of its commands. */
 
+import type { EventsTarget } from '../admin/event-log.js';
 import type { MetricsAddress } from '../admin/metrics-port.js';
 import { isAddress, readGatewayConfig } from '../gateway/config.js';
 import {
@@ -164,6 +165,7 @@ const OPTIONS = {
   'busy-poll': RUN_OPTIONS['busy-poll'],
   'no-send-thread': RUN_OPTIONS['no-send-thread'],
   metrics: RUN_OPTIONS.metrics,
+  events: RUN_OPTIONS.events,
   cluster: RUN_OPTIONS.cluster,
   node: RUN_OPTIONS.node,
   member: RUN_OPTIONS.member,
@@ -212,6 +214,8 @@ export interface GatewayArguments {
   graceMs: number;
   /** Where metrics are served. */
   metrics: MetricsAddress | undefined;
+  /** Where events go; undefined: to standard error. */
+  events: EventsTarget | undefined;
   services: ServiceSettings[];
   /** The configuration file, which `gateway reload` reads again; undefined: there is none. */
   config: string | undefined;
@@ -246,6 +250,7 @@ export function gatewayArguments(argv: string[]): GatewayArguments {
     create: values.create,
     graceMs: values.grace * 1000,
     metrics: values.metrics,
+    events: values.events,
     services: values.config === undefined ? [serviceOf(values)] : readGatewayConfig(values.config),
     config: values.config,
     cluster: values.cluster,

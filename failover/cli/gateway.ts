@@ -2,7 +2,7 @@
 import { FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
 import { ExitCode } from '../admin/error-codes.js';
-import { eventWriter } from '../admin/events.js';
+import { EventLog } from '../admin/event-log.js';
 import { askReplicas } from '../admin/replicas.js';
 import type { ReplicaStatus } from '../admin/status.js';
 import { askGateway, type GatewayReport, gatewaySocketPath, reportOf, serveGateway } from '../gateway/admin.js';
@@ -41,7 +41,7 @@ export async function gatewayCommand(argv: string[]): Promise<number> {
   keepMemory(addon);
   if (args.member !== undefined) bindToAgent(addon, args.options.agentPid);
   const group = new Group(addon, args.directory, args.group);
-  const report = eventWriter({ group: args.group });
+  const { report } = new EventLog({ group: args.group }, { target: args.events });
   // Replicas that were killed have left their sockets.
   await askReplicas(group);
   if (args.create) createDevice(args.options);

@@ -1,4 +1,5 @@
 /** The options of `ft-tcp run`. */
+import type { EventsTarget } from '../admin/event-log.js';
 import type { MetricsAddress } from '../admin/metrics-port.js';
 import { defaultBusyPollUs, severalCpus } from '../host/busy-poll.js';
 import { defaultDirectory } from '../host/group-directory.js';
@@ -25,7 +26,7 @@ import {
   programIndex,
   usageError,
 } from './options.js';
-import { choice, FILE, integer, LISTEN_ADDRESS, number, PORT, text } from './value-types.js';
+import { choice, FILE, FILE_OR_FD, integer, LISTEN_ADDRESS, number, PORT, text } from './value-types.js';
 
 const REPLICATION = 'Replication';
 const MONITORING = 'Monitoring';
@@ -171,6 +172,16 @@ export const RUN_OPTIONS = {
     since: '0.2',
     example: '--metrics 127.0.0.1:9464',
   },
+  events: {
+    value: FILE_OR_FD,
+    defaultText: 'standard error',
+    meaning:
+      'Where events go, as JSON lines: a file, to which they are added, or an open descriptor, as 3. Standard error gets ' +
+      'text for people instead, where it is a terminal.',
+    section: MONITORING,
+    since: '0.2',
+    example: '--events /var/log/ft-tcp.jsonl',
+  },
   cluster: {
     value: FILE,
     meaning:
@@ -210,7 +221,7 @@ export const RUN: CommandSpec<typeof RUN_OPTIONS> = {
     "Runs a Node.js program. Its http, https and net servers listen on ft-tcp's own TCP/IP stack.",
     'The first process of a group is the primary. The same command again starts the backup, which takes over when the ' +
       'primary dies or hangs.',
-    'Events are written to standard error, one JSON object per line (docs/reference/events.md).',
+    'Events are written to standard error, one JSON object per line (docs/reference/events.md); on a terminal, as text.',
   ],
   options: RUN_OPTIONS,
   notes: ['Make the TAP device with: ip tuntap add dev ft0 mode tap user NAME multi_queue vnet_hdr'],
@@ -250,6 +261,8 @@ export interface RunArguments {
   graceMs: number;
   /** Where metrics are served. */
   metrics: MetricsAddress | undefined;
+  /** Where events go; undefined: to standard error. */
+  events: EventsTarget | undefined;
   /** Several machines: the file that describes them. */
   cluster: string | undefined;
   /** Which node of that file this is; undefined: by the host name. */
@@ -261,7 +274,7 @@ export interface RunArguments {
 /** Options of replicas on several machines. */
 type ClusterOptions = Pick<
   OptionValues<typeof RUN_OPTIONS>,
-  'cluster' | 'commit' | 'solo' | 'node' | 'member' | 'agent'
+  'cluster' | 'commit' | 'solo' | 'node' | 'member' | 'agent' | 'events'
 >;
 
 /** Reads the command line of `ft-tcp run`. Throws FtError ERR_FT_USAGE. */
@@ -285,6 +298,7 @@ export function runArguments(argv: string[]): RunArguments {
     create: values.create,
     graceMs: values.grace * 1000,
     metrics: values.metrics,
+    events: values.events,
     cluster: values.cluster,
     node: values.node,
     member: values.member,
@@ -295,11 +309,13 @@ export function runArguments(argv: string[]): RunArguments {
 /** Options that exclude or need each other. Throws FtError ERR_FT_USAGE. */
 export function checkCombination(
   command: string,
-  { cluster, commit, solo, node, member, agent }: ClusterOptions,
+  { cluster, commit, solo, node, member, agent, events }: ClusterOptions,
 ): void {
   if (cluster !== undefined && commit === 'written')
     throw usageError(command, '--commit written does not survive the loss of a machine; leave it out with --cluster');
   if (cluster !== undefined && solo) throw usageError(command, '--solo and --cluster exclude each other');
+  if (cluster !== undefined && events !== undefined && 'fd' in events && events.fd > 2)
+    throw usageError(command, '--events FD and --cluster exclude each other: the agent has two processes; give a file');
   if (node !== undefined && cluster === undefined) throw usageError(command, '--node needs --cluster FILE');
   if (member !== undefined && agent === undefined) throw usageError(command, '--member needs --agent PID');
 }

@@ -5,7 +5,8 @@
 import { errorCode, FtError } from '../../lib/errors.js';
 import { type NativeAddon, native } from '../../lib/native/native.js';
 import { ExitCode } from '../admin/error-codes.js';
-import { type EventWriter, eventWriter } from '../admin/events.js';
+import { EventLog } from '../admin/event-log.js';
+import type { EventWriter } from '../admin/events.js';
 import { askReplicas } from '../admin/replicas.js';
 import { hasUncaughtHandler } from '../backup/quarantine.js';
 import { requireDevice } from '../host/device-check.js';
@@ -44,7 +45,7 @@ export async function runCommand(argv: string[]): Promise<number> {
   keepMemory(addon);
   if (args.member !== undefined) bindToAgent(addon, args.options.agentPid);
   const group = new Group(addon, args.directory, args.group);
-  const report = eventWriter({ group: args.group });
+  const { report } = new EventLog({ group: args.group }, { target: args.events });
   // Replicas that were killed have left their sockets.
   await askReplicas(group);
   if (args.create) createDevice(args.options);

@@ -144,3 +144,15 @@ export const SIGNAL: ValueType<NodeJS.Signals> = {
     return Object.hasOwn(constants.signals, signal) ? signal : undefined;
   },
 };
+
+/** A file, or a descriptor by its number. */
+export const FILE_OR_FD: ValueType<{ file: string } | { fd: number }> = {
+  placeholder: 'FILE|FD',
+  kind: 'file or descriptor',
+  expected: "a file's path, or a descriptor's number from 2 on",
+  read: (value) => {
+    if (value === '') return undefined;
+    if (!/^\d+$/.test(value)) return { file: value };
+    return value.length < 10 && Number(value) >= 2 ? { fd: Number(value) } : undefined;
+  },
+};

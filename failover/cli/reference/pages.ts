@@ -1,6 +1,13 @@
 /** The pages of docs/reference that are generated from the tables of the code. */
 import { ERROR_CODES, EXIT_CODES } from '../../admin/error-codes.js';
-import { COMMON_EVENT_FIELDS, EVENTS, type EventField, type EventSpec } from '../../admin/events.js';
+import {
+  COMMON_EVENT_FIELDS,
+  EVENTS,
+  type EventField,
+  type EventName,
+  type EventSpec,
+  levelOf,
+} from '../../admin/events.js';
 import { STATUS_SCHEMA } from '../../admin/status.js';
 import { renderClusterConfig } from '../../cluster/config/reference.js';
 import { gatewayConfigLines } from '../../gateway/config-reference.js';
@@ -84,13 +91,13 @@ function eventRows(fields: Readonly<Record<string, EventField>>, prefix = ''): s
   ]);
 }
 
-function eventSection(name: string, { when, action, fields }: EventSpec): string[] {
+function eventSection(name: EventName, { when, action, fields }: EventSpec): string[] {
   return [
     `### ${name}`,
     '',
     when,
     '',
-    `Operator: ${action}`,
+    `Level: ${levelOf(name)}. Operator: ${action}`,
     '',
     ...(Object.keys(fields).length === 0 ? [] : table(FIELD_HEAD, eventRows(fields))),
   ];
@@ -102,11 +109,13 @@ const FIELD_HEAD = ['Field', 'Type', 'Unit', 'Meaning'];
 export function renderEvents(): string {
   const out = pageHead('Events', 'failover/admin/events.ts', [
     'Replicas and agents write events to standard error, one JSON object per line. Lines that do not begin with `{` are ' +
-      'output of the program, or errors.',
+      'output of the program, or errors. On a terminal events are text for people. `--events FILE|FD` writes the JSON ' +
+      'lines to a place of their own.',
+    'Of each name at most 50 events in a second are written; `left-out` counts the others.',
     'Names and fields are stable: they change only together with `schema`. New events and fields may appear in any version.',
   ]);
   out.push('## Fields of every event', '', ...table(FIELD_HEAD, eventRows(COMMON_EVENT_FIELDS)));
-  const all = Object.entries<EventSpec>(EVENTS);
+  const all = Object.entries(EVENTS) as [EventName, EventSpec][];
   for (const [source, title] of [
     ['replica', 'Events of a replica'],
     ['agent', 'Events of an agent (--cluster)'],
