@@ -152,7 +152,9 @@ export class EventLoop {
     } catch (error) {
       if (this.#host.runtime.active && hasUncaughtHandler()) {
         this.inEvent = true;
-        throw error;
+        // What was interrupted, or was a tick, has not left its asynchronous contexts.
+        this.#host.native.loopUncaught(error);
+        return true;
       }
       this.#host.emit('failed', error instanceof Error ? error : new Error(String(error)));
       return false;

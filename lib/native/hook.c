@@ -181,11 +181,18 @@ static napi_value loop_close(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+/* Inside of the turn: Node empties its stack of async ids before napi_make_callback looks at it. */
+static napi_value loop_uncaught(napi_env env, napi_callback_info info) {
+  napi_value error;
+  if (ft_args(env, info, 1, &error)) napi_fatal_exception(env, error);
+  return NULL;
+}
+
 void ft_hook_init(napi_env env, napi_value exports) {
   static const ft_function functions[] = {
       {"loopHook", loop_hook},   {"loopKick", loop_kick},          {"loopTimer", loop_timer},
       {"loopRef", loop_ref},     {"loopBusyPoll", loop_busy_poll}, {"loopBusyPolls", loop_busy_polls},
-      {"loopClose", loop_close},
+      {"loopClose", loop_close}, {"loopUncaught", loop_uncaught},
   };
   ft_export(env, exports, functions, sizeof functions / sizeof *functions);
 }

@@ -187,6 +187,12 @@ export interface NativeAddon {
   /** Whether the hook and its timer keep the process alive (initially not). */
   loopRef(hook: NativeHandle, on: boolean): void;
   loopClose(hook: NativeHandle): void;
+  /**
+   * An exception of a turn that nothing caught: the process's handlers get it, or it ends the
+   * process. Node forgets the asynchronous contexts that it left entered. A turn that throws it
+   * instead is checked for them first, and the process aborts.
+   */
+  loopUncaught(error: unknown): void;
 
   /**
    * Watches any fd: calls back when readable. With `drain`, pending bytes are read and thrown away

@@ -61,6 +61,12 @@ async function poison(t: Test, path: string, says: RegExp, program: string): Pro
   const group = new TestGroup(directory, [], [program]);
   const [primary, backup] = await group.pair();
   const bystander = new Client(8);
+  // After a failure, too: what is left would keep this process alive.
+  const leave = (): Promise<void> => {
+    bystander.socket.destroy();
+    return group.close();
+  };
+  t.teardown(leave);
   bystander.socket.write('before ');
   await bystander.waitFor(7);
   const poisoned = get(`/${path}`, 8000).then(
@@ -77,8 +83,7 @@ async function poison(t: Test, path: string, says: RegExp, program: string): Pro
   t.equal(await get('/'), 'hello 2');
   await sleep(50);
   t.equal(backup.hasExited, false, `${path}: not two deaths`);
-  bystander.socket.destroy();
-  await group.close();
+  await leave();
 }
 
 const plain = join(directory, 'poisons.mjs');

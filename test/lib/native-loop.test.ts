@@ -200,6 +200,14 @@ t.test('exceptions in callbacks are uncaught exceptions', async (t) => {
   t.equal(fatal.child.exitCode ?? (await once(fatal.child, 'exit'))[0], 1);
 });
 
+t.test('an event that is interrupted leaves its asynchronous contexts', async (t) => {
+  for (const hooks of ['', 'hooks']) {
+    const { line, child } = play('interrupted', hooks);
+    t.same(JSON.parse(await line()), { seen: ['ERR_SCRIPT_EXECUTION_TIMEOUT', 'in a tick'], left: [0, null, 0, null] });
+    t.same(child.exitCode ?? (await once(child, 'exit'))[0], 0);
+  }
+});
+
 t.test('an open handle survives garbage collection', async (t) => {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;

@@ -373,6 +373,9 @@ export class Process {
       loopClose: () => {
         this.#hook = null;
       },
+      loopUncaught: (error) => {
+        throw error;
+      },
       watchOpen: (fd, drain, onReadable) => {
         call();
         const watch = this.#watch(fd, drain, onReadable);

@@ -1,8 +1,10 @@
 /** Child processes of the addon's tests, by role: `node native-roles.js ROLE ARGUMENTS`. */
+import { AsyncLocalStorage, AsyncResource, createHook, executionAsyncId } from 'node:async_hooks';
 import { spawn } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { Script } from 'node:vm';
 import { native } from '../../../lib/native/native.js';
 
 const self = fileURLToPath(import.meta.url);
@@ -128,6 +130,44 @@ const roles: Record<string, (...args: string[]) => void> = {
       throw new Error('from watch');
     });
     addon.fifoRing(bell);
+  },
+  interrupted(hooks: string) {
+    const storage = new AsyncLocalStorage<string>();
+    if (hooks !== '') createHook({ before: () => undefined, after: () => undefined }).enable();
+    const seen: string[] = [];
+    process.on('uncaughtException', (error: NodeJS.ErrnoException) => seen.push(error.code ?? error.message));
+    const { _tickCallback: drainTicks } = process as unknown as { _tickCallback(): void };
+    const endless = (): void => {
+      for (;;);
+    };
+    // In a resource of its own, as all that the program does.
+    const enter = (): void => new AsyncResource('EVENT').runInAsyncScope(() => storage.run('entered', endless));
+    const ticks = (): void => {
+      process.nextTick(() => {
+        throw new Error('in a tick');
+      });
+      drainTicks();
+    };
+    const left: unknown[] = [];
+    const script = new Script('interruptible()');
+    const hook = addon.loopHook(() => {
+      const event = [enter, ticks, undefined][seen.length];
+      if (seen.length > 0) left.push(executionAsyncId(), storage.getStore() ?? null);
+      if (event === undefined) {
+        say(JSON.stringify({ seen, left }));
+        addon.loopClose(hook);
+        return false;
+      }
+      Object.assign(globalThis, { interruptible: event });
+      try {
+        script.runInThisContext({ timeout: 50 });
+      } catch (error) {
+        addon.loopUncaught(error);
+      }
+      return true;
+    }, 8);
+    addon.loopKick(hook);
+    addon.loopRef(hook, true);
   },
   uncaught() {
     addon.loopHook(() => {
