@@ -60,6 +60,8 @@ t.test('kernel datagrams are the live replica’s alone, and their arrivals even
   await until('the answer has come', () => seen.length === 1);
   t.equal(await ask('a'), 'echo a');
   t.match(await get('/2'), /^\[5300,9,"thanks",5301,9\]/);
+  await until('the second has come', () => seen.length === 2);
+  t.equal(await ask('a2'), 'echo a2', 'its answer, which was sent before, has come, too');
   t.match(await primary.event('kernel-socket'), { what: /^datagrams, (bind 5300 127|send 5301)/ });
   primary.kill('SIGKILL');
   await backup.event('takeover');

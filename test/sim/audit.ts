@@ -59,6 +59,7 @@ export class LogAudit {
     const head = this.#end;
     // In state mode a successor takes back what was not finished.
     if (((head - this.#units) | 0) < 0) this.#units = head;
+    if (((head - this.#units) | 0) * 8 > this.#size) throw new Error('The audit has not read records that are gone');
     while (this.#units !== head) {
       const at = (this.#units * 8) % this.#size;
       const length = view.getUint32(at, true);

@@ -242,6 +242,8 @@ export class Cluster {
       let busy = link.run() > 0;
       if (machine.run()) busy = true;
       while (host.turn()) busy = true;
+      // A state transfer may be longer than the log, and sends no frame.
+      this.audit.advance();
       if (until()) return true;
       if (this.alarmUs <= clock.now()) this.alarmUs = Number.POSITIVE_INFINITY;
       const next = Math.min(link.nextDeadline(), host.stack.nextDeadline(), machine.nextDeadline(), this.alarmUs);

@@ -37,7 +37,7 @@ class Late {
     this.clients = cluster.clients();
     cluster.run(() => this.status.logComplete === false, 5 * SECOND_US);
     second.process.kill();
-    cluster.run(() => !cluster.protected, SECOND_US);
+    cluster.run(() => second.process.ended, SECOND_US);
     const { replica } = cluster.start('third')!;
     replica.on('replayFailed', (_conn, why) => this.replayFailures.push(why));
     cluster.run(() => replica.reader !== null, SECOND_US);
@@ -101,7 +101,9 @@ t.test('each connection is brought to where it is on the primary, and goes on wh
   const { cluster } = late;
   late.first.process.kill();
   cluster.run(() => cluster.primary === late.third, SECOND_US);
-  cluster.start('fourth');
+  // The backup's place is free when the takeover is over.
+  cluster.run(() => false, 10_000);
+  t.not(cluster.start('fourth'), null);
   cluster.run(() => cluster.protected, SECOND_US);
   t.match(statusOf(late.third.replica), { logComplete: false, connections: { total: 6, protected: 6 } });
   late.third.process.kill();
