@@ -89,6 +89,8 @@ export class Connections {
   /** Serves connections of the stack itself; null: nobody does. */
   resident: Resident | null = null;
   readonly #https = new Set<HttpServer>();
+  /** Backup: connections to be reset. */
+  readonly #toReset = new Set<ReplicaEndpoint>();
 
   constructor(
     readonly host: ConnectionsHost,
@@ -207,8 +209,18 @@ export class Connections {
     return endpoint;
   }
 
+  /** Resets a connection; a backup, whose stack is silent, does so when it has taken over. */
+  reset(id: number): void {
+    const endpoint = this.endpoints.get(id);
+    if (endpoint === undefined) return;
+    if (this.host.role === 'primary') endpoint.abort();
+    else this.#toReset.add(endpoint);
+  }
+
   /** After a takeover: connections are given to those who serve them now. */
   takeOver(nowUs: number): void {
+    for (const endpoint of this.#toReset) endpoint.abort();
+    this.#toReset.clear();
     this.listeners.takeOver(nowUs);
     this.resident?.takeOver();
   }

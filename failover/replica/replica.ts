@@ -110,7 +110,7 @@ export class Replica extends ReplicaBase implements Hosts {
     const { native, clock, random, pid, identity, minInPlaceBytes } = options.environment ?? thisMachine();
     this.native = native;
     this.quarantine = new Quarantine({
-      abort: (conn) => this.endpoints.get(conn)?.abort(),
+      abort: (conn) => this.connections.reset(conn),
       // On a simulated machine other processes have their turn in this one.
       limitMs: options.environment === undefined ? SUSPECT_LIMIT * options.hangTimeoutMs : null,
     });
