@@ -7,6 +7,7 @@ import fs from 'node:fs';
 
 export const {
   accessSync,
+  appendFileSync,
   closeSync,
   constants,
   existsSync,

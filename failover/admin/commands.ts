@@ -8,10 +8,29 @@ import { errorCode, FtError } from '../../lib/errors.js';
 import { askAt, listenAt, onlySameUser } from '../host/unix-socket.js';
 import { answerScrape, isHttp } from './scrape.js';
 
-/** All admin commands. `yield-metrics`: from a backup, which serves the metrics from now on. */
-export const ADMIN_COMMANDS = ['switchover', 'drain', 'yield-metrics'] as const;
+/**
+ * All admin commands. `yield-metrics`: from a backup, which serves the metrics from now on.
+ * `explain ADDRESS:PORT` is the only one with an argument.
+ */
+export const ADMIN_COMMANDS = ['switchover', 'drain', 'yield-metrics', 'explain'] as const;
 /** The name of an admin command. */
 export type AdminCommand = (typeof ADMIN_COMMANDS)[number];
+
+/** A command that has been carried out. */
+export interface Executed {
+  /** What is answered beside `"ok":true`. */
+  answer?: object;
+  /** What is to be done after the answer. */
+  after?(): void;
+}
+
+/** What an admin socket needs of its replica. */
+export interface CommandHost {
+  /** Resolves when the command has been carried out. Rejects with what the client is told. */
+  execute(command: AdminCommand, argument: string): Promise<Executed>;
+  /** The text for a scrape. */
+  metrics(): Promise<string>;
+}
 
 const MAX_COMMAND_BYTES = 64;
 const MAX_ANSWER_BYTES = 64 * 1024;
@@ -21,17 +40,8 @@ export function adminSocketPath(file: (name: string) => string, pid: number): st
   return file(`${pid}.control`);
 }
 
-/**
- * Serves the admin socket until closed.
- * @param execute resolves when the command has been carried out, with what is to be done after the
- * answer
- * @param metrics the text for a scrape
- */
-export function serveCommands(
-  path: string,
-  execute: (command: AdminCommand) => Promise<() => void>,
-  metrics: () => Promise<string>,
-): Promise<{ close(): void }> {
+/** Serves the admin socket until closed. */
+export function serveCommands(path: string, host: CommandHost): Promise<{ close(): void }> {
   const server = net.createServer(
     { allowHalfOpen: true },
     onlySameUser((socket) => {
@@ -40,22 +50,22 @@ export function serveCommands(
       socket.on('error', () => undefined);
       socket.on('data', (part: Buffer) => {
         received += part.toString();
-        if (isHttp(received)) answerScrape(socket, received, metrics);
+        if (isHttp(received)) answerScrape(socket, received, () => host.metrics());
         else if (received.length > MAX_COMMAND_BYTES) socket.destroy();
       });
       socket.on('end', () => {
         if (isHttp(received)) return;
-        const name = received.trim();
+        const [name = '', argument = ''] = received.trim().split(' ');
         const command = ADMIN_COMMANDS.find((one) => one === name);
         if (command === undefined) {
           answer({ ok: false, code: 'ERR_FT_USAGE', message: `Unknown admin command "${name}"` });
           return;
         }
-        execute(command).then(
-          (after) => {
+        host.execute(command, argument).then(
+          ({ answer: more = {}, after }) => {
             // The client may be gone; the command is carried out all the same.
-            socket.once('close', after);
-            answer({ ok: true });
+            if (after !== undefined) socket.once('close', after);
+            answer({ ok: true, ...more });
             socket.destroySoon();
           },
           (error: unknown) =>
@@ -73,9 +83,10 @@ export function serveCommands(
 
 /**
  * Sends a command and waits until it has been carried out, at most `timeoutMs` milliseconds.
- * Throws FtError with the replica's reason, or ERR_FT_UNRESPONSIVE.
+ * @param command a command, with its argument if it has one
+ * @returns the answer. Throws FtError with the replica's reason, or ERR_FT_UNRESPONSIVE.
  */
-export async function sendCommand(path: string, command: AdminCommand, timeoutMs: number): Promise<void> {
+export async function sendCommand(path: string, command: string, timeoutMs: number): Promise<object> {
   const reply = await askAt(path, timeoutMs, MAX_ANSWER_BYTES, command);
   if (typeof reply === 'string')
     throw new FtError(
@@ -85,4 +96,5 @@ export async function sendCommand(path: string, command: AdminCommand, timeoutMs
     );
   const answer = reply.json as { ok?: boolean; code?: string; message?: string };
   if (answer.ok !== true) throw new FtError(answer.code ?? 'ERR_FT', answer.message ?? 'The command was refused');
+  return answer;
 }

@@ -129,6 +129,12 @@ export class Observation {
     });
   }
 
+  /** What the primaries have added up, this one among them. */
+  get totals(): GroupTotals {
+    const { takeovers, unprotectedMs } = this.protection;
+    return { takeovers, unprotectedMs };
+  }
+
   /** How the group was protected until now. */
   get protection(): Protection {
     return this.#time.at(this.#clock.now());

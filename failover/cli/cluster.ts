@@ -3,12 +3,15 @@
  * replica's process and stays with it.
  */
 import { errorCode, FtError } from '../../lib/errors.js';
+import { native } from '../../lib/native/native.js';
 import { EventLog } from '../admin/event-log.js';
 import type { EventData, EventName } from '../admin/events.js';
+import { History } from '../admin/history.js';
 import type { AgentEvents } from '../cluster/agent/events.js';
 import { readClusterConfig } from '../cluster/config/config.js';
 import { ClusterMachine } from '../cluster/machine.js';
 import { endSignals } from '../host/end-signals.js';
+import { Group } from '../host/group-directory.js';
 import type { RunArguments } from './run-options.js';
 
 /** What the agent takes of the command line. */
@@ -31,7 +34,12 @@ export async function clusterCommand(args: AgentArguments, argv: string[]): Prom
   const finished = new Promise<number>((done) => {
     finish = done;
   });
-  const log = new EventLog({ group: args.group, node: config.self.name }, { target: args.events });
+  const group = new Group(native(), args.directory, args.group);
+  const history = new History((name) => group.file(name));
+  const log = new EventLog(
+    { group: args.group, node: config.self.name },
+    { target: args.events, history: (event, record) => history.add(event, record, null) },
+  );
   const machine = new ClusterMachine(
     {
       config,

@@ -2,7 +2,7 @@
 import { DEMO, demoOptions } from './demo-options.js';
 import { DOCTOR } from './doctor-options.js';
 import { GATEWAY_COMMAND, GATEWAY_CONNECTIONS, GATEWAY_RELOAD } from './gateway-options.js';
-import { DRAIN, STATUS, SWITCHOVER } from './group-options.js';
+import { DRAIN, EXPLAIN, HISTORY, STATUS, SWITCHOVER } from './group-options.js';
 import { CLEANUP, LIST } from './groups-options.js';
 import type { CommandSpec } from './options.js';
 import { RUN } from './run-options.js';
@@ -23,6 +23,8 @@ export const COMMANDS: readonly Command[] = [
   { spec: GATEWAY_RELOAD, run: async (argv) => await (await import('./gateway.js')).gatewayReload(argv) },
   { spec: SERVE, run: async (argv) => await (await import('./serve.js')).serveCommand(argv) },
   { spec: STATUS, run: async (argv) => await (await import('./status.js')).statusCommand(argv) },
+  { spec: EXPLAIN, run: async (argv) => await (await import('./history.js')).explainCommand(argv) },
+  { spec: HISTORY, run: async (argv) => await (await import('./history.js')).historyCommand(argv) },
   { spec: SWITCHOVER, run: async (argv) => await (await import('./admin.js')).adminCommand('switchover', argv) },
   { spec: DRAIN, run: async (argv) => await (await import('./admin.js')).adminCommand('drain', argv) },
   { spec: LIST, run: async (argv) => await (await import('./groups.js')).listCommand(argv) },

@@ -2,7 +2,6 @@
 import { FtError } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
 import { ExitCode } from '../admin/error-codes.js';
-import { EventLog } from '../admin/event-log.js';
 import { askReplicas } from '../admin/replicas.js';
 import type { ReplicaStatus } from '../admin/status.js';
 import { askGateway, type GatewayReport, gatewaySocketPath, reportOf, serveGateway } from '../gateway/admin.js';
@@ -18,6 +17,7 @@ import { startReplica } from '../replica/start.js';
 import { createDevice, deviceUse } from './create-device.js';
 import { connectionsArguments, type GatewayArguments, gatewayArguments, reloadArguments } from './gateway-options.js';
 import { findGroup } from './group-options.js';
+import { Reporting } from './reporting.js';
 import { bindToAgent, keepMemory, reportEvents } from './run.js';
 import { RunningReplica } from './running-replica.js';
 
@@ -41,7 +41,8 @@ export async function gatewayCommand(argv: string[]): Promise<number> {
   keepMemory(addon);
   if (args.member !== undefined) bindToAgent(addon, args.options.agentPid);
   const group = new Group(addon, args.directory, args.group);
-  const { report } = new EventLog({ group: args.group }, { target: args.events });
+  const reporting = new Reporting(group, args);
+  const { report } = reporting;
   // Replicas that were killed have left their sockets.
   await askReplicas(group);
   if (args.create) createDevice(args.options);
@@ -62,6 +63,7 @@ export async function gatewayCommand(argv: string[]): Promise<number> {
     report('group-ended', {});
     return ExitCode.Ok;
   }
+  reporting.watch(replica);
   reportEvents(replica, report);
   const wrote = (conn: number, bytes: Uint8Array): void => replica.checks.sink?.wrote(conn, bytes);
   const gateway = new Gateway(replica.stack, wrote, args.services);

@@ -4,7 +4,7 @@
 import { native } from '../../lib/native/native.js';
 import { defaultDirectory, Group } from '../host/group-directory.js';
 import type { CommandSpec, OptionSpec } from './options.js';
-import { choice, number, text } from './value-types.js';
+import { choice, integer, number, text } from './value-types.js';
 
 /** Options that name a group. */
 export const GROUP_OPTIONS = {
@@ -111,4 +111,47 @@ export const DRAIN: CommandSpec<typeof DRAIN_OPTIONS> = {
   options: DRAIN_OPTIONS,
   exitCodes: { 0: 'the group has ended', 1: 'connections were still open after the timeout; the drain continues' },
   examples: ['ft-tcp drain --group web --timeout 600'],
+};
+
+const HISTORY_OPTIONS = {
+  ...GROUP_OPTIONS,
+  last: {
+    value: integer({ min: 1, max: 1000 }),
+    default: '50',
+    meaning: 'How many events are shown, at most.',
+    since: '0.2',
+  },
+  json: { meaning: 'Print one JSON object.', since: '0.2' },
+} as const;
+
+/** The table of `ft-tcp history`. */
+export const HISTORY: CommandSpec<typeof HISTORY_OPTIONS> = {
+  name: 'history',
+  summary: 'what happened to a group: takeovers with their phases, joins, divergences',
+  usage: 'ft-tcp history [--group NAME] [--dir DIR] [--last N] [--json]',
+  description: [
+    'Prints events of all processes that a group had on this machine, the latest one last.',
+    "They are kept in the group's directory, 128 KiB of them at most. What a program said or sent is not among them. " +
+      'ft-tcp cleanup removes them with the group.',
+  ],
+  options: HISTORY_OPTIONS,
+  exitCodes: { 0: 'there is such a group', 1: 'there is none' },
+  examples: ['ft-tcp history --group web', 'ft-tcp history --group web --last 5 --json'],
+};
+
+const EXPLAIN_OPTIONS = { ...GROUP_OPTIONS, json: { meaning: 'Print one JSON object.', since: '0.2' } } as const;
+
+/** The table of `ft-tcp explain`. */
+export const EXPLAIN: CommandSpec<typeof EXPLAIN_OPTIONS> = {
+  name: 'explain',
+  summary: 'what protects one connection, or why nothing does',
+  usage: 'ft-tcp explain ADDRESS:PORT [--group NAME] [--dir DIR] [--json]',
+  description: [
+    'Asks the primary for the connections with this peer: the address and the port of a client, or of a server that the ' +
+      'program has connected to.',
+    'docs/reference/explain.md has all reasons.',
+  ],
+  options: EXPLAIN_OPTIONS,
+  exitCodes: { 0: 'the connections are protected', 1: 'one is not, there is none, or the group has no primary' },
+  examples: ['ft-tcp explain 10.77.0.1:50123', 'ft-tcp explain [fd77::1]:50123 --group web --json'],
 };

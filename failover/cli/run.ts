@@ -5,7 +5,6 @@
 import { errorCode, FtError } from '../../lib/errors.js';
 import { type NativeAddon, native } from '../../lib/native/native.js';
 import { ExitCode } from '../admin/error-codes.js';
-import { EventLog } from '../admin/event-log.js';
 import type { EventWriter } from '../admin/events.js';
 import { askReplicas } from '../admin/replicas.js';
 import { hasUncaughtHandler } from '../backup/quarantine.js';
@@ -18,6 +17,7 @@ import { patchNet } from '../replica/program.js';
 import type { Replica } from '../replica/replica.js';
 import { startReplica } from '../replica/start.js';
 import { createDevice, deviceUse } from './create-device.js';
+import { Reporting } from './reporting.js';
 import { type RunArguments, runArguments } from './run-options.js';
 import { RunningReplica } from './running-replica.js';
 
@@ -45,7 +45,8 @@ export async function runCommand(argv: string[]): Promise<number> {
   keepMemory(addon);
   if (args.member !== undefined) bindToAgent(addon, args.options.agentPid);
   const group = new Group(addon, args.directory, args.group);
-  const { report } = new EventLog({ group: args.group }, { target: args.events });
+  const reporting = new Reporting(group, args);
+  const { report } = reporting;
   // Replicas that were killed have left their sockets.
   await askReplicas(group);
   if (args.create) createDevice(args.options);
@@ -55,6 +56,7 @@ export async function runCommand(argv: string[]): Promise<number> {
     report('group-ended', {});
     return ExitCode.Ok;
   }
+  reporting.watch(replica);
   reportEvents(replica, report);
   const { graceMs, metrics } = args;
   const hasAgent = args.member !== undefined;

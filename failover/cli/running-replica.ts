@@ -4,9 +4,17 @@
  */
 import { constants } from 'node:os';
 import { errorCode, FtError } from '../../lib/errors.js';
-import { type AdminCommand, adminSocketPath, sendCommand, serveCommands } from '../admin/commands.js';
+import {
+  type AdminCommand,
+  adminSocketPath,
+  type CommandHost,
+  type Executed,
+  sendCommand,
+  serveCommands,
+} from '../admin/commands.js';
 import { ExitCode } from '../admin/error-codes.js';
 import type { EventWriter } from '../admin/events.js';
+import { explainPeer, parsePeer } from '../admin/explain.js';
 import { metricsText } from '../admin/metrics.js';
 import { type MetricsAddress, MetricsPort } from '../admin/metrics-port.js';
 import { askReplicas, primaryFirst } from '../admin/replicas.js';
@@ -65,8 +73,11 @@ export class RunningReplica {
     const running = new RunningReplica(replica, group, options);
     const path = adminSocketPath((name) => group.file(name), ownPid);
     running.#sockets.push(await serveStatus(replica));
-    const execute = (command: AdminCommand): Promise<() => void> => running.#execute(command);
-    running.#sockets.push(await serveCommands(path, execute, () => running.#metrics()));
+    const host: CommandHost = {
+      execute: (command, argument) => running.#execute(command, argument),
+      metrics: () => running.#metrics(),
+    };
+    running.#sockets.push(await serveCommands(path, host));
     if (options.metrics !== undefined) running.#serveMetrics(options.metrics);
     process.on('exit', running.#onExit);
     return running;
@@ -256,24 +267,29 @@ export class RunningReplica {
     });
   }
 
-  /** Carries out an admin command. @returns what is to be done after the answer */
-  async #execute(command: AdminCommand): Promise<() => void> {
+  /** Carries out an admin command. */
+  async #execute(command: AdminCommand, argument: string): Promise<Executed> {
     const { replica } = this;
-    const end = (): void => this.end(ExitCode.Ok);
+    const after = (): void => this.end(ExitCode.Ok);
     if (command === 'switchover') {
       await replica.switchover();
-      return end;
+      return { after };
     }
     if (command === 'yield-metrics') {
       this.#port?.close();
-      return () => undefined;
+      return {};
     }
     if (replica.role !== 'primary')
       throw new FtError('ERR_FT_ROLE', 'This replica is not the primary', 'Send the command to the primary');
+    if (command === 'explain') {
+      const peer = parsePeer(argument);
+      if (peer === undefined) throw new FtError('ERR_FT_USAGE', `"${argument}" is no ADDRESS:PORT`);
+      return { answer: explainPeer(replica, peer) };
+    }
     const drained = new Promise<void>((done) => replica.once('drained', () => done()));
     replica.drain();
     await drained;
     replica.endGroup();
-    return end;
+    return { after };
   }
 }

@@ -8,6 +8,7 @@
  * | backup.lock    | held by the backup that follows the log                                          |
  * | log            | the shared log (log/ring.ts)                                                     |
  * | start.json     | the start snapshot: what a backup must have in common with the primary           |
+ * | history.jsonl  | what happened to the group (admin/history.ts); history.1.jsonl: before that      |
  * | ended          | the last group ended on purpose: its log and start snapshot are removed          |
  * | frames.PID     | memory that a process receives frames into                                       |
  * | threads.PID    | says whether the threads of a process that can send are alive                    |

@@ -42,7 +42,7 @@ t.test('a signal to a lone replica: its connections are closed with FIN, and its
       t.same(await replica.exited, { code, signal: null });
       t.ok(Date.now() - begun < 2500, 'as soon as the connections are closed');
       t.match(await replica.event('ending'), { signal, connections: 1 });
-      t.same(filesOf(group), options.length > 0 ? [] : ['ended', 'primary.lock']);
+      t.same(filesOf(group), options.length > 0 ? [] : ['ended', 'history.jsonl', 'primary.lock']);
     }
   }
 });
@@ -107,7 +107,7 @@ t.test('a program that ends the process in its handler: its clients are reset', 
   t.same(await replica.exited, { code: 7, signal: null });
   await until('the reset', () => client.socket.destroyed, 2000);
   t.equal(client.error, 'ECONNRESET');
-  t.same(filesOf(group), ['ended', 'primary.lock']);
+  t.same(filesOf(group), ['ended', 'history.jsonl', 'primary.lock']);
 });
 
 t.test('a signal to both replicas: nobody is left, and no client hangs', async (t) => {
@@ -122,7 +122,7 @@ t.test('a signal to both replicas: nobody is left, and no client hangs', async (
     await Promise.all([primary.exited, backup.exited]);
     await until('the end of the connection', () => client.socket.destroyed, 3000);
     t.equal(client.error, null, `${first} first: closed, not reset`);
-    t.same(filesOf(group), ['ended', 'primary.lock'], first);
+    t.same(filesOf(group), ['ended', 'history.jsonl', 'primary.lock'], first);
   }
 });
 

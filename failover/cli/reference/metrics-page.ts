@@ -1,4 +1,5 @@
-/** docs/reference/metrics.md, from the table of metrics. */
+/** docs/reference/metrics.md and explain.md, from the tables of metrics and of reasons. */
+import { REASONS, type ReasonSpec } from '../../admin/explain.js';
 import { METRICS, type Metric } from '../../admin/metrics.js';
 import { code, pageHead, table } from './markdown.js';
 
@@ -31,5 +32,27 @@ export function metricsLines(): string[] {
   ]);
   for (const [part, [title, intro]] of Object.entries(PARTS) as [Metric['of'], readonly [string, string]][])
     out.push(`## ${title}`, '', intro, '', ...table(['Metric', 'Type', 'Labels', 'Meaning'], rows(part)));
+  return out;
+}
+
+/** The lines of docs/reference/explain.md. */
+export function explainLines(): string[] {
+  const out = pageHead('Reasons', 'failover/admin/explain.ts', [
+    '`ft-tcp explain ADDRESS:PORT` says what protects a connection, or why nothing does. Its exit code is 0 when it is protected.',
+  ]);
+  const all = Object.entries<ReasonSpec>(REASONS);
+  for (const [isProtected, title] of [
+    [true, 'Protected'],
+    [false, 'Not protected'],
+  ] as const) {
+    const own = all.filter(([, reason]) => reason.isProtected === isProtected);
+    out.push(`## ${title}`, '');
+    out.push(
+      ...table(
+        ['Reason', 'Because', 'What to do'],
+        own.map(([name, { because, action }]) => [code(name), because, action]),
+      ),
+    );
+  }
   return out;
 }

@@ -16,7 +16,7 @@ import { optionTitle, sections, wrap } from '../help.js';
 import type { CommandSpec, OptionSpec } from '../options.js';
 import { renderLogFormat } from './log-format.js';
 import { code, pageHead, table, WIDTH } from './markdown.js';
-import { metricsLines } from './metrics-page.js';
+import { explainLines, metricsLines } from './metrics-page.js';
 import { renderNodeApi } from './node-api.js';
 import { STATUS_FIELDS, type StatusField, type StatusFields } from './status-fields.js';
 
@@ -216,6 +216,7 @@ export function referencePages(): ReferencePage[] {
     { path: 'node-api.md', text: renderNodeApi() },
     { path: 'status.md', text: renderStatus() },
     { path: 'metrics.md', text: text(metricsLines()) },
+    { path: 'explain.md', text: text(explainLines()) },
     { path: 'errors.md', text: renderErrors() },
     { path: 'cluster-config.md', text: renderClusterConfig() },
     { path: 'gateway-config.md', text: renderGatewayConfig() },
