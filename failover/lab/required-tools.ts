@@ -20,6 +20,7 @@ export const TOOLS = {
   'redis-server': 'redis-server',
   'redis-benchmark': 'redis-tools',
   haproxy: 'haproxy',
+  promtool: 'prometheus',
 } as const;
 
 /** A program that the demo or a test needs. */

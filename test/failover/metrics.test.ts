@@ -1,7 +1,7 @@
 /** `--metrics`: scrapes of a live group, by curl, over a takeover and a hang. Inside of a lab. */
 import { spawnSync } from 'node:child_process';
 import { METRICS } from '../../failover/admin/metrics.js';
-import { findTool } from '../../failover/lab/required-tools.js';
+import { findTool, installHint } from '../../failover/lab/required-tools.js';
 import { Client, inLab, TestGroup, until } from './support/lab.js';
 
 const directory = await inLab(import.meta.url);
@@ -56,7 +56,7 @@ t.test('a group, before and after the death of its primary', async (t) => {
   t.equal(value(text, 'ft_tcp_rtt_seconds_count'), value(text, 'ft_tcp_rtt_seconds_bucket', 'le="+Inf"'));
   t.match(text, /ft_tcp_replica_info\{[^}]*role="backup",version="\d[^"]*",node="\d[^"]*"\} 1/);
   const promtool = findTool('promtool');
-  if (promtool === null) t.comment('promtool is not installed (apt-get install -y prometheus)');
+  if (promtool === null) t.comment(`promtool is not installed: ${installHint(['promtool'])}`);
   else {
     const checked = spawnSync(promtool, ['check', 'metrics'], { input: text, encoding: 'utf8' });
     t.equal(`${checked.stdout}${checked.stderr}`, '', 'promtool finds nothing');
