@@ -1,5 +1,5 @@
 // What `.ci/run` runs after the install: the README's test command on this machine's Node, then the
-// tests of sockets, runtime, failover and cluster on each other supported Node, which npx brings
+// tests of sockets, runtime and failover on each other supported Node, which npx brings
 // from the registry (once: it caches). The last line is "N passed, N failed" over all of them.
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const { engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 const SUPPORTED = engines.node.split('||').map(Number);
 /** What depends on Node's own modules. */
-const NODE_TESTS = ['stack/sockets', 'failover/', 'cluster/', 'lib/native'];
+const NODE_TESTS = ['stack/sockets', 'failover/', 'lib/native'];
 const own = Number(process.versions.node.split('.')[0]);
 
 /** Runs a command, shows its output, and adds up its closing line. */

@@ -77,7 +77,7 @@ const handler: http.RequestListener = (request, response) => {
   else if (what === 'bytes') download(response, Number(argument));
   else if (what === 'outgoing') outgoing(response, Number(argument));
   // Different on every replica, so that a backup diverges.
-  else if (what === 'different') response.end(`it took ${durationNs()} ns`);
+  else if (what === 'different') response.end(`it took ${String(durationNs()).padStart(12)} ns`);
   // One of two replicas asks for more than the other.
   else if (what === 'sometimes') {
     if (Math.floor(durationNs() / 10_000) % 2 === 0) os.freemem();
