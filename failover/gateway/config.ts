@@ -4,10 +4,6 @@
  * from these tables (config-reference.ts).
  */
 
-import { errorCode, FtError } from '../../lib/errors.js';
-import { parseIPv4 } from '../../lib/ipv4-address.js';
-import { parseIPv6 } from '../../lib/ipv6-address.js';
-import { readFileSync } from '../../lib/own-node.js';
 import {
   choice,
   configError,
@@ -22,7 +18,11 @@ import {
   readSection,
   type Section,
   text,
-} from '../config/schema.js';
+} from '../../lib/config-schema.js';
+import { errorCode, FtError } from '../../lib/errors.js';
+import { parseIPv4 } from '../../lib/ipv4-address.js';
+import { parseIPv6 } from '../../lib/ipv6-address.js';
+import { readFileSync } from '../../lib/own-node.js';
 import {
   BALANCES,
   CONNECTS,

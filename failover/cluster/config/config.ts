@@ -4,8 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { configError, invalidValue, readSection } from '../../../lib/config-schema.js';
 import { errorCode, FtError } from '../../../lib/errors.js';
-import { configError, invalidValue, readSection } from '../../config/schema.js';
 import { CLUSTER, FILE_LOCK, RULES } from './tables.js';
 
 /** One machine of the group. */

@@ -1,5 +1,5 @@
 /** Renders docs/reference/cluster-config.md from the tables of the configuration file. */
-import type { Section } from '../../config/schema.js';
+import type { Section } from '../../../lib/config-schema.js';
 import {
   CLUSTER,
   ETCD,

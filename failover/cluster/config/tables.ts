@@ -18,7 +18,7 @@ import {
   type Section,
   secretFile,
   text,
-} from '../../config/schema.js';
+} from '../../../lib/config-schema.js';
 
 /** Most nodes of a group. */
 export const MAX_NODES = 7;

@@ -4,8 +4,8 @@
  */
 
 import { dirname, resolve } from 'node:path';
-import { errorCode, FtError } from '../../lib/errors.js';
-import { closeSync, fstatSync, geteuid, openSync, readFileSync } from '../../lib/own-node.js';
+import { errorCode, FtError } from './errors.js';
+import { closeSync, fstatSync, geteuid, openSync, readFileSync } from './own-node.js';
 
 /** Where a value stands: the file, and the path of keys in it. */
 export interface Place {
