@@ -76,6 +76,8 @@ class FaultRun {
   readonly #beganUs: number;
   /** The fault has been injected; for faults that are not a death at a call. */
   #injected = false;
+  /** The backup stands still, too. */
+  #hasPaused = false;
   #injectedUs = 0;
   /** A third replica has started. */
   #third = false;
@@ -166,8 +168,11 @@ class FaultRun {
       first.stoppedUntilUs = this.#nowUs + PAUSE_US + PAUSE_MORE_US;
       this.#cluster.alarmUs = this.#nowUs + PAUSE_APART_US;
     }
-    if (this.#injected && this.#nowUs >= this.#injectedUs + PAUSE_APART_US && second.stoppedUntilUs === 0)
-      second.stoppedUntilUs = this.#injectedUs + PAUSE_US;
+    if (!this.#injected || this.#hasPaused || this.#nowUs < this.#injectedUs + PAUSE_APART_US) return;
+    this.#hasPaused = true;
+    second.stoppedUntilUs = this.#injectedUs + PAUSE_US;
+    // A thread may hold frames meanwhile, and their timers expire.
+    this.#cluster.wire.heldFrames = this.#cluster.scenario.sender === true;
   }
 
   /** The primary dies some time after what was injected. */

@@ -52,9 +52,6 @@ export interface Scenario {
 /** Whether a kind of fault can be survived in a scenario. */
 export function survives(scenario: Scenario, kind: FaultKind): boolean {
   if (kind === 'machine') return scenario.commit === 'acked';
-  // Open: a backup that lags takes a paused primary for one that hangs, and a thread's frames that
-  // were held by the pause are sent again.
-  if (kind === 'pause') return scenario.laggard === undefined && scenario.sender !== true;
   return kind !== 'restart' || scenario.forgets !== true;
 }
 
