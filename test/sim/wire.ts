@@ -105,7 +105,10 @@ export class Wire {
   /** A pause has held frames that were sent, while their timers ran. */
   heldFrames = false;
 
-  /** I16: without loss, nothing is sent again but a flight at each takeover or pause. Called at the end. */
+  /**
+   * I16: without loss, nothing is sent again but a flight at each takeover or pause. Called at the
+   * end.
+   */
   judgeResent(): void {
     for (const [key, { server }] of this.flows) {
       const mayResend = server.mayResend + (this.heldFrames ? server.flight : 0);
