@@ -22,10 +22,15 @@ const TIMEOUT_CODE = 'ERR_SCRIPT_EXECUTION_TIMEOUT';
 /** Node's own function that drains ticks and microtasks, where it has one. */
 const { _tickCallback: drainTicks } = process as { _tickCallback?: () => void };
 
+/** Ticks that an interrupted event has left queue this many more, at most: a chain of them ends. */
+const MAX_LATE_TICKS = 10_000;
+
 /** How suspect events are run. */
 export interface QuarantineOptions {
   /** Resets a connection. */
   readonly abort: (conn: number) => void;
+  /** The event has been interrupted: no `finally` block of what ran in it has run. */
+  readonly interrupted: () => void;
   /**
    * An event that takes longer is given up, milliseconds; Infinity: none is. Null: suspect events
    * run without a guard, and only what they throw is caught.
@@ -64,6 +69,8 @@ export class Quarantine {
 
   /**
    * Runs the event, and its ticks and microtasks if it is suspect. Throws what the event throws.
+   * What is thrown is then to be reported as uncaught, in the same turn: ticks, and what was
+   * interrupted, do not leave their asynchronous contexts.
    */
   run(event: () => boolean): boolean {
     const { limitMs } = this.#options;
@@ -74,16 +81,31 @@ export class Quarantine {
       delivered = event();
       drainTicks?.();
     };
-    Object.defineProperty(globalThis, EVENT, { value: body, configurable: true });
     try {
-      GUARD.runInThisContext(Number.isFinite(limitMs) ? { timeout: Math.ceil(limitMs) } : {});
+      runLimited(body, limitMs);
     } catch (error) {
-      if (isTimeout(error)) this.#poison(`The event did not end within ${limitMs} ms`);
+      if (isTimeout(error)) this.#interrupted(limitMs);
       throw error;
-    } finally {
-      Reflect.deleteProperty(globalThis, EVENT);
     }
     return delivered;
+  }
+
+  #interrupted(limitMs: number): void {
+    this.#poison(`The event did not end within ${limitMs} ms`);
+    this.#options.interrupted();
+    // Microtasks are gone, but ticks are left. Node would run them without a limit.
+    const { nextTick } = process;
+    let late = 0;
+    process.nextTick = (...tick) => {
+      if (late++ < MAX_LATE_TICKS) nextTick(...tick);
+    };
+    try {
+      runLimited(() => drainTicks?.(), limitMs);
+    } catch (error) {
+      this.#catch(error);
+    } finally {
+      process.nextTick = nextTick;
+    }
   }
 
   #catch(error: unknown): void {
@@ -119,6 +141,15 @@ export class Quarantine {
     if (this.#isCapturing) process.setUncaughtExceptionCaptureCallback(null);
     this.#isCapturing = false;
     return error === null ? null : { conn, error };
+  }
+}
+
+function runLimited(body: () => void, limitMs: number): void {
+  Object.defineProperty(globalThis, EVENT, { value: body, configurable: true });
+  try {
+    GUARD.runInThisContext(Number.isFinite(limitMs) ? { timeout: Math.ceil(limitMs) } : {});
+  } finally {
+    Reflect.deleteProperty(globalThis, EVENT);
   }
 }
 

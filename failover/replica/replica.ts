@@ -111,6 +111,7 @@ export class Replica extends ReplicaBase implements Hosts {
     this.native = native;
     this.quarantine = new Quarantine({
       abort: (conn) => this.connections.reset(conn),
+      interrupted: () => this.runtime.interrupted(),
       // On a simulated machine other processes have their turn in this one.
       limitMs: options.environment === undefined ? SUSPECT_LIMIT * options.hangTimeoutMs : null,
     });

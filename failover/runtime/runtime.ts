@@ -349,6 +349,11 @@ export class Runtime implements RuntimeContext {
     }
   }
 
+  /** The event was interrupted, maybe in {@link outside}: what is left of it is the program's. */
+  interrupted(): void {
+    this.#active = this.#randState[0] === 1;
+  }
+
   /** Reports an API that replay cannot repeat, if a replicated event uses it. */
   reportNondeterministic(api: string): void {
     if (!this.#active || this.isUnreplicated) return;

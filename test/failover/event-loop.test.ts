@@ -22,7 +22,7 @@ function setUp(turns: (Turn | Error)[]) {
       loopUncaught: (error: unknown) => log.push(`uncaught ${error}`),
     },
     runtime: { active: false, nativeOutputs: 0, endEvent: () => log.push('end') },
-    quarantine: new Quarantine({ abort: () => undefined, limitMs: null }),
+    quarantine: new Quarantine({ abort: () => undefined, interrupted: () => undefined, limitMs: null }),
     programLoaded: true,
     current: {
       turn: () => {

@@ -24,12 +24,16 @@ const POISONS: Record<string, RegExp> = {
   stop: /process\.kill\(process\.pid, 19\)/,
   loop: /did not end within 1000 ms/,
   'loop-later': /did not end within 1000 ms/,
+  'loop-ticks': /did not end within 1000 ms/,
+  'loop-outside': /did not end within 1000 ms/,
   regexp: /did not end within 1000 ms/,
   throw: /a bug/,
+  'throw-tick': /a bug/,
   reject: /a bug/,
 };
 
 const PROGRAM = `
+import fs from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 const { exit } = process;
@@ -42,8 +46,11 @@ const poisons = {
   stop: () => process.kill(process.pid, 19),
   loop: () => { for (;;); },
   'loop-later': async () => { await null; for (;;) await null; },
+  'loop-ticks': () => process.nextTick(function again() { process.nextTick(again); }),
+  'loop-outside': () => { for (;;) fs.readFileSync('/proc/self/stat'); },
   regexp: () => /^(a+)+$/.test('a'.repeat(60) + 'b'),
   throw: () => { throw new Error('a bug'); },
+  'throw-tick': () => process.nextTick(() => poisons.throw()),
   reject: async () => { await null; throw new Error('a bug'); },
 };
 let requests = 0;

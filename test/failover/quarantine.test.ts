@@ -3,9 +3,12 @@ import t from 'tap';
 import { ProcessEnd } from '../../failover/backup/process-end.js';
 import { Quarantine } from '../../failover/backup/quarantine.js';
 
-function make(limitMs: number | null = 300): { quarantine: Quarantine; aborted: number[] } {
+function make(limitMs: number | null = 300) {
   const aborted: number[] = [];
-  return { quarantine: new Quarantine({ abort: (conn) => aborted.push(conn), limitMs }), aborted };
+  const interrupted: string[] = [];
+  const abort = (conn: number): unknown => aborted.push(conn);
+  const quarantine = new Quarantine({ abort, interrupted: () => interrupted.push('interrupted'), limitMs });
+  return { quarantine, aborted, interrupted };
 }
 
 // The tests' own frame wraps `reallyExit`.
@@ -73,7 +76,7 @@ t.test('an event that does not end is interrupted', async (t) => {
     () => void /^(a+)+$/.test(`${'a'.repeat(60)}b`),
   ];
   for (const [n, event] of endless.entries()) {
-    const { quarantine, aborted } = make(200);
+    const { quarantine, aborted, interrupted } = make(200);
     const body = (): boolean => {
       event();
       return true;
@@ -84,6 +87,7 @@ t.test('an event that does not end is interrupted', async (t) => {
     t.match(quarantine.end(), { conn: 5, error: /did not end within 200 ms/ });
     t.ok(Date.now() - begun >= 190);
     t.same(aborted, [5]);
+    t.same(interrupted, ['interrupted']);
   }
 });
 
