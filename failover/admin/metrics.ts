@@ -14,6 +14,17 @@ export interface MetricsView {
   readonly replicas: readonly ReplicaStatus[];
   /** Processes of replicas that did not answer in time. */
   readonly unresponsive: readonly number[];
+  /** The agent of this machine; null: there is none, or it does not answer. */
+  readonly cluster: ClusterView | null;
+}
+
+/** What counts of an agent's status (cluster/agent/status.ts). */
+export interface ClusterView {
+  readonly node: string;
+  readonly role: string;
+  readonly inSync: readonly string[] | null;
+  readonly leaseRemainingMs: number | null;
+  readonly peers: Readonly<Record<string, { readonly up: boolean; readonly lagBytes: number | null }>>;
 }
 
 /** One value: its own labels, and the number. Null: it is not known now, and left out. */
@@ -220,6 +231,51 @@ const OUTSIDE_METRICS = {
   },
 } as const satisfies Record<string, OutsideMetric>;
 
+/** A metric of this machine's agent, with its node. */
+function ofAgent(
+  type: 'gauge',
+  help: string,
+  read: (agent: ClusterView) => readonly Sample[],
+  labels: Readonly<Record<string, string>> = {},
+): OutsideMetric {
+  return {
+    of: 'outside',
+    type,
+    help,
+    labels: { node: 'this machine', ...labels },
+    read: ({ cluster }) =>
+      cluster === null ? [] : read(cluster).map(([own, value]): Sample => [{ node: cluster.node, ...own }, value]),
+  };
+}
+
+const CLUSTER_METRICS = {
+  ft_tcp_cluster_leader: ofAgent('gauge', '1: this machine leads: its replica is the primary.', ({ role }) =>
+    flag(role === 'leader'),
+  ),
+  ft_tcp_cluster_in_sync_nodes: ofAgent(
+    'gauge',
+    'Machines that could take over at once, this one among them. Of a leader only.',
+    ({ inSync }) => one(inSync?.length),
+  ),
+  ft_tcp_cluster_lease_remaining_seconds: ofAgent(
+    'gauge',
+    'How long the primary may send without renewing its lease; 0: it may not. Absent without a limit.',
+    ({ leaseRemainingMs }) => one(scaled(leaseRemainingMs, MS)),
+  ),
+  ft_tcp_cluster_peer_up: ofAgent(
+    'gauge',
+    '1: there is a connection to the agent of the other machine.',
+    ({ peers }) => Object.entries(peers).map(([peer, { up }]): Sample => [{ peer }, up ? 1 : 0]),
+    { peer: 'the other machine' },
+  ),
+  ft_tcp_cluster_peer_lag_bytes: ofAgent(
+    'gauge',
+    'Log that the other machine does not hold. Of a leader only.',
+    ({ peers }) => Object.entries(peers).map(([peer, { lagBytes }]): Sample => [{ peer }, lagBytes]),
+    { peer: 'the other machine' },
+  ),
+} as const satisfies Record<string, OutsideMetric>;
+
 /** Refusals of bounds: what each bound of the table guards. */
 const BOUNDS = {
   connections: ['tcp', 'tableFull'],
@@ -331,6 +387,7 @@ const REPLICA_METRICS = {
 /** All metrics by name. */
 export const METRICS: Readonly<Record<string, Metric>> = {
   ...OUTSIDE_METRICS,
+  ...CLUSTER_METRICS,
   ...GROUP_METRICS,
   ...REPLICA_METRICS,
 };

@@ -19,6 +19,7 @@ import { metricsText } from '../admin/metrics.js';
 import { type MetricsAddress, MetricsPort } from '../admin/metrics-port.js';
 import { askReplicas, primaryFirst } from '../admin/replicas.js';
 import { serveStatus, statusOf } from '../admin/status.js';
+import { askAgent, CLUSTER_STATUS_SOCKET } from '../cluster/agent/status.js';
 import { tryClaimDevice } from '../host/device-claim.js';
 import { type EndSignal, endSignals } from '../host/end-signals.js';
 import type { Group } from '../host/group-directory.js';
@@ -86,10 +87,15 @@ export class RunningReplica {
   /** The metrics of the whole group, as seen from here. */
   #metrics(): Promise<string> {
     const { replica, group } = this;
-    const asked = replica.runtime.outside(() => askReplicas(group, { except: ownPid, timeoutMs: OTHERS_MS }));
-    return asked.then(({ replicas, unresponsive }) => {
+    const asked = replica.runtime.outside(() =>
+      Promise.all([
+        askReplicas(group, { except: ownPid, timeoutMs: OTHERS_MS }),
+        this.options.hasAgent ? askAgent(group.file(CLUSTER_STATUS_SOCKET), OTHERS_MS) : null,
+      ]),
+    );
+    return asked.then(([{ replicas, unresponsive }, cluster]) => {
       const all = [...replicas, statusOf(replica)].sort(primaryFirst);
-      return metricsText({ group: group.name, replicas: all, unresponsive });
+      return metricsText({ group: group.name, replicas: all, unresponsive, cluster });
     });
   }
 

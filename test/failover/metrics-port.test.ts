@@ -166,9 +166,24 @@ t.test('round-trip times: each in its bucket', async (t) => {
 });
 
 t.test('without an answer only what is seen from outside is there', async (t) => {
-  const text = await metricsText({ group: 'a"b', replicas: [], unresponsive: [7] });
+  const text = await metricsText({ group: 'a"b', replicas: [], unresponsive: [7], cluster: null });
   t.match(text, 'ft_tcp_replica_up{group="a\\"b",pid="7"} 0\n');
   t.notMatch(text, 'ft_tcp_protected');
+});
+
+t.test('the agent of a machine', async (t) => {
+  const peers = { b: { up: true, lagBytes: 9 }, c: { up: false, lagBytes: null } };
+  const cluster = { node: 'a', role: 'leader', inSync: ['a', 'b'], leaseRemainingMs: 1500, peers };
+  const text = await metricsText({ group: 'web', replicas: [], unresponsive: [], cluster });
+  for (const line of [
+    'ft_tcp_cluster_leader{group="web",node="a"} 1',
+    'ft_tcp_cluster_in_sync_nodes{group="web",node="a"} 2',
+    'ft_tcp_cluster_lease_remaining_seconds{group="web",node="a"} 1.5',
+    'ft_tcp_cluster_peer_up{group="web",node="a",peer="c"} 0',
+    'ft_tcp_cluster_peer_lag_bytes{group="web",node="a",peer="b"} 9',
+  ])
+    t.match(text, `${line}\n`);
+  t.notMatch(text, /lag_bytes\{[^}]*peer="c"/, 'what is not known is left out');
 });
 
 t.test('names follow the conventions of Prometheus', async (t) => {

@@ -114,6 +114,10 @@ t.test('a group on two nodes', async (t) => {
     const answer = status('two', join(directory, name));
     t.same(compare(answer, STATUS_FIELDS, '', seen), [], name);
     t.equal(answer.cluster?.node, name);
+    const socket = join(directory, name, 'two', `${answer.replicas[0]?.pid}.control`);
+    const metrics = spawnSync('curl', ['--silent', '--unix-socket', socket, 'http://x/metrics'], { encoding: 'utf8' });
+    const leads = answer.cluster?.role === 'leader' ? 1 : 0;
+    t.match(metrics.stdout, `ft_tcp_cluster_leader{group="two",node="${name}"} ${leads}\n`);
   }
   await Promise.all(agents.map((agent) => agent.close()));
 });

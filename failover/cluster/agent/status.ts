@@ -48,8 +48,8 @@ export interface ClusterStatus {
   counters: Record<string, Record<string, number>>;
 }
 
-/** Asks the agent of this machine; null when there is none. Takes 2 seconds at most. */
-export async function askAgent(path: string): Promise<ClusterStatus | null> {
-  const reply = await askAt(path, TIMEOUT_MS, MAX_ANSWER_BYTES);
+/** Asks the agent of this machine; null: none answers in time. @param timeoutMs 2 seconds */
+export async function askAgent(path: string, timeoutMs = TIMEOUT_MS): Promise<ClusterStatus | null> {
+  const reply = await askAt(path, timeoutMs, MAX_ANSWER_BYTES);
   return typeof reply === 'string' ? null : (reply.json as ClusterStatus);
 }
