@@ -24,8 +24,11 @@ t.test('a program that loads for longer than the hang timeout is not killed by a
      await import(${JSON.stringify(APP)});`,
   );
   const own = new TestGroup(directory, ['--mode', 'state', '--hang-timeout', '300'], [slow, 'v1']);
+  // After a failure, too: what is left would keep this process alive.
+  t.teardown(() => own.close());
   const [primary, backup] = await own.pair();
   const client = new Client(7);
+  t.teardown(() => client.socket.destroy());
   t.ok(await line(client, 'a', 'v1 1 a'));
   primary.kill('SIGKILL');
   const third = own.start();
@@ -34,8 +37,6 @@ t.test('a program that loads for longer than the hang timeout is not killed by a
   t.notOk(backup.hasExited, 'it was not killed');
   t.notOk(third.events.some(({ event }) => event === 'takeover'));
   t.equal((await own.status(backup))?.loading, false);
-  client.socket.destroy();
-  await own.close();
 });
 
 t.test('a program that does not end loading is killed after --load-timeout', async (t) => {
@@ -51,8 +52,10 @@ t.test('a program that does not end loading is killed after --load-timeout', asy
      await import(${JSON.stringify(APP)});`,
   );
   const own = new TestGroup(directory, ['--mode', 'state', '--load-timeout', '1.5'], [stuck, 'v1']);
+  t.teardown(() => own.close());
   const [primary, backup] = await own.pair();
   const client = new Client(7);
+  t.teardown(() => client.socket.destroy());
   t.ok(await line(client, 'a', 'v1 1 a'));
   writeFileSync(flag, '');
   primary.kill('SIGKILL');
@@ -60,6 +63,4 @@ t.test('a program that does not end loading is killed after --load-timeout', asy
   t.same(await backup.exited, { code: null, signal: 'SIGKILL' });
   await third.event('takeover');
   t.ok(await line(client, 'b', 'v1 2 b'), client.text);
-  client.socket.destroy();
-  await own.close();
 });
