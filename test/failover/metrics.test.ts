@@ -94,3 +94,13 @@ t.test('a primary that does not answer: its backup serves', async (t) => {
   t.equal(value(hung, 'ft_tcp_protected'), 1);
   await group.close();
 });
+
+t.test('a gateway', async (t) => {
+  const services = ['--listen', '10.77.0.2:80', '--to', '10.77.0.1:9'];
+  const group = new TestGroup(directory, [...OPTIONS, ...services], [], 'gateway');
+  await group.start().event('ready');
+  const text = await scrapeUntil('the gateway serves', (one) => one !== '');
+  t.equal(value(text, 'ft_tcp_gateway_clients_total', 'result="came"'), 0);
+  t.equal(value(text, 'ft_tcp_replicas', 'state="primary"'), 1);
+  await group.close();
+});
