@@ -1,8 +1,8 @@
 // What `.ci/run` runs after the install: the README's test command on this machine's Node, then the
-// tests of sockets, runtime and failover on each other supported Node, which npx brings
-// from the registry (once: it caches). The last line is "N passed, N failed" over all of them.
+// tests of sockets, runtime and failover on each other supported Node, which npx brings from the
+// registry (once: it caches). The last line is "N passed, N failed" over all of them.
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
@@ -10,9 +10,17 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 /** Majors that ft-tcp supports: "20 || 22 || ...". */
 const { engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 const SUPPORTED = engines.node.split('||').map(Number);
+/** Failover's tests of the command line, the kernel and the demo: no Node makes a difference. */
+const ONCE = ['admin', 'agreement', 'demo', 'detection', 'device', 'explain', 'history', 'options', 'trouble'];
 /** What depends on Node's own modules. */
-const NODE_TESTS = ['stack/sockets', 'failover/', 'lib/native'];
+const NODE_TESTS = ['stack/sockets', 'lib/native', ...failoverTests()];
 const own = Number(process.versions.node.split('.')[0]);
+
+function failoverTests() {
+  return readdirSync(new URL('../test/failover', import.meta.url))
+    .filter((name) => name.endsWith('.test.ts') && !ONCE.includes(name.slice(0, -'.test.ts'.length)))
+    .map((name) => `failover/${name.replace(/ts$/, 'js')}`);
+}
 
 /** Runs a command, shows its output, and adds up its closing line. */
 function run(name, command, args) {

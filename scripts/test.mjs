@@ -14,6 +14,8 @@ const wanted = process.argv.slice(2).filter((word) => word !== '--only-tests');
 /** Two at once: the tests start processes of their own. */
 const JOBS = 2;
 const FILE_TIMEOUT_S = 420;
+/** These take minutes, and begin first, so that none of them runs alone at the end. */
+const LONG = ['sim/sim.test', 'failover/demo.test', 'failover/runtime.test', 'cluster/cluster.test', 'docs/pages.test'];
 
 let passed = 0;
 let failed = 0;
@@ -29,6 +31,11 @@ function step(name, command, args) {
   failed++;
   console.log(`not ok - ${name}\n${result.stdout ?? ''}${result.stderr ?? ''}${result.error?.message ?? ''}`);
   return false;
+}
+
+function rank(name) {
+  const at = LONG.findIndex((part) => name.includes(part));
+  return at < 0 ? LONG.length : at;
 }
 
 function finish() {
@@ -100,7 +107,7 @@ const files = readdirSync(join(root, 'dist/test'), { recursive: true })
   .filter((name) => name.endsWith('.test.js') && existsSync(join(root, 'test', name.replace(/js$/, 'ts'))))
   .filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
   .map((name) => join('dist/test', name))
-  .sort();
+  .sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 if (files.length === 0) {
   console.log('not ok - there is no such test');
   failed++;
