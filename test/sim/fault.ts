@@ -171,8 +171,8 @@ class FaultRun {
     if (!this.#injected || this.#hasPaused || this.#nowUs < this.#injectedUs + PAUSE_APART_US) return;
     this.#hasPaused = true;
     second.stoppedUntilUs = this.#injectedUs + PAUSE_US;
-    // A thread may hold frames meanwhile, and their timers expire.
-    this.#cluster.wire.heldFrames = this.#cluster.scenario.sender === true;
+    // A thread or the output gate may hold frames meanwhile, and their timers expire.
+    this.#cluster.wire.heldFrames = true;
   }
 
   /** The primary dies some time after what was injected. */
