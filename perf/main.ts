@@ -81,7 +81,8 @@ async function inside(plan: Plan, json: boolean, picture: boolean): Promise<void
   const figures =
     plan.only === 'gateway' ? new Map<Mode, Figures[]>() : await measureSetups(directory, client, holder, plan);
   const rows = compare(figures);
-  if ('gateway'.includes(plan.only)) rows.push(...(await measureGateway(directory, client, holder, plan)));
+  if (plan.only === 'gateway' || (plan.only === '' && !plan.quick))
+    rows.push(...(await measureGateway(directory, client, holder, plan)));
   holder.kill('SIGKILL');
   for (const count of plan.connectionCounts)
     if ('memory takeover'.includes(plan.only)) rows.push(...(await measureIdleConnections(directory, client, count)));
@@ -106,7 +107,8 @@ const USAGE = `Usage: npm run perf -- [options]
 Measures the same workloads on the kernel, on the stack, and with backups, in turn.
 
   --quick      five minutes instead of twenty: fewer counts, shorter measurements
-  --only WORD  rows whose name contains WORD: bulk, echo, churn, ping, pages, memory, takeover, gap, segments
+  --only WORD  rows whose name contains WORD: bulk, echo, churn, ping, pages, memory, takeover, gap, segments, gateway
+               (gateway and http workloads are left out with --quick, unless they are named)
   --rounds N   rounds, of which the medians are taken (default: 5, with --quick 3)
   --json       the last line is one JSON object
   --picture    writes docs/performance.svg
