@@ -11,6 +11,8 @@ import type { Runtime } from '../runtime/runtime.js';
 const MAX_TURNS = 256;
 /** Passes of Node's event loop in which nothing of a program's start may run, until it is over. */
 const QUIET_PASSES = 2;
+/** Passes for the output of one event, at most; more would be a program's endless chain. */
+const MAX_OUTPUT_PASSES = 1000;
 
 /** A start that waits for a loader's thread is looked at again at this interval, milliseconds. */
 const LOADING_MS = 1;
@@ -48,8 +50,8 @@ export class EventLoop {
   readonly #host: EventLoopHost;
   #hook: NativeHandle | null = null;
   #halted = false;
-  /** The event at hand has been given one more pass of the loop. */
-  #hasPassed = false;
+  /** Passes of the loop that the event at hand has been given for its output. */
+  #passes = 0;
   /** The program's start runs: passes that are left, and what follows it. */
   #start: { passes: number; isLoading: () => boolean; over: () => void } | null = null;
   /** The program threw, and its handler of uncaught exceptions ran. */
@@ -109,12 +111,21 @@ export class EventLoop {
     return true;
   }
 
-  /** Output of the event may leave in native immediates: it lasts for one more pass of the loop. */
+  /**
+   * Output of the event may leave in native immediates, of which one may schedule the next: the
+   * event lasts for one more pass of the loop, and for as many as have something to do at once.
+   */
   #isOutputPending(): boolean {
-    const isPending = this.inEvent && !this.#hasPassed && this.#host.runtime.nativeOutputs > 0;
-    this.#hasPassed = isPending;
+    const { runtime } = this.#host;
+    const mayHaveOutput = this.inEvent && runtime.nativeOutputs > 0 && this.#passes < MAX_OUTPUT_PASSES;
+    const isPending = mayHaveOutput && (this.#passes === 0 || this.#hasMoreToDo());
+    this.#passes = isPending ? this.#passes + 1 : 0;
     if (isPending) this.kick();
     return isPending;
+  }
+
+  #hasMoreToDo(): boolean {
+    return this.#hook !== null && this.#host.native.loopPending(this.#hook);
   }
 
   /** Takes no turn any more. */

@@ -173,6 +173,22 @@ static napi_value loop_ref(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+/* Whether anything but the hook, such as an immediate of Node's, keeps this pass from waiting. */
+static napi_value loop_pending(napi_env env, napi_callback_info info) {
+  napi_value value, result = NULL;
+  if (!ft_args(env, info, 1, &value)) return NULL;
+  hook *h = hook_get(env, value);
+  bool pending = false;
+  if (h != NULL) {
+    bool is_idle = uv_is_active((uv_handle_t *)&h->idle) != 0;
+    uv_idle_stop(&h->idle);
+    pending = uv_backend_timeout(h->idle.loop) == 0;
+    if (is_idle) uv_idle_start(&h->idle, hook_idle);
+  }
+  napi_get_boolean(env, pending, &result);
+  return result;
+}
+
 static napi_value loop_close(napi_env env, napi_callback_info info) {
   napi_value value;
   if (!ft_args(env, info, 1, &value)) return NULL;
@@ -192,7 +208,7 @@ void ft_hook_init(napi_env env, napi_value exports) {
   static const ft_function functions[] = {
       {"loopHook", loop_hook},   {"loopKick", loop_kick},          {"loopTimer", loop_timer},
       {"loopRef", loop_ref},     {"loopBusyPoll", loop_busy_poll}, {"loopBusyPolls", loop_busy_polls},
-      {"loopClose", loop_close}, {"loopUncaught", loop_uncaught},
+      {"loopClose", loop_close}, {"loopUncaught", loop_uncaught},  {"loopPending", loop_pending},
   };
   ft_export(env, exports, functions, sizeof functions / sizeof *functions);
 }

@@ -173,6 +173,11 @@ export interface NativeAddon {
   loopHook(turn: () => boolean, max: number): NativeHandle;
   /** The loop comes round without blocking once. */
   loopKick(hook: NativeHandle): void;
+  /**
+   * Whether anything but the hook itself keeps this pass of the loop from waiting: an immediate, a
+   * timer that is due, a handle that closes.
+   */
+  loopPending(hook: NativeHandle): boolean;
   /** The loop wakes up after `ms` (>= 0, fractions are rounded up; < 0 disarms) at the latest. */
   loopTimer(hook: NativeHandle, ms: number): void;
   /**

