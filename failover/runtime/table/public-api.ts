@@ -84,7 +84,7 @@ export const PUBLIC_API: readonly ApiRow[] = [
   ['globals', 'WeakRef, Atomics.waitAsync, localStorage, navigator.locks', 'leaks', 'they depend on each process'],
   ['http, https', 'servers on the stack', 'source', 'connections survive a takeover'],
   ['http, https', 'requests', 'source', 'see net.connect'],
-  ['http2', 'all', 'source', 'connections survive a takeover as those of net do'],
+  ['http2', 'all', 'source', 'sessions and their streams survive a takeover, those of gRPC, too'],
   ['inspector', 'all', 'leaks', 'a debugger acts outside of events'],
   ['module', 'all', 'pure', 'all replicas must have the same modules'],
   [
