@@ -28,8 +28,6 @@ export const {
   writeSync,
 } = fs;
 
-export const { clearTimeout, setTimeout } = globalThis;
-
 /** Sends a signal to a process; 0 asks whether it exists. Throws what `process.kill` throws. */
 export const kill: typeof process.kill = process.kill.bind(process);
 

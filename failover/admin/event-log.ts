@@ -7,9 +7,10 @@ import { hostname } from 'node:os';
 import type { Clock } from '../../lib/clock.js';
 import { errorCode, FtError } from '../../lib/errors.js';
 import { systemClock } from '../../lib/native/system.js';
-import { closeSync, constants, fstatSync, openSync, setTimeout, writeSync } from '../../lib/own-node.js';
+import { closeSync, constants, fstatSync, openSync, writeSync } from '../../lib/own-node.js';
 import { RateLimit } from '../../stack/core/rate-limit.js';
 import { ownPid } from '../host/own-pid.js';
+import { setTimeout } from '../host/own-timers.js';
 import { originals } from '../runtime/core/originals.js';
 import { EVENT_SCHEMA, EVENTS, type EventName, type EventSpec, type EventWriter, levelOf } from './events.js';
 

@@ -8,7 +8,8 @@
  */
 import net from 'node:net';
 import { errorCode } from '../../lib/errors.js';
-import { clearTimeout, rmSync, setTimeout, statSync } from '../../lib/own-node.js';
+import { rmSync, statSync } from '../../lib/own-node.js';
+import { clearTimeout, setTimeout } from '../host/own-timers.js';
 import { askAt } from '../host/unix-socket.js';
 import { answerScrape, isHttp } from './scrape.js';
 

@@ -7,7 +7,8 @@
 import net, { type Server, type Socket } from 'node:net';
 import { errorCode } from '../../lib/errors.js';
 import { native } from '../../lib/native/native.js';
-import { clearTimeout, geteuid, rmSync, setTimeout } from '../../lib/own-node.js';
+import { geteuid, rmSync } from '../../lib/own-node.js';
+import { clearTimeout, setTimeout } from './own-timers.js';
 
 /**
  * The answer as JSON; `gone`: nothing listens there; `unresponsive`: no answer came in time, or

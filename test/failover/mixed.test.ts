@@ -27,7 +27,7 @@ function fill(bytes: number): Promise<void> {
 
 const troubles = (...replicas: ReplicaProcess[]): string[] =>
   replicas.flatMap(({ events }) =>
-    events.map(({ event }) => event).filter((name) => /undeclared|diverged|un.*ed$|failed/.test(name)),
+    events.map(({ event }) => event).filter((name) => /nondeterministic|diverged|un.*ed$|failed/.test(name)),
   );
 
 t.test(
