@@ -303,6 +303,19 @@ export const EVENTS = {
     action: 'Fix the program.',
     fields: { message: MESSAGE },
   },
+  'standing-by': {
+    source: 'replica',
+    when: 'Warm standby: the program is loaded. The replica takes the place of the backup, as soon as it is free.',
+    action: 'None. `ready` follows.',
+    fields: { ports: { type: 'string', meaning: 'Where it listens by now, as `80 443`.' } },
+  },
+  'standby-failed': {
+    source: 'replica',
+    isHistory: true,
+    when: 'Warm standby: the program threw, or ended its process, while it stood by. The primary goes on.',
+    action: 'Fix the program, and start the standby again.',
+    fields: { message: MESSAGE },
+  },
   'kernel-socket': {
     source: 'replica',
     when: "The program has a connection or a server that its stack cannot carry: it is the kernel's, recorded.",

@@ -57,6 +57,8 @@ export interface BackupHost {
   readonly quarantine: Quarantine;
   readonly stateMode: boolean;
   readonly programLoaded: boolean;
+  /** The program of a warm standby; null: there is none. */
+  readonly standby: { deliverNext(): boolean } | null;
   readonly stopped: boolean;
   /** Calls the event loop's turn soon. */
   kick(): void;
@@ -150,6 +152,11 @@ export class Backup implements ReplayHost {
       return 'again';
     }
     follower.detector.look(host.clock.now());
+    if (host.standby !== null) {
+      // The primary sees that this program comes back to its event loop.
+      this.#ring.words[Word.readerHeartbeat] = Math.max(1, (this.#ring.words[Word.readerHeartbeat] + 1) | 0);
+      if (this.#onDrained === null && host.standby.deliverNext()) return 'event';
+    }
     this.#ring.store(Word.readerSleeping, 1);
     host.wakeAfter(POLL_MS);
     return 'idle';
@@ -166,6 +173,7 @@ export class Backup implements ReplayHost {
 
   /** The program has read a value beyond the end of the log. */
   recordSample({ name, result }: LoggedSample, _isEffect: boolean): void {
+    if (this.#host.stateMode) return;
     const isStart = !this.#host.programLoaded;
     this.unrecorded.push({ sample: { name, result: Uint8Array.from(result) }, isStart });
   }

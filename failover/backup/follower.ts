@@ -145,12 +145,13 @@ export class Follower {
   }
 
   /**
-   * Makes sure that the primary is dead. Throws FtError ERR_FT_DROPPED, ERR_FT_FENCE. In state mode
-   * a program starts after the takeover, and may need what the old one held of the kernel.
+   * Makes sure that the primary is dead. Throws FtError ERR_FT_DROPPED, ERR_FT_FENCE. A program
+   * that starts after the takeover may need what the old one held of the kernel.
    */
   fence(): FenceProof {
     this.assertFollowing();
-    return this.detector.fence(this.queue >= 0 && this.#lock >= 0 && !this.#options.stateMode);
+    const { stateMode, host } = this.#options;
+    return this.detector.fence(this.queue >= 0 && this.#lock >= 0 && (!stateMode || host.programLoaded));
   }
 
   /**

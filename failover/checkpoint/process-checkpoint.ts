@@ -17,7 +17,10 @@ export class ProcessCheckpoint {
    * Another replica's program saved some of the values, in events that this program has not run.
    */
   hasForeignValues = false;
-  /** Events of a history are replayed: the values that they save have been overwritten since. */
+  /**
+   * What is saved now does not count. Events of a history are replayed, whose values have been
+   * overwritten since, or the program stands by, and the primary's saves.
+   */
   isHistorical: () => boolean = () => false;
   /** Called for each value that this program saves. */
   onSave: (name: string, bytes: Uint8Array) => void = () => undefined;

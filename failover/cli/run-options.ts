@@ -76,6 +76,14 @@ export const RUN_OPTIONS = {
     section: REPLICATION,
     since: '0.2',
   },
+  warm: {
+    meaning:
+      "State mode: a backup's program is loaded and listens before it is needed, so that a takeover takes milliseconds. " +
+      'It has no connections until then (docs/guides/state-mode.md).',
+    section: REPLICATION,
+    since: '0.2',
+    example: '--mode state --warm',
+  },
   'state-port': {
     value: PORT,
     multiple: true,
@@ -275,7 +283,7 @@ export interface RunArguments {
 type ClusterOptions = Pick<
   OptionValues<typeof RUN_OPTIONS>,
   'cluster' | 'commit' | 'solo' | 'node' | 'member' | 'agent' | 'events'
->;
+> & { mode?: string; warm?: boolean };
 
 /** Reads the command line of `ft-tcp run`. Throws FtError ERR_FT_USAGE. */
 export function runArguments(argv: string[]): RunArguments {
@@ -309,8 +317,12 @@ export function runArguments(argv: string[]): RunArguments {
 /** Options that exclude or need each other. Throws FtError ERR_FT_USAGE. */
 export function checkCombination(
   command: string,
-  { cluster, commit, solo, node, member, agent, events }: ClusterOptions,
+  { cluster, commit, solo, node, member, agent, events, mode, warm }: ClusterOptions,
 ): void {
+  if (warm === true && mode !== 'state')
+    throw usageError(command, '--warm needs --mode state; in replay mode the backup runs the program in any case');
+  if (warm === true && (cluster !== undefined || solo))
+    throw usageError(command, '--warm is for replicas on one machine; leave out --cluster and --solo');
   if (cluster !== undefined && commit === 'written')
     throw usageError(command, '--commit written does not survive the loss of a machine; leave it out with --cluster');
   if (cluster !== undefined && solo) throw usageError(command, '--solo and --cluster exclude each other');
@@ -332,6 +344,7 @@ function replicaOptions(values: OptionValues<typeof RUN_OPTIONS>): RunArguments[
     offload: !values['no-offload'],
     commit: values.commit ?? (values.cluster === undefined ? 'written' : 'acked'),
     mode: values.mode,
+    warm: values.warm,
     ...(statePorts.length === 0 ? {} : { statePorts }),
     independentPorts: values['independent-connections'] ? 'all' : values['independent-port'],
     historyLimit: values['history-limit'] * 1024,

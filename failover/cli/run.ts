@@ -58,6 +58,7 @@ export async function runCommand(argv: string[]): Promise<number> {
   }
   reporting.watch(replica);
   reportEvents(replica, report);
+  if (replica.standby !== null) reportStandby(replica, report);
   const { graceMs, metrics } = args;
   const hasAgent = args.member !== undefined;
   const running = await RunningReplica.serve(replica, group, { graceMs, hasAgent, report, metrics });
@@ -101,8 +102,9 @@ function openReplica(args: RunArguments, group: Group, report: EventWriter): Pro
 /** Runs the program: at once or, on a backup in state mode, when it takes over. */
 async function runProgram(running: RunningReplica, args: RunArguments, report: EventWriter): Promise<void> {
   const { replica } = running;
+  const isWarm = replica.standby !== null;
   const onFailure = (error: unknown): void => {
-    if (hasUncaughtHandler()) return;
+    if (hasUncaughtHandler() || replica.standby !== null) return;
     report('program-failed', { message: error instanceof Error ? error.message : String(error) });
     if (replica.isResuming) replica.endGroup();
     running.closeSockets();
@@ -112,7 +114,7 @@ async function runProgram(running: RunningReplica, args: RunArguments, report: E
     await loadProgram(replica, args.program, args.programArgs);
     process.off('uncaughtExceptionMonitor', onFailure);
   };
-  if (!replica.stateMode || replica.role === 'primary') return await start();
+  if (!replica.stateMode || replica.role === 'primary' || isWarm) return await start();
   replica.once('startProgram', () => {
     replica.runtime.install();
     patchNet(replica);
@@ -122,6 +124,24 @@ async function runProgram(running: RunningReplica, args: RunArguments, report: E
     });
   });
   replica.follow();
+}
+
+/** Reports the life of a program that stands by: it ends this process only. */
+function reportStandby(replica: Replica, report: EventWriter): void {
+  const portsOf = (): string =>
+    [...new Set(replica.connections.listeners.bound.map(({ port }) => port))].sort((a, b) => a - b).join(' ');
+  replica.once('standingBy', () => report('standing-by', { ports: portsOf() }));
+  let isReported = false;
+  const fail = (message: string): void => {
+    if (replica.standby === null || replica.stopped || isReported) return;
+    isReported = true;
+    replica.runtime.outside(() => report('standby-failed', { message }));
+  };
+  process.on('uncaughtExceptionMonitor', (error) => {
+    if (!hasUncaughtHandler()) fail(error instanceof Error ? error.message : String(error));
+  });
+  replica.on('failed', (error) => fail(error.message));
+  process.on('exit', (code) => fail(`The program ended its process with code ${code}`));
 }
 
 function digestOf(program: string): string {

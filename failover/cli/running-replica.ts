@@ -132,7 +132,7 @@ export class RunningReplica {
     // It is this replica that ends the process, and not its program in a suspect event.
     replica.quarantine.end();
     // What a backup's program does at its end must not reach the outside.
-    if (replica.role === 'backup')
+    if (replica.role === 'backup' && replica.standby === null)
       for (const listener of process.listeners('exit')) if (listener !== this.#onExit) process.off('exit', listener);
     process.exit(code);
   }

@@ -116,7 +116,7 @@ export class Connections {
     });
     this.outside = new OutsideSockets(host);
     this.checkpoint.onSave = (name, bytes) => this.#onSave(name, bytes);
-    this.checkpoint.isHistorical = () => host.time.kind === 'historical';
+    this.checkpoint.isHistorical = () => host.time.kind === 'historical' || host.standby != null;
   }
 
   /** As SocketHost.listen. */
@@ -129,7 +129,7 @@ export class Connections {
    */
   connect(options: ConnectTarget): StreamEndpoint {
     const { stack, role, time } = this.host;
-    const kernel = this.outside.connect(options);
+    const kernel = this.outside.connect(options, this.host.standby != null);
     if (kernel !== null) return kernel;
     // Its consequences would be missing in the history of the connection whose event this is.
     this.histories.recordCrossConnection(time.owner);

@@ -64,6 +64,12 @@ export class Listeners {
     return this.#open.size;
   }
 
+  /** Where the program listens. */
+  get bound(): { address: string; port: number }[] {
+    const { book } = this.#host.stack;
+    return [...this.#open.values()].map(({ listener: { address, port } }) => ({ address: book.format(address), port }));
+  }
+
   /** As SocketHost.listen. */
   listen(options: ListenOptions, events: ListenerEvents): ListenerHandle {
     const { stack } = this.#host;

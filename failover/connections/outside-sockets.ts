@@ -29,10 +29,13 @@ export class OutsideSockets {
     this.#host = host;
   }
 
-  /** Connects through the kernel; null: the stack reaches the target. */
-  connect(target: ConnectTarget): StreamEndpoint | null {
+  /**
+   * Connects through the kernel; null: the stack reaches the target.
+   * @param always the program stands by: the group's addresses are not its own
+   */
+  connect(target: ConnectTarget, always: boolean): StreamEndpoint | null {
     const { address, port } = target;
-    if (port !== 0 && !isLoopback(address)) {
+    if (port !== 0 && !isLoopback(address) && !always) {
       const { stack } = this.#host;
       const remote = stack.book.parse(address);
       if (remote === undefined || stack.sourceFor(remote) !== 0) return null;

@@ -451,6 +451,16 @@ export const HEADER_WORDS = [
     ordering: 'plain, together with `writerPid`',
     meaning: 'number of the pid namespace that `writerPid` belongs to, modulo 2^31; 0: not known',
   },
+  {
+    name: 'readerHeartbeat',
+    word: 39,
+    type: 'int32',
+    unit: 'count',
+    writtenBy: 'backup that is a warm standby; primary (0 when a reader joins)',
+    readBy: 'primary',
+    ordering: 'plain; no data depends on it',
+    meaning: "turns of a warm standby's event loop; 0: no such standby follows",
+  },
 ] as const satisfies readonly HeaderWord[];
 
 type WordNumbers = { readonly [W in (typeof HEADER_WORDS)[number] as W['name']]: W['word'] };
@@ -468,10 +478,7 @@ export const ReaderFault = {
   Diverged: 1,
   /** The backup did not keep up with the log. */
   TooSlow: 2,
-  /**
-   * With an agent as the reader: the log has a gap, and every follower joins anew. Shares its
-   * number with TooSlow.
-   */
+  /** With an agent as the reader: the log has a gap, and all followers join anew; as TooSlow. */
   Gap: 2,
   /** The backup's process ends on purpose. */
   Leaving: 3,

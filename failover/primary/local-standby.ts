@@ -25,6 +25,7 @@ export class LocalStandby implements Standby {
   /** The log is nearly full. */
   readonly #fullLog = new StallDetector();
   readonly #stall = new StallDetector();
+  readonly #hang = new StallDetector();
   #watch: NativeHandle | null = null;
   #threads: NativeHandle | null = null;
   /** The state transfer of older connections is under way. */
@@ -95,6 +96,10 @@ export class LocalStandby implements Standby {
       return;
     }
     if (this.#catchingUp) this.#catchUp(writer);
+    if (this.#isHung()) {
+      this.drop("the standby's program does not come back to its event loop", ReaderFault.TooSlow);
+      return;
+    }
     const { lag } = writer;
     if (this.#isStalled(writer, lag)) {
       this.drop('the backup makes no progress', ReaderFault.TooSlow);
@@ -119,8 +124,17 @@ export class LocalStandby implements Standby {
     return this.#stall.isStalled(host.nowUs(), ring.load(Word.tail), isIdle, limit);
   }
 
+  /** A warm standby hangs when its event loop stands still, whether or not it has to read. */
+  #isHung(): boolean {
+    const { host, ring } = this;
+    const beats = ring.load(Word.readerHeartbeat);
+    return this.#hang.isStalled(host.nowUs(), beats, beats === 0, Math.max(SLOW_READER_US, 2 * host.hangTimeoutUs));
+  }
+
   #join(writer: RingWriter): void {
     const { ring, host } = this;
+    ring.words[Word.readerHeartbeat] = 0;
+    this.#hang.reset();
     const pid = ring.words[Word.readerPid];
     let pidfd: number;
     try {

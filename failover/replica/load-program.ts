@@ -60,14 +60,17 @@ function loaderWatch(): () => boolean {
 /**
  * Runs a program on a replica, with arguments of its own. Resolves when its start is over. Throws
  * FtError ERR_FT_PROGRAM when there is no such file. What the program throws is uncaught, as in
- * Node.
+ * Node. On a warm standby it resolves when the replica follows the primary.
  */
 export async function loadProgram(replica: Replica, file: string, args: string[]): Promise<void> {
   findProgram(file);
   const main = resolve(file);
   process.argv = [process.argv[0], main, ...args];
-  replica.follow();
+  if (replica.standby === null) replica.follow();
   // The log tells a backup which connections the start has opened.
   while (!replica.mayStart) await new Promise((done) => originals.setTimeout(done, ADMISSION_POLL_MS));
   await replica.start(() => runMain(main), loaderWatch());
+  if (replica.standby === null) return;
+  replica.emit('standingBy');
+  await replica.takePlace();
 }

@@ -32,6 +32,11 @@ export interface ReplicaOptions {
   commit: CommitMode;
   /** Default `replay`. */
   mode?: ReplicationMode;
+  /**
+   * State mode: a backup's program is loaded and listens before the takeover (default: it is loaded
+   * at the takeover).
+   */
+  warm?: boolean;
   /** Ports whose connections are in state mode, though the group is not. */
   statePorts?: readonly number[];
   /**
@@ -119,6 +124,8 @@ export interface ReplicaEvents {
   quarantined: [connection: number, error: string];
   /** The replica cannot continue. */
   failed: [error: Error];
+  /** Warm standby: the program is loaded, and the replica asks for the backup's place. */
+  standingBy: [];
   /** State mode, after a takeover: the program is to be started. */
   startProgram: [];
   /** After `switchover`: this process may end, and has to. */

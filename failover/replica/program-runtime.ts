@@ -1,8 +1,10 @@
 /** The deterministic runtime of a replica's program, and where its samples are logged. */
+import { randomBytes } from 'node:crypto';
 import type { Replayer } from '../backup/replayer.js';
 import type { RuntimeEvent } from '../runtime/core/events.js';
 import { Runtime } from '../runtime/runtime.js';
 import type { LoggedSample, SampleLog } from '../runtime/samples/samples.js';
+import { RUNTIME_SECRET_BYTES } from './device.js';
 import type { ReplicaOptions } from './options.js';
 import type { ReplicaParts } from './parts.js';
 
@@ -18,10 +20,14 @@ export interface ProgramRuntimeHost {
   readonly parts: ReplicaParts;
   readonly options: ReplicaOptions;
   readonly stateMode: boolean;
+  /** The program of a warm standby; null: there is none. */
+  readonly standby: object | null;
   readonly current: SampleRecorder | null;
   readonly replayer: Replayer | null;
   readonly checkpoint: { restore(): void };
   emit(event: 'nondeterministicApi', api: string): unknown;
+  /** An operation has ended, or something has arrived. */
+  request(event: RuntimeEvent): void;
   /** This backup's program is not where the primary's is. */
   diverged(reason: string): void;
 }
@@ -35,22 +41,22 @@ function sampleLog(host: ProgramRuntimeHost): SampleLog {
   };
 }
 
-/** Makes the runtime. @param request an operation has ended, or something has arrived */
-export function programRuntime(
-  host: ProgramRuntimeHost,
-  secret: Uint8Array,
-  request: (event: RuntimeEvent) => void,
-): Runtime {
+/**
+ * Makes the runtime. @param groupSecret what all replicas have in common: their programs draw the
+ * same random numbers. The program of a warm standby runs beside the primary's, and draws others.
+ */
+export function programRuntime(host: ProgramRuntimeHost, groupSecret: Uint8Array): Runtime {
   const { origin, solo, allowedAddons = [] } = host.options;
+  const isStandby = host.standby !== null;
   return new Runtime({
-    secret,
-    live: host.role === 'primary',
+    secret: isStandby ? randomBytes(RUNTIME_SECRET_BYTES) : Uint8Array.from(groupSecret),
+    live: host.role === 'primary' || isStandby,
     native: host.native,
     Operations: host.parts.Operations,
     Samples: host.parts.Samples,
     allowedAddons: host.stateMode || solo ? 'all' : allowedAddons,
     samples: sampleLog(host),
-    request,
+    request: (event) => host.request(event),
     restore: () => host.checkpoint.restore(),
     onNondeterministicApi: (api) => host.emit('nondeterministicApi', api),
     onDivergence: (divergence) => host.diverged(`${divergence.what}: ${divergence.detail}`),

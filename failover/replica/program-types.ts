@@ -33,6 +33,11 @@ declare global {
        */
       checkpoint?(name: string, value: unknown): void;
       /**
+       * The program stands by: it has no connections, and another one serves. False from the
+       * takeover on, before `restore` is emitted (docs/guides/state-mode.md).
+       */
+      readonly standby?: boolean;
+      /**
        * Restores a connection that an earlier program had opened, with its context
        * (docs/guides/state-mode.md).
        */

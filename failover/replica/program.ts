@@ -20,6 +20,7 @@ function patchProcess(replica: Replica): void {
   const { checkpoint: saved, connections } = replica;
   const emitter = process as NodeJS.EventEmitter;
   process.checkpoint = (name, value) => saved.save(name, value);
+  Object.defineProperty(process, 'standby', { get: () => replica.standby !== null, configurable: true });
   saved.onRestore = (get) => void emitter.emit('restore', get);
   connections.restoreHandler = {
     onConnection: (endpoint) => endpoint.abort(),

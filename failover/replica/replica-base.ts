@@ -13,6 +13,7 @@ import type {
   SocketTimers,
   StreamEndpoint,
 } from '../../stack/core/endpoint.js';
+import type { Stack } from '../../stack/stack.js';
 import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
 import type { Connections } from '../connections/connections.js';
 import type { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
@@ -25,6 +26,7 @@ export abstract class ReplicaBase extends EventEmitter<ReplicaEvents> {
   abstract readonly options: ReplicaOptions;
   abstract readonly connections: Connections;
   abstract readonly runtime: Runtime;
+  abstract readonly stack: Stack;
   readonly connectsPaths = true;
 
   listen(options: ListenOptions, events: ListenerEvents): ListenerHandle {
@@ -45,6 +47,20 @@ export abstract class ReplicaBase extends EventEmitter<ReplicaEvents> {
 
   onKernelSocket(what: string): void {
     this.emit('kernelSocket', what);
+  }
+
+  /** Tells neighbours where the group's addresses are. */
+  announce(): void {
+    for (const net of this.stack.interfaces) net.announce();
+  }
+
+  /**
+   * Asks whether other hosts have the group's addresses.
+   * @param claimed called when one says so
+   */
+  probeAddresses(claimed: () => void): void {
+    this.stack.onAddressClaim = claimed;
+    for (const net of this.stack.interfaces) net.probeOwn();
   }
 
   get timers(): SocketTimers {

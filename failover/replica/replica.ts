@@ -45,6 +45,7 @@ import { REPLICA_PARTS, type ReplicaParts } from './parts.js';
 import { type ProgramHost, ProgramLife } from './program-life.js';
 import { programRuntime, type SampleRecorder } from './program-runtime.js';
 import { ReplicaBase } from './replica-base.js';
+import { StandbyProgram } from './standby-program.js';
 
 export type { ReplicaEvents, ReplicaOptions, ReplicationMode, TakeoverReport } from './options.js';
 
@@ -84,6 +85,10 @@ export class Replica extends ReplicaBase implements Hosts {
   readonly quarantine: Quarantine;
   readonly sendBuffer = SEND_BUFFER_BYTES;
   role: 'primary' | 'backup';
+  /** The program of a warm standby; null: there is none, or it serves now. */
+  standby: StandbyProgram | null = null;
+  /** A warm standby whose program is loaded takes the backup's place (start.ts). */
+  takePlace = async (): Promise<void> => this.follow();
   /** It resumes a group whose processes had all died. */
   isResuming = false;
   programLoaded = false;
@@ -91,6 +96,8 @@ export class Replica extends ReplicaBase implements Hosts {
   lastTakeover: TakeoverReport | null = null;
   readonly #loop: EventLoop;
   #isEnded = false;
+  /** The program's start has begun. */
+  #hasStarted = false;
   /** The rest of a takeover, for which nobody waits, and after how many idle turns it is done. */
   #rest: { turns: number; readonly finish: () => void } | null = null;
   readonly #program = new ProgramLife(this);
@@ -123,10 +130,8 @@ export class Replica extends ReplicaBase implements Hosts {
     setChecksumKernel((bytes, offset, length, seed) => native.checksum(bytes, offset, length, seed));
     const secret = ring === null ? randomBytes(SECRET_LENGTH) : ring.secret;
     this.#loop = new EventLoop(this);
-    this.runtime = programRuntime(this, Uint8Array.from(secret.subarray(0, RUNTIME_SECRET_BYTES)), (event) => {
-      this.#primary?.dispatcher.request(event);
-      this.kick();
-    });
+    if (role === 'backup' && options.warm === true && this.stateMode) this.standby = new StandbyProgram(this);
+    this.runtime = programRuntime(this, secret.subarray(0, RUNTIME_SECRET_BYTES));
     this.bells = new Doorbells(native, options.group, () => this.kick());
     this.time = new EventTime(this.clock, this.runtime);
     this.checks = new OutputChecks(native, this.time, () => this.#crossConnection());
@@ -165,7 +170,7 @@ export class Replica extends ReplicaBase implements Hosts {
       mac,
     });
     this.#loop.open(options.busyPollUs ?? 0);
-    if (ring !== null) this.bells.open(this.role);
+    if (ring !== null && this.standby === null) this.bells.open(this.role);
     if (this.#primary !== null) {
       if (ring !== null) this.#primary.openLog(ring);
       if (announce) this.announce();
@@ -173,15 +178,18 @@ export class Replica extends ReplicaBase implements Hosts {
     this.wakeAfter(0);
   }
 
-  /** The program is about to start: event 0, at the time at which the group began. */
+  /**
+   * The program is about to start: event 0, at the time at which the group began. Later where it
+   * starts at a takeover, or stands by.
+   */
   beginStart(): void {
     const { origin } = this.options;
-    if (this.lastTakeover === null)
+    if (this.lastTakeover === null && this.standby === null)
       this.time.set(0, origin?.monoUs ?? this.clock.now(), origin?.wallMs ?? this.clock.wall());
     else this.time.next();
     this.time.begin();
     this.#loop.inEvent = true;
-    this.follow();
+    if (this.standby === null) this.follow();
   }
 
   /** A backup asks to be admitted to the log. In state mode it does so without a program. */
@@ -204,7 +212,7 @@ export class Replica extends ReplicaBase implements Hosts {
 
   /** The program may start: a backup's, when the log can tell it what the primary's has opened. */
   get mayStart(): boolean {
-    return this.#backup === null || this.#backup.mayStart;
+    return this.standby !== null || this.#backup === null || this.#backup.mayStart;
   }
 
   /**
@@ -212,6 +220,7 @@ export class Replica extends ReplicaBase implements Hosts {
    * wait for the first time: the start is over then. What `run` throws is uncaught.
    */
   start(run: () => void, isLoading = (): boolean => false): Promise<void> {
+    this.#hasStarted = true;
     return new Promise((started) => {
       originals.setImmediate(() => {
         this.#program.begin();
@@ -226,7 +235,7 @@ export class Replica extends ReplicaBase implements Hosts {
   }
 
   request(event: RuntimeEvent): void {
-    this.#primary?.dispatcher.request(event);
+    (this.standby ?? this.#primary?.dispatcher)?.request(event);
     this.kick();
   }
 
@@ -236,6 +245,7 @@ export class Replica extends ReplicaBase implements Hosts {
 
   /** Follows the primary: watches it, and takes over when it is lost. Throws FtError ESRCH. */
   watchPrimary(pid: number, alive = true): void {
+    if (this.standby !== null) this.bells.open('backup');
     if (this.ring !== null) this.#backup = new Backup(this, this.ring, { primaryPid: pid, alive });
   }
 
@@ -245,6 +255,8 @@ export class Replica extends ReplicaBase implements Hosts {
    */
   resume(pid: number): void {
     this.isResuming = true;
+    // Its peers wait: the program is loaded when they have been answered.
+    if (!this.programLoaded) this.standby = null;
     this.watchPrimary(pid, false);
     this.primaryLost('death');
   }
@@ -312,7 +324,8 @@ export class Replica extends ReplicaBase implements Hosts {
   // --- SocketHost, ConnectionsHost ---
 
   afterCommit(effect: () => void): void {
-    this.#primary?.effects.add(effect);
+    if (this.#primary !== null) this.#primary.effects.add(effect);
+    else if (this.standby !== null) effect();
   }
 
   loggedOutgoing(): LoggedConnection | undefined {
@@ -328,7 +341,7 @@ export class Replica extends ReplicaBase implements Hosts {
   // --- The event loop ---
 
   get current(): (Role & SampleRecorder) | null {
-    return this.#primary ?? this.#backup;
+    return this.#primary ?? this.#backup ?? this.standby;
   }
 
   get inEvent(): boolean {
@@ -349,19 +362,6 @@ export class Replica extends ReplicaBase implements Hosts {
 
   // --- The primary's half ---
 
-  announce(): void {
-    for (const net of this.stack.interfaces) net.announce();
-  }
-
-  /**
-   * Asks whether other hosts have the group's addresses.
-   * @param claimed called when one says so
-   */
-  probeAddresses(claimed: () => void): void {
-    this.stack.onAddressClaim = claimed;
-    for (const net of this.stack.interfaces) net.probeOwn();
-  }
-
   /** An idle turn of the primary is over. The first frame after a takeover may have left. */
   flushed(): void {
     if (this.#rest !== null) {
@@ -370,7 +370,7 @@ export class Replica extends ReplicaBase implements Hosts {
       this.#rest.finish();
       this.#rest = null;
       // After the backup's place is free: a program may block this thread, and is watched then.
-      if (this.stateMode) this.emit('startProgram');
+      if (this.stateMode && !this.#hasStarted) this.emit('startProgram');
     }
     this.#program.look();
     if (this.lastTakeover?.firstByteUs === 0) this.#reportTakeover(this.lastTakeover);
@@ -407,6 +407,7 @@ export class Replica extends ReplicaBase implements Hosts {
     const takeover = new this.parts.Takeover(
       {
         ...{ clock, ring, stack, runtime, connections, bells, tap, device, stateMode },
+        programRuns: () => !stateMode || (this.options.warm === true && this.programLoaded),
         becomePrimary: () => this.#becomePrimary(),
         announce: () => this.announce(),
         completed: (report, finish) => this.#takenOver(report, finish),
@@ -427,6 +428,9 @@ export class Replica extends ReplicaBase implements Hosts {
     this.role = 'primary';
     this.#backup = null;
     this.#primary = new this.parts.Primary(this);
+    const { standby } = this;
+    this.standby = null;
+    standby?.handOver(this.#primary.dispatcher);
     return this.#primary;
   }
 

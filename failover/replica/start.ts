@@ -63,13 +63,18 @@ export interface StartOptions {
   assignedRole?: 'primary' | 'backup';
   /** A group that died longer ago is not resumed, seconds; 0: no group is. */
   restartWindowSeconds: number;
+  /**
+   * Warm standby: its program is loaded before it takes the backup's place, and it takes that only
+   * when this has resolved. Undefined: it takes it as soon as it can.
+   */
+  hold?: Promise<void>;
   events: StartEvents;
 }
 
 /**
  * Starts this process's replica in the role that is free, or assigned. The program's sockets,
- * timers and files are the replica's when it resolves; on a backup in state mode, only after
- * `startProgram`.
+ * timers and files are the replica's when it resolves; on a backup in state mode that is not warm,
+ * only after `startProgram`.
  *
  * Throws FtError EBUSY when the assigned role or the device is taken, EADDRINUSE when another host
  * has an address, ERR_FT_LOG_VERSION, ERR_FT_MISMATCH or ERR_FT_NAMESPACE when the primary differs,
@@ -91,12 +96,16 @@ export async function startReplica(options: StartOptions): Promise<Replica | nul
  * waits cannot take the group away from the backup that knows its connections.
  */
 async function findRole(options: StartOptions): Promise<Replica | null> {
-  const { replica, events } = options;
-  const { group } = replica;
+  const { replica, events, hold } = options;
+  const { group, mode, warm } = replica;
+  const isWarm = mode === 'state' && warm === true;
   let hasWaited = false;
-  while (!group.lockBackup()) {
+  while (hold !== undefined || !group.lockBackup()) {
     if (!hasWaited) events.role('backup');
     hasWaited = true;
+    const standby = isWarm ? standBy(options) : null;
+    if (standby !== null) return standby;
+    if (hold !== undefined && group.hasEnded) return null;
     await pause(PLACE_POLL_MS);
   }
   // The mark is removed by the next group, whose first process does not wait.
@@ -230,6 +239,67 @@ async function startBackup(options: StartOptions): Promise<Replica> {
   }
 }
 
+/**
+ * A warm standby beside the backup, whose place it does not have: its program is loaded meanwhile.
+ * @returns null: there is no primary yet, or it is about to be another process
+ */
+function standBy(options: StartOptions): Replica | null {
+  const { replica: base, hold } = options;
+  const { group } = base;
+  const snapshot = group.readSnapshot();
+  if (snapshot === null) return null;
+  refuseOther(snapshot, options);
+  const ring = new Ring(native(), group.mapRing(RING_HEADER + snapshot.ringBytes));
+  ring.check();
+  if (ring.writerPid <= 0 || !isWriter(ring)) return null;
+  warmUp();
+  const replica = followingReplica(base, snapshot, ring);
+  installStandby(replica);
+  const { monoUs } = snapshot;
+  replica.takePlace = async () => {
+    await hold;
+    await takePlace(replica, group, ring, monoUs);
+  };
+  return replica;
+}
+
+/** Waits for the backup's place, and follows the process that is the primary then. */
+async function takePlace(replica: Replica, group: Group, ring: Ring, monoUs: number): Promise<void> {
+  for (; !replica.stopped; await pause(PRIMARY_POLL_MS)) {
+    if (!group.lockBackup()) continue;
+    if (group.hasEnded || group.readSnapshot()?.monoUs !== monoUs) {
+      group.unlockBackup();
+      replica.stop();
+      replica.emit('groupEnded');
+      return;
+    }
+    if (group.lockPrimary()) {
+      // The group has died meanwhile.
+      group.unlockBackup();
+      replica.watchPrimary(ring.writerPid, false);
+      replica.primaryLost('death');
+      return;
+    }
+    if (tryWatch(replica, ring)) {
+      replica.follow();
+      return;
+    }
+    group.unlockBackup();
+  }
+}
+
+/** @returns false: the log's writer has ended, or is about to be another process */
+function tryWatch(replica: Replica, ring: Ring): boolean {
+  if (ring.writerPid <= 0 || !isWriter(ring)) return false;
+  try {
+    replica.watchPrimary(ring.writerPid);
+    return true;
+  } catch (error) {
+    if (errorCode(error) !== 'ESRCH') throw error;
+    return false;
+  }
+}
+
 /** @returns null: there is no primary yet, or it is about to be another process */
 function follow(options: StartOptions): Replica | null {
   const { replica: base, assignedRole } = options;
@@ -254,6 +324,7 @@ function follow(options: StartOptions): Replica | null {
   }
   reportVariables(snapshot, options.events);
   if (!replica.stateMode) installProgram(replica, snapshot);
+  else if (replica.standby !== null) installStandby(replica);
   return replica;
 }
 
@@ -286,6 +357,12 @@ function followingReplica(base: ReplicaOptions, snapshot: StartSnapshot, ring: R
  */
 function installProgram(replica: Replica, snapshot: StartSnapshot): void {
   applySnapshot(snapshot.process as ProcessSnapshot);
+  replica.runtime.install();
+  patchNet(replica);
+}
+
+/** The program of a warm standby sees its own process. */
+function installStandby(replica: Replica): void {
   replica.runtime.install();
   patchNet(replica);
 }

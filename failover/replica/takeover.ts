@@ -58,6 +58,8 @@ export interface TakeoverHost {
   readonly tap: TapDevice;
   readonly device: GatedDevice;
   readonly stateMode: boolean;
+  /** A program is loaded: in state mode that of a warm standby. */
+  programRuns(): boolean;
   /** From here on the primary takes the event loop's turns. */
   becomePrimary(): Primary;
   /** Tells neighbours where the group's addresses are. */
@@ -166,7 +168,7 @@ export class Takeover {
     const primary = this.#host.becomePrimary();
     words[Word.epoch] = (words[Word.epoch] + 1) & 0xffff;
     // A new program is loaded, which may take longer than the hang timeout.
-    if (stateMode) ring.store(Word.ready, 0);
+    if (!this.#host.programRuns()) ring.store(Word.ready, 0);
     // The event that the old primary died in has not happened. It may be what killed it.
     if (stateMode || replayer?.discardedEvent === true) {
       if (!this.#planned) primary.dispatcher.suspect(reader?.lastConn ?? -1);
@@ -193,6 +195,7 @@ export class Takeover {
 
   #thaw(primary: Primary): void {
     const { stack, ring, runtime, connections, stateMode, bells, clock, device, tap } = this.#host;
+    const programRuns = this.#host.programRuns();
     bells.open('primary');
     device.firstSentUs = 0;
     runtime.goLive();
@@ -200,10 +203,11 @@ export class Takeover {
     stack.tcp.draining = ring.words[Word.draining] === 1;
     this.thawStack(stack, this.#planned);
     if (ring.words[Word.truncated] === 1) connections.admitLateJoiner();
-    if (!stateMode) primary.dispatcher.pendingRestores = connections.restoreOutgoing();
+    if (programRuns) primary.dispatcher.pendingRestores = connections.restoreOutgoing();
     connections.takeOver(clock.now());
     // Before any other event: values that this program has not saved itself.
-    if (connections.checkpoint.hasForeignValues) primary.dispatcher.restoreFirst();
+    // A warm standby is told that it serves now, even if nothing was saved.
+    if (connections.checkpoint.hasForeignValues || (stateMode && programRuns)) primary.dispatcher.restoreFirst();
     // Sockets of connections that had ended may not have been told all of it.
     for (const endpoint of connections.endpoints.values()) endpoint.onProgress();
     this.report.connections = stack.tcp.table.size;

@@ -34,6 +34,8 @@ export interface Ends {
 /** What kernel connections need of the replica. */
 export interface KernelHost {
   readonly runtime: RuntimeContext;
+  /** The program stands by beside another one, which has its addresses; null: it does not. */
+  readonly standby?: { readonly atTakeover: (() => void)[] } | null;
   /** Carries out an effect of the running event once the event is committed. */
   afterCommit(effect: () => void): void;
 }

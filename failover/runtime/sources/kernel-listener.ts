@@ -33,6 +33,7 @@ export class KernelListener {
   readonly #events: OutsideEvents;
   #operation = 0;
   #closed = false;
+  #isDeferred = false;
   /** Live: the server, and connections that it has accepted. */
   #server: net.Server | null = null;
   readonly #waiting: [Ends, net.Socket][] = [];
@@ -48,11 +49,19 @@ export class KernelListener {
     this.#operation = host.runtime.operations.begin({
       name: 'net.listen',
       effect: true,
-      start: (done) => this.#bind(where.port, (result) => done({ error: null, values: [result] })),
+      start: (done) => this.#begin((result) => done({ error: null, values: [result] })),
       encode: json,
       decode: fromJson,
       settle: ({ values }) => this.#listening(values[0] as Bound | string),
     });
+  }
+
+  /** A program that stands by does not bind what another one has: it does so when it serves. */
+  #begin(told: (result: Bound | string) => void): void {
+    const { address, port, isPath } = this.#where;
+    this.#isDeferred = this.#host.standby != null && (isPath || port !== 0);
+    if (this.#isDeferred) told({ address, port });
+    else this.#bind(port, told);
   }
 
   /** @param told gets the address, or the error's code */
@@ -95,7 +104,8 @@ export class KernelListener {
       effect: false,
       start: (done) => {
         this.#done = done;
-        this.#next();
+        if (this.#isDeferred) this.#bindAtTakeover(bound);
+        else this.#next();
       },
       redo: (done) => {
         this.#done = done;
@@ -110,6 +120,13 @@ export class KernelListener {
         this.#events.onConnection(KernelConnection.accepted(this.#host, values[0] as Ends, socket));
       },
     });
+  }
+
+  #bindAtTakeover(bound: Bound): void {
+    this.#isDeferred = false;
+    const { standby } = this.#host;
+    if (standby == null) this.#bindAgain(bound);
+    else standby.atTakeover.push(() => this.#bindAgain(bound));
   }
 
   #arrived(socket: net.Socket): void {
