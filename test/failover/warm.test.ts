@@ -142,8 +142,10 @@ t.test('a standby whose program throws, exits or hangs does no harm', async (t) 
 
 t.test('what a standby opens is its own: no frame of it has the address of the group', async (t) => {
   const seen: string[] = [];
+  const sockets: net.Socket[] = [];
   const database = net.createServer((socket) => {
     seen.push(socket.remoteAddress ?? '');
+    sockets.push(socket);
     socket.on('error', () => undefined);
     socket.pipe(socket);
   });
@@ -169,6 +171,8 @@ t.test('what a standby opens is its own: no frame of it has the address of the g
   local.destroy();
   client.socket.destroy();
   await own.close();
+  // Nobody says that the stack's connection has ended.
+  for (const socket of sockets) socket.destroy();
   database.close();
 });
 
