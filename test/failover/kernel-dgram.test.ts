@@ -44,10 +44,16 @@ async function observer(): Promise<{ seen: string[]; ask(text: string): Promise<
     socket.send('thanks', port, address);
   });
   await new Promise<void>((done) => socket.bind(5301, '127.0.0.1', () => done()));
+  // Datagrams of the moment of death are lost, so it asks again, as a client of UDP does.
   const ask = (text: string): Promise<string> =>
     new Promise((done) => {
-      heard = done;
-      socket.send(text, 5300, '127.0.0.1');
+      const send = (): void => socket.send(text, 5300, '127.0.0.1');
+      const again = setInterval(send, 500);
+      heard = (answer) => {
+        clearInterval(again);
+        done(answer);
+      };
+      send();
     });
   return { seen, ask, close: () => socket.close() };
 }
