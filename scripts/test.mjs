@@ -97,7 +97,7 @@ if (!onlyTests) {
 
 const { requireTools } = await import('../dist/failover/lab/required-tools.js');
 try {
-  requireTools(['ip', 'unshare', 'mount', 'wget', 'curl', 'ab', 'tcpdump'], true);
+  requireTools(['ip', 'nft', 'unshare', 'mount', 'wget', 'curl', 'ab', 'tcpdump'], true);
 } catch (error) {
   console.log(`not ok - tools: ${error.message}`);
   failed++;

@@ -138,6 +138,11 @@ export const ERROR_CODES = {
     action: 'Give the path of its main file.',
     exit: ExitCode.Failure,
   },
+  ERR_FT_PUBLISH: {
+    when: '`--publish`: nftables, `ip` or a setting of the kernel refused what published ports need.',
+    action: 'Run `ft-tcp doctor --publish PORT`, as root. It names what stands in the way.',
+    exit: ExitCode.Environment,
+  },
   ERR_FT_REPLICA: {
     when: '`demo`, tests: a replica ended early, or an event did not come in time.',
     action: 'Read what the replica wrote; use `--verbose`.',

@@ -4,6 +4,7 @@ import { DOCTOR } from './doctor-options.js';
 import { GATEWAY_COMMAND, GATEWAY_CONNECTIONS, GATEWAY_RELOAD } from './gateway-options.js';
 import { DRAIN, EXPLAIN, HISTORY, STATUS, SWITCHOVER } from './group-options.js';
 import { CLEANUP, LIST } from './groups-options.js';
+import { NET_DOWN, NET_SHOW, NET_UP } from './net-options.js';
 import type { CommandSpec } from './options.js';
 import { RUN } from './run-options.js';
 import { SERVE } from './serve-options.js';
@@ -21,6 +22,9 @@ export const COMMANDS: readonly Command[] = [
   { spec: GATEWAY_COMMAND, run: async (argv) => await (await import('./gateway.js')).gatewayCommand(argv) },
   { spec: GATEWAY_CONNECTIONS, run: async (argv) => await (await import('./gateway.js')).gatewayConnections(argv) },
   { spec: GATEWAY_RELOAD, run: async (argv) => await (await import('./gateway.js')).gatewayReload(argv) },
+  { spec: NET_UP, run: async (argv) => await (await import('./net.js')).netUpCommand(argv) },
+  { spec: NET_DOWN, run: async (argv) => await (await import('./net.js')).netDownCommand(argv) },
+  { spec: NET_SHOW, run: async (argv) => await (await import('./net.js')).netShowCommand(argv) },
   { spec: SERVE, run: async (argv) => await (await import('./serve.js')).serveCommand(argv) },
   { spec: STATUS, run: async (argv) => await (await import('./status.js')).statusCommand(argv) },
   { spec: EXPLAIN, run: async (argv) => await (await import('./history.js')).explainCommand(argv) },

@@ -13,6 +13,8 @@ import { defaultDirectory } from '../host/group-directory.js';
 import { isSupportedNode, supportedNodeVersions } from '../host/node-version.js';
 import { unshareFlags } from '../lab/namespace.js';
 import { findTool, installHint, missingTools, TOOLS, type Tool } from '../lab/required-tools.js';
+import { publishChecks } from '../publish/checks.js';
+import type { PublishedPort } from '../publish/ports.js';
 import { deviceUse } from './create-device.js';
 import { DOCTOR } from './doctor-options.js';
 import { parseOptions } from './options.js';
@@ -28,7 +30,7 @@ interface Check {
 
 /** @returns 0, or 3 when something is missing that ft-tcp needs. Throws FtError ERR_FT_USAGE. */
 export async function doctorCommand(argv: string[]): Promise<number> {
-  const { json, tap: device, ip: addresses } = parseOptions(DOCTOR, argv);
+  const { json, tap: device, ip: addresses, publish } = parseOptions(DOCTOR, argv);
   const checks = [
     platform(),
     node(),
@@ -40,6 +42,7 @@ export async function doctorCommand(argv: string[]): Promise<number> {
     directory(),
     cubic(),
     ...(device === undefined ? [] : deviceChecks(device, addresses)),
+    ...(publish.length === 0 ? [] : publishingChecks(publish)),
     ...tools(),
   ];
   const ok = checks.every((check) => check.ok || !check.needed);
@@ -151,6 +154,17 @@ function deviceChecks(device: string, addresses: readonly string[]): Check[] {
     found.push(...(problems.length === 0 ? [null] : problems).map((one) => check('addresses', one)));
   found.push(check(`claim of ${device}`, claimProblem(device)));
   return found;
+}
+
+/** What `--publish` needs, as `ft-tcp run` would use it. */
+function publishingChecks(ports: readonly PublishedPort[]): Check[] {
+  return publishChecks(ports).map(({ name, problem, found }) => ({
+    name: `publishing: ${name}`,
+    ok: problem === null,
+    needed: true,
+    found: problem?.problem ?? found,
+    advice: problem?.hint ?? '',
+  }));
 }
 
 function claimProblem(device: string): Problem | null {

@@ -20,7 +20,7 @@ import { defaultBusyPollUs, severalCpus } from '../host/busy-poll.js';
 import { defaultDirectory } from '../host/group-directory.js';
 import type { ReplicaOptions } from '../replica/replica.js';
 import { GROUP_OPTIONS, JSON_OPTION } from './group-options.js';
-import { DEFAULT_ADDRESS } from './network-options.js';
+import { DEFAULT_ADDRESS, DEFAULT_TAP, GATEWAY_OPTION } from './network-options.js';
 import { type CommandSpec, type OptionTable, type OptionValues, parseOptions, usageError } from './options.js';
 import { checkCombination, RUN_OPTIONS } from './run-options.js';
 import { choice, FILE, integer, number } from './value-types.js';
@@ -149,10 +149,10 @@ const OPTIONS = {
   'keep-alive': seconds('Idle time before TCP keepalive on both sides. 0: never.', '60'),
   ...GROUP_OPTIONS,
   group: { ...GROUP_OPTIONS.group, default: 'gateway' },
-  tap: RUN_OPTIONS.tap,
+  tap: { ...RUN_OPTIONS.tap, default: DEFAULT_TAP },
   create: RUN_OPTIONS.create,
   ip: RUN_OPTIONS.ip,
-  gateway: RUN_OPTIONS.gateway,
+  gateway: GATEWAY_OPTION,
   mac: RUN_OPTIONS.mac,
   'no-offload': RUN_OPTIONS['no-offload'],
   pcap: RUN_OPTIONS.pcap,

@@ -44,6 +44,7 @@ export const CLEANUP: CommandSpec<typeof CLEANUP_OPTIONS> = {
   usage: 'ft-tcp cleanup [--group NAME] [--dir DIR] [--restart-window S] [--dry-run]',
   description: [
     'Removes the directories of groups of which no process runs, with their logs and locks.',
+    'Networks that were made for such groups (--publish) go, too; those of ft-tcp net up stay.',
     'Of groups that run it removes the sockets of processes that have ended.',
   ],
   options: CLEANUP_OPTIONS,

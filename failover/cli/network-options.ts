@@ -1,12 +1,15 @@
 /** Options of the stack's network that several commands have. */
 import type { OptionSpec } from './options.js';
-import { ADDRESS, FILE, INTERFACE_ADDRESS, integer, MAC, text } from './value-types.js';
+import { ADDRESS, FILE, INTERFACE_ADDRESS, integer, MAC, PUBLISHED, text } from './value-types.js';
 
 /** Heading of these options in --help. */
 export const NETWORK = 'Network';
 
 /** The stack's address where none is given. */
 export const DEFAULT_ADDRESS = '10.77.0.2/24';
+
+/** The device where none is given. */
+export const DEFAULT_TAP = 'ft0';
 
 const INTERFACE_NAME = text('NAME', "an interface's name, as ft0");
 
@@ -25,6 +28,18 @@ export const CREATE_OPTION = {
   meaning: 'Make the device when it does not exist, and set it up. Needs CAP_NET_ADMIN and ip.',
   section: NETWORK,
   since: '0.2',
+} as const satisfies OptionSpec;
+
+/** `--publish`. */
+export const PUBLISH_OPTION = {
+  value: PUBLISHED,
+  multiple: true,
+  meaning:
+    "A TCP port of this machine's own addresses leads to the stack. Makes the device, the addresses and the rules, which " +
+    'go with the last replica (docs/guides/serving.md). Needs CAP_NET_ADMIN, ip and nft.',
+  section: NETWORK,
+  since: '0.2',
+  example: '--publish 80 --publish 192.0.2.1:8443:443',
 } as const satisfies OptionSpec;
 
 /** `--ip`. */

@@ -4,18 +4,22 @@ import type { MetricsAddress } from '../admin/metrics-port.js';
 import { defaultBusyPollUs, severalCpus } from '../host/busy-poll.js';
 import { defaultDirectory } from '../host/group-directory.js';
 import { isPowerOfTwo } from '../log/ring.js';
+import type { NetworkWish } from '../publish/network.js';
+import { MAX_PUBLISHED, overlap, publishedText } from '../publish/ports.js';
 import type { ReplicaOptions } from '../replica/replica.js';
 import { GROUP_OPTIONS } from './group-options.js';
 import {
   BUSY_POLL_OPTION,
   CREATE_OPTION,
   DEFAULT_ADDRESS,
+  DEFAULT_TAP,
   GATEWAY_OPTION,
   IP_OPTION,
   MAC_OPTION,
   NO_OFFLOAD_OPTION,
   NO_SEND_THREAD_OPTION,
   PCAP_OPTION,
+  PUBLISH_OPTION,
   TAP_OPTION,
 } from './network-options.js';
 import {
@@ -50,10 +54,11 @@ const LOG_SIZE = {
 /** The options of `ft-tcp run`; other commands that run replicas have some of them. */
 export const RUN_OPTIONS = {
   ...GROUP_OPTIONS,
-  tap: { ...TAP_OPTION, default: 'ft0' },
+  publish: PUBLISH_OPTION,
+  tap: { ...TAP_OPTION, defaultText: 'ft0; with --publish the first free one' },
   create: CREATE_OPTION,
   ip: IP_OPTION,
-  gateway: GATEWAY_OPTION,
+  gateway: { ...GATEWAY_OPTION, defaultText: "with --publish this machine's address on the device" },
   mac: { ...MAC_OPTION, defaultText: 'chosen by the group' },
   'no-offload': NO_OFFLOAD_OPTION,
   pcap: PCAP_OPTION,
@@ -232,7 +237,7 @@ export const RUN: CommandSpec<typeof RUN_OPTIONS> = {
     'Events are written to standard error, one JSON object per line (docs/reference/events.md); on a terminal, as text.',
   ],
   options: RUN_OPTIONS,
-  notes: ['Make the TAP device with: ip tuntap add dev ft0 mode tap user NAME multi_queue vnet_hdr'],
+  notes: ['Without --publish make the TAP device with: ip tuntap add dev ft0 mode tap user NAME multi_queue vnet_hdr'],
   exitCodes: {
     0: 'the group was drained, or this replica was switched over',
     1: 'the replica failed, was dropped or has diverged',
@@ -244,6 +249,7 @@ export const RUN: CommandSpec<typeof RUN_OPTIONS> = {
   },
   examples: [
     'ft-tcp run --group web server.js',
+    'ft-tcp run --group web --publish 80 server.js',
     'ft-tcp run --ip 10.77.0.2/24 --gateway 10.77.0.1 --commit acked server.js 8080',
     'ft-tcp run --cluster cluster.json --node a server.js',
   ],
@@ -256,6 +262,8 @@ export interface RunArguments {
   directory: string;
   /** Size of the shared log. */
   logBytes: number;
+  /** The network that is made for published ports; undefined: there are none. */
+  network: Omit<NetworkWish, 'group' | 'directory'> | undefined;
   program: string;
   programArgs: string[];
   /**
@@ -285,6 +293,12 @@ type ClusterOptions = Pick<
   'cluster' | 'commit' | 'solo' | 'node' | 'member' | 'agent' | 'events'
 > & { mode?: string; warm?: boolean };
 
+/** Options of published ports. */
+type PublishOptions = Pick<
+  OptionValues<typeof RUN_OPTIONS>,
+  'publish' | 'tap' | 'ip' | 'gateway' | 'no-offload' | 'create' | 'cluster'
+>;
+
 /** Reads the command line of `ft-tcp run`. Throws FtError ERR_FT_USAGE. */
 export function runArguments(argv: string[]): RunArguments {
   // What follows the program's name is the program's own.
@@ -301,6 +315,7 @@ export function runArguments(argv: string[]): RunArguments {
     directory: values.dir ?? defaultDirectory(process.env, process.getuid?.() ?? 0),
     logBytes: values['log-size'] * 1024 * 1024,
     program,
+    network: publishedNetwork('run', values),
     programArgs: argv.slice(split + 1),
     restartWindow: values['restart-window'],
     create: values.create,
@@ -332,11 +347,26 @@ export function checkCombination(
   if (member !== undefined && agent === undefined) throw usageError(command, '--member needs --agent PID');
 }
 
+/** What `--publish` asks for. Throws FtError ERR_FT_USAGE. */
+export function publishedNetwork(
+  command: string,
+  { publish, tap, ip, gateway, create, cluster, 'no-offload': plain }: PublishOptions,
+): RunArguments['network'] {
+  if (publish.length === 0) return undefined;
+  if (cluster !== undefined)
+    throw usageError(command, "--publish and --cluster exclude each other: this machine's address does not move");
+  if (create) throw usageError(command, '--publish makes the device; leave --create out');
+  if (publish.length > MAX_PUBLISHED) throw usageError(command, `--publish: at most ${MAX_PUBLISHED} ports`);
+  const twice = publish.find((port, i) => publish.slice(0, i).some((other) => overlap(port, other)));
+  if (twice !== undefined) throw usageError(command, `--publish ${publishedText(twice)}: the port is published twice`);
+  return { ports: publish, device: tap, addresses: ip, gateways: gateway, offload: !plain };
+}
+
 function replicaOptions(values: OptionValues<typeof RUN_OPTIONS>): RunArguments['options'] {
   const { ip, gateway, mac, pcap, member, agent } = values;
   const statePorts = values['state-port'];
   return {
-    tap: values.tap,
+    tap: values.tap ?? DEFAULT_TAP,
     addresses: ip.length === 0 ? [DEFAULT_ADDRESS] : ip,
     ...(gateway.length === 0 ? {} : { gateway }),
     ...(mac === undefined ? {} : { mac }),

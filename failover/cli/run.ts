@@ -17,6 +17,7 @@ import { patchNet } from '../replica/program.js';
 import type { Replica } from '../replica/replica.js';
 import { startReplica } from '../replica/start.js';
 import { createDevice, deviceUse } from './create-device.js';
+import { type PublishedNetwork, publish } from './published.js';
 import { Reporting } from './reporting.js';
 import { type RunArguments, runArguments } from './run-options.js';
 import { RunningReplica } from './running-replica.js';
@@ -36,15 +37,25 @@ const MIN_MAPPED_BYTES = 4 << 20;
  */
 export async function runCommand(argv: string[]): Promise<number> {
   requireSupportedNode(process.versions.node);
-  const args = runArguments(argv);
-  if (args.cluster !== undefined && args.member === undefined) {
+  const given = runArguments(argv);
+  if (given.cluster !== undefined && given.member === undefined) {
     const { clusterCommand } = await import('./cluster.js');
-    return await clusterCommand(args, ['run', ...argv]);
+    return await clusterCommand(given, ['run', ...argv]);
   }
   const addon = native();
   keepMemory(addon);
-  if (args.member !== undefined) bindToAgent(addon, args.options.agentPid);
-  const group = new Group(addon, args.directory, args.group);
+  if (given.member !== undefined) bindToAgent(addon, given.options.agentPid);
+  const group = new Group(addon, given.directory, given.group);
+  const [args, network] = publish(given, group);
+  try {
+    return await runReplica(args, group, network);
+  } catch (error) {
+    network?.release();
+    throw error;
+  }
+}
+
+async function runReplica(args: RunArguments, group: Group, network: PublishedNetwork | null): Promise<number> {
   const reporting = new Reporting(group, args);
   const { report } = reporting;
   // Replicas that were killed have left their sockets.
@@ -54,6 +65,7 @@ export async function runCommand(argv: string[]): Promise<number> {
   const replica = await openReplica(args, group, report);
   if (replica === null) {
     report('group-ended', {});
+    network?.release();
     return ExitCode.Ok;
   }
   reporting.watch(replica);
@@ -62,6 +74,7 @@ export async function runCommand(argv: string[]): Promise<number> {
   const { graceMs, metrics } = args;
   const hasAgent = args.member !== undefined;
   const running = await RunningReplica.serve(replica, group, { graceMs, hasAgent, report, metrics });
+  if (network !== null) running.releaseAtEnd(network);
   running.endOnSignals();
   running.endOnFailure();
   running.watchPlace(args.options.tap);

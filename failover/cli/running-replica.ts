@@ -59,6 +59,7 @@ export class RunningReplica {
   /** A signal has come. */
   #isEnding = false;
   #port: MetricsPort | null = null;
+  #network: { release(): void } | null = null;
   readonly #onExit = (): void => this.#exiting();
 
   private constructor(
@@ -152,12 +153,18 @@ export class RunningReplica {
       this.#resetLast();
       this.closeSockets();
       if (replica.hasGroupEnded && !options.hasAgent && replica.ring !== null) group.removeEnded();
+      this.#network?.release();
     });
   }
 
   /** Closes another socket, too, when the process ends. */
   closeAtEnd(socket: { close(): void }): void {
     this.#sockets.push(socket);
+  }
+
+  /** Frees what the group has of the machine, as the last thing that this process does. */
+  releaseAtEnd(network: { release(): void }): void {
+    this.#network = network;
   }
 
   /** Closes and removes the sockets. */

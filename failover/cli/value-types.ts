@@ -3,6 +3,7 @@ import { constants } from 'node:os';
 import { parseCidr4, parseIPv4 } from '../../lib/ipv4-address.js';
 import { parseCidr6, parseIPv6 } from '../../lib/ipv6-address.js';
 import { parseMac } from '../../lib/mac-address.js';
+import { type PublishedPort, parsePublished } from '../publish/ports.js';
 import type { ValueType } from './options.js';
 
 /** The longest path of a Unix socket, bytes. */
@@ -102,6 +103,14 @@ export const LISTEN_ADDRESS: ValueType<{ host: string; port: number } | { path: 
     const isAddress = v6 === undefined ? parseIPv4(host) !== undefined : parseIPv6(host) !== undefined;
     return isAddress && port >= 1 && port <= 65_535 ? { host, port } : undefined;
   },
+};
+
+/** A port of the host, and the stack's port that it leads to. */
+export const PUBLISHED: ValueType<PublishedPort> = {
+  placeholder: '[ADDRESS:]PORT[:PORT]',
+  kind: "the host's port, and the stack's",
+  expected: '80, 8080:80, 192.0.2.1:80 or [2001:db8::1]:8080:80',
+  read: parsePublished,
 };
 
 /** An Ethernet address; as text. */

@@ -67,7 +67,7 @@ export function hasDevice(name: string): boolean {
 }
 
 /** The commands that make the device, as root. */
-function makeCommand({ name, mode, multiQueue, offload }: DeviceUse): string {
+function makeCommand({ name, mode, multiQueue, offload }: Omit<DeviceUse, 'addresses'>): string {
   const flags = `${multiQueue ? ' multi_queue' : ''}${offload ? ' vnet_hdr' : ''}`;
   return `ip tuntap add dev ${name} mode ${mode} user USER${flags} && ip link set ${name} up`;
 }
@@ -76,7 +76,7 @@ function makeCommand({ name, mode, multiQueue, offload }: DeviceUse): string {
  * Looks at the device.
  * @returns null: it can be used. Throws FtError EINVAL for what is no name.
  */
-export function checkDevice(use: DeviceUse): Problem | null {
+export function checkDevice(use: Omit<DeviceUse, 'addresses'>): Problem | null {
   const { name, mode, multiQueue, offload } = use;
   checkOptions({ name, mode, multiQueue, offload, detached: false }, 1);
   const found = describe(name);

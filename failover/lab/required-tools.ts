@@ -7,6 +7,7 @@ import { FtError } from '../../lib/errors.js';
 /** The Debian package that each program comes with. */
 export const TOOLS = {
   ip: 'iproute2',
+  nft: 'nftables',
   unshare: 'util-linux',
   mount: 'mount',
   wget: 'wget',
