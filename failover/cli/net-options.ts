@@ -29,7 +29,7 @@ const UP_OPTIONS = {
 /** The table of `ft-tcp net up`. */
 export const NET_UP: CommandSpec<typeof UP_OPTIONS> = {
   name: 'net up',
-  summary: "publish ports of this machine for a group's replicas, which then need no rights",
+  summary: 'publish ports of this machine for replicas without rights',
   usage: 'ft-tcp net up --publish PORT [--group NAME] [--dir DIR] [--user NAME] [options]',
   description: [
     'Makes a TAP device, the addresses of this machine on it, and the rules of nftables that lead the ports to the stack. ' +
