@@ -48,6 +48,8 @@ export class FarClient {
 
 function serve(host: string, port: number): void {
   const socket = net.connect({ host, port, timeout: 12_000 });
+  // Between two questions any time may pass.
+  socket.on('connect', () => socket.setTimeout(0));
   socket.on('error', (error: NodeJS.ErrnoException) => process.stdout.write(`error ${error.code}\n`));
   socket.on('timeout', () => process.stdout.write('error timeout\n'));
   let text = '';
