@@ -16,7 +16,8 @@
         "lib/native/proc.c",
         "lib/native/threads.c",
         "lib/native/sum.c",
-        "lib/native/rand.c"
+        "lib/native/rand.c",
+        "lib/native/memory.c"
       ],
       "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],
       "cflags": ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-fstack-protector-strong", "-fvisibility=hidden"]

@@ -1,9 +1,9 @@
 /**
  * Quarantine of a poison event. The event in which the primary died may be what killed it, and
- * would kill its successor, too. So the successor runs it with a limit of time, and the program
- * cannot end the process in it. If the event throws, ends the process or does not end, its
- * connection is reset and the program continues. A program that handles an exception itself, and
- * lives on, is left alone.
+ * would kill its successor, too. So the successor runs it with limits of time and memory, and the
+ * program cannot end the process in it. If the event throws, ends the process, does not end, or
+ * exhausts memory, its connection is reset and the program continues. A program that handles an
+ * exception itself, and lives on, is left alone.
  */
 import vm from 'node:vm';
 import { forbidProcessEnd, ProcessEnd } from './process-end.js';
@@ -36,6 +36,15 @@ export interface QuarantineOptions {
    * run without a guard, and only what they throw is caught.
    */
   readonly limitMs: number | null;
+  /** NativeAddon.callWithinMemory */
+  readonly withinMemory: (fn: () => void, growthBytes: number) => boolean;
+}
+
+/** The event would have exhausted the memory. */
+class MemoryExhausted extends Error {
+  constructor() {
+    super('The event exhausted the memory');
+  }
 }
 
 /** Catches what a suspect event does. One event at a time. */
@@ -82,16 +91,20 @@ export class Quarantine {
       drainTicks?.();
     };
     try {
-      runLimited(body, limitMs);
+      this.#runLimited(body, limitMs);
     } catch (error) {
-      if (isTimeout(error)) this.#interrupted(limitMs);
+      if (isInterruption(error)) this.#interrupted(error, limitMs);
       throw error;
     }
     return delivered;
   }
 
-  #interrupted(limitMs: number): void {
-    this.#poison(`The event did not end within ${limitMs} ms`);
+  #runLimited(body: () => void, limitMs: number): void {
+    if (this.#options.withinMemory(() => runLimited(body, limitMs), 0)) throw new MemoryExhausted();
+  }
+
+  #interrupted(error: Error, limitMs: number): void {
+    this.#poison(isTimeout(error) ? `The event did not end within ${limitMs} ms` : error.message);
     this.#options.interrupted();
     // Microtasks are gone, but ticks are left. Node would run them without a limit.
     const { nextTick } = process;
@@ -100,7 +113,7 @@ export class Quarantine {
       if (late++ < MAX_LATE_TICKS) nextTick(...tick);
     };
     try {
-      runLimited(() => drainTicks?.(), limitMs);
+      this.#runLimited(() => drainTicks?.(), limitMs);
     } catch (error) {
       this.#catch(error);
     } finally {
@@ -109,7 +122,7 @@ export class Quarantine {
   }
 
   #catch(error: unknown): void {
-    if (isTimeout(error) || error instanceof ProcessEnd) return;
+    if (isInterruption(error) || error instanceof ProcessEnd) return;
     if (process.listenerCount('uncaughtException') === 0) {
       this.#poison(error instanceof Error ? (error.stack ?? error.message) : String(error));
       return;
@@ -151,6 +164,10 @@ function runLimited(body: () => void, limitMs: number): void {
   } finally {
     Reflect.deleteProperty(globalThis, EVENT);
   }
+}
+
+function isInterruption(error: unknown): error is Error {
+  return isTimeout(error) || error instanceof MemoryExhausted;
 }
 
 function isTimeout(error: unknown): boolean {

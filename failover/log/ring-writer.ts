@@ -40,7 +40,7 @@ export class RingWriter implements LogEnd {
   readonly placement: LogPlacement;
   readonly #offered: Int32Array;
   /** An event runs: what is appended belongs to it, and a backup follows only when it is over. */
-  #inEvent = false;
+  #inEvent: boolean;
   #position: number;
   #at: number;
   #publishedPosition: number;
@@ -64,9 +64,10 @@ export class RingWriter implements LogEnd {
   ) {
     this.#position = ring.load(Word.head) >>> 0;
     this.#publishedPosition = this.#position;
-    this.#eventEnd = this.#position;
+    this.#eventEnd = ring.load(Word.eventEnd) >>> 0;
+    // A predecessor did not live to record all of its last event: this writer ends it.
+    this.#inEvent = this.#eventEnd !== this.#position;
     this.#dependencyEnd = this.#position;
-    ring.store(Word.eventEnd, this.#position | 0);
     this.#total = ring.words[Word.truncated] === 1 ? ring.size + 1 : bytesBetweenPositions(0, this.#position);
     this.#at = (this.#position * 8) % ring.size;
     this.epoch = ring.words[Word.epoch];

@@ -121,6 +121,7 @@ export class Replica extends ReplicaBase implements Hosts {
       interrupted: () => this.runtime.interrupted(),
       // On a simulated machine other processes have their turn in this one.
       limitMs: options.environment === undefined ? SUSPECT_LIMIT * options.hangTimeoutMs : null,
+      withinMemory: (fn, growthBytes) => native.callWithinMemory(fn, growthBytes),
     });
     this.clock = options.agentPid === undefined || ring === null ? clock : new GroupClock(clock, ring);
     this.pid = pid;

@@ -176,7 +176,7 @@ export class Takeover {
     }
     replayer?.historyReplay.abandonTransfer();
     words[Word.tail] = words[Word.head];
-    words[Word.eventEnd] = words[Word.head];
+    // The last event ends with what the next phase records: a follower waits for that.
     primary.openLog(ring).mark(RecordType.Epoch);
     return primary;
   }
@@ -191,6 +191,7 @@ export class Takeover {
     // program wrote in it.
     for (const endpoint of this.#backup.replayer?.takeUnchecked() ?? []) primary.check(endpoint);
     primary.recordChecks();
+    primary.writer?.endEvent();
   }
 
   #thaw(primary: Primary): void {

@@ -1,7 +1,8 @@
 /*
  * The entry of the addon; lib/native/native.ts documents every function. One file per concern:
  * tap.c (devices), loop.c (reader, loop hook, watch), shm.c (mappings, doorbells, locks), proc.c
- * (processes), sum.c (checksums, clocks), rand.c (OpenSSL's randomness).
+ * (processes), sum.c (checksums, clocks), rand.c (OpenSSL's randomness), memory.c (calls with a
+ * limit of memory).
  */
 #include "common.h"
 
@@ -15,5 +16,6 @@ NAPI_MODULE_INIT() {
   ft_threads_init(env, exports);
   ft_sum_init(env, exports);
   ft_rand_init(env, exports);
+  ft_memory_init(env, exports);
   return exports;
 }

@@ -92,5 +92,6 @@ void ft_proc_init(napi_env env, napi_value exports);
 void ft_threads_init(napi_env env, napi_value exports);
 void ft_sum_init(napi_env env, napi_value exports);
 void ft_rand_init(napi_env env, napi_value exports);
+void ft_memory_init(napi_env env, napi_value exports);
 
 #endif

@@ -198,6 +198,12 @@ export interface NativeAddon {
    * instead is checked for them first, and the process aborts.
    */
   loopUncaught(error: unknown): void;
+  /**
+   * Calls a function and interrupts it before it exhausts V8's heap or `growthBytes` of memory (0:
+   * half of what is available). No `finally` block of an interrupted function runs.
+   * @returns whether it was interrupted
+   */
+  callWithinMemory(fn: () => void, growthBytes: number): boolean;
 
   /**
    * Watches any fd: calls back when readable. With `drain`, pending bytes are read and thrown away

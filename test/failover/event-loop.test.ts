@@ -23,7 +23,12 @@ function setUp(turns: (Turn | Error)[]) {
       loopUncaught: (error: unknown) => log.push(`uncaught ${error}`),
     },
     runtime: { active: false, nativeOutputs: 0, endEvent: () => log.push('end') },
-    quarantine: new Quarantine({ abort: () => undefined, interrupted: () => undefined, limitMs: null }),
+    quarantine: new Quarantine({
+      abort: () => undefined,
+      interrupted: () => undefined,
+      limitMs: null,
+      withinMemory: () => false,
+    }),
     programLoaded: true,
     current: {
       turn: () => {

@@ -27,6 +27,8 @@ const POISONS: Record<string, RegExp> = {
   'loop-ticks': /did not end within 1000 ms/,
   'loop-outside': /did not end within 1000 ms/,
   regexp: /did not end within 1000 ms/,
+  heap: /exhausted the memory/,
+  'heap-later': /exhausted the memory/,
   throw: /a bug/,
   'throw-tick': /a bug/,
   reject: /a bug/,
@@ -49,6 +51,8 @@ const poisons = {
   'loop-ticks': () => process.nextTick(function again() { process.nextTick(again); }),
   'loop-outside': () => { for (;;) fs.readFileSync('/proc/self/stat'); },
   regexp: () => /^(a+)+$/.test('a'.repeat(60) + 'b'),
+  heap: () => { for (const kept = []; ; ) kept.push(Array.from({ length: 1000 }, (_, i) => i / 2)); },
+  'heap-later': async () => { await null; poisons.heap(); },
   throw: () => { throw new Error('a bug'); },
   'throw-tick': () => process.nextTick(() => poisons.throw()),
   reject: async () => { await null; throw new Error('a bug'); },
@@ -68,8 +72,12 @@ process.on('uncaughtException', (error) => { console.error(error.message); proce
 `;
 
 async function poison(t: Test, path: string, says: RegExp, program: string): Promise<void> {
-  const group = new TestGroup(directory, [], [program]);
+  // V8's own limit is to be met before the limit of time.
+  const isHeap = path.startsWith('heap');
+  const group = new TestGroup(directory, isHeap ? ['--hang-timeout', '4000'] : [], [program]);
+  if (isHeap) process.env['NODE_OPTIONS'] = '--max-old-space-size=96';
   const [primary, backup] = await group.pair();
+  delete process.env['NODE_OPTIONS'];
   const bystander = new Client(8);
   // After a failure, too: what is left would keep this process alive.
   const leave = (): Promise<void> => {
@@ -79,12 +87,12 @@ async function poison(t: Test, path: string, says: RegExp, program: string): Pro
   t.teardown(leave);
   bystander.socket.write('before ');
   await bystander.waitFor(7);
-  const poisoned = get(`/${path}`, 8000).then(
+  const poisoned = get(`/${path}`, 20_000).then(
     () => 'answered',
     (error: NodeJS.ErrnoException) => error.code ?? error.message,
   );
   await primary.exited;
-  t.match(await backup.event('quarantined', 6000), { error: says }, path);
+  t.match(await backup.event('quarantined', 10_000), { error: says }, path);
   const quarantinedAt = Date.now();
   t.equal(await poisoned, 'ECONNRESET', `${path}: its connection is reset`);
   t.ok(Date.now() - quarantinedAt < RESET_MS, `${path}: at the takeover`);

@@ -2,12 +2,21 @@
 import t from 'tap';
 import { ProcessEnd } from '../../failover/backup/process-end.js';
 import { Quarantine } from '../../failover/backup/quarantine.js';
+import { native } from '../../lib/native/native.js';
+
+/** An event's memory may grow by this. */
+const MEMORY_BYTES = 256 * 1024 * 1024;
 
 function make(limitMs: number | null = 300) {
   const aborted: number[] = [];
   const interrupted: string[] = [];
   const abort = (conn: number): unknown => aborted.push(conn);
-  const quarantine = new Quarantine({ abort, interrupted: () => interrupted.push('interrupted'), limitMs });
+  const quarantine = new Quarantine({
+    abort,
+    interrupted: () => interrupted.push('interrupted'),
+    limitMs,
+    withinMemory: (fn) => native().callWithinMemory(fn, MEMORY_BYTES),
+  });
   return { quarantine, aborted, interrupted };
 }
 
@@ -39,6 +48,35 @@ t.test('every way to end the process throws, and resets the connection', async (
     t.notOk(quarantine.isWatching);
     t.same(changed(), [], 'and afterwards they do what they did');
   }
+});
+
+t.test('an event that exhausts the heap, or memory beside it, is interrupted', async (t) => {
+  const kept: unknown[] = [];
+  const ways: Record<string, () => unknown> = {
+    heap: () => kept.push(new Array(10_000).fill(0.5)),
+    buffers: () => kept.push(Buffer.alloc(1024 * 1024, 1)),
+  };
+  for (const [name, grow] of Object.entries(ways)) {
+    const { quarantine, aborted, interrupted } = make(60_000);
+    quarantine.watch(9);
+    const endless = (): boolean => {
+      for (;;) grow();
+    };
+    t.throws(() => quarantine.run(endless), { message: 'The event exhausted the memory' }, name);
+    t.same(aborted, [9]);
+    t.same(interrupted, ['interrupted']);
+    t.match(quarantine.end(), { conn: 9, error: /exhausted the memory/ });
+    t.ok(kept.length > 0);
+    kept.length = 0;
+  }
+  const { quarantine } = make();
+  quarantine.watch(1);
+  t.equal(
+    quarantine.run(() => true),
+    true,
+    'and the next event runs',
+  );
+  t.equal(quarantine.end(), null);
 });
 
 t.test('a program that catches it does not escape', async (t) => {

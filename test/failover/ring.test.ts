@@ -201,12 +201,31 @@ t.test('a late reader gets the whole history while the ring has it, and else beg
   t.equal(ours.words[Word.truncated], 0);
 });
 
+t.test('a successor’s log ends its last event with what the old primary did not live to record', async (t) => {
+  const { ours } = pair();
+  const old = new RingWriter(ours, () => undefined);
+  put(old, RecordType.Received, 1, Buffer.alloc(8));
+  old.publish();
+  const before = ours.words[Word.eventEnd];
+  put(old, RecordType.Event, 1, Buffer.alloc(8));
+  old.beginEvent();
+  const successor = new RingWriter(ours, () => undefined);
+  put(successor, RecordType.Check, 1, Buffer.alloc(8));
+  successor.publish();
+  t.equal(ours.words[Word.eventEnd], before, 'a follower waits');
+  successor.endEvent();
+  successor.publish();
+  t.equal(ours.words[Word.eventEnd], successor.position);
+  t.equal(ours.words[Word.head], successor.position);
+});
+
 t.test('the position passes 2^32 units, 32 GiB of log, and nobody notices', async (t) => {
   const { ours, theirs } = pair();
   // As a primary finds it that takes over a log of that age.
   const near = 2 ** 32 - 1024;
   ours.words[Word.head] = near | 0;
   ours.words[Word.tail] = near | 0;
+  ours.words[Word.eventEnd] = near | 0;
   ours.words[Word.truncated] = 1;
   const writer = new RingWriter(ours, () => undefined);
   t.equal(writer.attach(), false);

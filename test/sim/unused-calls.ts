@@ -12,5 +12,9 @@ export const UNUSED_CALLS = {
   ifAddresses: () => [],
   ifDescribe: () => ({ flags: 1, index: 1, kind: 'tap' }),
   crc32cBy: () => -1,
+  callWithinMemory: (fn) => {
+    fn();
+    return false;
+  },
   randInstall: () => undefined,
 } satisfies Partial<NativeAddon>;
