@@ -10,9 +10,20 @@ import { answerScrape, isHttp } from './scrape.js';
 
 /**
  * All admin commands. `yield-metrics`: from a backup, which serves the metrics from now on.
- * `explain ADDRESS:PORT` is the only one with an argument.
+ * `explain ADDRESS:PORT` and `check PORT` have an argument. Those from `program` on are a deploy's
+ * (cli/standby-commands.ts).
  */
-export const ADMIN_COMMANDS = ['switchover', 'drain', 'yield-metrics', 'explain'] as const;
+export const ADMIN_COMMANDS = [
+  'switchover',
+  'drain',
+  'yield-metrics',
+  'explain',
+  'program',
+  'check',
+  'join',
+  'keep',
+  'leave',
+] as const;
 /** The name of an admin command. */
 export type AdminCommand = (typeof ADMIN_COMMANDS)[number];
 

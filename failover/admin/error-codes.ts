@@ -7,7 +7,7 @@
  * Exit codes of every command. `ft-tcp run` may also end with the program's own code, or with 128 +
  * a signal's number.
  */
-export const ExitCode = { Ok: 0, Failure: 1, Usage: 2, Environment: 3 } as const;
+export const ExitCode = { Ok: 0, Failure: 1, Usage: 2, Environment: 3, RolledBack: 4 } as const;
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
 /** What each exit code means. */
@@ -16,6 +16,7 @@ export const EXIT_CODES: Record<ExitCode, string> = {
   [ExitCode.Failure]: 'failure',
   [ExitCode.Usage]: 'invalid command line or configuration',
   [ExitCode.Environment]: 'this machine lacks something: a permission, a program, the addon, a supported Node.js',
+  [ExitCode.RolledBack]: 'a deploy: the new version served, and the group went back to the old one',
 };
 
 /** One error code. */
@@ -56,6 +57,31 @@ export const ERROR_CODES = {
   ERR_FT_COORDINATOR: {
     when: 'The coordinator did not answer, or its answer cannot be read. The outcome is unknown.',
     action: 'Check the coordinator and the way to it. The agent asks again by itself.',
+    exit: ExitCode.Failure,
+  },
+  ERR_FT_DEPLOY_BUSY: {
+    when: '`deploy`, `restart`, `rollback`: another one of them is under way for the group.',
+    action: 'Wait until it has ended.',
+    exit: ExitCode.Failure,
+  },
+  ERR_FT_DEPLOY_CHECK: {
+    when: 'Deploy: the new version did not pass its `--check` in time. The old version serves on.',
+    action: 'Read the message, and the log of the new version.',
+    exit: ExitCode.Failure,
+  },
+  ERR_FT_DEPLOY_LOAD: {
+    when: 'Deploy: the new version ended, or was not loaded within `--timeout`. The old version serves on.',
+    action: 'Read what it wrote: the message has the end of it.',
+    exit: ExitCode.Failure,
+  },
+  ERR_FT_DEPLOY_MODE: {
+    when: 'Deploy: the group is not one of a program in state mode on one machine.',
+    action: 'Run the group with `--mode state`.',
+    exit: ExitCode.Failure,
+  },
+  ERR_FT_DEPLOY_PORTS: {
+    when: 'Deploy: the new version does not listen where the old one does. The old version serves on.',
+    action: 'Let it listen on the ports that the message names, or end the group first (`ft-tcp drain`).',
     exit: ExitCode.Failure,
   },
   ERR_FT_DEVICE: {
@@ -126,6 +152,11 @@ export const ERROR_CODES = {
   ERR_FT_NOT_FED: {
     when: 'Between agents: the leader does not send its log to this node.',
     action: 'None. The node joins again by itself.',
+    exit: ExitCode.Failure,
+  },
+  ERR_FT_NO_PREVIOUS: {
+    when: '`rollback`: there was no deploy that could be taken back.',
+    action: 'Deploy the version that you want.',
     exit: ExitCode.Failure,
   },
   ERR_FT_NO_PRIMARY: {

@@ -18,6 +18,7 @@ import type http from 'node:http';
 import type net from 'node:net';
 import { FtSocket } from '../../stack/sockets/socket.js';
 import { httpConnections } from '../runtime/protocols/http-checks.js';
+import type { MovedCount } from './moved-connections.js';
 
 /** Bytes of an unanswered request that are saved, at most. */
 const MAX_PENDING_BYTES = 48 * 1024;
@@ -124,9 +125,12 @@ class HttpSession {
 class HttpSessions {
   readonly #all = new WeakMap<net.Socket, HttpSession>();
   readonly #server: http.Server;
+  /** What became of restored connections; null: nobody asks. */
+  readonly #moved: MovedCount | null;
 
-  constructor(server: http.Server) {
+  constructor(server: http.Server, moved: MovedCount | null) {
     this.#server = server;
+    this.#moved = moved;
     server.prependListener('request', (request: http.IncomingMessage, response: http.ServerResponse) => {
       this.#all.get(request.socket)?.request(request, response);
     });
@@ -159,10 +163,12 @@ class HttpSessions {
 
   #restore(socket: FtSocket, saved: unknown): void {
     if (!isSaved(saved) || saved.written !== socket.writtenBefore) {
+      if (this.#moved !== null) this.#moved.reset.httpBusy++;
       socket.on('error', () => undefined);
       socket.resetAndDestroy();
       return;
     }
+    this.#moved?.gave(saved.pending.length > 0 ? 'httpUnanswered' : 'httpIdle');
     this.#observe(socket, false);
     this.#server.emit('connection', socket);
     if (saved.pending.length > 0) socket.unshift(Buffer.from(saved.pending));
@@ -171,12 +177,16 @@ class HttpSessions {
 
 const observed = new WeakMap<http.Server, HttpSessions>();
 
-/** Saves the connections of an HTTP server, so that they can be restored after a takeover. */
-export function checkpointHttp(server: http.Server): void {
-  if (server.listenerCount('restore') > 0) return;
-  const sessions = new HttpSessions(server);
+/**
+ * Saves the connections of an HTTP server, so that they can be restored after a takeover.
+ * @returns false: the server restores them itself
+ */
+export function checkpointHttp(server: http.Server, moved: MovedCount): boolean {
+  if (server.listenerCount('restore') > 0) return false;
+  const sessions = new HttpSessions(server, moved);
   observed.set(server, sessions);
   sessions.observeNew();
+  return true;
 }
 
 /** The same for the existing connections of a replayed program's server: a replica joins late. */
@@ -184,7 +194,7 @@ export function checkpointExistingHttp(server: http.Server & { _restoresOld?: bo
   let sessions = observed.get(server);
   if (sessions === undefined) {
     if (server.listenerCount('restore') > 0) return;
-    sessions = new HttpSessions(server);
+    sessions = new HttpSessions(server, null);
     observed.set(server, sessions);
     server._restoresOld = true;
   }

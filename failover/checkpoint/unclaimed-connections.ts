@@ -78,6 +78,15 @@ export class UnclaimedConnections {
     });
   }
 
+  /** How many connections the old program had opened. */
+  countOutgoing(table: ConnectionTable): number {
+    let count = 0;
+    table.forEach((conn) => {
+      if (conn.active && !conn.orphan && conn.user === null) count++;
+    });
+    return count;
+  }
+
   /**
    * Resets the connections that no server of the program claims.
    * @param outgoing also those that were opened from here; then nothing is remembered

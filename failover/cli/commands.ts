@@ -1,5 +1,6 @@
 /** All commands: each one's table, and the code that runs it, which is loaded when it is needed. */
 import { DEMO, demoOptions } from './demo-options.js';
+import { DEPLOY, RESTART, ROLLBACK } from './deploy-options.js';
 import { DOCTOR } from './doctor-options.js';
 import { GATEWAY_COMMAND, GATEWAY_CONNECTIONS, GATEWAY_RELOAD } from './gateway-options.js';
 import { DRAIN, EXPLAIN, HISTORY, STATUS, SWITCHOVER } from './group-options.js';
@@ -30,6 +31,9 @@ export const COMMANDS: readonly Command[] = [
   { spec: EXPLAIN, run: async (argv) => await (await import('./history.js')).explainCommand(argv) },
   { spec: HISTORY, run: async (argv) => await (await import('./history.js')).historyCommand(argv) },
   { spec: SWITCHOVER, run: async (argv) => await (await import('./admin.js')).adminCommand('switchover', argv) },
+  { spec: DEPLOY, run: async (argv) => await (await import('./deploy.js')).deployCommand(argv) },
+  { spec: RESTART, run: async (argv) => await (await import('./deploy.js')).restartCommand(argv) },
+  { spec: ROLLBACK, run: async (argv) => await (await import('./deploy.js')).rollbackCommand(argv) },
   { spec: DRAIN, run: async (argv) => await (await import('./admin.js')).adminCommand('drain', argv) },
   { spec: LIST, run: async (argv) => await (await import('./groups.js')).listCommand(argv) },
   { spec: CLEANUP, run: async (argv) => await (await import('./groups.js')).cleanupCommand(argv) },

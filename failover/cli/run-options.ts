@@ -89,6 +89,11 @@ export const RUN_OPTIONS = {
     since: '0.2',
     example: '--mode state --warm',
   },
+  hold: {
+    meaning: 'From a deploy to its replica: the standby waits for a command before it takes its place.',
+    since: '0.2',
+    internal: true,
+  },
   'state-port': {
     value: PORT,
     multiple: true,
@@ -266,6 +271,10 @@ export interface RunArguments {
   network: Omit<NetworkWish, 'group' | 'directory'> | undefined;
   program: string;
   programArgs: string[];
+  /** The words of the command line before the program. */
+  optionWords: string[];
+  /** A deploy has started this replica, and says when it takes its place. */
+  hold: boolean;
   /**
    * Seconds after the death of a group's last process in which a new process resumes the group; 0:
    * never.
@@ -317,6 +326,8 @@ export function runArguments(argv: string[]): RunArguments {
     program,
     network: publishedNetwork('run', values),
     programArgs: argv.slice(split + 1),
+    optionWords: argv.slice(0, split),
+    hold: values.hold,
     restartWindow: values['restart-window'],
     create: values.create,
     graceMs: values.grace * 1000,

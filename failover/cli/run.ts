@@ -8,6 +8,7 @@ import { ExitCode } from '../admin/error-codes.js';
 import type { EventWriter } from '../admin/events.js';
 import { askReplicas } from '../admin/replicas.js';
 import { hasUncaughtHandler } from '../backup/quarantine.js';
+import type { Launch } from '../deploy/launch.js';
 import { requireDevice } from '../host/device-check.js';
 import { Group } from '../host/group-directory.js';
 import { requireSupportedNode } from '../host/node-version.js';
@@ -21,6 +22,7 @@ import { type PublishedNetwork, publish } from './published.js';
 import { Reporting } from './reporting.js';
 import { type RunArguments, runArguments } from './run-options.js';
 import { RunningReplica } from './running-replica.js';
+import { StandbyCommands } from './standby-commands.js';
 
 /** Freed memory that the allocator keeps: returned to the kernel, it costs a fault per page. */
 const MAX_FREE_BYTES = 64 << 20;
@@ -62,7 +64,8 @@ async function runReplica(args: RunArguments, group: Group, network: PublishedNe
   await askReplicas(group);
   if (args.create) createDevice(args.options);
   requireDevice({ ...deviceUse(args.options), addresses: args.options.addresses });
-  const replica = await openReplica(args, group, report);
+  const standby = new StandbyCommands(launchOf(args), args.hold);
+  const replica = await openReplica(args, group, report, standby);
   if (replica === null) {
     report('group-ended', {});
     network?.release();
@@ -73,8 +76,9 @@ async function runReplica(args: RunArguments, group: Group, network: PublishedNe
   if (replica.standby !== null) reportStandby(replica, report);
   const { graceMs, metrics } = args;
   const hasAgent = args.member !== undefined;
-  const running = await RunningReplica.serve(replica, group, { graceMs, hasAgent, report, metrics });
+  const running = await RunningReplica.serve(replica, group, { graceMs, hasAgent, report, metrics, standby });
   if (network !== null) running.releaseAtEnd(network);
+  standby.serve(running);
   running.endOnSignals();
   running.endOnFailure();
   running.watchPlace(args.options.tap);
@@ -97,8 +101,27 @@ export function bindToAgent(addon: NativeAddon, agentPid: number | undefined): v
     throw new FtError('ERR_FT_STATE', 'The agent has ended', 'Start ft-tcp run --cluster again');
 }
 
-function openReplica(args: RunArguments, group: Group, report: EventWriter): Promise<Replica | null> {
+/** How this replica was started; null: a deploy cannot start another one like it. */
+function launchOf({ options, member, cluster, optionWords, program, programArgs }: RunArguments): Launch | null {
+  if (options.mode !== 'state' || options.solo || member !== undefined || cluster !== undefined) return null;
+  return {
+    execArgv: process.execArgv,
+    options: optionWords,
+    // Where a link to the current release points now.
+    program: findProgram(program),
+    args: programArgs,
+    cwd: process.cwd(),
+  };
+}
+
+function openReplica(
+  args: RunArguments,
+  group: Group,
+  report: EventWriter,
+  { hold }: StandbyCommands,
+): Promise<Replica | null> {
   return startReplica({
+    ...(hold === undefined ? {} : { hold }),
     replica: { ...args.options, group, ringBytes: args.logBytes },
     program: { argv: [args.program, ...args.programArgs], digest: digestOf(args.program) },
     ...(args.member === undefined ? {} : { assignedRole: args.member }),

@@ -35,6 +35,8 @@ const SIGNAL_EXIT = 128;
 const PLACE_LOOK_MS = 200;
 /** A backup that is needed as the successor has this long to take over. */
 const TAKEOVER_MS = 10_000;
+/** Admin commands that every replica carries out. */
+const COMMON_COMMANDS = new Set<AdminCommand>(['switchover', 'drain', 'yield-metrics', 'explain']);
 /** For a scrape, another replica has to answer within this time. */
 const OTHERS_MS = 500;
 
@@ -47,6 +49,14 @@ export interface EndOptions {
   readonly report: EventWriter;
   /** Where metrics are served; undefined: on the admin socket only. */
   readonly metrics: MetricsAddress | undefined;
+  /** Carries out a deploy's commands; absent: there are none. */
+  readonly standby?: CommandRunner;
+}
+
+/** Carries out some of the admin commands. */
+export interface CommandRunner {
+  /** @returns null: it is none of them */
+  execute(command: AdminCommand, argument: string): Promise<Executed> | null;
 }
 
 /** A replica with its status and admin sockets, until the process ends. */
@@ -285,13 +295,16 @@ export class RunningReplica {
     const { replica } = this;
     const after = (): void => this.end(ExitCode.Ok);
     if (command === 'switchover') {
-      await replica.switchover();
-      return { after };
+      return { after, answer: { beganUs: await replica.switchover() } };
     }
     if (command === 'yield-metrics') {
       this.#port?.close();
       return {};
     }
+    const other = this.options.standby?.execute(command, argument) ?? null;
+    if (other !== null) return await other;
+    if (!COMMON_COMMANDS.has(command))
+      throw new FtError('ERR_FT_DEPLOY_MODE', 'This replica runs no program in state mode', 'See ft-tcp deploy --help');
     if (replica.role !== 'primary')
       throw new FtError('ERR_FT_ROLE', 'This replica is not the primary', 'Send the command to the primary');
     if (command === 'explain') {

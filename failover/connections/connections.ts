@@ -15,6 +15,7 @@ import type {
 } from '../../stack/core/endpoint.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { checkpointExistingHttp, checkpointHttp } from '../checkpoint/http-sessions.js';
+import { MovedCount } from '../checkpoint/moved-connections.js';
 import { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
 import { type UnclaimedConnection, UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
 import { ConnectionHistories } from '../log/connection-history.js';
@@ -79,6 +80,8 @@ export class Connections {
   readonly unclaimed = new UnclaimedConnections();
   /** Values that the program saved of itself. */
   readonly checkpoint = new ProcessCheckpoint();
+  /** What became of connections of another program. */
+  readonly moved: MovedCount;
   readonly listeners: Listeners;
   /** Connections and servers that are the kernel's. */
   readonly outside: OutsideSockets;
@@ -103,9 +106,11 @@ export class Connections {
       ({ listener }) => listener !== null && this.listeners.independent(listener),
     );
     host.checks.histories = this.histories;
+    this.moved = new MovedCount(() => host.time.nowUs());
+    const { moved } = this;
     this.listeners = new Listeners({
       ...mode,
-      stack,
+      ...{ stack, moved },
       unclaimed: this.unclaimed,
       get serving() {
         return host.role === 'primary';
@@ -156,8 +161,9 @@ export class Connections {
    * saved something, before any other event. @returns how many
    */
   restoreOutgoing(): number {
-    const { restoreHandler } = this;
+    const { restoreHandler, moved } = this;
     const { stack } = this.host;
+    moved.reset.outgoingUnsaved = this.unclaimed.countOutgoing(stack.tcp.table);
     if (restoreHandler === null || !this.#restoresOutgoing) return 0;
     const others = [];
     for (let other = stack.events.shift(); other !== undefined; other = stack.events.shift()) others.push(other);
@@ -170,6 +176,8 @@ export class Connections {
       );
     });
     const count = stack.events.length;
+    moved.moved.outgoing += count;
+    moved.reset.outgoingUnsaved -= count;
     for (const other of others) stack.events.push(other);
     return count;
   }
@@ -236,8 +244,9 @@ export class Connections {
     if (this.mode.solo || !(server instanceof HttpServer)) return;
     this.#https.add(server);
     server.once('close', () => this.#https.delete(server));
-    if (this.listeners.inStateMode(replication, port)) checkpointHttp(server);
-    else if (this.listeners.hasLateJoiner) checkpointExistingHttp(server);
+    if (this.listeners.inStateMode(replication, port)) {
+      if (checkpointHttp(server, this.moved)) this.listeners.countedByServer.add(port);
+    } else if (this.listeners.hasLateJoiner) checkpointExistingHttp(server);
   }
 
   /** How a connection is followed that has no socket yet. */

@@ -8,6 +8,7 @@ import type { ListenerEvents, ListenerHandle, ListenOptions } from '../../stack/
 import type { Stack } from '../../stack/stack.js';
 import type { ConnectionListener, TcpConnection } from '../../stack/tcp/connection.js';
 import type { TcpListener } from '../../stack/tcp/handshake/listener.js';
+import type { MovedCount } from '../checkpoint/moved-connections.js';
 import type { UnclaimedConnection, UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
 import { ReplicationPolicy } from './replication-policy.js';
 import { restoring } from './restorable.js';
@@ -28,6 +29,7 @@ export interface ListenerHost {
   readonly independentPorts: readonly number[] | 'all';
   /** Connections that no program of this process owns. */
   readonly unclaimed: UnclaimedConnections;
+  readonly moved: MovedCount;
   /** A server that begins to listen may be given connections of another program. */
   readonly serving: boolean;
   /** Gives a connection to the program. */
@@ -51,6 +53,8 @@ interface Open {
 export class Listeners {
   /** A backup has joined that has not seen the beginning. */
   hasLateJoiner = false;
+  /** Ports whose servers count themselves what they restore (http-sessions.ts). */
+  readonly countedByServer = new Set<number>();
   readonly #host: ListenerHost;
   readonly #open = new Map<ConnectionListener, Open>();
   #claimUntilUs = Number.POSITIVE_INFINITY;
@@ -162,10 +166,32 @@ export class Listeners {
   }
 
   #restore(listener: TcpListener, events: ListenerEvents): void {
-    const { stack, unclaimed, stateMode } = this.#host;
+    const { stack, unclaimed, stateMode, moved } = this.#host;
+    const counted = this.#counted(listener, events);
     unclaimed.restore(stack.tcp.table, listener, (conn, restored) => {
-      this.#host.adopt(conn, events, stateMode ? ReplicationPolicy.Shipped : ReplicationPolicy.Unreplicated, restored);
+      if (restored === null) moved.waiting++;
+      this.#host.adopt(conn, counted, stateMode ? ReplicationPolicy.Shipped : ReplicationPolicy.Unreplicated, restored);
     });
+  }
+
+  /** The events of a listener, which count what its server is given back. */
+  #counted({ port }: TcpListener, events: ListenerEvents): ListenerEvents {
+    const { onRestore } = events;
+    const { moved } = this.#host;
+    if (onRestore === undefined) return events;
+    return {
+      ...events,
+      onRestore: (endpoint, context) => {
+        if (restoring(events) === false) moved.reset.noRestore++;
+        else if (!this.countedByServer.has(port)) moved.gave('net');
+        onRestore(endpoint, context);
+      },
+    };
+  }
+
+  /** Who accepts connections at a port; undefined: nobody. */
+  acceptorAt(port: number): ListenerEvents | undefined {
+    return [...this.#open.values()].find(({ listener }) => listener.port === port)?.events;
   }
 
   /**

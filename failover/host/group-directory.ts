@@ -16,6 +16,10 @@
  * | PID.sock       | status socket (admin/status.ts)                                                  |
  * | PID.control    | admin socket (admin/commands.ts)                                                 |
  * | PID.gateway    | socket of a gateway (gateway/admin.ts)                                           |
+ * | PID.check.PORT | socket of a health check to a server of the program (cli/standby-commands.ts)    |
+ * | deploy.lock    | held by the deploy that is under way (deploy/record.ts)                          |
+ * | deploy.json    | which version served before                                                      |
+ * | deploy.log     | output of processes that deploys have started                                    |
  */
 
 import { join } from 'node:path';
@@ -371,6 +375,7 @@ export class Group implements GroupPlace {
   /** Removes the sockets of a process that has ended. */
   removeSockets(pid: number): void {
     for (const suffix of ['sock', 'control', 'gateway']) this.#remove(`${pid}.${suffix}`);
+    for (const name of this.files()) if (name.startsWith(`${pid}.check.`)) this.#remove(name);
   }
 
   /** Removes memory of processes that have ended. @param keep processes whose memory is needed */

@@ -297,7 +297,7 @@ export class Primary {
   // --- Switchover ---
 
   /** As Replica.switchover. */
-  beginSwitchover(): Promise<void> {
+  beginSwitchover(): Promise<number> {
     return this.switchover.begin(this.writer, this.#host.clock.now());
   }
 

@@ -26,7 +26,8 @@ export interface SwitchoverHost {
 interface Plan {
   untilUs: number;
   begun: boolean;
-  resolve: () => void;
+  beganUs: number;
+  resolve: (beganUs: number) => void;
   reject: (error: FtError) => void;
 }
 
@@ -45,11 +46,12 @@ export class Switchover {
   }
 
   /**
-   * @returns when the backup has the whole log
+   * Resolves when the backup has the whole log.
+   * @returns when input stopped, microseconds
    *
    * Rejects with FtError ERR_FT_UNPROTECTED, ERR_FT_STATE.
    */
-  begin(writer: RingWriter | null, nowUs: number): Promise<void> {
+  begin(writer: RingWriter | null, nowUs: number): Promise<number> {
     if (this.#plan !== null)
       return Promise.reject(new FtError('ERR_FT_STATE', 'A switchover is under way already', 'Wait for it'));
     if (writer?.readerReady !== true) {
@@ -62,7 +64,7 @@ export class Switchover {
       );
     }
     return new Promise((resolve, reject) => {
-      this.#plan = { untilUs: nowUs + TIMEOUT_US, begun: false, resolve, reject };
+      this.#plan = { untilUs: nowUs + TIMEOUT_US, begun: false, beganUs: nowUs, resolve, reject };
       this.#host.kick();
     });
   }
@@ -73,12 +75,13 @@ export class Switchover {
     if (plan === null || this.#completed) return;
     if (!plan.begun) {
       plan.begun = true;
+      plan.beganUs = nowUs;
       this.#host.beginning();
     }
     this.#host.waiting(writer);
     if (writer.readerAttached && writer.lag === 0 && this.#handOver(writer)) {
       this.#completed = true;
-      plan.resolve();
+      plan.resolve(plan.beganUs);
       this.#host.completed();
       return;
     }

@@ -267,11 +267,12 @@ export class Replica extends ReplicaBase implements Hosts {
    * the log to its end, and learns how far each connection has sent, so that nothing has to be sent
    * again.
    *
-   * Resolves when this process may end; it has to end then. Rejects with FtError ERR_FT_UNPROTECTED
+   * Resolves when this process may end; it has to end then. The value is when input stopped, in
+   * microseconds of the monotonic clock. Rejects with FtError ERR_FT_UNPROTECTED
    * when no backup could take over, ERR_FT_STATE when a switchover is under way, ERR_FT_ROLE on a
    * backup.
    */
-  switchover(): Promise<void> {
+  switchover(): Promise<number> {
     if (this.#primary === null)
       return Promise.reject(new FtError('ERR_FT_ROLE', 'This replica is not the primary', 'Ask the primary'));
     return this.#primary.beginSwitchover();

@@ -41,15 +41,18 @@ export class KernelListener {
   /** Live: the connection that the event at hand is about. */
   #accepted: net.Socket | null = null;
 
-  /** Begins to listen, in the running event. */
-  constructor(host: KernelHost, where: OutsideAddress, events: OutsideEvents) {
+  /**
+   * Begins to listen, in the running event.
+   * @param atOnce binds the address also while the program stands by
+   */
+  constructor(host: KernelHost, where: OutsideAddress, events: OutsideEvents, atOnce = false) {
     this.#host = host;
     this.#where = where;
     this.#events = events;
     this.#operation = host.runtime.operations.begin({
       name: 'net.listen',
       effect: true,
-      start: (done) => this.#begin((result) => done({ error: null, values: [result] })),
+      start: (done) => this.#begin(atOnce, (result) => done({ error: null, values: [result] })),
       encode: json,
       decode: fromJson,
       settle: ({ values }) => this.#listening(values[0] as Bound | string),
@@ -57,9 +60,9 @@ export class KernelListener {
   }
 
   /** A program that stands by does not bind what another one has: it does so when it serves. */
-  #begin(told: (result: Bound | string) => void): void {
+  #begin(atOnce: boolean, told: (result: Bound | string) => void): void {
     const { address, port, isPath } = this.#where;
-    this.#isDeferred = this.#host.standby != null && (isPath || port !== 0);
+    this.#isDeferred = !atOnce && this.#host.standby != null && (isPath || port !== 0);
     if (this.#isDeferred) told({ address, port });
     else this.#bind(port, told);
   }

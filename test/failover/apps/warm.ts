@@ -1,6 +1,7 @@
 /**
  * A program for warm standbys, which takes long to load. argv: a word that answers begin with, and
- * milliseconds of loading. It has a net server at 7, and an http server at 80.
+ * milliseconds of loading. It has a net server at 7, and an http server at 80. Some words name a
+ * fault that it then has.
  */
 import { appendFileSync, existsSync } from 'node:fs';
 import http from 'node:http';
@@ -34,6 +35,9 @@ process.on('restore', (get: (name: string) => unknown) => {
   note(`${word} restore ${process.standby}`);
 });
 process.checkpoint?.('count', `${word} at its start`);
+if (word === 'crashes') throw new Error('thrown at load');
+if (word === 'loads-for-ever') hang();
+if (word === 'dies') process.on('restore', () => setTimeout(() => process.exit(3), 1000));
 
 function serve(socket: net.Socket, from: number): void {
   let count = from;
@@ -61,9 +65,14 @@ net
 
 http
   .createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
+    if (request.url === '/health') {
+      const isSick = word === 'sick' || (word === 'sickens' && saved !== 'never');
+      response.writeHead(isSick ? 503 : 200).end(`${word} is ${isSick ? 'sick' : 'well'}`);
+      return;
+    }
     const answer = (): void => void response.end(`${word} ${request.url} ${process.pid}`);
     if (request.url === '/slow') setTimeout(answer, 400);
     else answer();
   })
-  .listen(80);
+  .listen(word === 'elsewhere' ? 81 : 80);
 note(`${word} loaded ${process.standby}`);
