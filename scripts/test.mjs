@@ -15,7 +15,14 @@ const wanted = process.argv.slice(2).filter((word) => word !== '--only-tests');
 const JOBS = 2;
 const FILE_TIMEOUT_S = 420;
 /** These take minutes, and begin first, so that none of them runs alone at the end. */
-const LONG = ['sim/sim.test', 'failover/demo.test', 'failover/runtime.test', 'cluster/cluster.test', 'docs/pages.test'];
+const LONG = [
+  'sim/sim.test',
+  'failover/demo.test',
+  'failover/runtime.test',
+  'cluster/cluster.test',
+  'docs/pages.test',
+  'ecosystem/ecosystem.test',
+];
 
 let passed = 0;
 let failed = 0;
