@@ -29,7 +29,7 @@ const PROGRAMS_DIRECTORY = 'FT_TCP_ECOSYSTEM';
 
 function chosen(only: string | undefined, isQuick: boolean): EcosystemProgram[] {
   if (only === undefined) return PROGRAMS.filter((program) => !isQuick || program.isQuick === true);
-  return only.split(',').map((name) => {
+  return [...new Set(only.split(','))].map((name) => {
     const known = PROGRAMS.map((program) => program.name).join(', ');
     return PROGRAMS.find((program) => program.name === name) ?? refuse(`--only ${name}: expected one of ${known}`);
   });

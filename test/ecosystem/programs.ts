@@ -29,5 +29,27 @@ export const PROGRAMS: readonly EcosystemProgram[] = [
   { name: 'axios', packages: { axios: '1.11.0' }, isQuick: true },
   { name: 'undici', packages: { undici: '7.15.0' } },
   { name: 'graphql', packages: { graphql: '16.11.0' } },
+  { name: 'got', packages: { got: '14.4.7' } },
+  { name: 'http-proxy', packages: { 'http-proxy': '1.18.1' } },
+  { name: 'jose', packages: { jose: '6.0.12' } },
+  { name: 'multer', packages: { multer: '2.0.2', express: '5.1.0' } },
+  { name: 'pino', packages: { pino: '9.9.0', express: '5.1.0' } },
+  { name: 'bcrypt', packages: { bcrypt: '6.0.0', express: '5.1.0' } },
+  {
+    name: 'better-sqlite3',
+    packages: { 'better-sqlite3': '12.2.0', express: '5.1.0' },
+    options: ['--allow-addon', 'better-sqlite3'],
+  },
+  { name: 'ioredis', packages: { ioredis: '5.7.0' } },
+  {
+    name: 'nest',
+    packages: {
+      '@nestjs/core': '11.1.6',
+      '@nestjs/common': '11.1.6',
+      '@nestjs/platform-express': '11.1.6',
+      rxjs: '7.8.2',
+      'reflect-metadata': '0.2.2',
+    },
+  },
   { name: 'winston', packages: { winston: '3.17.0', express: '5.1.0' } },
 ];

@@ -46,8 +46,8 @@ class Client {
   readonly #child: ChildProcess;
   #stderr = '';
 
-  constructor(file: string) {
-    this.#child = spawn(process.execPath, [file, STACK_ADDRESS], { stdio: ['pipe', 'pipe', 'pipe'] });
+  constructor(file: string, directory: string) {
+    this.#child = spawn(process.execPath, [file, STACK_ADDRESS, directory], { stdio: ['pipe', 'pipe', 'pipe'] });
     createInterface({ input: this.#child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
       if (line.startsWith('{')) this.report = JSON.parse(line) as ClientReport;
     });
@@ -114,7 +114,7 @@ export async function runProgram(
     await primary.event('ready', READY_MS);
     for (let backup = start(); kills < DEATHS; backup = start()) {
       await primary.event('protected', READY_MS);
-      client ??= new Client(`${programs}/${name}.client.mjs`);
+      client ??= new Client(`${programs}/${name}.client.mjs`, directory);
       await client.more(STEPS);
       primary.kill('SIGKILL');
       kills++;

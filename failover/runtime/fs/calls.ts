@@ -67,6 +67,9 @@ const EFFECTS: Record<string, readonly number[]> = {
   lutimes: [],
 };
 
+/** Mode of a new file, before the umask. */
+const NEW_FILE_MODE = 0o666;
+
 /** These take a path, or a descriptor as the older form of their `f` function. */
 const BY_PATH_OR_DESCRIPTOR: ReadonlySet<string> = new Set(['truncate']);
 
@@ -208,6 +211,43 @@ function writeAll(state: VirtualFs, fd: number, bytes: Uint8Array, callback: Nod
   });
 }
 
+/** Flags and mode of an `appendFile` with plain options; undefined: with others. */
+function plainAppend(options: unknown): { flags: number; mode: number } | undefined {
+  const { flag, mode, flush, signal } = (typeof options === 'object' ? (options ?? {}) : {}) as Record<string, unknown>;
+  const flags = parseFlags(flag ?? 'a');
+  const isPlain = flush === undefined && signal === undefined && (mode === undefined || typeof mode === 'number');
+  return isPlain && flags !== undefined ? { flags, mode: (mode as number | undefined) ?? NEW_FILE_MODE } : undefined;
+}
+
+/** `appendFile` by a path: opened, written and closed, so that what was appended is known. */
+function appendByPath(state: VirtualFs, sync: SyncOperations): Signature {
+  const otherwise = wholeFile(state, sync, 'appendFile');
+  return (args) => {
+    const [target, data, options] = args;
+    const bytes = fileData(data, options);
+    const how = plainAppend(options);
+    if (bytes === undefined || how === undefined || !isPath(target)) return otherwise(args);
+    const { flags, mode } = how;
+    return {
+      begin: (callback) =>
+        state.open(target, flags, mode, (error, fd) => {
+          if (error !== null) return callback(error);
+          writeAll(state, fd as number, bytes, (failure) =>
+            state.close(fd as number, (closing) => callback(failure ?? closing)),
+          );
+        }),
+      now: (caller) => {
+        const fd = sync.open({ target, flags, mode }, caller);
+        try {
+          sync.writeFile('appendFile', { target: fd, bytes, options }, caller);
+        } finally {
+          sync.close(fd);
+        }
+      },
+    };
+  };
+}
+
 function wholeFile(state: VirtualFs, sync: SyncOperations, name: 'writeFile' | 'appendFile'): Signature {
   return ([target, data, options]) => {
     const bytes = fileData(data, options);
@@ -248,7 +288,7 @@ function writesOf(state: VirtualFs, sync: SyncOperations): FsCalls {
       };
     },
     writeFile: wholeFile(state, sync, 'writeFile'),
-    appendFile: wholeFile(state, sync, 'appendFile'),
+    appendFile: appendByPath(state, sync),
   };
 }
 

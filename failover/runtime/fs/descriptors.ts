@@ -82,6 +82,19 @@ export interface OpenFile {
   position: number | null;
   /** Bytes that a backup's program has read from the log, beyond the kernel's position. */
   passed: number;
+  /** Opened for appending: where the program's appends end; null: they are not known. */
+  end: number | null;
+  /**
+   * What a successor found behind `end` when it looked (appends.ts): how many bytes of an append
+   * are there. Null: it has not looked.
+   */
+  tail: { take(append: Buffer): number } | null;
+}
+
+/** What {@link DescriptorTable.add} needs of a file. */
+export interface NewFile extends Omit<OpenFile, 'vfd' | 'position' | 'passed' | 'end' | 'tail'> {
+  /** Its size when it was opened; undefined: not known. */
+  readonly size?: number | undefined;
 }
 
 /** The open files of a program, and the paths that it has written. */
@@ -92,10 +105,13 @@ export class DescriptorTable {
   #allDirty = false;
 
   /** Gives a file the next virtual descriptor. */
-  add(file: Omit<OpenFile, 'vfd' | 'position' | 'passed'>): OpenFile {
+  add({ size, ...file }: NewFile): OpenFile {
+    const isWritten = file.regular && writes(file.flags);
+    const appends = (file.flags & O_APPEND) !== 0;
     // A position of our own makes repeating a write harmless; appending and pipes have none.
-    const tracked = file.regular && writes(file.flags) && (file.flags & O_APPEND) === 0;
-    const open: OpenFile = { ...file, vfd: this.#next++, position: tracked ? 0 : null, passed: 0 };
+    const position = isWritten && !appends ? 0 : null;
+    const end = isWritten && appends ? (size ?? null) : null;
+    const open: OpenFile = { ...file, vfd: this.#next++, position, passed: 0, end, tail: null };
     this.#files.set(open.vfd, open);
     return open;
   }

@@ -8,6 +8,7 @@ import type { Outcome } from '../core/async-operations.js';
 import { type AnyFunction, originals } from '../core/originals.js';
 import { encodeData, encodeDigest, encodeError, type Logged } from '../core/result-codec.js';
 import type { Sample } from '../samples/samples.js';
+import { appendedBytes, withoutFirst } from './appends.js';
 import { encodingOf, withoutEncoding } from './arguments.js';
 import { absolute, writes } from './descriptors.js';
 import { readDirectory, VirtualDir } from './directory.js';
@@ -84,15 +85,18 @@ export class SyncOperations {
     const isEffect = writes(flags);
     if (isEffect) fds.markDirty(where);
     let fd = -1;
-    const openWith = (wanted: number) => (): boolean => {
+    // The size of a regular file, else -1.
+    const openWith = (wanted: number) => (): number => {
       fd = this.#state.call('openSync', [target, wanted, mode]) as number;
-      return originals.fs.fstatSync(fd).isFile();
+      const status = originals.fs.fstatSync(fd);
+      return status.isFile() ? status.size : -1;
     };
-    const regular = this.#take(
+    const size = this.#take(
       { name: 'fs.openSync', isEffect, take: openWith(flags), redo: openWith(flags & ~fs.constants.O_EXCL) },
       caller,
     );
-    const file = fds.add({ fd, path: where, flags, mode, regular: regular !== false });
+    const known = typeof size === 'number' && size >= 0 ? size : undefined;
+    const file = fds.add({ fd, path: where, flags, mode, regular: size !== -1, size: known });
     if (!runtime.live && fd < 0 && !isEffect && file.regular) fds.tryOpen(file);
     return file.vfd;
   }
@@ -145,13 +149,20 @@ export class SyncOperations {
     const { fds } = this.#state;
     const file = fds.find(fd);
     const at = position ?? file?.position ?? null;
-    const take = (): unknown => originals.fs.writevSync(this.#real(fd) as number, pieces, at ?? undefined);
+    const write = (some: readonly Uint8Array[]): number =>
+      originals.fs.writevSync(this.#real(fd) as number, some, at ?? undefined);
+    const take = (): number => write(pieces);
+    const redo = (): number => {
+      const there = appendedBytes(file, pieces);
+      return there === lengthOf(pieces) ? there : there + write(withoutFirst(pieces, there));
+    };
     const count = this.#take(
-      { name: 'fs.writeSync', isEffect: true, take, withoutLog: () => lengthOf(pieces) },
+      { name: 'fs.writeSync', isEffect: true, take, redo, withoutLog: () => lengthOf(pieces) },
       caller,
-    );
-    if (position === null && file !== undefined && file.position !== null) file.position += count as number;
-    return count as number;
+    ) as number;
+    if (position === null && file !== undefined && file.position !== null) file.position += count;
+    if (file !== undefined && file.end !== null) file.end += count;
+    return count;
   }
 
   /** Writes or appends a whole file. */

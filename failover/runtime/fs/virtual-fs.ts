@@ -18,6 +18,7 @@ import {
   matches,
   sameOutcome,
 } from '../core/result-codec.js';
+import { appendedBytes, withoutFirst } from './appends.js';
 import { absolute, DescriptorTable, type OpenFile, writes } from './descriptors.js';
 import { readDirectory } from './directory.js';
 
@@ -161,7 +162,8 @@ export class VirtualFs {
         callback((outcome) => {
           if (outcome.error === null) {
             mine = outcome.values[0] as number;
-            outcome.values = [originals.fs.fstatSync(mine).isFile()];
+            const status = originals.fs.fstatSync(mine);
+            outcome.values = [status.isFile(), status.size];
           }
           done(outcome);
         }),
@@ -198,8 +200,8 @@ export class VirtualFs {
       },
       settle: (outcome) => {
         if (outcome.error !== null) return settle(outcome.error);
-        const regular = outcome.values[0] as boolean;
-        settle(null, fds.add({ fd: mine, path: where, flags, mode, regular }).vfd);
+        const [regular, size] = outcome.values as [boolean, number | undefined];
+        settle(null, fds.add({ fd: mine, path: where, flags, mode, regular, size }).vfd);
       },
     });
   }
@@ -316,14 +318,22 @@ export class VirtualFs {
     let length = 0;
     for (const piece of transfer.pieces) length += piece.length;
     if (tracked && file !== undefined) file.position = Number(position) + length;
+    const start = (pieces: Uint8Array[], done: (outcome: Outcome) => void): void => {
+      const fd = fds.toReal(transfer.fd);
+      const one = pieces.length === 1 ? pieces[0] : undefined;
+      if (one !== undefined) this.call('write', [fd, one, 0, one.length, position, callback(done)]);
+      else this.call('writev', [fd, pieces, position, callback(done)]);
+    };
     runtime.operations.begin({
       name,
       effect: true,
-      start: (done) => {
-        const fd = fds.toReal(transfer.fd);
-        const one = transfer.pieces.length === 1 ? transfer.pieces[0] : undefined;
-        if (one !== undefined) this.call('write', [fd, one, 0, one.length, position, callback(done)]);
-        else this.call('writev', [fd, transfer.pieces, position, callback(done)]);
+      start: (done) => start(transfer.pieces, done),
+      redo: (done) => {
+        const there = appendedBytes(file, transfer.pieces);
+        if (there === length) return done({ error: null, values: [length] });
+        start(withoutFirst(transfer.pieces, there), ({ error, values }) =>
+          done({ error, values: error === null ? [there + (values[0] as number)] : values }),
+        );
       },
       encode: (outcome) => encodeOutcome(runtime.native, { error: outcome.error, values: outcome.values.slice(0, 1) }),
       decode: (result) => {
@@ -336,6 +346,7 @@ export class VirtualFs {
         // A short write: the next one goes behind what was written.
         if (count < length && tracked && file?.position === Number(position) + length)
           file.position = Number(position) + count;
+        if (file !== undefined && file.end !== null) file.end += count;
         if (outcome.error !== null) settle(outcome.error);
         else settle(null, count);
       },

@@ -9,7 +9,7 @@ async function post(worker, path, value) {
   return JSON.parse(text).token;
 }
 
-// A late joiner computes all hashes again: it catches up only if the primary does not always compute.
+// A late joiner computes all hashes again: it catches up only with a primary that rests sometimes.
 await runClient({
   workers: 2,
   pauseMs: 20,

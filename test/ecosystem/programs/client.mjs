@@ -11,7 +11,7 @@ const MAX_ERRORS = 5;
 /**
  * @param open makes the connection of worker `index`
  * @param step asks one question; `number` counts from 1 for each worker
- * @param effects how many effects were seen from outside, if the program has any
+ * @param effects how many effects were seen from outside, if the program has any; gets the steps done
  */
 export async function runClient({ open, step, workers = 4, pauseMs = 2, effects }) {
   const report = { steps: 0, errors: [], longestGapMs: 0, effects: undefined };
@@ -37,7 +37,7 @@ export async function runClient({ open, step, workers = 4, pauseMs = 2, effects 
     }
   };
   await Promise.all(Array.from({ length: workers }, (_, index) => work(index).catch(fail)));
-  if (effects !== undefined) report.effects = { asked: report.steps, seen: effects() };
+  if (effects !== undefined) report.effects = { asked: report.steps, seen: await effects(report.steps) };
   process.stdout.write(`${JSON.stringify({ ended: true, ...report })}\n`);
   process.exit(report.errors.length === 0 ? 0 : 1);
 }

@@ -1,3 +1,3 @@
 import { countingClient } from './counter-client.mjs';
 
-await countingClient();
+await countingClient({ logs: true });

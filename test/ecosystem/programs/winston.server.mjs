@@ -3,7 +3,7 @@ import winston from 'winston';
 
 const logger = winston.createLogger({
   format: winston.format.combine(winston.format.timestamp(), winston.format.json()),
-  transports: [new winston.transports.File({ filename: `${process.argv[2]}/winston.log` })],
+  transports: [new winston.transports.File({ filename: `${process.argv[2]}/lines.log` })],
 });
 const counts = new Map();
 const app = express();

@@ -1,0 +1,3 @@
+import { effectsClient } from './effects-client.mjs';
+
+await effectsClient();
