@@ -6,8 +6,11 @@
  * A connection is reset in these cases:
  * - it was in the middle of an answer: nobody else has the rest of it;
  * - its requests follow each other without waiting (pipelining);
- * - its unanswered request is longer than a context may be. Side effects of a request that is given
- *   again (in a database) may happen twice, as when a client retries.
+ * - its unanswered request is longer than a context may be;
+ * - it was upgraded to something else than a WebSocket (websocket-sessions.ts).
+ *
+ * Side effects of a request that is given again (in a database) may happen twice, as when a client
+ * retries.
  *
  * In a replayed program this applies to the connections that exist when a replica joins late. One
  * that is busy then can be restored only after its next request.
@@ -19,6 +22,7 @@ import type net from 'node:net';
 import { FtSocket } from '../../stack/sockets/socket.js';
 import { httpConnections } from '../runtime/protocols/http-checks.js';
 import type { MovedCount } from './moved-connections.js';
+import { isSavedWebSocket, opensWebSocket, type SavedWebSocket, WebSocketSession } from './websocket-sessions.js';
 
 /** Bytes of an unanswered request that are saved, at most. */
 const MAX_PENDING_BYTES = 48 * 1024;
@@ -74,11 +78,14 @@ class HttpSession {
     this.save();
   }
 
-  /** The socket leaves HTTP (an upgrade). */
-  detach(): void {
+  /**
+   * The socket leaves HTTP (an upgrade).
+   * @returns what was received of the request and after it; null: not all of it is known
+   */
+  detach(): Buffer | null {
     this.#socket.off('data', this.#onData);
     this.#socket.off('drain', this.#onDrain);
-    this.#socket._unsaved();
+    return this.#isComplete ? Buffer.concat(this.#parts) : null;
   }
 
   request(request: http.IncomingMessage, response: http.ServerResponse): void {
@@ -108,11 +115,15 @@ class HttpSession {
     return this.#receivedBytes === head + HEAD_END.length;
   }
 
+  /** All that has been received and not been answered is kept. */
+  get #isComplete(): boolean {
+    return this.#keptBytes === this.#receivedBytes && !this.#pipelined && !this.#midRequest;
+  }
+
   save(): void {
-    const complete = this.#keptBytes === this.#receivedBytes && !this.#pipelined && !this.#midRequest;
     const socket = this.#socket;
     if (socket.destroyed) return;
-    if (!complete) {
+    if (!this.#isComplete) {
       socket._unsaved();
       return;
     }
@@ -125,6 +136,8 @@ class HttpSession {
 class HttpSessions {
   readonly #all = new WeakMap<net.Socket, HttpSession>();
   readonly #server: http.Server;
+  /** Restored WebSockets that the program has not been given yet. */
+  readonly #webSockets = new WeakMap<net.Socket, SavedWebSocket>();
   /** What became of restored connections; null: nobody asks. */
   readonly #moved: MovedCount | null;
 
@@ -139,11 +152,40 @@ class HttpSessions {
     const watch = (name: string | symbol): void => {
       if ((name !== 'upgrade' && name !== 'connect') || watched.has(name)) return;
       watched.add(name);
-      server.prependListener(name, (request: http.IncomingMessage) => this.#all.get(request.socket)?.detach());
+      server.prependListener(name, (request: http.IncomingMessage, _socket: unknown, first: Buffer) =>
+        this.#upgraded(request, first),
+      );
     };
     for (const name of ['upgrade', 'connect']) if (server.listenerCount(name) > 0) watch(name);
     server.on('newListener', watch);
     server.on('restore', (socket: FtSocket, saved: unknown) => this.#restore(socket, saved));
+  }
+
+  #upgraded(request: http.IncomingMessage, first: Buffer): void {
+    const socket = request.socket as net.Socket as FtSocket;
+    const bytes = this.#all.get(socket)?.detach();
+    const moved = this.#moved;
+    if (bytes === undefined) return;
+    // In a replayed program, only one of the replicas would follow it.
+    if (bytes === null || moved === null || !opensWebSocket(request)) {
+      socket._unsaved();
+      return;
+    }
+    const saved = this.#webSockets.get(socket) ?? null;
+    this.#webSockets.delete(socket);
+    if (saved !== null) request.restored = true;
+    const restored = (isSame: boolean): void => {
+      if (isSame) moved.gave('webSocket');
+      else moved.reset.webSocketRefused++;
+    };
+    new WebSocketSession({ socket, request: bytes.subarray(0, bytes.length - first.length), first, saved, restored });
+  }
+
+  #restoreWebSocket(socket: FtSocket, saved: SavedWebSocket): void {
+    this.#webSockets.set(socket, saved);
+    this.#observe(socket, false);
+    this.#server.emit('connection', socket);
+    socket.unshift(Buffer.concat([saved.request, saved.pending]));
   }
 
   /** Observes all new connections. */
@@ -162,6 +204,10 @@ class HttpSessions {
   }
 
   #restore(socket: FtSocket, saved: unknown): void {
+    if (isSavedWebSocket(saved) && this.#server.listenerCount('upgrade') > 0) {
+      this.#restoreWebSocket(socket, saved);
+      return;
+    }
     if (!isSaved(saved) || saved.written !== socket.writtenBefore) {
       if (this.#moved !== null) this.#moved.reset.httpBusy++;
       socket.on('error', () => undefined);

@@ -4,6 +4,7 @@
 export const MOVED_KINDS = {
   httpIdle: 'idle connections of http servers',
   httpUnanswered: 'connections of http servers whose request was given again',
+  webSocket: 'WebSockets',
   net: 'connections of servers with `restore`',
   outgoing: 'connections that the old program had opened',
 } as const;
@@ -12,7 +13,8 @@ export type MovedKind = keyof typeof MOVED_KINDS;
 
 /** Why connections were reset. */
 export const RESET_REASONS = {
-  httpBusy: 'in the middle of an answer, upgraded, pipelined, or with a long request',
+  httpBusy: 'in the middle of an answer, pipelined, upgraded, or with a long request or message',
+  webSocketRefused: 'WebSockets that the new version did not accept as the old one had',
   noRestore: 'their server does not listen for `restore`',
   outgoingUnsaved: 'the old program had opened them, and saved nothing of them',
 } as const;
@@ -31,8 +33,8 @@ export interface MovedConnections {
 
 /** Counts them. */
 export class MovedCount implements MovedConnections {
-  readonly moved: Record<MovedKind, number> = { httpIdle: 0, httpUnanswered: 0, net: 0, outgoing: 0 };
-  readonly reset: Record<ResetReason, number> = { httpBusy: 0, noRestore: 0, outgoingUnsaved: 0 };
+  readonly moved: Record<MovedKind, number> = { httpIdle: 0, httpUnanswered: 0, webSocket: 0, net: 0, outgoing: 0 };
+  readonly reset: Record<ResetReason, number> = { httpBusy: 0, webSocketRefused: 0, noRestore: 0, outgoingUnsaved: 0 };
   waiting = 0;
   lastUs = 0;
   readonly #nowUs: () => number;

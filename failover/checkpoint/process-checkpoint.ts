@@ -26,6 +26,8 @@ export class ProcessCheckpoint {
   onSave: (name: string, bytes: Uint8Array) => void = () => undefined;
   /** Gives the program a function that looks a saved value up. */
   onRestore: (saved: (name: string) => unknown) => void = () => undefined;
+  /** Tells the program of a warm standby, after that, that it serves. */
+  onTakeover: () => void = () => undefined;
 
   get size(): number {
     return this.#values.size;
@@ -60,13 +62,16 @@ export class ProcessCheckpoint {
     this.#values.set(name, bytes);
   }
 
-  /** Gives the program all values. */
+  /** Gives the program all values, if there are some. */
   restore(): void {
     this.hasForeignValues = false;
-    this.onRestore((name) => {
-      const bytes = this.#values.get(name);
-      return bytes === undefined ? undefined : deserialize(bytes);
-    });
+    if (this.#values.size > 0) {
+      this.onRestore((name) => {
+        const bytes = this.#values.get(name);
+        return bytes === undefined ? undefined : deserialize(bytes);
+      });
+    }
+    this.onTakeover();
   }
 
   forEach(fn: (name: string, bytes: Uint8Array) => void): void {

@@ -24,6 +24,16 @@ declare module 'net' {
   }
 }
 
+declare module 'http' {
+  interface IncomingMessage {
+    /**
+     * The request opened a WebSocket of an earlier program, which the program is given now: the
+     * client has its answer already (docs/guides/state-mode.md).
+     */
+    restored?: boolean;
+  }
+}
+
 declare global {
   namespace NodeJS {
     interface Process {
@@ -34,9 +44,13 @@ declare global {
       checkpoint?(name: string, value: unknown): void;
       /**
        * The program stands by: it has no connections, and another one serves. False from the
-       * takeover on, before `restore` is emitted (docs/guides/state-mode.md).
+       * takeover on (docs/guides/state-mode.md).
        */
       readonly standby?: boolean;
+      /** As `on` with this event. */
+      once(event: 'takeover', listener: () => void): this;
+      /** A program that stood by serves now: after `restore`, before it gets any connection. */
+      on(event: 'takeover', listener: () => void): this;
       /**
        * Restores a connection that an earlier program had opened, with its context
        * (docs/guides/state-mode.md).

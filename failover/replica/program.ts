@@ -21,6 +21,7 @@ function patchProcess(replica: Replica): void {
   const emitter = process as NodeJS.EventEmitter;
   process.checkpoint = (name, value) => saved.save(name, value);
   Object.defineProperty(process, 'standby', { get: () => replica.standby !== null, configurable: true });
+  if (replica.standby !== null) saved.onTakeover = () => void emitter.emit('takeover');
   saved.onRestore = (get) => void emitter.emit('restore', get);
   connections.restoreHandler = {
     onConnection: (endpoint) => endpoint.abort(),

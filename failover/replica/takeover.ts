@@ -207,7 +207,7 @@ export class Takeover {
     if (programRuns) primary.dispatcher.pendingRestores = connections.restoreOutgoing();
     connections.takeOver(clock.now());
     // Before any other event: values that this program has not saved itself.
-    // A warm standby is told that it serves now, even if nothing was saved.
+    // A warm standby is told that it serves now, whether or not something was saved.
     if (connections.checkpoint.hasForeignValues || (stateMode && programRuns)) primary.dispatcher.restoreFirst();
     // Sockets of connections that had ended may not have been told all of it.
     for (const endpoint of connections.endpoints.values()) endpoint.onProgress();

@@ -1,4 +1,4 @@
-/** Appends that a successor repeats: what the dead primary has written of them is not written twice. */
+/** Appends that a successor repeats: what the dead primary has written is not written twice. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

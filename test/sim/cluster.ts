@@ -133,6 +133,7 @@ export class Cluster {
           solo: scenario.solo ?? false,
           sendThread: scenario.sender ?? false,
           mode: scenario.mode ?? 'replay',
+          warm: scenario.warm ?? false,
           ...(scenario.historyLimit === undefined ? {} : { historyLimit: scenario.historyLimit }),
           origin: this.#origin,
         },
@@ -165,7 +166,10 @@ export class Cluster {
         scenario.program(replica, process, this.disk);
         replica.programStarted();
       };
-      if (!primary && replica.stateMode) {
+      if (replica.standby !== null) {
+        run();
+        void replica.takePlace();
+      } else if (!primary && replica.stateMode) {
         replica.once('startProgram', run);
         replica.follow();
       } else run();

@@ -25,6 +25,8 @@ export interface Scenario {
   closes?: (string | null)[];
   commit?: CommitMode;
   mode?: ReplicationMode;
+  /** State mode: the backup's program is loaded before its takeover. */
+  warm?: boolean;
   family?: 4 | 6;
   link?: Impairment;
   /** Ports whose connections the program aborts. */

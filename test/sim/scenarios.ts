@@ -152,6 +152,22 @@ export const SCENARIOS: Scenario[] = [
     clients: (host, address) => many(3, 4, (n) => new Echoer(host, n, 10, 3), at(address)),
   },
   {
+    // The next program listens before it is needed: no SYN has to wait.
+    name: 'state-echo-warm',
+    program: (replica) => stateEcho(replica),
+    mode: 'state',
+    warm: true,
+    clients: (host, address) => many(3, 4, (n) => new Echoer(host, n, 10, 3), at(address)),
+  },
+  {
+    name: 'state-tally-warm',
+    program: tally,
+    mode: 'state',
+    warm: true,
+    sparse: 2,
+    clients: (host, address) => tallying(host, address, 10),
+  },
+  {
     // One listener in state mode beside one that is replayed: who takes over has its program at
     // hand.
     name: 'mixed',

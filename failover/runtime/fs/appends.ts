@@ -7,7 +7,7 @@
 import { originals } from '../core/originals.js';
 import type { OpenFile } from './descriptors.js';
 
-/** Bytes that a successor looks through, at most; more than a primary appends in its last moment. */
+/** Bytes that a successor looks through, at most; a primary's last moment appends fewer. */
 const MAX_TAIL = 64 * 1024 * 1024;
 
 /** What a successor found behind the known end of a file, when it looked first. */

@@ -11,7 +11,7 @@ const MAX_ERRORS = 5;
 /**
  * @param open makes the connection of worker `index`
  * @param step asks one question; `number` counts from 1 for each worker
- * @param effects how many effects were seen from outside, if the program has any; gets the steps done
+ * @param effects effects that were seen from outside, if the program has any; gets the steps done
  */
 export async function runClient({ open, step, workers = 4, pauseMs = 2, effects }) {
   const report = { steps: 0, errors: [], longestGapMs: 0, effects: undefined };

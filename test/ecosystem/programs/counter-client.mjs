@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect, runClient } from './client.mjs';
 import { HttpWorker } from './http-worker.mjs';
 
-/** Lines of the program's log: each is a JSON object with `id` and `count`, and none comes twice. */
+/** Lines of the program's log: each is a JSON object with `id` and `count`; none comes twice. */
 function linesNow() {
   // The last one may not be whole yet.
   const lines = readFileSync(`${process.argv[3]}/lines.log`, 'utf8').split('\n').slice(0, -1);

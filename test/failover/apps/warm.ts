@@ -34,6 +34,7 @@ process.on('restore', (get: (name: string) => unknown) => {
   ticksBefore = ticks;
   note(`${word} restore ${process.standby}`);
 });
+process.on('takeover', () => note(`${word} takeover ${process.standby}`));
 process.checkpoint?.('count', `${word} at its start`);
 if (word === 'crashes') throw new Error('thrown at load');
 if (word === 'loads-for-ever') hang();
