@@ -35,6 +35,8 @@ export const PROGRAMS: readonly EcosystemProgram[] = [
   { name: 'multer', packages: { multer: '2.0.2', express: '5.1.0' } },
   { name: 'pino', packages: { pino: '9.9.0', express: '5.1.0' } },
   { name: 'bcrypt', packages: { bcrypt: '6.0.0', express: '5.1.0' } },
+  { name: 'argon2', packages: { argon2: '0.44.0', express: '5.1.0' } },
+  { name: 'node-rs-bcrypt', packages: { '@node-rs/bcrypt': '1.10.7', express: '5.1.0' } },
   {
     name: 'better-sqlite3',
     packages: { 'better-sqlite3': '12.2.0', express: '5.1.0' },

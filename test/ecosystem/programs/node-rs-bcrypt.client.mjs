@@ -1,0 +1,3 @@
+import { countingClient } from './counter-client.mjs';
+
+await countingClient({ pauseMs: 5 });
