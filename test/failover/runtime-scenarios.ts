@@ -9,6 +9,7 @@ import timersPromises from 'node:timers/promises';
 import { promisify } from 'node:util';
 import v8 from 'node:v8';
 import zlib from 'node:zlib';
+import { cryptoScenarios } from './crypto-scenarios.js';
 import type { Program } from './runtime-harness.js';
 import { sampleScenarios } from './sample-scenarios.js';
 
@@ -409,5 +410,6 @@ export const scenarios: Record<string, Program> = {
   compression,
   web,
   nondeterministic,
+  ...cryptoScenarios,
   ...sampleScenarios,
 };

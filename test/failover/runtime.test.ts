@@ -86,6 +86,13 @@ t.test('logical time', async (t) => {
   await takeovers(t as never, 'time', primary);
 });
 
+for (const name of ['asymmetric', 'symmetric'])
+  t.test(`${name} cryptography of other threads`, async (t) => {
+    const primary = await compare(t as never, name);
+    t.same(primary.nondeterministic, []);
+    await takeovers(t as never, name, primary);
+  });
+
 t.test('randomness of OpenSSL', { skip: hasNative ? false : 'the native addon has not been built' }, async (t) => {
   const primary = await compare(t as never, 'randomness');
   t.ok(primary.trace.includes('ERR_OUT_OF_RANGE'));

@@ -5,31 +5,7 @@
 import type { Outcome } from '../core/async-operations.js';
 import type { RuntimeContext } from '../core/context.js';
 import type { AnyFunction } from '../core/originals.js';
-import { decodeResult, encodeOutcome } from '../core/result-codec.js';
-
-type Settle = (error: Error | null, ...values: unknown[]) => void;
-
-/** Begins an operation; `start` calls the addon. */
-function begin(
-  runtime: RuntimeContext,
-  name: string,
-  start: (done: (outcome: Outcome) => void) => void,
-  settle: Settle,
-): void {
-  runtime.operations.begin({
-    name,
-    effect: false,
-    start: (done) => runtime.outside(() => start(done)),
-    encode: (outcome) => encodeOutcome(runtime.native, outcome),
-    decode: (result, _local, id) => {
-      const logged = decodeResult(result);
-      if (logged.tag === 'digest') runtime.diverged({ what: name, id, detail: 'the result is too long for the log' });
-      if (logged.tag === 'error') return { error: logged.error, values: [] };
-      return { error: null, values: logged.tag === 'values' ? logged.values : [] };
-    },
-    settle: ({ error, values }) => settle(error, ...values),
-  });
-}
+import { loggedCall, type Settle } from './logged-call.js';
 
 /**
  * A function of an addon as an operation, if it is called with a callback or ends with a promise;
@@ -51,7 +27,7 @@ export function loggedFunction(
         original.call(this, ...rest, (error: Error | null, ...values: unknown[]) =>
           done({ error: error ?? null, values }),
         );
-      begin(runtime, name, start, callback as Settle);
+      loggedCall(runtime, name, start, callback as Settle);
       return undefined;
     }
     if (!endsWithPromise) return original.apply(this, args);
@@ -62,7 +38,7 @@ export function loggedFunction(
           (error: Error) => done({ error, values: [] }),
         );
       };
-      begin(runtime, name, start, (error, value) => (error === null ? resolve(value) : reject(error)));
+      loggedCall(runtime, name, start, (error, value) => (error === null ? resolve(value) : reject(error)));
     });
   };
 }

@@ -8,6 +8,7 @@ import crypto from 'node:crypto';
 import type { RuntimeContext } from '../core/context.js';
 import { type AnyFunction, originals } from '../core/originals.js';
 import type { Patcher } from '../core/patcher.js';
+import { installSubtle } from './subtle.js';
 
 const RAND_RANGE = 2 ** 48 - 1;
 const RAND_BYTES = 6;
@@ -87,22 +88,6 @@ const SYNC_TWINS: readonly [string, AnyFunction][] = [
   ['verify', originals.crypto.verify as AnyFunction],
 ];
 
-/** Functions of SubtleCrypto: they run on other threads and complete in any order. */
-const SUBTLE = [
-  'encrypt',
-  'decrypt',
-  'sign',
-  'verify',
-  'digest',
-  'generateKey',
-  'deriveKey',
-  'deriveBits',
-  'importKey',
-  'exportKey',
-  'wrapKey',
-  'unwrapKey',
-];
-
 /** Makes the randomness of node:crypto repeatable, and reports what cannot be. */
 export function installCrypto(runtime: RuntimeContext, patcher: Patcher): void {
   for (const [name, compute] of SYNC_TWINS) {
@@ -119,12 +104,8 @@ export function installCrypto(runtime: RuntimeContext, patcher: Patcher): void {
     }
     return original({ ...(options as object | undefined), disableEntropyCache: true });
   });
-  patcher.method(crypto, 'generateKeyPair', (original) => (...args: unknown[]) => {
-    runtime.reportNondeterministic('crypto.generateKeyPair');
-    return original(...args);
-  });
 
-  const webcrypto = crypto.webcrypto as unknown as { subtle: object; getRandomValues: AnyFunction };
+  const { webcrypto } = crypto;
   const prototype = Object.getPrototypeOf(webcrypto) as object;
   patcher.method(
     prototype,
@@ -134,16 +115,5 @@ export function installCrypto(runtime: RuntimeContext, patcher: Patcher): void {
         return runtime.active && this === webcrypto ? crypto.randomUUID() : original.call(this);
       },
   );
-  const subtle = Object.getPrototypeOf(webcrypto.subtle) as object;
-  for (const name of SUBTLE) {
-    patcher.method(
-      subtle,
-      name,
-      (original) =>
-        function (this: unknown, ...args: unknown[]) {
-          runtime.reportNondeterministic(`crypto.subtle.${name}`);
-          return original.apply(this, args);
-        },
-    );
-  }
+  installSubtle(runtime, patcher);
 }

@@ -16,9 +16,9 @@ export const LIBRARIES: BindingRows = {
       SecretKeyGenJob{run} SignJob{run}`,
     ],
     [
-      'unsupported',
       'operation',
-      'crypto.subtle and generateKeyPair end outside of events',
+      'runtime/operations/subtle.ts',
+      'crypto.subtle and generateKeyPair: the primary computes, and the result is in the log',
       `AESCipherJob CShakeJob[24-] ChaCha20Poly1305CipherJob[24-] DHBitsJob DHKeyExportJob[-24]
       DSAKeyExportJob[-20] DhKeyPairGenJob DsaKeyPairGenJob ECDHBitsJob[-22] ECKeyExportJob[-24]
       EcKeyPairGenJob HashJob HmacJob KangarooTwelveJob[24-] KmacJob[24-] NamedKeyPairGenJob[26-]

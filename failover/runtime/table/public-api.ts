@@ -47,7 +47,12 @@ export const PUBLIC_API: readonly ApiRow[] = [
     'operation',
     'computed at once, on the event loop',
   ],
-  ['crypto', 'subtle, generateKeyPair', 'unsupported', 'they end outside of events'],
+  [
+    'crypto',
+    'subtle, generateKeyPair',
+    'operation',
+    'results above 32 KiB, and keys without a JWK form, end outside of events: reported',
+  ],
   ['crypto', 'argon2, encapsulate, decapsulate', 'leaks', 'with a callback they end outside of events'],
   ['dgram', "createSocket on the stack's addresses", 'source', 'each datagram is an event'],
   [

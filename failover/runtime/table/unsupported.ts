@@ -11,9 +11,8 @@
  *   process.on('SIG...'), process.send    source, effect     signals and messages
  *
  * The kinds are those of runtime.ts.
- * Others are reported where they are patched: crypto.subtle and generateKeyPair
- * (operations/crypto.ts), fs.watch (fs/faces.ts), zlib and tls on a Node whose
- * internals differ.
+ * Others are reported where they are patched: long results of crypto.subtle (operations/subtle.ts),
+ * fs.watch (fs/faces.ts), zlib and tls on a Node whose internals differ.
  */
 import cluster from 'node:cluster';
 import v8 from 'node:v8';
