@@ -75,7 +75,7 @@ export const ERROR_CODES = {
     exit: ExitCode.Failure,
   },
   ERR_FT_DEPLOY_MODE: {
-    when: 'Deploy: the group is not one of a program in state mode on one machine.',
+    when: 'Deploy: the group is not one of a program in state mode on one machine, or `ft-tcp up` supervises it.',
     action: 'Run the group with `--mode state`.',
     exit: ExitCode.Failure,
   },

@@ -12,7 +12,8 @@ import { RateLimit } from '../../stack/core/rate-limit.js';
 import { ownPid } from '../host/own-pid.js';
 import { setTimeout } from '../host/own-timers.js';
 import { originals } from '../runtime/core/originals.js';
-import { EVENT_SCHEMA, EVENTS, type EventName, type EventSpec, type EventWriter, levelOf } from './events.js';
+import type { EventSpec } from './event-spec.js';
+import { EVENT_SCHEMA, EVENTS, type EventName, type EventWriter, levelOf } from './events.js';
 
 /** Where `--events` writes. */
 export type EventsTarget = { readonly file: string } | { readonly fd: number };

@@ -4,49 +4,13 @@
  * docs/reference/events.md is generated from it.
  */
 
+import type { EventField, EventLevel, EventSpec, FieldTypes } from './event-spec.js';
+
 /**
  * Version of the events' format. It grows when a field changes its meaning or goes; new fields do
  * not change it.
  */
 export const EVENT_SCHEMA = 1;
-
-/** What a field's value can be in JSON. */
-interface FieldTypes {
-  string: string;
-  integer: number;
-  boolean: boolean;
-  'integer | null': number | null;
-  'string | null': string | null;
-  'string[]': string[];
-}
-
-/** One field of an event. */
-export interface EventField {
-  type: keyof FieldTypes | 'object';
-  /** Unit of a number. */
-  unit?: string;
-  /** Present only in the case that `meaning` names. */
-  optional?: true;
-  meaning: string;
-  /** The fields of an object. */
-  fields?: Record<string, EventField>;
-}
-
-/** One event: who writes it and when, its fields, and what the operator does. */
-export interface EventSpec {
-  /** `replica`: the process that runs the program. `agent`: `ft-tcp run --cluster`. */
-  source: 'replica' | 'agent';
-  when: string;
-  action: string;
-  fields: Record<string, EventField>;
-  /** It stays in the history of the group (history.ts). */
-  isHistory?: true;
-  /** Clients have lost, or will lose, something: more than a warning. */
-  isError?: true;
-}
-
-/** How much an event matters. */
-export type EventLevel = 'info' | 'warning' | 'error';
 
 /** Fields of every event. */
 export const COMMON_EVENT_FIELDS = {
@@ -328,6 +292,37 @@ export const EVENTS = {
     when: 'The program has nothing left to do: no server, connection, timer or operation. All replicas end.',
     action: 'None.',
     fields: { code: { type: 'integer', meaning: 'Exit code of the primary.' } },
+  },
+  serving: {
+    source: 'supervisor',
+    when: 'The first replica accepts connections.',
+    action: 'None.',
+    fields: {
+      at: { type: 'string[]', meaning: 'Where: ADDRESS:PORT of each published port, or the addresses of the stack.' },
+    },
+  },
+  'replica-restarting': {
+    source: 'supervisor',
+    isHistory: true,
+    when: 'A replica has ended, and is started again after a time.',
+    action: 'See why it ended. The group goes on with the other one, unprotected until the new one is ready.',
+    fields: {
+      replicaPid: { type: 'integer', meaning: 'The process that ended.' },
+      how: { type: 'string', meaning: 'Its exit code, or the signal.' },
+      delayMs: { type: 'integer', unit: 'ms', meaning: 'The time until the next start.' },
+    },
+  },
+  'replica-given-up': {
+    source: 'supervisor',
+    isHistory: true,
+    isError: true,
+    when: 'Replicas ended too often in a row, or another start would end alike. No more are started in this place.',
+    action: 'See why they end. Start `ft-tcp up` again: the group continues from its log.',
+    fields: {
+      replicaPid: { type: 'integer', meaning: 'The process that ended last.' },
+      how: { type: 'string', meaning: 'Its exit code, or the signal.' },
+      failures: { type: 'integer', meaning: 'Ends in a row, each soon after its start.' },
+    },
   },
   leader: {
     source: 'agent',

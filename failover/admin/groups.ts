@@ -13,7 +13,7 @@ import type { ReplicaStatus } from './status.js';
 export const GROUPS_SCHEMA = 1;
 
 /** A lock is held as long as its process lives. */
-const LOCKS = ['primary.lock', 'backup.lock', 'agent.lock'];
+const LOCKS = ['primary.lock', 'backup.lock', 'agent.lock', 'supervisor.lock'];
 /** Blocks of stat, bytes. */
 const BLOCK = 512;
 

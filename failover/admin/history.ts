@@ -16,7 +16,8 @@ import {
   statSync,
 } from '../../lib/own-node.js';
 import type { EventRecord } from './event-log.js';
-import { EVENTS, type EventName, type EventSpec } from './events.js';
+import type { EventSpec } from './event-spec.js';
+import { EVENTS, type EventName } from './events.js';
 import { type GroupTotals, noTotals } from './observation.js';
 
 /** The file that is written to, and the one before it. */

@@ -9,6 +9,7 @@ import { NET_DOWN, NET_SHOW, NET_UP } from './net-options.js';
 import type { CommandSpec } from './options.js';
 import { RUN } from './run-options.js';
 import { SERVE } from './serve-options.js';
+import { UP } from './up-table.js';
 
 /** One command of the command line. */
 export interface Command {
@@ -20,6 +21,7 @@ export interface Command {
 /** In the order of --help. */
 export const COMMANDS: readonly Command[] = [
   { spec: RUN, run: async (argv) => await (await import('./run.js')).runCommand(argv) },
+  { spec: UP, run: async (argv) => await (await import('./up.js')).upCommand(argv) },
   { spec: GATEWAY_COMMAND, run: async (argv) => await (await import('./gateway.js')).gatewayCommand(argv) },
   { spec: GATEWAY_CONNECTIONS, run: async (argv) => await (await import('./gateway.js')).gatewayConnections(argv) },
   { spec: GATEWAY_RELOAD, run: async (argv) => await (await import('./gateway.js')).gatewayReload(argv) },

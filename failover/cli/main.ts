@@ -26,9 +26,9 @@ export async function main(argv: string[]): Promise<number> {
   }
 }
 
-/** Behind the program's name of `ft-tcp run`, --help is the program's. */
+/** Behind the program's name, --help is the program's. */
 function asksForHelp({ spec }: Command, args: string[]): boolean {
-  const own = spec.name === 'run' ? args.slice(0, programIndex(spec.options, args)) : args;
+  const own = spec.name === 'run' || spec.name === 'up' ? args.slice(0, programIndex(spec.options, args)) : args;
   return own.some((word) => HELP.has(word));
 }
 

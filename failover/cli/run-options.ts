@@ -228,6 +228,12 @@ export const RUN_OPTIONS = {
     since: '0.2',
     internal: true,
   },
+  supervisor: {
+    value: integer({ min: 1, placeholder: 'PID' }),
+    meaning: 'From ft-tcp up to its replicas: its process, with which they end.',
+    since: '0.2',
+    internal: true,
+  },
 } as const satisfies OptionTable;
 
 /** The table of `ft-tcp run`. */
@@ -292,6 +298,8 @@ export interface RunArguments {
   cluster: string | undefined;
   /** Which node of that file this is; undefined: by the host name. */
   node: string | undefined;
+  /** The process of `ft-tcp up` that has started this one. */
+  supervisor: number | undefined;
   /** Set in the replica's process of an agent: its role. */
   member: 'primary' | 'backup' | undefined;
 }
@@ -335,6 +343,7 @@ export function runArguments(argv: string[]): RunArguments {
     events: values.events,
     cluster: values.cluster,
     node: values.node,
+    supervisor: values.supervisor,
     member: values.member,
     options: replicaOptions(values),
   };

@@ -13,6 +13,7 @@ import { requireDevice } from '../host/device-check.js';
 import { Group } from '../host/group-directory.js';
 import { requireSupportedNode } from '../host/node-version.js';
 import { programDigest } from '../host/program-digest.js';
+import { ServiceManager } from '../host/service-manager.js';
 import { findProgram, loadProgram } from '../replica/load-program.js';
 import { patchNet } from '../replica/program.js';
 import type { Replica } from '../replica/replica.js';
@@ -47,17 +48,25 @@ export async function runCommand(argv: string[]): Promise<number> {
   const addon = native();
   keepMemory(addon);
   if (given.member !== undefined) bindToAgent(addon, given.options.agentPid);
+  if (given.supervisor !== undefined) bindToParent(addon, given.supervisor, 'ft-tcp up');
   const group = new Group(addon, given.directory, given.group);
+  const manager = new ServiceManager(addon, process.env, process.pid);
   const [args, network] = publish(given, group);
   try {
-    return await runReplica(args, group, network);
+    return await runReplica(args, { group, network, manager });
   } catch (error) {
     network?.release();
     throw error;
   }
 }
 
-async function runReplica(args: RunArguments, group: Group, network: PublishedNetwork | null): Promise<number> {
+interface Surroundings {
+  group: Group;
+  network: PublishedNetwork | null;
+  manager: ServiceManager;
+}
+
+async function runReplica(args: RunArguments, { group, network, manager }: Surroundings): Promise<number> {
   const reporting = new Reporting(group, args);
   const { report } = reporting;
   // Replicas that were killed have left their sockets.
@@ -65,7 +74,7 @@ async function runReplica(args: RunArguments, group: Group, network: PublishedNe
   if (args.create) createDevice(args.options);
   requireDevice({ ...deviceUse(args.options), addresses: args.options.addresses });
   const standby = new StandbyCommands(launchOf(args), args.hold);
-  const replica = await openReplica(args, group, report, standby);
+  const replica = await openReplica(args, { group, network, standby }, report);
   if (replica === null) {
     report('group-ended', {});
     network?.release();
@@ -77,6 +86,7 @@ async function runReplica(args: RunArguments, group: Group, network: PublishedNe
   const { graceMs, metrics } = args;
   const hasAgent = args.member !== undefined;
   const running = await RunningReplica.serve(replica, group, { graceMs, hasAgent, report, metrics, standby });
+  running.tellManager(manager);
   if (network !== null) running.releaseAtEnd(network);
   standby.serve(running);
   running.endOnSignals();
@@ -96,14 +106,20 @@ export function keepMemory(addon: NativeAddon): void {
  * Throws FtError ERR_FT_STATE when the agent has ended.
  */
 export function bindToAgent(addon: NativeAddon, agentPid: number | undefined): void {
+  bindToParent(addon, agentPid, 'ft-tcp run --cluster');
+}
+
+function bindToParent(addon: NativeAddon, pid: number | undefined, command: string): void {
   addon.dieWithParent();
-  if (process.ppid !== agentPid)
-    throw new FtError('ERR_FT_STATE', 'The agent has ended', 'Start ft-tcp run --cluster again');
+  if (process.ppid !== pid) throw new FtError('ERR_FT_STATE', `${command} has ended`, `Start ${command} again`);
 }
 
 /** How this replica was started; null: a deploy cannot start another one like it. */
-function launchOf({ options, member, cluster, optionWords, program, programArgs }: RunArguments): Launch | null {
+function launchOf(args: RunArguments): Launch | null {
+  const { options, member, cluster, supervisor, optionWords, program, programArgs } = args;
   if (options.mode !== 'state' || options.solo || member !== undefined || cluster !== undefined) return null;
+  // A supervisor would start the old program again.
+  if (supervisor !== undefined) return null;
   return {
     execArgv: process.execArgv,
     options: optionWords,
@@ -116,15 +132,15 @@ function launchOf({ options, member, cluster, optionWords, program, programArgs 
 
 function openReplica(
   args: RunArguments,
-  group: Group,
+  { group, network, standby: { hold } }: Pick<Surroundings, 'group' | 'network'> & { standby: StandbyCommands },
   report: EventWriter,
-  { hold }: StandbyCommands,
 ): Promise<Replica | null> {
   return startReplica({
     ...(hold === undefined ? {} : { hold }),
     replica: { ...args.options, group, ringBytes: args.logBytes },
     program: { argv: [args.program, ...args.programArgs], digest: digestOf(args.program) },
     ...(args.member === undefined ? {} : { assignedRole: args.member }),
+    isPrivateNetwork: network?.isPrivate === true,
     restartWindowSeconds: args.restartWindow,
     events: {
       role: (role, resumesPid) => report('role', resumesPid === undefined ? { role } : { role, resumesPid }),

@@ -24,6 +24,7 @@ import { tryClaimDevice } from '../host/device-claim.js';
 import { type EndSignal, endSignals } from '../host/end-signals.js';
 import type { Group } from '../host/group-directory.js';
 import { ownPid } from '../host/own-pid.js';
+import type { ServiceManager } from '../host/service-manager.js';
 import { Word } from '../log/ring-header.js';
 import { closeConnections, resetConnections } from '../replica/closing.js';
 import type { Replica } from '../replica/replica.js';
@@ -69,6 +70,7 @@ export class RunningReplica {
   /** A signal has come. */
   #isEnding = false;
   #port: MetricsPort | null = null;
+  #manager: ServiceManager | null = null;
   #network: { release(): void } | null = null;
   readonly #onExit = (): void => this.#exiting();
 
@@ -177,6 +179,20 @@ export class RunningReplica {
     this.#network = network;
   }
 
+  /** Tells the service manager when this replica serves or follows, lives, and ends. */
+  tellManager(manager: ServiceManager): void {
+    if (!manager.isThere) return;
+    const { replica } = this;
+    this.#manager = manager;
+    replica.on('ready', () => {
+      manager.ready(replica.role);
+      const { watchdogMs } = manager;
+      // The event loop turns: that is the sign.
+      if (watchdogMs !== null) originals.setInterval(() => manager.alive(), watchdogMs).unref();
+    });
+    replica.on('takeover', () => manager.status('primary, has taken over'));
+  }
+
   /** Closes and removes the sockets. */
   closeSockets(): void {
     for (const socket of this.#sockets.splice(0)) socket.close();
@@ -202,6 +218,7 @@ export class RunningReplica {
       this.end(code);
     }
     this.#isEnding = true;
+    this.#manager?.stopping();
     if (replica.role === 'primary') this.#endPrimary(signal, code);
     else if (replica.leave()) this.end(code);
     else {

@@ -121,7 +121,8 @@ export class Deployment {
       );
     const state = await this.#replicas.state(primary.pid);
     const { launch } = state;
-    if (launch === null) throw notDeployable('This group is not one of a program in state mode on one machine');
+    if (launch === null)
+      throw notDeployable('This group is not one of a program in state mode on one machine, without ft-tcp up');
     const hadStandby = replicas.some(({ role }) => role === 'backup');
     return { pid: primary.pid, state, launch, env: environmentOf(primary.pid), hadStandby };
   }

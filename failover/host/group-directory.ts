@@ -6,6 +6,7 @@
  * | -------------- | -------------------------------------------------------------------------------- |
  * | primary.lock   | held by the primary, and by its backup with a copy of the primary's descriptor   |
  * | backup.lock    | held by the backup that follows the log                                          |
+ * | supervisor.lock | held by `ft-tcp up`                                                             |
  * | log            | the shared log (log/ring.ts)                                                     |
  * | start.json     | the start snapshot: what a backup must have in common with the primary           |
  * | history.jsonl  | what happened to the group (admin/history.ts); history.1.jsonl: before that      |
@@ -193,6 +194,11 @@ export class Group implements GroupPlace {
     return this.#backupLock >= 0;
   }
 
+  /** Tries to become the one supervisor of the group. */
+  lockSupervisor(): boolean {
+    return this.#lock('supervisor.lock') >= 0;
+  }
+
   /**
    * Whether the directory, and the lock that this process holds, are still where others look for
    * them.
@@ -361,7 +367,7 @@ export class Group implements GroupPlace {
    */
   removeAll(): void {
     // In the order in which a replica takes them.
-    const isFree = this.lockBackup() && this.lockPrimary() && this.#lock('agent.lock') >= 0;
+    const isFree = this.lockBackup() && this.lockPrimary() && this.#lock('agent.lock') >= 0 && this.lockSupervisor();
     if (!isFree) throw new FtError('EBUSY', `A process uses the group ${this.name}`, 'See ft-tcp status');
     for (const name of this.files()) rmSync(this.file(name), { force: true, recursive: true });
     rmdirSync(this.path);

@@ -22,7 +22,7 @@ import {
   renameOwner,
   uplinkMtu,
 } from './devices.js';
-import { closeForwarding, FORWARDING_TABLE, openForwarding, writeSysctl } from './forwarding.js';
+import { closeForwarding, FORWARDING_TABLE, openForwarding, readSysctl, writeSysctl } from './forwarding.js';
 import { type PublishedPort, publishedText } from './ports.js';
 import { requireFreePorts, requireOwnAddresses } from './ports-taken.js';
 import { type Network, networkOf, placeOf, rulesOf, TABLE_PREFIX, tableOf } from './rules.js';
@@ -41,6 +41,8 @@ export interface NetworkWish {
   readonly gateways: readonly string[];
   readonly ports: readonly PublishedPort[];
   readonly offload: boolean;
+  /** Another process of the group has just made it: what it made is used as it is. */
+  readonly isMadeBefore?: boolean;
   /** It stays without replicas, and this user may open the device. */
   readonly kept?: { readonly user: string | undefined };
 }
@@ -51,9 +53,14 @@ export interface RaisedNetwork {
   readonly addresses: readonly string[];
   /** The host's addresses: the stack's routers. */
   readonly gateways: readonly string[];
+  /** The device was made here: no other host is on it. */
+  readonly isPrivate: boolean;
   /** Frees it. @param isOver the group has ended: the last process removes the network */
   release(isOver: boolean): void;
 }
+
+/** A place, and whether its device was made here. */
+type MadePlace = Place & { readonly isMade: boolean };
 
 /** All that is there. */
 interface Found {
@@ -108,8 +115,10 @@ export function raiseNetwork(wish: NetworkWish): RaisedNetwork {
   return whileLocked(() => {
     const free = claim(owner);
     try {
-      const { device, addresses, hosts } = make(wish, owner);
-      return { device, addresses, gateways: hosts.map(withoutLength), release: (isOver) => leave(owner, free, isOver) };
+      const { device, addresses, hosts, isMade } =
+        (wish.isMadeBefore === true ? madeBefore(wish, owner) : null) ?? make(wish, owner);
+      const gateways = hosts.map(withoutLength);
+      return { device, addresses, gateways, isPrivate: isMade, release: (isOver) => leave(owner, free, isOver) };
     } catch (error) {
       free();
       throw error;
@@ -130,7 +139,7 @@ function leave(owner: Owner, free: () => void, isOver: boolean): void {
   });
 }
 
-function make(wish: NetworkWish, owner: Owner): Place {
+function make(wish: NetworkWish, owner: Owner): MadePlace {
   let found: Found;
   try {
     found = readAll();
@@ -167,7 +176,7 @@ function make(wish: NetworkWish, owner: Owner): Place {
     if (made === undefined) {
       const mtu = uplinkMtu(interfaces, place.device);
       makeDevice(place, { offload: wish.offload, mtu, user: wish.kept?.user, alias });
-      writeSysctl(`net/ipv4/conf/${place.device}/route_localnet`, '1');
+      letLoopbackIn(place.device);
     } else if (isMade && made.ifalias !== alias) renameOwner(place.device, alias);
     openForwarding([place.device, ...networks.map(({ device }) => device)], found.hasForwardingTable);
     nftApply(rulesOf(network));
@@ -175,7 +184,18 @@ function make(wish: NetworkWish, owner: Owner): Place {
     if (mine === undefined) undo({ ...network, isMade: made === undefined });
     throw error;
   }
-  return place;
+  return { ...place, isMade };
+}
+
+/** Clients of 127.0.0.1 are answered: the rules let nothing else of 127.0.0.0/8 through. */
+function letLoopbackIn(device: string): void {
+  const name = `net/ipv4/conf/${device}/route_localnet`;
+  if (readSysctl(name) === '1') return;
+  try {
+    writeSysctl(name, '1');
+  } catch {
+    // In a container /proc/sys may be read-only: clients of other addresses are served.
+  }
 }
 
 /** Removes what a failed attempt has made. */
@@ -187,13 +207,13 @@ function undo(network: Network): void {
   }
 }
 
-/** Without rights: a network that root has made (`ft-tcp net up`) is used as it is. */
-function madeBefore(wish: NetworkWish, owner: Owner): Place | null {
+/** A network that was made before, by root (`ft-tcp net up`) or a supervisor, is used as it is. */
+function madeBefore(wish: NetworkWish, owner: Owner): MadePlace | null {
   const found = readInterfaces().find((one) => {
     const made = ownerOf(one);
     return made !== null && isOf(made, owner) && made.ports === portsWord(wish.ports);
   });
-  return found === undefined ? null : placeFor(wish, found);
+  return found === undefined ? null : { ...placeFor(wish, found), isMade: true };
 }
 
 /** The device and the addresses. */

@@ -59,6 +59,8 @@ export interface StartOptions {
     /** `programDigest` of it. */
     digest: string;
   };
+  /** No other host can have the addresses: nobody is asked. */
+  isPrivateNetwork?: boolean;
   /** Several machines: the role that the agent has assigned. */
   assignedRole?: 'primary' | 'backup';
   /** A group that died longer ago is not resumed, seconds; 0: no group is. */
@@ -165,7 +167,8 @@ async function startGroup(options: StartOptions): Promise<Replica> {
   }
   const replica = new Replica({ ...base, origin }, ring, 'primary');
   replica.open(false);
-  if (options.assignedRole === undefined) await requireFreeAddresses(replica, group);
+  const mayCollide = options.assignedRole === undefined && options.isPrivateNetwork !== true;
+  if (mayCollide) await requireFreeAddresses(replica, group);
   replica.announce();
   if (ring !== null) {
     group.writeSnapshot({

@@ -299,6 +299,11 @@ export interface NativeAddon {
    * Throws with `code`.
    */
   peerUid(fd: number): number;
+  /**
+   * Sends one datagram to a Unix socket, and does not wait: a path, or `@NAME` of the network
+   * namespace. Throws with `code`.
+   */
+  notify(path: string, text: string): void;
   /** prctl(PR_SET_PDEATHSIG, SIGKILL): this process dies with its parent. */
   dieWithParent(): void;
   /**

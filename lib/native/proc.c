@@ -1,4 +1,4 @@
-/* Other processes by descriptor, the parent-death signal, and malloc's thresholds. */
+/* Other processes by descriptor, the parent-death signal, the service manager, malloc's limits. */
 #include "common.h"
 
 #ifdef __GLIBC__
@@ -7,9 +7,12 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* Older headers lack these numbers; they are the same on every architecture. */
@@ -96,6 +99,27 @@ static napi_value die_with_parent(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+/* The longest message to a service manager. */
+#define NOTIFY_BYTES 1024
+
+static napi_value notify(napi_env env, napi_callback_info info) {
+  napi_value args[2];
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  char text[NOTIFY_BYTES];
+  if (!ft_args(env, info, 2, args) || !ft_arg_text(env, args[0], address.sun_path, sizeof address.sun_path) ||
+      !ft_arg_text(env, args[1], text, sizeof text))
+    return NULL;
+  socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(address.sun_path));
+  /* A name of the network namespace is written with an @ in front, and has a 0 there. */
+  if (address.sun_path[0] == '@') address.sun_path[0] = 0;
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return ft_throw_errno(env, errno, "socket");
+  ssize_t sent = sendto(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&address, length);
+  int error = errno;
+  close(fd);
+  return sent < 0 ? ft_throw_errno(env, error, "sendto") : NULL;
+}
+
 static napi_value keep_memory(napi_env env, napi_callback_info info) {
   napi_value args[2];
   uint32_t kept, mapped;
@@ -114,7 +138,7 @@ void ft_proc_init(napi_env env, napi_value exports) {
   static const ft_function functions[] = {
       {"pidfdOpen", pidfd_open_},   {"pidfdSignal", pidfd_signal}, {"pidfdWait", pidfd_wait},
       {"pidfdGetfd", pidfd_getfd_}, {"letCopy", let_copy},         {"dieWithParent", die_with_parent},
-      {"keepMemory", keep_memory},  {"peerUid", peer_uid},
+      {"keepMemory", keep_memory},  {"peerUid", peer_uid},         {"notify", notify},
   };
   ft_export(env, exports, functions, sizeof functions / sizeof *functions);
 }

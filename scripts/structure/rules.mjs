@@ -52,6 +52,7 @@ export const CAPTIONS = {
   'failover/runtime': 'deterministic Node API',
   'failover/log': 'header, records, writer, reader',
   'failover/host': 'directory, locks, processes',
+  'failover/supervisor': 'starts and restarts replicas',
   'failover/publish': 'ports of the host, nftables',
   'failover/demo': 'a lab that shows a takeover',
   'failover/lab': 'namespaces, captures, tools',

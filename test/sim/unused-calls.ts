@@ -16,5 +16,6 @@ export const UNUSED_CALLS = {
     fn();
     return false;
   },
+  notify: () => undefined,
   randInstall: () => undefined,
 } satisfies Partial<NativeAddon>;

@@ -1,17 +1,12 @@
 /** The pages of docs/reference that are generated from the tables of the code. */
 import { ERROR_CODES, EXIT_CODES } from '../../admin/error-codes.js';
-import {
-  COMMON_EVENT_FIELDS,
-  EVENTS,
-  type EventField,
-  type EventName,
-  type EventSpec,
-  levelOf,
-} from '../../admin/events.js';
+import type { EventField, EventSpec } from '../../admin/event-spec.js';
+import { COMMON_EVENT_FIELDS, EVENTS, type EventName, levelOf } from '../../admin/events.js';
 import { STATUS_SCHEMA } from '../../admin/status.js';
 import { renderClusterConfig } from '../../cluster/config/reference.js';
 import { gatewayConfigLines } from '../../gateway/config-reference.js';
 import { COMMANDS } from '../commands.js';
+import { groupConfigLines } from '../group-config.js';
 import { optionTitle, sections, wrap } from '../help.js';
 import type { CommandSpec, OptionSpec } from '../options.js';
 import { renderLogFormat } from './log-format.js';
@@ -118,6 +113,7 @@ export function renderEvents(): string {
   const all = Object.entries(EVENTS) as [EventName, EventSpec][];
   for (const [source, title] of [
     ['replica', 'Events of a replica'],
+    ['supervisor', 'Events of a supervisor (ft-tcp up)'],
     ['agent', 'Events of an agent (--cluster)'],
   ] as const) {
     out.push(`## ${title}`, '');
@@ -193,6 +189,17 @@ export function renderErrors(): string {
   return text(out);
 }
 
+/** docs/reference/group-config.md */
+export function renderGroupConfig(): string {
+  const out = pageHead('Group configuration file', 'failover/cli/up-table.ts', [
+    '`ft-tcp up -c FILE` reads a JSON file with a program and the options of the command. A mistake ends the command with ' +
+      'exit code 2, and an error that names the key, the value and what is expected.',
+    'Only the path of the program is relative to the file.',
+  ]);
+  out.push(...groupConfigLines(table));
+  return text(out);
+}
+
 /** docs/reference/gateway-config.md */
 export function renderGatewayConfig(): string {
   const out = pageHead('Gateway configuration file', 'failover/gateway/config.ts', [
@@ -219,6 +226,7 @@ export function referencePages(): ReferencePage[] {
     { path: 'explain.md', text: text(explainLines()) },
     { path: 'errors.md', text: renderErrors() },
     { path: 'cluster-config.md', text: renderClusterConfig() },
+    { path: 'group-config.md', text: renderGroupConfig() },
     { path: 'gateway-config.md', text: renderGatewayConfig() },
   ];
 }
