@@ -10,8 +10,41 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 /** Majors that ft-tcp supports: "20 || 22 || ...". */
 const { engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 const SUPPORTED = engines.node.split('||').map(Number);
-/** Failover's tests of the command line, the kernel and the demo: no Node makes a difference. */
-const ONCE = ['admin', 'agreement', 'demo', 'detection', 'device', 'explain', 'history', 'options', 'trouble'];
+/**
+ * Failover's tests of the command line, the kernel, the log, the gateway and the demo: no Node makes
+ * a difference.
+ */
+const ONCE = [
+  'admin',
+  'agreement',
+  'capture',
+  'demo',
+  'deploy',
+  'detection',
+  'device',
+  'ending',
+  'error-codes',
+  'explain',
+  'gate',
+  'gateway',
+  'gateway-services',
+  'gateway-units',
+  'group',
+  'history',
+  'joining',
+  'log-format',
+  'metrics',
+  'metrics-port',
+  'options',
+  'private-directory',
+  'publish',
+  'require',
+  'ring',
+  'status',
+  'succession',
+  'trouble',
+  'up',
+];
 /** What depends on Node's own modules. */
 const NODE_TESTS = ['stack/sockets', 'lib/native', ...failoverTests()];
 const own = Number(process.versions.node.split('.')[0]);

@@ -6,7 +6,7 @@
 import type { Clock } from '../../lib/clock.js';
 import type { NativeAddon } from '../../lib/native/native.js';
 import type { Stack } from '../../stack/stack.js';
-import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
+import type { ProcessCheckpoint } from '../connections/checkpoint/process-checkpoint.js';
 import type { Connections } from '../connections/connections.js';
 import type { OutputChecks, ReplicaEndpoint } from '../connections/replicated-endpoint.js';
 import type { Doorbells } from '../host/doorbells.js';

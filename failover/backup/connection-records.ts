@@ -7,7 +7,7 @@ import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { setMarksWord } from '../../stack/tcp/loss/ecn.js';
 import { TcpState } from '../../stack/tcp/state.js';
 import * as calls from '../../stack/tcp/user-calls.js';
-import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
+import type { UnclaimedConnections } from '../connections/checkpoint/unclaimed-connections.js';
 import {
   AckedBody,
   Closing,

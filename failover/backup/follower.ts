@@ -10,7 +10,7 @@
 import { RxSlab, slabBytes } from '../../lib/device/rx-slab.js';
 import { FtError } from '../../lib/errors.js';
 import type { NativeAddon } from '../../lib/native/native.js';
-import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
+import type { UnclaimedConnections } from '../connections/checkpoint/unclaimed-connections.js';
 import type { GroupPlace } from '../host/group-directory.js';
 import { watchThreads } from '../host/thread-watch.js';
 import type { Ring } from '../log/ring.js';

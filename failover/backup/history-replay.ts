@@ -7,7 +7,7 @@
  */
 
 import { Relay } from '../../stack/relay/relay.js';
-import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
+import type { UnclaimedConnections } from '../connections/checkpoint/unclaimed-connections.js';
 import type { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
 import { HistoryBody } from '../log/records.js';
 import type { RingReader } from '../log/ring-reader.js';

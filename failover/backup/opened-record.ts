@@ -7,7 +7,7 @@ import { Ipv6Route } from '../../stack/ip/ipv6-route.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
 import { FIRST_MARKS_WORD, setMarksWord } from '../../stack/tcp/loss/ecn.js';
 import { TcpState } from '../../stack/tcp/state.js';
-import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
+import type { UnclaimedConnections } from '../connections/checkpoint/unclaimed-connections.js';
 import { FOLLOW_MASK, Follow, OpenedBody, OpenedFlag, SYN_CODEPOINT_SHIFT, SYN_HELD_BIT } from '../log/records.js';
 import type { RingReader } from '../log/ring-reader.js';
 import type { ReplayHost } from './replay-host.js';

@@ -1,6 +1,6 @@
 /** What replay needs of the replica around it. */
 import type { Stack } from '../../stack/stack.js';
-import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
+import type { ProcessCheckpoint } from '../connections/checkpoint/process-checkpoint.js';
 import type { OutputChecks, ReplicaEndpoint } from '../connections/replicated-endpoint.js';
 import type { ConnectionHistories } from '../log/connection-history.js';
 import type { EventTime } from '../runtime/core/event-time.js';

@@ -7,7 +7,7 @@
 import { AppEvent } from '../../stack/tcp/app-event.js';
 import { SEND_TARGET_UNIT, type TcpConnection } from '../../stack/tcp/connection.js';
 import { readFirst } from '../../stack/tcp/user-calls.js';
-import type { UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
+import type { UnclaimedConnections } from '../connections/checkpoint/unclaimed-connections.js';
 import type { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
 import type { NumberField } from '../log/fields.js';
 import {

@@ -1,5 +1,5 @@
 /** The tables of `ft-tcp deploy`, `ft-tcp restart` and `ft-tcp rollback`. */
-import { type Check, parseCheck } from '../deploy/health-check.js';
+import { type Check, parseCheck } from '../operate/deploy/health-check.js';
 import { GROUP_OPTIONS } from './group-options.js';
 import type { CommandSpec, OptionSpec, ValueType } from './options.js';
 import { FILE, number, text } from './value-types.js';

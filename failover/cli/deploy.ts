@@ -2,9 +2,9 @@
 import { resolve } from 'node:path';
 import { errorCode, FtError } from '../../lib/errors.js';
 import { ExitCode } from '../admin/error-codes.js';
-import { Deployment, type DeployOptions } from '../deploy/deployment.js';
-import { type DeployReport, reportText } from '../deploy/report.js';
 import type { Group } from '../host/group-directory.js';
+import { Deployment, type DeployOptions } from '../operate/deploy/deployment.js';
+import { type DeployReport, reportText } from '../operate/deploy/report.js';
 import { findProgram } from '../replica/load-program.js';
 import { DEPLOY, RESTART, ROLLBACK } from './deploy-options.js';
 import { findGroup } from './group-options.js';

@@ -1,5 +1,5 @@
 /** The tables of `ft-tcp net up`, `net down` and `net show`. */
-import type { NetworkWish } from '../publish/network.js';
+import type { NetworkWish } from '../operate/publish/network.js';
 import { GROUP_OPTIONS } from './group-options.js';
 import { type CommandSpec, type OptionTable, type OptionValues, parseOptions, usageError } from './options.js';
 import { publishedNetwork, RUN_OPTIONS } from './run-options.js';

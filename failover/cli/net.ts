@@ -2,12 +2,12 @@
 import { FtError } from '../../lib/errors.js';
 import { ExitCode } from '../admin/error-codes.js';
 import { isGroupName } from '../host/group-directory.js';
-import { firewallProblems } from '../publish/checks.js';
-import { usersOf } from '../publish/claims.js';
-import { readInterfaces, servingAddresses } from '../publish/devices.js';
-import { findNetworks, lowerNetwork, raiseNetwork } from '../publish/network.js';
-import { publishedText } from '../publish/ports.js';
-import { placeOf } from '../publish/rules.js';
+import { firewallProblems } from '../operate/publish/checks.js';
+import { usersOf } from '../operate/publish/claims.js';
+import { readInterfaces, servingAddresses } from '../operate/publish/devices.js';
+import { findNetworks, lowerNetwork, raiseNetwork } from '../operate/publish/network.js';
+import { publishedText } from '../operate/publish/ports.js';
+import { placeOf } from '../operate/publish/rules.js';
 import { groupsDirectory } from './group-options.js';
 import { netDownArguments, netShowArguments, netUpArguments } from './net-options.js';
 

@@ -1,7 +1,7 @@
 /** `--publish`: the network of a replica whose ports are this machine's. */
 import { errorCode } from '../../lib/errors.js';
 import type { Group } from '../host/group-directory.js';
-import { type NetworkWish, type RaisedNetwork, raiseNetwork } from '../publish/network.js';
+import { type NetworkWish, type RaisedNetwork, raiseNetwork } from '../operate/publish/network.js';
 import type { RunArguments } from './run-options.js';
 
 /** The network while this process uses it. */

@@ -4,8 +4,8 @@ import type { MetricsAddress } from '../admin/metrics-port.js';
 import { defaultBusyPollUs, severalCpus } from '../host/busy-poll.js';
 import { defaultDirectory } from '../host/group-directory.js';
 import { isPowerOfTwo } from '../log/ring.js';
-import type { NetworkWish } from '../publish/network.js';
-import { MAX_PUBLISHED, overlap, publishedText } from '../publish/ports.js';
+import type { NetworkWish } from '../operate/publish/network.js';
+import { MAX_PUBLISHED, overlap, publishedText } from '../operate/publish/ports.js';
 import type { ReplicaOptions } from '../replica/replica.js';
 import { GROUP_OPTIONS } from './group-options.js';
 import {

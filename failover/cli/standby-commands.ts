@@ -6,8 +6,8 @@ import net from 'node:net';
 import { FtError } from '../../lib/errors.js';
 import type { AdminCommand, Executed } from '../admin/commands.js';
 import { ExitCode } from '../admin/error-codes.js';
-import { COMMAND_FD, type Launch } from '../deploy/launch.js';
-import type { ReplicaState } from '../deploy/questions.js';
+import { COMMAND_FD, type Launch } from '../operate/deploy/launch.js';
+import type { ReplicaState } from '../operate/deploy/questions.js';
 import { KernelListener } from '../runtime/sources/kernel-listener.js';
 import type { CommandRunner, RunningReplica } from './running-replica.js';
 

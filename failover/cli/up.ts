@@ -9,9 +9,9 @@ import { endSignals } from '../host/end-signals.js';
 import { Group } from '../host/group-directory.js';
 import { requireSupportedNode } from '../host/node-version.js';
 import { ServiceManager } from '../host/service-manager.js';
-import { readInterfaces, servingAddresses } from '../publish/devices.js';
+import { readInterfaces, servingAddresses } from '../operate/publish/devices.js';
+import { Supervisor } from '../operate/supervisor/supervisor.js';
 import { findProgram } from '../replica/load-program.js';
-import { Supervisor } from '../supervisor/supervisor.js';
 import { SupervisedNetwork } from './published.js';
 import { type UpArguments, upArguments } from './up-options.js';
 

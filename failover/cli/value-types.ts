@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { parseCidr4, parseIPv4 } from '../../lib/ipv4-address.js';
 import { parseCidr6, parseIPv6 } from '../../lib/ipv6-address.js';
 import { parseMac } from '../../lib/mac-address.js';
-import { type PublishedPort, parsePublished } from '../publish/ports.js';
+import { type PublishedPort, parsePublished } from '../operate/publish/ports.js';
 import type { ValueType } from './options.js';
 
 /** The longest path of a Unix socket, bytes. */

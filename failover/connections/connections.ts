@@ -14,15 +14,15 @@ import type {
   StreamEndpoint,
 } from '../../stack/core/endpoint.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
-import { checkpointExistingHttp, checkpointHttp } from '../checkpoint/http-sessions.js';
-import { MovedCount } from '../checkpoint/moved-connections.js';
-import { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
-import { type UnclaimedConnection, UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
 import { ConnectionHistories } from '../log/connection-history.js';
 import type { Follow } from '../log/records.js';
 import type { EventTime } from '../runtime/core/event-time.js';
 import { virtualizeHttpServer } from '../runtime/protocols/http-checks.js';
 import type { Runtime } from '../runtime/runtime.js';
+import { checkpointExistingHttp, checkpointHttp } from './checkpoint/http-sessions.js';
+import { MovedCount } from './checkpoint/moved-connections.js';
+import { ProcessCheckpoint } from './checkpoint/process-checkpoint.js';
+import { type UnclaimedConnection, UnclaimedConnections } from './checkpoint/unclaimed-connections.js';
 import { Listeners } from './listeners.js';
 import { type OutsideHost, OutsideSockets } from './outside-sockets.js';
 import { type OutputChecks, ReplicaEndpoint } from './replicated-endpoint.js';

@@ -8,8 +8,8 @@ import type { ListenerEvents, ListenerHandle, ListenOptions } from '../../stack/
 import type { Stack } from '../../stack/stack.js';
 import type { ConnectionListener, TcpConnection } from '../../stack/tcp/connection.js';
 import type { TcpListener } from '../../stack/tcp/handshake/listener.js';
-import type { MovedCount } from '../checkpoint/moved-connections.js';
-import type { UnclaimedConnection, UnclaimedConnections } from '../checkpoint/unclaimed-connections.js';
+import type { MovedCount } from './checkpoint/moved-connections.js';
+import type { UnclaimedConnection, UnclaimedConnections } from './checkpoint/unclaimed-connections.js';
 import { ReplicationPolicy } from './replication-policy.js';
 import { restoring } from './restorable.js';
 

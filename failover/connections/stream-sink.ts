@@ -4,9 +4,9 @@
  */
 import type { Relay } from '../../stack/relay/relay.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
-import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
 import type { ConnectionHistory } from '../log/connection-history.js';
 import type { Closing } from '../log/records.js';
+import type { ProcessCheckpoint } from './checkpoint/process-checkpoint.js';
 
 /** A running checksum of what the program writes to one connection. */
 export interface StreamCheck {

@@ -6,7 +6,7 @@
  */
 import type { Relay } from '../../stack/relay/relay.js';
 import type { TcpConnection } from '../../stack/tcp/connection.js';
-import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
+import type { ProcessCheckpoint } from '../connections/checkpoint/process-checkpoint.js';
 import type { StreamSink, TransferredEndpoint } from '../connections/stream-sink.js';
 import type { ConnectionHistory } from '../log/connection-history.js';
 import type { NumberField } from '../log/fields.js';

@@ -14,7 +14,7 @@ import type {
   StreamEndpoint,
 } from '../../stack/core/endpoint.js';
 import type { Stack } from '../../stack/stack.js';
-import type { ProcessCheckpoint } from '../checkpoint/process-checkpoint.js';
+import type { ProcessCheckpoint } from '../connections/checkpoint/process-checkpoint.js';
 import type { Connections } from '../connections/connections.js';
 import type { ReplicaEndpoint } from '../connections/replicated-endpoint.js';
 import type { ConnectionHistories } from '../log/connection-history.js';

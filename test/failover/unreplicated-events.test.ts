@@ -1,6 +1,6 @@
 /** Events that a backup does not repeat leave no trace in those that it does. */
 import t from 'tap';
-import { ProcessCheckpoint } from '../../failover/checkpoint/process-checkpoint.js';
+import { ProcessCheckpoint } from '../../failover/connections/checkpoint/process-checkpoint.js';
 import { LogicalTime } from '../../failover/runtime/core/logical-time.js';
 import { Runtime } from '../../failover/runtime/runtime.js';
 

@@ -1,6 +1,6 @@
 /** Where messages end in what a WebSocket client sends, however it is cut. */
 import t from 'tap';
-import { WebSocketFrames } from '../../failover/checkpoint/websocket-frames.js';
+import { WebSocketFrames } from '../../failover/connections/checkpoint/websocket-frames.js';
 import { SeededRandom } from '../../lib/random.js';
 
 const LIMIT = 1000;

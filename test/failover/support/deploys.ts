@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { DeployReport } from '../../../failover/deploy/report.js';
+import type { DeployReport } from '../../../failover/operate/deploy/report.js';
 import type { TestGroup } from './lab.js';
 
 const CLI = fileURLToPath(new URL('../../../../bin/ft-tcp.js', import.meta.url));

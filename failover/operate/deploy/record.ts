@@ -3,8 +3,8 @@
  * version served before.
  */
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { FtError } from '../../lib/errors.js';
-import type { Group } from '../host/group-directory.js';
+import { FtError } from '../../../lib/errors.js';
+import type { Group } from '../../host/group-directory.js';
 import type { Launch } from './launch.js';
 
 interface Recorded {

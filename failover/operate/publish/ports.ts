@@ -2,8 +2,8 @@
  * Ports of the host that lead to a group, as `--publish` has them:
  * `[ADDRESS:]PORT[:PORT][/tcp]`, the host's port first.
  */
-import { parseIPv4 } from '../../lib/ipv4-address.js';
-import { parseIPv6 } from '../../lib/ipv6-address.js';
+import { parseIPv4 } from '../../../lib/ipv4-address.js';
+import { parseIPv6 } from '../../../lib/ipv6-address.js';
 
 /** One port of the host. */
 export interface PublishedPort {

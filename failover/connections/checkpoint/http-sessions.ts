@@ -19,8 +19,8 @@
  */
 import type http from 'node:http';
 import type net from 'node:net';
-import { FtSocket } from '../../stack/sockets/socket.js';
-import { httpConnections } from '../runtime/protocols/http-checks.js';
+import { FtSocket } from '../../../stack/sockets/socket.js';
+import { httpConnections } from '../../runtime/protocols/http-checks.js';
 import type { MovedCount } from './moved-connections.js';
 import { isSavedWebSocket, opensWebSocket, type SavedWebSocket, WebSocketSession } from './websocket-sessions.js';
 

@@ -1,5 +1,5 @@
 /** The report of a deploy, as JSON and for people. */
-import { MOVED_KINDS, type MovedConnections, RESET_REASONS } from '../checkpoint/moved-connections.js';
+import { MOVED_KINDS, type MovedConnections, RESET_REASONS } from '../../connections/checkpoint/moved-connections.js';
 
 /** What a deploy has done. */
 export interface DeployReport {

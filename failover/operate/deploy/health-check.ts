@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import http from 'node:http';
 import https from 'node:https';
 import { join } from 'node:path';
-import { FtError } from '../../lib/errors.js';
+import { FtError } from '../../../lib/errors.js';
 import type { Replicas } from './questions.js';
 
 /** A check that fails is repeated at this interval, milliseconds. */

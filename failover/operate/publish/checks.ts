@@ -1,8 +1,8 @@
 /** What stands in the way of published ports: for `ft-tcp doctor` and `ft-tcp net show`. */
-import { FtError } from '../../lib/errors.js';
-import { accessSync, constants } from '../../lib/own-node.js';
-import type { Problem } from '../host/device-check.js';
-import { findTool, installHint } from '../lab/required-tools.js';
+import { FtError } from '../../../lib/errors.js';
+import { accessSync, constants } from '../../../lib/own-node.js';
+import type { Problem } from '../../host/device-check.js';
+import { findTool, installHint } from '../../lab/required-tools.js';
 import { readSysctl } from './forwarding.js';
 import { findNetworks } from './network.js';
 import type { PublishedPort } from './ports.js';

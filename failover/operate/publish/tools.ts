@@ -1,7 +1,7 @@
 /** `nft` and `ip`, as they are called here: their output, or a typed error. */
 import childProcess from 'node:child_process';
-import { FtError } from '../../lib/errors.js';
-import { findTool, installHint } from '../lab/required-tools.js';
+import { FtError } from '../../../lib/errors.js';
+import { findTool, installHint } from '../../lab/required-tools.js';
 
 // The runtime replaces Node's function for a program, and the last call is made at its end.
 const { spawnSync } = childProcess;

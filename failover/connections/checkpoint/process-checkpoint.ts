@@ -4,7 +4,7 @@
  * is given the last values of the other one: `process.on('restore', …)`.
  */
 import { deserialize, serialize } from 'node:v8';
-import { FtError } from '../../lib/errors.js';
+import { FtError } from '../../../lib/errors.js';
 
 const MAX_VALUE_BYTES = 65_536;
 const MAX_NAME_LENGTH = 256;

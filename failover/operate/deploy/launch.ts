@@ -6,7 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, statSync } from 'node:fs';
 import type { Writable } from 'node:stream';
-import { FtError } from '../../lib/errors.js';
+import { FtError } from '../../../lib/errors.js';
 
 /** The descriptor by which a replica knows whether the command that started it lives. */
 export const COMMAND_FD = 3;

@@ -1,8 +1,8 @@
 /** Who already has a port of the host: another group, or a socket that listens. */
-import { FtError } from '../../lib/errors.js';
-import { formatIPv4 } from '../../lib/ipv4-address.js';
-import { formatIPv6 } from '../../lib/ipv6-address.js';
-import { readFileSync } from '../../lib/own-node.js';
+import { FtError } from '../../../lib/errors.js';
+import { formatIPv4 } from '../../../lib/ipv4-address.js';
+import { formatIPv6 } from '../../../lib/ipv6-address.js';
+import { readFileSync } from '../../../lib/own-node.js';
 import { usersOf } from './claims.js';
 import { isSameAddress, overlap, type PublishedPort, publishedText } from './ports.js';
 import type { Network } from './rules.js';

@@ -3,9 +3,9 @@
  * the kernel frees when the process ends, even by SIGKILL. Who changes a network holds one lock.
  */
 import { randomBytes } from 'node:crypto';
-import { FtError } from '../../lib/errors.js';
-import { native } from '../../lib/native/native.js';
-import { readFileSync } from '../../lib/own-node.js';
+import { FtError } from '../../../lib/errors.js';
+import { native } from '../../../lib/native/native.js';
+import { readFileSync } from '../../../lib/own-node.js';
 import type { Network } from './rules.js';
 
 const LOCK = 'ft-tcp/net';

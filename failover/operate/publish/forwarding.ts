@@ -3,8 +3,8 @@
  * table `ft-tcp` drops what was not forwarded before. Its notes have the former values, which come
  * back when the last network goes. Interfaces that are made later are left to who makes them.
  */
-import { errorCode, FtError } from '../../lib/errors.js';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from '../../lib/own-node.js';
+import { errorCode, FtError } from '../../../lib/errors.js';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from '../../../lib/own-node.js';
 import { note, notesOf } from './rules.js';
 import { nftApply, nftList, runTool } from './tools.js';
 

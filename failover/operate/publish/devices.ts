@@ -2,10 +2,10 @@
  * The TAP device of a network: which one, with which addresses and MTU. A device that is made here
  * says so in its alias, which every user can read, and which survives the rules.
  */
-import { FtError } from '../../lib/errors.js';
-import { type Cidr4, formatIPv4, parseCidr4, parseIPv4 } from '../../lib/ipv4-address.js';
-import { inCidr6, parseCidr6, parseIPv6 } from '../../lib/ipv6-address.js';
-import { existsSync } from '../../lib/own-node.js';
+import { FtError } from '../../../lib/errors.js';
+import { type Cidr4, formatIPv4, parseCidr4, parseIPv4 } from '../../../lib/ipv4-address.js';
+import { inCidr6, parseCidr6, parseIPv6 } from '../../../lib/ipv6-address.js';
+import { existsSync } from '../../../lib/own-node.js';
 import { ipBatch, ipJson } from './tools.js';
 
 /** Networks that are looked at for a free one: 10.77.N.0/24 and fd77:0:0:N::/64. */

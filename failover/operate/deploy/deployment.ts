@@ -12,8 +12,8 @@
  * What fails before 4 leaves the primary as it was. A process that was started ends with this one
  * until the switchover; from then on it goes on by itself.
  */
-import { FtError } from '../../lib/errors.js';
-import type { Group } from '../host/group-directory.js';
+import { FtError } from '../../../lib/errors.js';
+import type { Group } from '../../host/group-directory.js';
 import { type Check, HealthCheck } from './health-check.js';
 import { environmentOf, type Launch, LaunchedReplica, nameOf, notDeployable } from './launch.js';
 import { type Listening, type ReplicaState, Replicas } from './questions.js';

@@ -8,7 +8,7 @@
  * the ones before), if it was closing, or if a message of the program was written in part.
  */
 import type http from 'node:http';
-import type { FtSocket } from '../../stack/sockets/socket.js';
+import type { FtSocket } from '../../../stack/sockets/socket.js';
 import { WebSocketFrames } from './websocket-frames.js';
 
 /** Bytes of an incomplete message that are kept. */

@@ -3,10 +3,10 @@
  * takeover those that the new program has not claimed yet. Kept here is what the old program knew
  * of them beside their TCP state.
  */
-import type { TcpConnection } from '../../stack/tcp/connection.js';
-import type { TcpListener } from '../../stack/tcp/handshake/listener.js';
-import { TcpState } from '../../stack/tcp/state.js';
-import { abort } from '../../stack/tcp/user-calls.js';
+import type { TcpConnection } from '../../../stack/tcp/connection.js';
+import type { TcpListener } from '../../../stack/tcp/handshake/listener.js';
+import { TcpState } from '../../../stack/tcp/state.js';
+import { abort } from '../../../stack/tcp/user-calls.js';
 
 interface ConnectionTable {
   forEach(fn: (conn: TcpConnection) => void): void;

@@ -4,8 +4,8 @@
  * the last one that ends removes it.
  */
 import { createHash } from 'node:crypto';
-import { FtError } from '../../lib/errors.js';
-import { checkDevice } from '../host/device-check.js';
+import { FtError } from '../../../lib/errors.js';
+import { checkDevice } from '../../host/device-check.js';
 import { claim, type Owner, usersOf, whileLocked } from './claims.js';
 import {
   aliasOf,

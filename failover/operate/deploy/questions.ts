@@ -1,10 +1,10 @@
 /** What a deploy asks the replicas of its group, by their admin sockets. */
-import { errorCode } from '../../lib/errors.js';
-import { adminSocketPath, sendCommand } from '../admin/commands.js';
-import { askReplicas } from '../admin/replicas.js';
-import type { ReplicaStatus } from '../admin/status.js';
-import type { MovedConnections } from '../checkpoint/moved-connections.js';
-import type { Group } from '../host/group-directory.js';
+import { errorCode } from '../../../lib/errors.js';
+import { adminSocketPath, sendCommand } from '../../admin/commands.js';
+import { askReplicas } from '../../admin/replicas.js';
+import type { ReplicaStatus } from '../../admin/status.js';
+import type { MovedConnections } from '../../connections/checkpoint/moved-connections.js';
+import type { Group } from '../../host/group-directory.js';
 import type { Launch } from './launch.js';
 
 /** A place where a program listens. */
