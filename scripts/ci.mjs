@@ -11,8 +11,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const { engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 const SUPPORTED = engines.node.split('||').map(Number);
 /**
- * Failover's tests of the command line, the kernel, the log, the gateway and the demo: no Node makes
- * a difference.
+ * Failover's tests of the command line, the kernel, the log, the gateway and the demo: Node makes
+ * no difference.
  */
 const ONCE = [
   'admin',

@@ -22,6 +22,7 @@ const LONG = [
   'cluster/cluster.test',
   'docs/pages.test',
   'ecosystem/ecosystem.test',
+  'failover/deploy.test',
 ];
 
 let passed = 0;
