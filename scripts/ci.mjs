@@ -15,6 +15,7 @@ const SUPPORTED = engines.node.split('||').map(Number);
  * no difference.
  */
 const ONCE = [
+  'acked',
   'admin',
   'agreement',
   'capture',
@@ -38,10 +39,13 @@ const ONCE = [
   'options',
   'private-directory',
   'publish',
+  'rejoin',
   'require',
+  'resume',
   'ring',
   'status',
   'succession',
+  'takeover',
   'trouble',
   'up',
 ];
